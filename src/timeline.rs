@@ -1,0 +1,524 @@
+//! Which video frames make a group, what of a decoder's output is shown, and when. No GStreamer here.
+//!
+//! Times are nanoseconds.
+
+use std::collections::VecDeque;
+
+use crate::format::Fraction;
+
+/// When a video frame is shown, and for how long where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameTime {
+    pub pts: u64,
+    pub duration: Option<u64>,
+}
+
+impl FrameTime {
+    fn end(&self) -> Option<u64> {
+        self.pts.checked_add(self.duration?)
+    }
+}
+
+/// `floor(frames · den / num)` seconds in nanoseconds: adding rounded durations would drift.
+pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
+    let time = u128::from(frames) * u128::from(framerate.den) * NANOS / u128::from(non_zero(framerate.num)?);
+    u64::try_from(time).ok()
+}
+
+const NANOS: u128 = 1_000_000_000;
+
+fn non_zero(value: u32) -> Option<u32> {
+    (value != 0).then_some(value)
+}
+
+/// The number of the first frame of the framerate's grid that is not before `pts`.
+fn frame_at_or_after(pts: u64, framerate: Fraction) -> Option<u64> {
+    let frames = (u128::from(pts) * u128::from(framerate.num)).div_ceil(u128::from(framerate.den) * NANOS);
+    non_zero(framerate.num)?;
+    u64::try_from(frames).ok()
+}
+
+/// The times of a packet's real frames, as its header says them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketTimes {
+    pub pts: u64,
+    /// From the first frame's PTS to the last one's end.
+    pub duration: Option<u64>,
+    /// From `pts` to each frame but the first; `None` where [`regular_offsets`] gives the same.
+    pub offsets: Option<Vec<u64>>,
+}
+
+impl PacketTimes {
+    /// `frames` is not empty and does not go back in time.
+    pub fn of(frames: &[FrameTime], framerate: Fraction) -> Self {
+        let pts = frames[0].pts;
+        let last = frames[frames.len() - 1];
+        let duration = last.end().map(|end| end - pts);
+        let offsets: Vec<u64> = frames[1..].iter().map(|frame| frame.pts - pts).collect();
+        let regular = regular_offsets(pts, duration, frames.len(), framerate);
+        Self {
+            pts,
+            duration,
+            offsets: (regular.as_ref() != Some(&offsets)).then_some(offsets),
+        }
+    }
+
+    /// The time of each of `real` frames: each lasts until the next, the last one until the packet's end.
+    ///
+    /// `None` where the times are neither written nor regular, or do not fit.
+    pub fn frames(&self, real: usize, framerate: Fraction) -> Option<Vec<FrameTime>> {
+        if real == 0 {
+            return Some(Vec::new());
+        }
+        let regular = || regular_offsets(self.pts, self.duration, real, framerate);
+        let offsets = self
+            .offsets
+            .clone()
+            .or_else(regular)
+            .filter(|offsets| offsets.len() == real - 1)?;
+        let starts = std::iter::once(Some(self.pts)).chain(offsets.iter().map(|o| self.pts.checked_add(*o)));
+        let starts = starts.collect::<Option<Vec<u64>>>()?;
+        let end = self.duration.and_then(|duration| self.pts.checked_add(duration));
+        let ends = starts[1..].iter().copied().map(Some).chain([end]);
+        let frame = |(&pts, end): (&u64, Option<u64>)| FrameTime {
+            pts,
+            duration: end.and_then(|e| e.checked_sub(pts)),
+        };
+        Some(starts.iter().zip(ends).map(frame).collect())
+    }
+}
+
+/// Where the frames after a packet's first one lie when nothing else is said: on the framerate's grid, counted
+/// from the first grid point at or after `pts`; without a framerate, spread evenly over `duration`.
+pub fn regular_offsets(pts: u64, duration: Option<u64>, frames: usize, framerate: Fraction) -> Option<Vec<u64>> {
+    let count = frames as u64;
+    if let Some(first) = frame_at_or_after(pts, framerate) {
+        let base = frames_to_time(first, framerate)?;
+        (1..count)
+            .map(|i| frames_to_time(first.checked_add(i)?, framerate)?.checked_sub(base))
+            .collect()
+    } else if count <= 1 {
+        Some(Vec::new())
+    } else {
+        let duration = u128::from(duration?);
+        Some(
+            (1..count)
+                .map(|i| (u128::from(i) * duration / u128::from(count)) as u64)
+                .collect(),
+        )
+    }
+}
+
+/// How a tokenizer groups frames into latent frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// A segment's first latent frame stands for one frame, each later one for `factor`.
+    Causal { factor: usize },
+    /// Each window of `window` frames is a segment of `window / factor` latent frames.
+    Windows { factor: usize, window: usize },
+}
+
+impl Grouping {
+    /// Frames that one step of a graph takes and gives.
+    pub fn step_frames(self) -> usize {
+        match self {
+            Self::Causal { factor } => factor,
+            Self::Windows { window, .. } => window,
+        }
+    }
+
+    /// Latent frames that one step of a graph gives and takes.
+    pub fn step_latent_frames(self) -> usize {
+        match self {
+            Self::Causal { .. } => 1,
+            Self::Windows { factor, window } => window / factor,
+        }
+    }
+
+    /// Frames that a segment's first `steps` steps stand for at most.
+    pub fn frames_in(self, steps: u64) -> u64 {
+        match self {
+            Self::Causal { factor } => steps.saturating_sub(1).saturating_mul(factor as u64) + steps.min(1),
+            Self::Windows { window, .. } => steps.saturating_mul(window as u64),
+        }
+    }
+
+    /// Steps of a segment of at least `frames` frames.
+    fn steps_for(self, frames: u64) -> u64 {
+        match self {
+            Self::Causal { factor } => 1 + frames.saturating_sub(1).div_ceil(factor as u64),
+            Self::Windows { window, .. } => frames.div_ceil(window as u64),
+        }
+    }
+}
+
+/// The frames of one step of the encoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub segment_start: bool,
+    /// The real frames, at least one.
+    pub frames: Vec<FrameTime>,
+}
+
+/// Cuts a stream of frames into groups and segments: the encoder's bookkeeping.
+#[derive(Debug)]
+pub struct Groups {
+    grouping: Grouping,
+    /// Steps after which a segment ends by itself; `u64::MAX`: never.
+    segment_steps: u64,
+    /// Full groups of the current segment.
+    steps: u64,
+    open: Vec<FrameTime>,
+    end_segment_after_group: bool,
+}
+
+impl Groups {
+    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: no end.
+    pub fn new(grouping: Grouping, key_interval: u64) -> Self {
+        let mut groups = Self {
+            grouping,
+            segment_steps: 0,
+            steps: 0,
+            open: Vec::new(),
+            end_segment_after_group: false,
+        };
+        groups.set_key_interval(key_interval);
+        groups
+    }
+
+    pub fn set_key_interval(&mut self, key_interval: u64) {
+        self.segment_steps = match (self.grouping, key_interval) {
+            (Grouping::Windows { .. }, _) => 1,
+            (_, 0) => u64::MAX,
+            (grouping, frames) => grouping.steps_for(frames),
+        };
+    }
+
+    /// Frames that the group under way takes when full.
+    pub fn capacity(&self) -> usize {
+        match self.grouping {
+            Grouping::Causal { .. } if self.steps == 0 => 1,
+            grouping => grouping.step_frames(),
+        }
+    }
+
+    /// Frames in the group under way.
+    pub fn filled(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The PTS of the latest frame of the group under way.
+    pub fn last_pts(&self) -> Option<u64> {
+        self.open.last().map(|frame| frame.pts)
+    }
+
+    /// Adds a frame; returns the group that it completes.
+    pub fn push(&mut self, frame: FrameTime) -> Option<Group> {
+        self.open.push(frame);
+        (self.open.len() >= self.capacity()).then(|| self.close())
+    }
+
+    /// Ends the segment; returns the group under way, which then has fewer real frames than it takes.
+    pub fn finish(&mut self) -> Option<Group> {
+        let tail = (!self.open.is_empty()).then(|| self.close());
+        self.steps = 0;
+        self.end_segment_after_group = false;
+        tail
+    }
+
+    /// Ends the segment as soon as the group under way is full: at once where there is none.
+    pub fn finish_after_group(&mut self) {
+        if self.open.is_empty() {
+            self.steps = 0;
+        } else {
+            self.end_segment_after_group = true;
+        }
+    }
+
+    fn close(&mut self) -> Group {
+        let group = Group {
+            segment_start: self.steps == 0,
+            frames: std::mem::take(&mut self.open),
+        };
+        self.steps += 1;
+        if self.steps >= self.segment_steps || self.end_segment_after_group {
+            self.steps = 0;
+            self.end_segment_after_group = false;
+        }
+        group
+    }
+}
+
+/// Tells which frames of each decoder step are shown, and when: the decoder's bookkeeping for one segment.
+#[derive(Debug)]
+pub struct Presentation {
+    grouping: Grouping,
+    steps: u64,
+    latent_frames: u64,
+    /// Frames at the start of the second step's output that belong to no latent frame.
+    to_drop: usize,
+    /// A place for every frame that latent frames so far stand for; `None`: padding behind the real ones.
+    places: VecDeque<Option<FrameTime>>,
+}
+
+impl Presentation {
+    /// `delay`: how many frames late the decoder's output is, from a segment's second step on.
+    pub fn new(grouping: Grouping, delay: usize) -> Self {
+        Self {
+            grouping,
+            steps: 0,
+            latent_frames: 0,
+            to_drop: delay,
+            places: VecDeque::new(),
+        }
+    }
+
+    /// Frames that the segment's next `latent_frames` latent frames stand for at most.
+    pub fn capacity(&self, latent_frames: u64) -> u64 {
+        let step = self.grouping.step_latent_frames() as u64;
+        let frames = |latent_frames: u64| self.grouping.frames_in(latent_frames / step);
+        frames(self.latent_frames + latent_frames) - frames(self.latent_frames)
+    }
+
+    /// Adds a packet: `frames.len()` real frames in `latent_frames` latent frames, at most their [`Self::capacity`].
+    pub fn push(&mut self, latent_frames: u64, frames: impl IntoIterator<Item = FrameTime>) {
+        let before = self.places.len();
+        let capacity = self.capacity(latent_frames) as usize;
+        self.places.extend(frames.into_iter().map(Some).take(capacity));
+        self.places.resize(before + capacity, None);
+        self.latent_frames += latent_frames;
+    }
+
+    /// The frames that the next step's output shows: index in the output, and time.
+    pub fn step(&mut self) -> Vec<(usize, FrameTime)> {
+        let frames = self.grouping.step_frames();
+        let mut shown = Vec::with_capacity(frames);
+        let first_step = self.steps == 0;
+        self.steps += 1;
+        if first_step && matches!(self.grouping, Grouping::Causal { .. }) {
+            // One latent frame, one frame: all of the output is equal, or only its last is real.
+            shown.extend(self.places.pop_front().flatten().map(|time| (frames - 1, time)));
+            return shown;
+        }
+        for index in 0..frames {
+            if self.to_drop > 0 {
+                self.to_drop -= 1;
+            } else if let Some(Some(time)) = self.places.pop_front() {
+                shown.push((index, time));
+            }
+        }
+        shown
+    }
+
+    /// Whether the coming step is the segment's second, for which a delayed decoder has no look-ahead yet.
+    pub fn second_step_is_next(&self) -> bool {
+        self.steps == 1
+    }
+
+    /// Whether real frames are left that only a flush step shows. Call after all steps of the segment.
+    pub fn needs_flush(&self) -> bool {
+        self.steps > 0 && self.places.iter().any(Option::is_some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FPS30: Fraction = Fraction::new(30, 1);
+    const NTSC: Fraction = Fraction::new(30000, 1001);
+    const IRREGULAR: Fraction = Fraction::new(0, 1);
+
+    fn at(pts: u64) -> FrameTime {
+        FrameTime {
+            pts,
+            duration: Some(10),
+        }
+    }
+
+    fn grid(from: u64, count: u64, framerate: Fraction) -> Vec<FrameTime> {
+        let time = |k| frames_to_time(k, framerate).unwrap();
+        (from..from + count)
+            .map(|k| FrameTime {
+                pts: time(k),
+                duration: Some(time(k + 1) - time(k)),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn frame_numbers_become_times_without_drift() {
+        assert_eq!(frames_to_time(30, FPS30), Some(1_000_000_000));
+        assert_eq!(frames_to_time(2, FPS30), Some(66_666_666));
+        assert_eq!(frames_to_time(30_000 * 1000, NTSC), Some(1_001_000_000_000_000));
+        assert_eq!(frames_to_time(1, IRREGULAR), None);
+        assert_eq!(frames_to_time(u64::MAX, Fraction::new(1, 1000)), None);
+    }
+
+    #[test]
+    fn frames_on_the_grid_need_no_offsets() {
+        for framerate in [FPS30, NTSC, Fraction::new(24, 1), Fraction::new(1, 3)] {
+            for from in [0, 1, 5, 1_000_001] {
+                let frames = grid(from, 4, framerate);
+                let times = PacketTimes::of(&frames, framerate);
+                assert_eq!(times.offsets, None, "{framerate} from {from}");
+                assert_eq!(times.frames(4, framerate), Some(frames));
+            }
+        }
+    }
+
+    #[test]
+    fn irregular_frames_keep_their_times() {
+        let frames = [at(7), at(7), at(1_000_000_007), at(5_000_000_000_000)];
+        for framerate in [FPS30, IRREGULAR] {
+            let times = PacketTimes::of(&frames, framerate);
+            assert!(times.offsets.is_some());
+            let back: Vec<u64> = times.frames(4, framerate).unwrap().iter().map(|f| f.pts).collect();
+            assert_eq!(back, [7, 7, 1_000_000_007, 5_000_000_000_000]);
+        }
+    }
+
+    #[test]
+    fn without_a_framerate_frames_spread_over_the_duration() {
+        let times = PacketTimes {
+            pts: 100,
+            duration: Some(10),
+            offsets: None,
+        };
+        let pts = |real| {
+            times
+                .frames(real, IRREGULAR)
+                .map(|f| f.iter().map(|f| f.pts).collect::<Vec<_>>())
+        };
+        assert_eq!(pts(4), Some(vec![100, 102, 105, 107]));
+        assert_eq!(pts(1), Some(vec![100]));
+        assert_eq!(pts(0), Some(vec![]));
+        let unknown = PacketTimes {
+            duration: None,
+            ..times
+        };
+        assert_eq!(unknown.frames(2, IRREGULAR), None);
+    }
+
+    #[test]
+    fn hostile_times_do_not_overflow() {
+        let times = PacketTimes {
+            pts: u64::MAX - 1,
+            duration: Some(u64::MAX),
+            offsets: Some(vec![5]),
+        };
+        assert_eq!(times.frames(2, FPS30), None);
+        let times = PacketTimes {
+            pts: u64::MAX - 1,
+            duration: None,
+            offsets: None,
+        };
+        assert_eq!(times.frames(3, Fraction::new(1, u32::MAX)), None);
+    }
+
+    /// Sizes of the groups of `frames` frames, `s` before a segment's first.
+    fn cut(grouping: Grouping, key_interval: u64, frames: u64) -> String {
+        let mut groups = Groups::new(grouping, key_interval);
+        let mut out: Vec<Group> = (0..frames).filter_map(|i| groups.push(at(i))).collect();
+        out.extend(groups.finish());
+        let show = |g: &Group| format!("{}{}", if g.segment_start { "s" } else { "" }, g.frames.len());
+        out.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn groups_of_a_causal_stream() {
+        let causal = Grouping::Causal { factor: 4 };
+        assert_eq!(cut(causal, 0, 18), "s1 4 4 4 4 1");
+        assert_eq!(cut(causal, 0, 1), "s1");
+        assert_eq!(cut(causal, 0, 0), "");
+        assert_eq!(cut(causal, 1, 3), "s1 s1 s1");
+        assert_eq!(cut(causal, 2, 12), "s1 4 s1 4 s1 1");
+        assert_eq!(cut(causal, 5, 12), "s1 4 s1 4 s1 1");
+        assert_eq!(cut(causal, 6, 12), "s1 4 4 s1 2");
+        assert_eq!(cut(Grouping::Windows { factor: 4, window: 16 }, 0, 35), "s16 s16 s3");
+    }
+
+    #[test]
+    fn a_segment_can_end_at_once_or_after_the_group() {
+        let mut groups = Groups::new(Grouping::Causal { factor: 4 }, 0);
+        assert!(groups.push(at(0)).unwrap().segment_start);
+        assert_eq!(groups.push(at(1)), None);
+        groups.finish_after_group();
+        assert!((2..4).all(|i| groups.push(at(i)).is_none()));
+        let group = groups.push(at(4)).unwrap();
+        assert_eq!((group.segment_start, group.frames.len()), (false, 4));
+        let next = groups.push(at(5)).unwrap();
+        assert_eq!((next.segment_start, next.frames.len()), (true, 1));
+        groups.finish_after_group();
+        assert!(groups.push(at(6)).unwrap().segment_start);
+        groups.push(at(7));
+        assert_eq!(groups.finish().unwrap().frames.len(), 1);
+        assert!(groups.push(at(8)).unwrap().segment_start);
+    }
+
+    /// Encodes and decodes `count` frames on paper: every frame shown once, in order, and from which output frame.
+    fn present(grouping: Grouping, delay: usize, count: u64) -> Vec<(u64, usize, u64)> {
+        let mut groups = Groups::new(grouping, 0);
+        let mut all: Vec<Group> = (0..count).filter_map(|i| groups.push(at(i))).collect();
+        all.extend(groups.finish());
+        let mut presentation = None;
+        let mut shown = Vec::new();
+        let mut step = 0;
+        let mut show = |p: &mut Presentation, step| shown.extend(p.step().iter().map(|(i, t)| (step, *i, t.pts)));
+        for group in all {
+            if group.segment_start {
+                presentation = Some(Presentation::new(grouping, delay));
+            }
+            let p = presentation.as_mut().unwrap();
+            p.push(grouping.step_latent_frames() as u64, group.frames);
+            show(p, step);
+            step += 1;
+        }
+        let p = presentation.as_mut().unwrap();
+        if p.needs_flush() {
+            show(p, step);
+        }
+        assert!(!p.needs_flush());
+        shown
+    }
+
+    #[test]
+    fn every_frame_is_shown_once_and_in_order() {
+        for grouping in [2, 4, 8].map(|factor| Grouping::Causal { factor }) {
+            for delay in [0, grouping.step_frames() - 1] {
+                for count in 1..=40 {
+                    let pts: Vec<u64> = present(grouping, delay, count).iter().map(|s| s.2).collect();
+                    assert_eq!(
+                        pts,
+                        (0..count).collect::<Vec<_>>(),
+                        "{grouping:?}, delay {delay}, {count} frames"
+                    );
+                }
+            }
+        }
+        for count in 1..=40 {
+            let pts: Vec<u64> = present(Grouping::Windows { factor: 4, window: 16 }, 0, count)
+                .iter()
+                .map(|s| s.2)
+                .collect();
+            assert_eq!(pts, (0..count).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_delayed_decoder_shows_one_frame_in_each_of_the_first_two_steps() {
+        let causal = Grouping::Causal { factor: 4 };
+        let steps = |delay, count| {
+            present(causal, delay, count)
+                .iter()
+                .map(|s| (s.0, s.1))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(steps(0, 6), [(0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]);
+        // Six frames are groups 1, 4, 1: the flush after three steps is not needed for a single real frame.
+        assert_eq!(steps(3, 6), [(0, 3), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]);
+        assert_eq!(steps(3, 5), [(0, 3), (1, 3), (2, 0), (2, 1), (2, 2)]);
+        assert_eq!(steps(3, 1), [(0, 3)]);
+        assert_eq!(steps(3, 2), [(0, 3), (1, 3)]);
+    }
+}
