@@ -1,0 +1,216 @@
+//! A tokenizer's description: the same keys in `tokenizer.json` and, with `vidtok.` in front, in each graph.
+
+use crate::format::{MAX_CHANNELS, Regularizer};
+use crate::timeline::Grouping;
+
+/// Version of the description's keys that this code reads.
+const FORMAT: &str = "1";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    pub name: String,
+    /// SHA-256 over configuration and weights, 64 lower-case hexadecimal digits: encoder and decoder share it.
+    pub digest: String,
+    pub family: String,
+    pub regularizer: Regularizer,
+    /// Video frames a latent frame stands for.
+    pub time_factor: u32,
+    /// Pixels a side of a cell.
+    pub space_factor: u32,
+    pub causal: bool,
+    /// Frames of a window; 0 where causal.
+    pub window: u32,
+    /// Frames that the decoder's output is late; 0 or up to `time_factor - 1`.
+    pub decoder_delay: u32,
+    pub licence: String,
+}
+
+impl Description {
+    /// Reads the keys that `get` knows, without the prefix. Lists are comma separated.
+    ///
+    /// # Errors
+    /// Names the key that is missing, malformed or in contradiction to another.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let text = |key: &str| get(key).ok_or_else(|| format!("the key \"{key}\" is missing"));
+        let bad = |key: &str, value: &str| format!("the key \"{key}\" has the impossible value \"{value}\"");
+        let number = |key: &str, most: u32| {
+            let value = text(key)?;
+            value
+                .parse::<u32>()
+                .ok()
+                .filter(|v| *v <= most)
+                .ok_or_else(|| bad(key, &value))
+        };
+        let format = text("format")?;
+        if format != FORMAT {
+            return Err(format!(
+                "it has format {format}, this plugin reads format {FORMAT}: update the plugin"
+            ));
+        }
+        let regularizer = match text("regularizer")?.as_str() {
+            "fsq" => {
+                let levels = text("levels")?;
+                let parsed = levels
+                    .split(',')
+                    .map(|l| l.trim().parse().ok())
+                    .collect::<Option<Vec<u32>>>();
+                Regularizer::Fsq {
+                    levels: parsed.ok_or_else(|| bad("levels", &levels))?,
+                }
+            }
+            "kl" => Regularizer::Kl {
+                channels: number("channels", MAX_CHANNELS as u32)?,
+            },
+            other => return Err(bad("regularizer", other)),
+        };
+        regularizer.check().map_err(|error| error.0)?;
+        let causal = match text("causal")?.as_str() {
+            "true" => true,
+            "false" => false,
+            other => return Err(bad("causal", other)),
+        };
+        let description = Self {
+            name: text("name")?,
+            digest: text("digest")?,
+            family: text("family")?,
+            regularizer,
+            time_factor: number("time-factor", 64)?,
+            space_factor: number("space-factor", 64)?,
+            causal,
+            window: number("window", 256)?,
+            decoder_delay: number("decoder-delay", 64)?,
+            licence: text("licence")?,
+        };
+        description.check().map_err(|(key, value)| bad(key, &value))?;
+        Ok(description)
+    }
+
+    /// Returns the first key whose value cannot be.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if self.digest.len() != 64 || !self.digest.bytes().all(hex) {
+            return Err(("digest", self.digest.clone()));
+        }
+        if self.time_factor == 0 {
+            return Err(("time-factor", "0".into()));
+        }
+        if self.space_factor == 0 {
+            return Err(("space-factor", "0".into()));
+        }
+        let window_fits = if self.causal {
+            self.window == 0
+        } else {
+            self.window > 0 && self.window % self.time_factor == 0
+        };
+        if !window_fits {
+            return Err(("window", self.window.to_string()));
+        }
+        let most = if self.causal { self.time_factor - 1 } else { 0 };
+        if self.decoder_delay > most {
+            return Err(("decoder-delay", self.decoder_delay.to_string()));
+        }
+        Ok(())
+    }
+
+    /// The first key in which two descriptions differ.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("digest", self.digest == other.digest),
+            ("name", self.name == other.name),
+            ("family", self.family == other.family),
+            ("regularizer", self.regularizer == other.regularizer),
+            ("time-factor", self.time_factor == other.time_factor),
+            ("space-factor", self.space_factor == other.space_factor),
+            ("causal", self.causal == other.causal),
+            ("window", self.window == other.window),
+            ("decoder-delay", self.decoder_delay == other.decoder_delay),
+            ("licence", self.licence == other.licence),
+        ]
+        .into_iter()
+        .find_map(|(key, same)| (!same).then_some(key))
+    }
+
+    pub fn grouping(&self) -> Grouping {
+        let factor = self.time_factor as usize;
+        if self.causal {
+            Grouping::Causal { factor }
+        } else {
+            Grouping::Windows {
+                factor,
+                window: self.window as usize,
+            }
+        }
+    }
+
+    /// A side of the picture, padded to whole cells.
+    pub fn padded(&self, pixels: u32) -> u32 {
+        pixels.div_ceil(self.space_factor) * self.space_factor
+    }
+
+    /// The first digits of the digest, for people.
+    pub fn short_digest(&self) -> &str {
+        &self.digest[..12]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn keys() -> HashMap<&'static str, String> {
+        let digest = "ab".repeat(32);
+        [
+            ("format", "1"),
+            ("name", "toy"),
+            ("digest", digest.as_str()),
+            ("family", "causal_v1_1"),
+            ("causal", "true"),
+            ("regularizer", "fsq"),
+            ("levels", "8,8,8,8,8"),
+            ("time-factor", "4"),
+            ("space-factor", "8"),
+            ("window", "0"),
+            ("decoder-delay", "3"),
+            ("licence", "MIT"),
+        ]
+        .map(|(k, v)| (k, v.to_string()))
+        .into()
+    }
+
+    fn read(keys: &HashMap<&'static str, String>) -> Result<Description, String> {
+        Description::read(|key| keys.get(key).cloned())
+    }
+
+    #[test]
+    fn every_key_is_needed_and_named() {
+        let description = read(&keys()).unwrap();
+        assert_eq!(description.grouping(), Grouping::Causal { factor: 4 });
+        assert_eq!(description.padded(33), 40);
+        for key in keys().keys() {
+            let mut broken = keys();
+            broken.remove(key);
+            assert!(read(&broken).unwrap_err().contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        for (key, value) in [
+            ("digest", "short"),
+            ("levels", "8,x"),
+            ("levels", "65536,65536"),
+            ("regularizer", "vq"),
+            ("time-factor", "0"),
+            ("space-factor", "-8"),
+            ("window", "16"),
+            ("decoder-delay", "4"),
+            ("causal", "maybe"),
+            ("format", "2"),
+        ] {
+            let mut broken = keys();
+            broken.insert(key, value.into());
+            assert!(read(&broken).unwrap_err().contains(key), "{key}={value}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Finding a tokenizer: by folder, graph file, name or digest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Description, Graph, Role, Source, Target, TokenizerError, embedded as built_in, onnx};
+
+/// Environment variable with folders that hold tokenizer folders, separated by `:`.
+pub const SEARCH_PATH_VARIABLE: &str = "GST_VIDTOK_MODEL_PATH";
+const DESCRIPTION_FILE: &str = "tokenizer.json";
+/// A description is a kilobyte; anything far above is not one.
+const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
+/// Protobuf's own limit.
+const MAX_GRAPH_BYTES: u64 = 1 << 31;
+
+/// The graph for `role` of the tokenizer in the plugin.
+pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
+    let folder = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
+    let source = Source::Embedded(match role {
+        Role::Encoder => built_in::ENCODER,
+        Role::Decoder => built_in::DECODER,
+    });
+    checked(source, role, Some(&folder.description))
+}
+
+/// The graph for `role` that `model` names: a tokenizer folder, a graph file, or a name on the search path.
+///
+/// # Errors
+/// `NotFound` with the places that were looked at; `Invalid` with what is wrong with what is there.
+pub fn open(model: &str, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+    let path = Path::new(model);
+    if path.is_dir() {
+        return from_folder(path, role, target);
+    }
+    if path.is_file() {
+        if path.file_name().is_some_and(|name| name == DESCRIPTION_FILE) {
+            return from_folder(path.parent().unwrap_or(Path::new(".")), role, target);
+        }
+        return from_file(path.to_path_buf(), role, None);
+    }
+    let looked = search_path();
+    if !model.contains('/') {
+        for folder in tokenizer_folders(&looked) {
+            let named = folder.file_name().is_some_and(|name| name == model);
+            if named || Folder::read(&folder).is_ok_and(|f| f.description.name == model) {
+                return from_folder(&folder, role, target);
+            }
+        }
+        if Folder::parse(built_in::DESCRIPTION).is_ok_and(|f| f.description.name == model) {
+            return embedded(role);
+        }
+    }
+    Err(TokenizerError::NotFound(format!(
+        "no tokenizer \"{model}\": it is neither a folder, nor a graph file, nor a name in {}. Set {SEARCH_PATH_VARIABLE} to \
+         the folder that holds tokenizer folders",
+        list(&looked)
+    )))
+}
+
+/// The graph for `role` of the tokenizer with `digest`. Reads `tokenizer.json` files only, until one fits.
+///
+/// # Errors
+/// `NotFound` with the places that were looked at; `name` says which tokenizer is needed.
+pub fn by_digest(digest: &str, name: &str, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+    if Folder::parse(built_in::DESCRIPTION).is_ok_and(|f| f.description.digest == digest) {
+        return embedded(role);
+    }
+    let looked = search_path();
+    for folder in tokenizer_folders(&looked) {
+        if Folder::read(&folder).is_ok_and(|f| f.description.digest == digest) {
+            return from_folder(&folder, role, target);
+        }
+    }
+    let short = digest.get(..12).unwrap_or(digest);
+    Err(TokenizerError::NotFound(format!(
+        "the tokens were made by tokenizer \"{name}\" (digest {short}…), which is not embedded in the plugin and was not \
+         found in {}. Set {SEARCH_PATH_VARIABLE} to the folder that holds its folder, or set the property \"model\"",
+        list(&looked)
+    )))
+}
+
+fn search_path() -> Vec<PathBuf> {
+    let own = std::env::var_os(SEARCH_PATH_VARIABLE);
+    let mut folders: Vec<PathBuf> = own.iter().flat_map(std::env::split_paths).collect();
+    let home = gst::glib::user_data_dir();
+    folders.extend(
+        std::iter::once(home)
+            .chain(gst::glib::system_data_dirs())
+            .map(|dir| dir.join("gst-vidtok")),
+    );
+    folders.retain(|folder| !folder.as_os_str().is_empty());
+    folders
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    folders
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The folders below `folders` that hold a description, in a stable order; `folders` themselves too.
+fn tokenizer_folders(folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> + '_ {
+    folders.iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut below: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        below.sort();
+        below.insert(0, folder.clone());
+        below.retain(|folder| folder.join(DESCRIPTION_FILE).is_file());
+        below
+    })
+}
+
+/// `tokenizer.json`.
+struct Folder {
+    description: Description,
+    variants: Vec<Variant>,
+}
+
+/// A pair of graphs made for one kind of machine.
+#[derive(Debug, Deserialize)]
+struct Variant {
+    target: String,
+    precision: String,
+    encoder: PathBuf,
+    decoder: PathBuf,
+}
+
+impl Folder {
+    fn read(folder: &Path) -> Result<Self, String> {
+        Self::parse(
+            &String::from_utf8(read_bounded(&folder.join(DESCRIPTION_FILE), MAX_DESCRIPTION_BYTES)?)
+                .map_err(|e| e.to_string())?,
+        )
+    }
+
+    fn parse(json: &str) -> Result<Self, String> {
+        use serde_json::Value;
+        let object: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        let plain = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let description = Description::read(|key| match object.get(key)? {
+            Value::Array(items) => Some(items.iter().map(plain).collect::<Vec<_>>().join(",")),
+            other => Some(plain(other)),
+        })?;
+        let variants = object.get("variants").cloned().unwrap_or_default();
+        let variants = serde_json::from_value(variants).map_err(|e| format!("the key \"variants\": {e}"))?;
+        Ok(Self { description, variants })
+    }
+
+    /// The variant for `target`, else one for the CPU (it runs everywhere); full precision first.
+    fn variant(&self, target: Target) -> Option<&Variant> {
+        let for_target = |target: Target| self.variants.iter().filter(move |v| v.target == target.as_str());
+        let best = |target| for_target(target).max_by_key(|v| v.precision == "fp32");
+        best(target).or_else(|| best(Target::Cpu))
+    }
+}
+
+fn from_folder(folder: &Path, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+    let place = folder.join(DESCRIPTION_FILE);
+    let place = place.display().to_string();
+    if !folder.join(DESCRIPTION_FILE).is_file() {
+        return Err(TokenizerError::NotFound(format!(
+            "the folder \"{}\" has no {DESCRIPTION_FILE}: a tokenizer folder is made by models/export.py",
+            folder.display()
+        )));
+    }
+    let read = Folder::read(folder).map_err(|e| invalid(&place, &e))?;
+    let variant = read
+        .variant(target)
+        .ok_or_else(|| invalid(&place, "it lists no graphs for this machine"))?;
+    let file = match role {
+        Role::Encoder => &variant.encoder,
+        Role::Decoder => &variant.decoder,
+    };
+    // A description comes from elsewhere: it may name files beside it, not anywhere on the machine.
+    if file.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+        return Err(invalid(
+            &place,
+            &format!("the graph \"{}\" is not in its folder", file.display()),
+        ));
+    }
+    from_file(folder.join(file), role, Some(&read.description))
+}
+
+fn from_file(path: PathBuf, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {
+    checked(Source::File(path), role, expected)
+}
+
+/// Reads the graph's metadata and checks it against `role` and the folder's description.
+fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {
+    let (place, bytes) = match &source {
+        Source::Embedded(bytes) => (
+            "the embedded tokenizer".to_string(),
+            prost::bytes::Bytes::from_static(bytes),
+        ),
+        Source::File(path) => {
+            let place = path.display().to_string();
+            (
+                place.clone(),
+                read_bounded(path, MAX_GRAPH_BYTES)
+                    .map_err(|e| invalid(&place, &e))?
+                    .into(),
+            )
+        }
+    };
+    let fail = |text: &str| invalid(&place, text);
+    let metadata = onnx::metadata(bytes).ok_or_else(|| fail(&not_onnx(&place)))?;
+    let prefixed = |key: &str| metadata.get(&format!("vidtok.{key}")).cloned();
+    if !metadata.keys().any(|key| key.starts_with("vidtok.")) {
+        return Err(fail(
+            "this ONNX graph has no vidtok metadata: it was not made by models/export.py",
+        ));
+    }
+    let found = prefixed("role").ok_or_else(|| fail("the key \"vidtok.role\" is missing"))?;
+    if found != role.as_str() {
+        return Err(fail(&format!(
+            "it is {} {found}, but {} {} is needed",
+            article(&found),
+            article(role.as_str()),
+            role.as_str()
+        )));
+    }
+    let description = Description::read(prefixed).map_err(|e| fail(&format!("vidtok metadata: {e}")))?;
+    if let Some(key) = expected.and_then(|expected| expected.difference(&description)) {
+        return Err(fail(&format!(
+            "the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"
+        )));
+    }
+    Ok(Graph {
+        description: Arc::new(description),
+        role,
+        source,
+    })
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
+fn not_onnx(place: &str) -> String {
+    let checkpoint = [".ckpt", ".safetensors", ".pt", ".pth"]
+        .iter()
+        .any(|ending| place.ends_with(ending));
+    if checkpoint {
+        "it is a checkpoint, not a graph: make a tokenizer folder of it with models/export.py".into()
+    } else {
+        "it is not an ONNX graph".into()
+    }
+}
+
+fn invalid(place: &str, text: &str) -> TokenizerError {
+    TokenizerError::Invalid(format!("{place}: {text}"))
+}
+
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if size > most {
+        return Err(format!("it has {size} bytes, at most {most} are read"));
+    }
+    std::fs::read(path).map_err(|e| e.to_string())
+}

@@ -1,0 +1,89 @@
+//! Tokenizers: what they say of themselves, where they are found, the embedded one.
+//!
+//! A tokenizer is a folder with `tokenizer.json` and ONNX graphs, each of which repeats the description in its
+//! own metadata. Everything here works without ONNX Runtime.
+
+mod description;
+mod embedded;
+mod lookup;
+mod onnx;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use description::Description;
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
+
+/// What a graph does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Encoder,
+    Decoder,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::Decoder => "decoder",
+        }
+    }
+}
+
+/// The kind of machine that a graph's form was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    Cpu,
+    Gpu,
+}
+
+impl Target {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
+/// Where a graph's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    File(PathBuf),
+    Embedded(&'static [u8]),
+}
+
+/// One graph of a tokenizer, checked to be what it was looked up as.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub description: Arc<Description>,
+    pub role: Role,
+    pub source: Source,
+}
+
+impl Graph {
+    /// Where the graph comes from, for people.
+    pub fn location(&self) -> String {
+        match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Embedded(_) => "embedded in the plugin".into(),
+        }
+    }
+}
+
+/// Why a tokenizer cannot be used: text for the user, and whether it was found at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerError {
+    NotFound(String),
+    Invalid(String),
+}
+
+impl fmt::Display for TokenizerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::NotFound(text) | Self::Invalid(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for TokenizerError {}
