@@ -1,0 +1,209 @@
+//! Finding and loading ONNX Runtime: once a process, when the first element needs it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+
+use super::RuntimeError;
+
+/// Environment variable that names the library, or the folder that it is in.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+static CAT: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("onnxruntime", gst::DebugColorFlags::empty(), Some("ONNX Runtime")));
+
+/// The process's one environment. Locked while it is made, so that two elements that start together make one.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// Loads ONNX Runtime, if it is not loaded yet.
+///
+/// # Errors
+/// Says where it was looked for, why each library found could not be loaded, and how to get one.
+/// A later call tries again.
+pub fn load() -> Result<Environment, RuntimeError> {
+    let mut environment = ENVIRONMENT.lock().unwrap();
+    if let Some(environment) = &*environment {
+        return Ok(environment.clone());
+    }
+    let places = places();
+    let mut tried = Vec::new();
+    for library in places.iter().flat_map(|place| place.libraries()) {
+        match ort::init_from(&library) {
+            Ok(builder) => {
+                gst::info!(CAT, "Loaded {}", library.display());
+                let builder = builder
+                    .with_name("gst-vidtok")
+                    .with_telemetry(false)
+                    .with_logger(Arc::new(log));
+                let made = builder
+                    .build()
+                    .map_err(|e| RuntimeError::Library(format!("ONNX Runtime: {e}")))?;
+                return Ok(environment.insert(made).clone());
+            }
+            Err(error) => tried.push(reason(&library, &error)),
+        }
+    }
+    Err(RuntimeError::Library(explain(&places, &tried)))
+}
+
+/// ONNX Runtime's log lines go where GStreamer's go.
+fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    let level = match level {
+        LogLevel::Verbose => gst::DebugLevel::Trace,
+        LogLevel::Info => gst::DebugLevel::Debug,
+        LogLevel::Warning => gst::DebugLevel::Info,
+        LogLevel::Error => gst::DebugLevel::Warning,
+        LogLevel::Fatal => gst::DebugLevel::Error,
+    };
+    gst::log_with_level!(CAT, level, "{category} {location}: {message}");
+}
+
+/// Where the library may be.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    File(PathBuf),
+    Folder(PathBuf),
+    /// A name for the system's loader.
+    System(&'static str),
+}
+
+impl Place {
+    /// The libraries at this place, newest first. Wheels carry `libonnxruntime.so.1.22.1` without a plain name.
+    fn libraries(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(path) => vec![path.clone()],
+            Self::System(name) => vec![PathBuf::from(name)],
+            Self::Folder(folder) => {
+                let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+                let named = |path: &PathBuf| {
+                    let name = path
+                        .file_name()
+                        .map(|n| n.to_string_lossy().into_owned())
+                        .unwrap_or_default();
+                    name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
+                };
+                let mut libraries: Vec<PathBuf> = entries.map(|e| e.path()).filter(named).collect();
+                libraries.sort_by_key(|path| std::cmp::Reverse(version(path)));
+                libraries
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::File(path) => format!("{LIBRARY_VARIABLE} ({})", path.display()),
+            Self::Folder(path) => format!("the folder {}", path.display()),
+            Self::System(name) => format!("the system's libraries ({name})"),
+        }
+    }
+}
+
+/// The numbers in a library's name, for sorting.
+fn version(path: &Path) -> Vec<u64> {
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    name.split('.').filter_map(|part| part.parse().ok()).collect()
+}
+
+fn places() -> Vec<Place> {
+    let named = std::env::var_os(LIBRARY_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
+    if let Some(path) = named {
+        // The user's word: nothing else is tried.
+        return vec![if path.is_dir() {
+            Place::Folder(path)
+        } else {
+            Place::File(path)
+        }];
+    }
+    let plugin = gst::Registry::get().find_plugin(env!("CARGO_PKG_NAME").trim_start_matches("gst-plugin-"));
+    let folder = plugin
+        .and_then(|plugin| plugin.filename())
+        .and_then(|file| Some(file.parent()?.to_path_buf()));
+    let beside = folder.iter().flat_map(|folder| {
+        let above = folder.parent().map(|above| Place::Folder(above.join("onnxruntime")));
+        std::iter::once(Place::Folder(folder.join("onnxruntime"))).chain(above)
+    });
+    beside
+        .chain([Place::System("libonnxruntime.so"), Place::System("libonnxruntime.so.1")])
+        .collect()
+}
+
+fn reason(library: &Path, error: &ort::LoadDynamicError) -> String {
+    match error {
+        ort::LoadDynamicError::BadVersion { version_str, .. } => format!(
+            "{} is ONNX Runtime {version_str}; version 1.{} or newer is needed",
+            library.display(),
+            ort::MINOR_VERSION
+        ),
+        ort::LoadDynamicError::MissingApi { .. } => format!("{} is not ONNX Runtime", library.display()),
+        ort::LoadDynamicError::Dlopen { error, .. } => {
+            let cause = std::error::Error::source(error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            format!("{} cannot be loaded{cause}", library.display())
+        }
+        ort::LoadDynamicError::InvalidVersionString => format!("{} has no readable version", library.display()),
+    }
+}
+
+fn explain(places: &[Place], tried: &[String]) -> String {
+    let looked = places.iter().map(Place::describe).collect::<Vec<_>>().join(", ");
+    let tried = if tried.is_empty() {
+        String::new()
+    } else {
+        format!(" {}.", tried.join("; "))
+    };
+    format!(
+        "ONNX Runtime was not found. Looked at: {looked}.{tried} Install it (for example \"pip install onnxruntime\") and set \
+         {LIBRARY_VARIABLE} to its library libonnxruntime.so… or to the folder that holds it (in the wheel: \
+         onnxruntime/capi)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_newest_library_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [
+            "libonnxruntime.so.1.9.0",
+            "libonnxruntime.so.1.22.1",
+            "libonnxruntime_providers_shared.so",
+            "a.so",
+        ];
+        for name in names {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = Place::Folder(folder.path().into()).libraries();
+        let found: Vec<_> = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(found, ["libonnxruntime.so.1.22.1", "libonnxruntime.so.1.9.0"]);
+    }
+
+    #[test]
+    fn the_error_names_places_reasons_and_the_way_out() {
+        let places = [
+            Place::File("/nowhere/libonnxruntime.so".into()),
+            Place::System("libonnxruntime.so"),
+        ];
+        let text = explain(
+            &places,
+            &["/nowhere/libonnxruntime.so cannot be loaded: no such file".into()],
+        );
+        for part in [
+            "/nowhere/libonnxruntime.so",
+            "no such file",
+            "pip install onnxruntime",
+            LIBRARY_VARIABLE,
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
