@@ -1,0 +1,27 @@
+//! What the encoder and the decoder element have in common: properties, statistics, errors.
+
+mod settings;
+mod stats;
+
+pub use settings::NetworkSettings;
+pub use stats::{Stats, shape};
+
+use crate::runtime::RuntimeError;
+use crate::tokenizer::TokenizerError;
+
+/// `error` as an element error: the domain tells an application what kind it is, the text tells the user.
+pub fn error_message(error: &RuntimeError) -> gst::ErrorMessage {
+    match error {
+        RuntimeError::Library(_) => gst::error_msg!(gst::LibraryError::Init, ["{error}"]),
+        RuntimeError::Provider(_) => gst::error_msg!(gst::ResourceError::OpenRead, ["{error}"]),
+        RuntimeError::Graph(_) => gst::error_msg!(gst::LibraryError::Settings, ["{error}"]),
+        RuntimeError::Memory(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{error}"]),
+        RuntimeError::Run(_) => gst::error_msg!(gst::StreamError::Failed, ["{error}"]),
+        RuntimeError::Tokenizer(TokenizerError::NotFound(_)) => {
+            gst::error_msg!(gst::ResourceError::NotFound, ["{error}"])
+        }
+        RuntimeError::Tokenizer(TokenizerError::Invalid(_)) => {
+            gst::error_msg!(gst::LibraryError::Settings, ["{error}"])
+        }
+    }
+}

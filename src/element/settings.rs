@@ -1,0 +1,83 @@
+//! Properties that say which network runs, and on what.
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::runtime::{ExecutionProvider, Options};
+use crate::tokenizer::{self, Graph, Role, TokenizerError};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// A tokenizer folder, a graph file, or a name on the search path.
+    pub model: Option<String>,
+    pub options: Options,
+}
+
+impl NetworkSettings {
+    pub fn properties(role: Role) -> Vec<glib::ParamSpec> {
+        let unset = match role {
+            Role::Encoder => "unset: the tokenizer embedded in the plugin",
+            Role::Decoder => "unset: the tokenizer whose digest the stream carries",
+        };
+        vec![
+            glib::ParamSpecString::builder("model")
+                .nick("Model")
+                .blurb(&format!(
+                    "Tokenizer folder, graph file, or a name looked for in the folders of {} ({unset})",
+                    tokenizer::SEARCH_PATH_VARIABLE
+                ))
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecEnum::builder_with_default("execution-provider", ExecutionProvider::Auto)
+                .nick("Execution provider")
+                .blurb("What runs the network; one that is named is used or is an error")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecInt::builder("device-id")
+                .nick("Device")
+                .blurb("Which of the execution provider's devices")
+                .minimum(0)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt::builder("threads")
+                .nick("Threads")
+                .blurb("CPU threads of the network (0: one a core)")
+                .maximum(1024)
+                .mutable_ready()
+                .build(),
+        ]
+    }
+
+    /// Sets one of [`Self::properties`]; false for another.
+    pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
+        // GObject has checked the type against the property's.
+        match name {
+            "model" => {
+                let model = value.get::<Option<String>>().expect("checked by GObject");
+                self.model = model.filter(|model| !model.is_empty());
+            }
+            "execution-provider" => self.options.provider = value.get().expect("checked by GObject"),
+            "device-id" => self.options.device = value.get().expect("checked by GObject"),
+            "threads" => self.options.threads = value.get().expect("checked by GObject"),
+            _ => return false,
+        }
+        true
+    }
+
+    pub fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "model" => self.model.to_value(),
+            "execution-provider" => self.options.provider.to_value(),
+            "device-id" => self.options.device.to_value(),
+            "threads" => self.options.threads.to_value(),
+            _ => return None,
+        })
+    }
+
+    /// The graph that `model` names; `None` where it is unset.
+    pub fn graph(&self, role: Role) -> Option<Result<Graph, TokenizerError>> {
+        self.model
+            .as_ref()
+            .map(|model| tokenizer::open(model, role, self.options.provider.target()))
+    }
+}

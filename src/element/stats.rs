@@ -1,0 +1,102 @@
+//! The `stats` property: what went through an element, and how fast.
+
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::format::{Fraction, TokenFormat};
+
+/// Counters of one element from READY on.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub frames: u64,
+    pub latent_frames: u64,
+    /// Of token buffers.
+    pub bytes: u64,
+    pub segments: u64,
+    /// Frames or packets that were left out, each of them also in a QoS message or a warning.
+    pub dropped: u64,
+    /// What runs the network, once it does.
+    pub provider: Option<&'static str>,
+    /// Name and token shape, once known.
+    pub model: Option<String>,
+    pub shape: Option<String>,
+    framerate: Option<Fraction>,
+    steps: u64,
+    total: Duration,
+    worst: Duration,
+}
+
+impl Stats {
+    pub fn property() -> glib::ParamSpec {
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Frames, latent frames, bytes, milliseconds a step, real-time factor, provider, segments, dropped")
+            .read_only()
+            .build()
+    }
+
+    pub fn describe(&mut self, format: &TokenFormat, provider: &'static str) {
+        self.model = Some(format.model.clone());
+        self.shape = Some(shape(format));
+        self.framerate = Some(format.framerate);
+        self.provider = Some(provider);
+    }
+
+    /// Adds what a step of the network took.
+    pub fn step(&mut self, elapsed: Duration) {
+        self.steps += 1;
+        self.total += elapsed;
+        self.worst = self.worst.max(elapsed);
+    }
+
+    pub fn to_structure(&self, name: &str) -> gst::Structure {
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let mean = milliseconds(self.total) / self.steps.max(1) as f64;
+        let mut structure = gst::Structure::builder(name)
+            .field("frames", self.frames)
+            .field("latent-frames", self.latent_frames)
+            .field("bytes", self.bytes)
+            .field("segments", self.segments)
+            .field("dropped", self.dropped)
+            .field("step-ms-mean", mean)
+            .field("step-ms-max", milliseconds(self.worst))
+            .build();
+        if let Some(factor) = self.real_time_factor() {
+            structure.set("real-time-factor", factor);
+        }
+        let texts = [
+            ("provider", self.provider.map(str::to_string)),
+            ("model", self.model.clone()),
+        ];
+        for (key, value) in texts.into_iter().chain([("shape", self.shape.clone())]) {
+            if let Some(value) = value {
+                structure.set(key, value);
+            }
+        }
+        structure
+    }
+
+    /// Seconds of video per second of the network's time; `None` before the first step and without a framerate.
+    fn real_time_factor(&self) -> Option<f64> {
+        let framerate = self.framerate.filter(|rate| rate.num > 0)?;
+        let video = self.frames as f64 * f64::from(framerate.den) / f64::from(framerate.num);
+        let seconds = self.total.as_secs_f64();
+        (seconds > 0.0).then(|| video / seconds)
+    }
+}
+
+/// Shape and type of a latent frame as `raw` buffers have it: `[t, 32, 32] uint16`.
+pub fn shape(format: &TokenFormat) -> String {
+    let channels = match format.regularizer.codebook_size() {
+        Some(_) => String::new(),
+        None => format!(", {}", format.regularizer.values_per_cell()),
+    };
+    format!(
+        "[t, {}, {}{channels}] {}",
+        format.grid_height,
+        format.grid_width,
+        format.token_type.as_str()
+    )
+}

@@ -1,0 +1,16 @@
+//! `vidtokenc`: video to tokens.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod pixels;
+mod stream;
+
+glib::wrapper! {
+    pub struct VidtokEnc(ObjectSubclass<imp::VidtokEnc>) @extends gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "vidtokenc", gst::Rank::NONE, VidtokEnc::static_type())
+}

@@ -1,0 +1,224 @@
+//! The encoder's work on one stream of one caps: frames in, token buffers out. Knows no element and no pad.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gst_video::VideoFrameExt;
+
+use super::pixels::FrameStack;
+use crate::caps::StreamFormat;
+use crate::format::TokenFormat;
+use crate::meta::{self, TokenMeta};
+use crate::runtime::{EncoderNetwork, Options, RuntimeError};
+use crate::stream::{Packet, StreamError, Tokens, Writer};
+use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time};
+use crate::tokenizer::{Description, Graph};
+
+pub struct Stream {
+    tokenizer: Arc<Description>,
+    format: TokenFormat,
+    stream_format: StreamFormat,
+    writer: Writer,
+    network: EncoderNetwork,
+    groups: Groups,
+    stack: FrameStack,
+    /// The latest PTS that a buffer carried, and frames since: what a missing PTS is counted from.
+    counted_from: (u64, u64),
+}
+
+/// A token buffer, and what is in it.
+pub struct Encoded {
+    pub buffer: gst::Buffer,
+    pub segment_start: bool,
+    pub frames: usize,
+    pub latent_frames: usize,
+    /// What the network took.
+    pub elapsed: Duration,
+}
+
+impl Stream {
+    pub fn new(
+        graph: &Graph,
+        options: Options,
+        format: TokenFormat,
+        stream_format: StreamFormat,
+        key_interval: u64,
+    ) -> Result<Self, RuntimeError> {
+        let tokenizer = graph.description.clone();
+        let network = EncoderNetwork::open(graph, options, format.width, format.height)?;
+        let writer = Writer::new(format.clone()).map_err(|e| stream_error(&e))?;
+        let grouping = tokenizer.grouping();
+        let size = (format.width, format.height);
+        let padded = (tokenizer.padded(format.width), tokenizer.padded(format.height));
+        Ok(Self {
+            groups: Groups::new(grouping, key_interval),
+            stack: FrameStack::new(grouping.step_frames(), size, padded),
+            tokenizer,
+            format,
+            stream_format,
+            writer,
+            network,
+            counted_from: (0, 0),
+        })
+    }
+
+    pub fn format(&self) -> &TokenFormat {
+        &self.format
+    }
+
+    pub fn provider(&self) -> &'static str {
+        self.network.provider().name()
+    }
+
+    /// Frames that a step of the network takes.
+    pub fn step_frames(&self) -> usize {
+        self.tokenizer.grouping().step_frames()
+    }
+
+    /// Frames in the group under way.
+    pub fn filled(&self) -> usize {
+        self.groups.filled()
+    }
+
+    pub fn set_key_interval(&mut self, frames: u64) {
+        self.groups.set_key_interval(frames);
+    }
+
+    /// Ends the segment once the group under way is full.
+    pub fn finish_after_group(&mut self) {
+        self.groups.finish_after_group();
+    }
+
+    /// Forgets everything that is not encoded yet; the next frame starts a segment. PTS count from `start`.
+    pub fn reset(&mut self, start: u64) {
+        self.groups.finish();
+        self.counted_from = (start, 0);
+    }
+
+    /// The time of the next frame: its own PTS, else counted from the framerate.
+    ///
+    /// `None` where there is neither.
+    pub fn frame_time(&mut self, pts: Option<u64>, duration: Option<u64>) -> Option<FrameTime> {
+        let (base, count) = match pts {
+            Some(pts) => (pts, 0),
+            None => self.counted_from,
+        };
+        let at = |count| base.checked_add(frames_to_time(count, self.format.framerate)?);
+        let pts = pts.or_else(|| at(count))?;
+        let until_next = at(count + 1).and_then(|next| next.checked_sub(pts));
+        self.counted_from = (base, count + 1);
+        Some(FrameTime {
+            pts,
+            duration: duration.or(until_next),
+        })
+    }
+
+    /// Whether a frame at `pts` would go back in time within its group.
+    pub fn goes_back(&self, pts: u64) -> bool {
+        self.groups.last_pts().is_some_and(|last| pts < last)
+    }
+
+    /// Adds a frame; runs the network when it completes a group.
+    pub fn push(
+        &mut self,
+        frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
+        time: FrameTime,
+    ) -> Result<Option<Encoded>, RuntimeError> {
+        let picture = frame.plane_data(0).map_err(|e| RuntimeError::Run(e.to_string()))?;
+        self.stack
+            .set(self.groups.filled(), picture, frame.plane_stride()[0] as usize);
+        match self.groups.push(time) {
+            Some(group) => self.encode(group, false).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends the segment: encodes the group under way, if there is one, filled up with its last frame.
+    pub fn finish(&mut self, end_of_stream: bool) -> Result<Option<Encoded>, RuntimeError> {
+        match self.groups.finish() {
+            Some(group) => self.encode(group, end_of_stream).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn encode(&mut self, group: Group, end_of_stream: bool) -> Result<Encoded, RuntimeError> {
+        let frames = group.frames.len();
+        let grouping = self.tokenizer.grouping();
+        self.stack.repeat(frames - 1, frames..grouping.step_frames());
+        if group.segment_start {
+            self.network.restart();
+        }
+        let started = Instant::now();
+        let tokens = self.network.encode(self.stack.bytes())?;
+        let elapsed = started.elapsed();
+
+        let latent_frames = grouping.step_latent_frames();
+        let times = PacketTimes::of(&group.frames, self.format.framerate);
+        let packet = PacketInfo {
+            segment_start: group.segment_start,
+            end_of_stream,
+            latent_frames,
+            frames,
+        };
+        let mut buffer = self.buffer(&tokens, &packet, &times).map_err(|e| stream_error(&e))?;
+        let buffer_mut = buffer.make_mut();
+        buffer_mut.set_pts(gst::ClockTime::from_nseconds(times.pts));
+        buffer_mut.set_duration(times.duration.map(gst::ClockTime::from_nseconds));
+        if !group.segment_start {
+            buffer_mut.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        Ok(Encoded {
+            buffer,
+            segment_start: group.segment_start,
+            frames,
+            latent_frames,
+            elapsed,
+        })
+    }
+
+    /// A buffer with the tokens in the stream format that was negotiated.
+    fn buffer(&self, tokens: &Tokens, info: &PacketInfo, times: &PacketTimes) -> Result<gst::Buffer, StreamError> {
+        match self.stream_format {
+            StreamFormat::Framed => {
+                let packet = Packet {
+                    segment_start: info.segment_start,
+                    end_of_stream: info.end_of_stream,
+                    latent_frames: info.latent_frames as u32,
+                    real_frames: info.frames as u32,
+                    pts: Some(times.pts),
+                    duration: times.duration,
+                    offsets: times.offsets.clone(),
+                    payload: tokens.to_payload(&self.format)?,
+                };
+                let mut buffer = gst::Buffer::from_mut_slice(self.writer.write(&packet)?);
+                if info.segment_start {
+                    buffer.make_mut().set_flags(gst::BufferFlags::HEADER);
+                }
+                Ok(buffer)
+            }
+            StreamFormat::Raw => {
+                let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(&self.format)?);
+                let token_meta = TokenMeta {
+                    segment_start: info.segment_start,
+                    end_of_stream: info.end_of_stream,
+                    real_frames: info.frames as u32,
+                    offsets: times.offsets.clone(),
+                };
+                meta::add(buffer.make_mut(), &token_meta);
+                Ok(buffer)
+            }
+        }
+    }
+}
+
+/// What a packet says besides tokens and times.
+struct PacketInfo {
+    segment_start: bool,
+    end_of_stream: bool,
+    latent_frames: usize,
+    frames: usize,
+}
+
+fn stream_error(error: &StreamError) -> RuntimeError {
+    RuntimeError::Run(error.to_string())
+}

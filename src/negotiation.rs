@@ -1,0 +1,105 @@
+//! Which video caps belong to which token caps: what encoder and decoder answer while caps are negotiated.
+
+use crate::caps::{self, StreamFormat};
+use crate::format::{Fraction, MAX_DIMENSION, TokenFormat, TokenType};
+use crate::tokenizer::Description;
+
+/// Video that can be tokenized, and that tokens become.
+pub fn video_template() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new()
+        .format(gst_video::VideoFormat::Rgb)
+        .width_range(1..MAX_DIMENSION as i32)
+        .height_range(1..MAX_DIMENSION as i32)
+        .build()
+}
+
+/// Fields that video and token caps share.
+const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
+
+/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: as far as it is known.
+pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<&Description>) -> gst::Caps {
+    let mut out = gst::Caps::new_empty();
+    for format in [StreamFormat::Framed, StreamFormat::Raw] {
+        for s in video.iter() {
+            let mut tokens = caps::packet_structure(format);
+            for field in SHARED {
+                if let Ok(value) = s.value(field) {
+                    tokens.set_value(field, value.clone());
+                }
+            }
+            if let Some(tokenizer) = tokenizer {
+                describe(&mut tokens, tokenizer, format);
+            }
+            out.get_mut().expect("not shared").append_structure(tokens);
+        }
+    }
+    out
+}
+
+/// Adds what the tokenizer says; the grid where the size is fixed.
+fn describe(tokens: &mut gst::Structure, tokenizer: &Description, format: StreamFormat) {
+    tokens.set("model", &tokenizer.name);
+    tokens.set("tokenizer", &tokenizer.digest);
+    caps::set_regularizer(tokens, &tokenizer.regularizer);
+    tokens.set("time-factor", tokenizer.time_factor as i32);
+    tokens.set("space-factor", tokenizer.space_factor as i32);
+    tokens.set("causal", tokenizer.causal);
+    for (pixels, cells) in [("width", "grid-width"), ("height", "grid-height")] {
+        if let Ok(size) = tokens.get::<i32>(pixels) {
+            tokens.set(cells, (size.max(0) as u32).div_ceil(tokenizer.space_factor) as i32);
+        }
+    }
+    let continuous = tokenizer.regularizer.codebook_size().is_none();
+    if format == StreamFormat::Framed {
+        tokens.set("coding", "packed");
+    }
+    if format == StreamFormat::Raw || continuous {
+        let default = TokenType::default_for(&tokenizer.regularizer);
+        let others = TokenType::ALL
+            .into_iter()
+            .filter(|t| *t != default && t.fits(&tokenizer.regularizer));
+        let types = std::iter::once(default).chain(others).map(TokenType::as_str);
+        tokens.set("token-type", gst::List::new(types));
+    }
+}
+
+/// The video caps that can become the token caps `tokens`.
+pub fn video_of(tokens: &gst::CapsRef) -> gst::Caps {
+    let video = tokens.iter().map(|s| {
+        let mut video = gst::Structure::builder("video/x-raw").field("format", "RGB").build();
+        for field in SHARED {
+            if let Ok(value) = s.value(field) {
+                video.set_value(field, value.clone());
+            }
+        }
+        video
+    });
+    video.collect()
+}
+
+/// The format of the tokens of `video`. `caps`: the caps that `video` was read from.
+pub fn token_format(
+    video: &gst_video::VideoInfo,
+    caps: &gst::CapsRef,
+    tokenizer: &Description,
+    token_type: TokenType,
+) -> TokenFormat {
+    let fraction = |f: gst::Fraction| Fraction::new(f.numer().max(0) as u32, f.denom().max(1) as u32);
+    TokenFormat {
+        model: tokenizer.name.clone(),
+        tokenizer: tokenizer.digest.clone(),
+        regularizer: tokenizer.regularizer.clone(),
+        token_type,
+        grid_width: tokenizer.padded(video.width()) / tokenizer.space_factor,
+        grid_height: tokenizer.padded(video.height()) / tokenizer.space_factor,
+        time_factor: tokenizer.time_factor,
+        space_factor: tokenizer.space_factor,
+        causal: tokenizer.causal,
+        width: video.width(),
+        height: video.height(),
+        framerate: fraction(video.fps()),
+        pixel_aspect_ratio: fraction(video.par()),
+        // Only what the caps say: the token caps carry nothing that is merely assumed.
+        colorimetry: caps.structure(0).and_then(|s| s.get("colorimetry").ok()),
+    }
+}
