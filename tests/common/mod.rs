@@ -1,0 +1,184 @@
+//! What the element tests share: fixtures, made-up video, and pipelines with a time limit.
+#![allow(dead_code)] // Each test binary uses its own part.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gst::prelude::*;
+
+/// No pipeline of a test may take longer: a hang is a failure.
+pub const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(60);
+
+/// A 4×8×8 FSQ tokenizer with a look-ahead decoder (family causal_v1_1), with the reference's results beside it.
+pub const GOLDEN: &str = "golden_fsq_v1_1";
+/// Another one of the same family, narrower and faster.
+pub const TINY: &str = "tiny_v1_1";
+
+pub fn init() {
+    gst::init().unwrap();
+    gstvidtok::plugin_register_static().unwrap();
+}
+
+/// The folder of a tokenizer that `tests/run.sh` has made.
+pub fn tokenizer(name: &str) -> String {
+    let folder = std::env::var_os("VIDTOK_FIXTURES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/fixtures"));
+    let path = folder.join(name);
+    assert!(
+        path.is_dir(),
+        "{} is not there: run tests/run.sh, which makes it",
+        path.display()
+    );
+    path.to_str().unwrap().into()
+}
+
+/// A frame of video: RGB without row padding, and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub pts: u64,
+    pub rgb: Vec<u8>,
+}
+
+/// Moving gratings that differ in every frame.
+pub fn video(frames: u64, width: u32, height: u32) -> Vec<Frame> {
+    let picture = |t: u64| {
+        let pixel = |i: u32| {
+            let (x, y) = (u64::from(i % width), u64::from(i / width));
+            [
+                (x * 5 + t * 7) as u8,
+                (y * 9 + t * 3) as u8,
+                ((x + y) * 4 + t * 11) as u8,
+            ]
+        };
+        (0..width * height).flat_map(pixel).collect()
+    };
+    (0..frames)
+        .map(|t| Frame {
+            pts: t * 1_000_000_000 / 30,
+            rgb: picture(t),
+        })
+        .collect()
+}
+
+pub fn video_caps(width: u32, height: u32, fps: (i32, i32)) -> gst::Caps {
+    gst_video::VideoCapsBuilder::new()
+        .format(gst_video::VideoFormat::Rgb)
+        .width(width as i32)
+        .height(height as i32)
+        .framerate(gst::Fraction::new(fps.0, fps.1))
+        .build()
+}
+
+/// `frame` as a buffer with the row padding that GStreamer wants.
+pub fn buffer(frame: &Frame, width: u32) -> gst::Buffer {
+    let row = width as usize * 3;
+    let rows = frame
+        .rgb
+        .chunks_exact(row)
+        .flat_map(|r| r.iter().copied().chain(vec![0xee; row.next_multiple_of(4) - row]));
+    let mut buffer = gst::Buffer::from_mut_slice(rows.collect::<Vec<u8>>());
+    buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(frame.pts));
+    buffer
+}
+
+/// The picture of a buffer, without row padding.
+pub fn frame(buffer: &gst::BufferRef, width: u32) -> Frame {
+    let map = buffer.map_readable().unwrap();
+    let row = width as usize * 3;
+    let rgb = map
+        .chunks_exact(row.next_multiple_of(4))
+        .flat_map(|r| r[..row].iter().copied())
+        .collect();
+    Frame {
+        pts: buffer.pts().unwrap().nseconds(),
+        rgb,
+    }
+}
+
+/// `appsrc ! DESCRIPTION ! appsink`.
+pub struct Line {
+    pub pipeline: gst::Pipeline,
+    pub source: gst_app::AppSrc,
+    pub sink: gst_app::AppSink,
+}
+
+impl Line {
+    pub fn new(description: &str, caps: &gst::Caps) -> Self {
+        let text = format!("appsrc name=source format=time ! {description} ! appsink name=sink sync=false");
+        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let source = pipeline
+            .by_name("source")
+            .unwrap()
+            .downcast::<gst_app::AppSrc>()
+            .unwrap();
+        let sink = pipeline
+            .by_name("sink")
+            .unwrap()
+            .downcast::<gst_app::AppSink>()
+            .unwrap();
+        source.set_caps(Some(caps));
+        source.set_max_bytes(1 << 30);
+        Self { pipeline, source, sink }
+    }
+
+    pub fn play(&self) {
+        self.pipeline.set_state(gst::State::Playing).unwrap();
+    }
+
+    pub fn push(&self, buffer: gst::Buffer) {
+        self.source.push_buffer(buffer).unwrap();
+    }
+
+    /// Ends the stream; returns every buffer that came out, and fails on an error or after [`LIMIT`].
+    pub fn finish(&self) -> Vec<gst::Buffer> {
+        self.source.end_of_stream().unwrap();
+        let mut out = Vec::new();
+        while let Some(sample) = self.sink.try_pull_sample(LIMIT) {
+            out.push(sample.buffer_owned().unwrap());
+        }
+        if let Some(error) = self.error(gst::ClockTime::ZERO) {
+            panic!("{error}");
+        }
+        assert!(self.sink.is_eos(), "no end of stream within {LIMIT}");
+        out
+    }
+
+    /// The first error message within `timeout`.
+    pub fn error(&self, timeout: gst::ClockTime) -> Option<String> {
+        let (bus, errors) = (self.pipeline.bus().unwrap(), [gst::MessageType::Error]);
+        let message = bus
+            .pop_filtered(&errors)
+            .or_else(|| bus.timed_pop_filtered(timeout, &errors))?;
+        let gst::MessageView::Error(error) = message.view() else {
+            return None;
+        };
+        Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
+    }
+
+    pub fn stats(&self, element: &str) -> gst::Structure {
+        self.pipeline.by_name(element).unwrap().property("stats")
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// All buffers that `frames` become in `DESCRIPTION`.
+pub fn run(description: &str, frames: &[Frame], width: u32, height: u32, fps: (i32, i32)) -> Vec<gst::Buffer> {
+    let line = Line::new(description, &video_caps(width, height, fps));
+    line.play();
+    frames.iter().for_each(|f| line.push(buffer(f, width)));
+    line.finish()
+}
+
+/// The bytes of all buffers.
+pub fn bytes(buffers: &[gst::Buffer]) -> Vec<Vec<u8>> {
+    buffers.iter().map(|b| b.map_readable().unwrap().to_vec()).collect()
+}
+
+pub fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}

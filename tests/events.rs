@@ -1,0 +1,292 @@
+//! What starts a segment, and what becomes of the group under way.
+
+mod common;
+
+use common::*;
+use gst_check::Harness;
+
+const SIZE: (u32, u32) = (16, 16);
+
+/// An encoder that gives raw tokens, in a harness that pushes buffer by buffer.
+fn encoder() -> Harness {
+    init();
+    let raw = "capsfilter caps=video/x-vidtok,stream-format=raw";
+    let mut harness = Harness::new_parse(&format!("vidtokenc model={} ! {raw}", tokenizer(TINY)));
+    harness.set_src_caps(video_caps(SIZE.0, SIZE.1, (30, 1)));
+    harness.play();
+    harness
+}
+
+fn push(harness: &mut Harness, frames: &[Frame]) {
+    for frame in frames {
+        harness.push(buffer(frame, SIZE.0)).unwrap();
+    }
+}
+
+/// The buffers so far: whether each starts a segment, and how many milliseconds it covers.
+fn pulled(harness: &mut Harness) -> Vec<(bool, u64)> {
+    let mut out = Vec::new();
+    while let Some(buffer) = harness.try_pull() {
+        let starts = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        out.push((starts, (buffer.duration().unwrap().nseconds() + 500_000) / 1_000_000));
+    }
+    out
+}
+
+/// Durations of 1 to 4 frames at 30 fps.
+const FRAMES: [u64; 5] = [0, 33, 67, 100, 133];
+
+#[test]
+fn the_end_of_the_stream_pushes_the_tail() {
+    let mut h = encoder();
+    push(&mut h, &video(7, 16, 16));
+    assert_eq!(pulled(&mut h), [(true, FRAMES[1]), (false, FRAMES[4])]);
+    assert!(h.push_event(gst::event::Eos::new()));
+    assert_eq!(pulled(&mut h), [(false, FRAMES[2])]);
+}
+
+#[test]
+fn a_discontinuity_starts_a_segment() {
+    let mut h = encoder();
+    let frames = video(12, 16, 16);
+    push(&mut h, &frames[..3]);
+    let mut after = buffer(&frames[6], 16);
+    after.make_mut().set_flags(gst::BufferFlags::DISCONT);
+    h.push(after).unwrap();
+    let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+    let flags = |b: &gst::Buffer| {
+        (
+            b.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            b.flags().contains(gst::BufferFlags::DISCONT),
+        )
+    };
+    // The tail belongs to what was before: it is no discontinuity. The new start is one.
+    assert_eq!(flags(&out[1]), (true, false));
+    assert_eq!(flags(&out[2]), (false, true));
+    assert_eq!(out[1].duration().map(|d| d.mseconds()), Some(66));
+    assert_eq!(out[2].pts().map(|p| p.mseconds()), Some(200));
+}
+
+#[test]
+fn a_key_unit_request_waits_for_the_group_under_way() {
+    let mut h = encoder();
+    let frames = video(12, 16, 16);
+    push(&mut h, &frames[..3]);
+    // From downstream; the encoder answers it, so nothing arrives upstream.
+    assert!(
+        h.push_upstream_event(
+            gst_video::UpstreamForceKeyUnitEvent::builder()
+                .all_headers(true)
+                .count(7)
+                .build()
+        )
+    );
+    push(&mut h, &frames[3..7]);
+    let expected = [(true, FRAMES[1]), (false, FRAMES[4]), (true, FRAMES[1])];
+    assert_eq!(pulled(&mut h), expected);
+    let key_unit =
+        std::iter::from_fn(|| h.try_pull_event()).find_map(|e| gst_video::DownstreamForceKeyUnitEvent::parse(&e).ok());
+    let key_unit = key_unit.expect("a key unit event in front of the segment start");
+    assert_eq!(
+        (key_unit.count, key_unit.timestamp.map(|t| t.mseconds())),
+        (7, Some(166))
+    );
+}
+
+#[test]
+fn a_key_unit_event_from_upstream_names_its_time() {
+    let mut h = encoder();
+    let frames = video(12, 16, 16);
+    push(&mut h, &frames[..1]);
+    let at = gst::ClockTime::from_nseconds(frames[7].pts);
+    assert!(
+        h.push_event(
+            gst_video::DownstreamForceKeyUnitEvent::builder()
+                .running_time(at)
+                .build()
+        )
+    );
+    push(&mut h, &frames[1..11]);
+    // Frame 7 is in the group 5..9, which is finished first.
+    assert_eq!(
+        pulled(&mut h),
+        [
+            (true, FRAMES[1]),
+            (false, FRAMES[4]),
+            (false, FRAMES[4]),
+            (true, FRAMES[1])
+        ]
+    );
+}
+
+#[test]
+fn a_flush_forgets_the_group_under_way() {
+    let mut h = encoder();
+    let frames = video(9, 16, 16);
+    push(&mut h, &frames[..4]);
+    h.push_event(gst::event::FlushStart::new());
+    h.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    h.push_event(gst::event::Segment::new(&segment));
+    push(&mut h, &frames[..5]);
+    let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+    let starts: Vec<bool> = out
+        .iter()
+        .map(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT))
+        .collect();
+    assert!(starts.ends_with(&[true, false]), "{starts:?}");
+    assert_eq!(out[out.len() - 2].pts(), Some(gst::ClockTime::ZERO));
+}
+
+#[test]
+fn new_caps_end_the_segment_under_the_old_ones() {
+    let mut h = encoder();
+    push(&mut h, &video(3, 16, 16));
+    h.set_src_caps(video_caps(32, 16, (30, 1)));
+    h.push(buffer(
+        &Frame {
+            pts: 100_000_000,
+            ..video(1, 32, 16).remove(0)
+        },
+        32,
+    ))
+    .unwrap();
+    let out: Vec<usize> = std::iter::from_fn(|| h.try_pull()).map(|b| b.size()).collect();
+    // Cells: 2 × 2 before, 4 × 2 after, two bytes each.
+    assert_eq!(out, [8, 8, 16]);
+}
+
+#[test]
+fn a_gap_ends_the_segment() {
+    let mut h = encoder();
+    let frames = video(9, 16, 16);
+    push(&mut h, &frames[..3]);
+    h.push_event(gst::event::Gap::builder(gst::ClockTime::from_mseconds(100)).build());
+    push(&mut h, &frames[5..6]);
+    assert_eq!(
+        pulled(&mut h),
+        [(true, FRAMES[1]), (false, FRAMES[2]), (true, FRAMES[1])]
+    );
+}
+
+#[test]
+fn time_that_goes_back_starts_a_segment() {
+    let mut h = encoder();
+    let frames = video(9, 16, 16);
+    push(&mut h, &frames[4..7]);
+    push(&mut h, &frames[..1]);
+    assert_eq!(
+        pulled(&mut h),
+        [(true, FRAMES[1]), (false, FRAMES[2]), (true, FRAMES[1])]
+    );
+}
+
+/// Encoded packets of `frames`, in segments of five frames.
+fn packets(frames: &[Frame]) -> (gst::Caps, Vec<gst::Buffer>) {
+    let line = Line::new(
+        &format!("vidtokenc model={} key-interval=5", tokenizer(TINY)),
+        &video_caps(SIZE.0, SIZE.1, (30, 1)),
+    );
+    line.play();
+    frames.iter().for_each(|f| line.push(buffer(f, SIZE.0)));
+    line.source.end_of_stream().unwrap();
+    let samples: Vec<gst::Sample> = std::iter::from_fn(|| line.sink.try_pull_sample(LIMIT)).collect();
+    (
+        samples[0].caps_owned().unwrap(),
+        samples.iter().map(|s| s.buffer_owned().unwrap()).collect(),
+    )
+}
+
+fn decoder(caps: gst::Caps) -> Harness {
+    let mut harness = Harness::new_parse(&format!("vidtokdec model={}", tokenizer(TINY)));
+    harness.set_src_caps(caps);
+    harness.play();
+    harness
+}
+
+fn shown(harness: &mut Harness) -> Vec<u64> {
+    std::iter::from_fn(|| harness.try_pull())
+        .map(|b| b.pts().unwrap().mseconds())
+        .collect()
+}
+
+#[test]
+fn after_a_flush_the_decoder_waits_for_a_segment_start() {
+    init();
+    let (caps, packets) = packets(&video(10, 16, 16));
+    let mut h = decoder(caps);
+    h.push(packets[0].clone()).unwrap();
+    h.push_event(gst::event::FlushStart::new());
+    h.push_event(gst::event::FlushStop::new(true));
+    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    while h.try_pull().is_some() {}
+    h.push(packets[1].clone()).unwrap();
+    assert_eq!(shown(&mut h), [0; 0]);
+    h.push(packets[2].clone()).unwrap();
+    h.push(packets[3].clone()).unwrap();
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(shown(&mut h), [166, 200, 233, 266, 300]);
+}
+
+#[test]
+fn only_frames_of_the_playback_segment_are_shown() {
+    init();
+    let (caps, packets) = packets(&video(10, 16, 16));
+    let mut h = decoder(caps);
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_mseconds(100));
+    segment.set_stop(gst::ClockTime::from_mseconds(250));
+    h.push_event(gst::event::Segment::new(&segment));
+    for packet in packets {
+        // Past the segment's stop the decoder may say so.
+        let _ = h.push(packet);
+    }
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(shown(&mut h), [100, 133, 166, 200, 233]);
+}
+
+#[test]
+fn a_lost_packet_costs_its_segment_only() {
+    init();
+    let (caps, packets) = packets(&video(15, 16, 16));
+    let mut h = decoder(caps);
+    // Two packets a segment; the first one's second is lost, the next segment's second is damaged.
+    h.push(packets[0].clone()).unwrap();
+    let mut damaged = packets[3].map_readable().unwrap().to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut buffer = gst::Buffer::from_mut_slice(damaged);
+    buffer.make_mut().set_flags(gst::BufferFlags::DELTA_UNIT);
+    for packet in [packets[2].clone(), buffer, packets[4].clone(), packets[5].clone()] {
+        h.push(packet).unwrap();
+    }
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(shown(&mut h), [0, 166, 333, 366, 400, 433, 466]);
+}
+
+#[test]
+fn seeking_backwards_is_refused() {
+    let mut h = encoder();
+    push(&mut h, &video(1, 16, 16));
+    let zero = gst::ClockTime::ZERO;
+    let seek = |rate| {
+        gst::event::Seek::new(
+            rate,
+            gst::SeekFlags::FLUSH,
+            gst::SeekType::Set,
+            zero,
+            gst::SeekType::Set,
+            zero,
+        )
+    };
+    assert!(h.push_upstream_event(seek(1.0)));
+    assert!(!h.push_upstream_event(seek(-1.0)));
+}
+
+#[test]
+fn latency_is_a_group_to_fill_and_a_group_to_process() {
+    let mut h = encoder();
+    push(&mut h, &video(1, 16, 16));
+    // Four frames at 30 fps: three to wait for, four for the network.
+    let latency = h.query_latency().expect("a live latency");
+    assert_eq!(latency.mseconds(), 7 * 1000 / 30);
+}
