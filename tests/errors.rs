@@ -1,0 +1,271 @@
+//! Bad input: an element error that says what is wrong and what to do, at once, and no hang.
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use gst::prelude::*;
+
+/// The error that an encoder with these properties gives for one frame of video.
+fn encoder_error(properties: &str, width: u32, height: u32) -> String {
+    init();
+    let line = Line::new(&format!("vidtokenc {properties}"), &video_caps(width, height, (30, 1)));
+    let frame = if width <= 64 {
+        video(1, width, height).remove(0)
+    } else {
+        Frame {
+            pts: 0,
+            rgb: vec![0; 3],
+        }
+    };
+    if line.pipeline.set_state(gst::State::Playing).is_ok() {
+        line.push(if width <= 64 {
+            buffer(&frame, width)
+        } else {
+            gst::Buffer::new()
+        });
+    }
+    line.error(LIMIT).expect("an error")
+}
+
+fn assert_says(error: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(error.contains(part), "\"{part}\" is missing in: {error}");
+    }
+}
+
+/// A copy of a tokenizer folder that may be spoilt.
+fn copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["tokenizer.json", "encoder.onnx", "decoder.onnx"] {
+        std::fs::copy(Path::new(&tokenizer(name)).join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn in_folder(folder: &tempfile::TempDir, file: &str) -> String {
+    folder.path().join(file).to_str().unwrap().into()
+}
+
+#[test]
+fn a_model_that_is_not_there() {
+    let error = encoder_error("model=no-such-tokenizer", 16, 16);
+    assert_says(&error, &["no-such-tokenizer", "GST_VIDTOK_MODEL_PATH", "gst-vidtok"]);
+    let error = encoder_error("model=/no/such/folder", 16, 16);
+    assert_says(&error, &["/no/such/folder"]);
+}
+
+#[test]
+fn a_folder_without_a_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = encoder_error(&format!("model={}", folder.path().display()), 16, 16);
+    assert_says(&error, &["tokenizer.json", "models/export.py"]);
+}
+
+#[test]
+fn files_that_are_no_graph() {
+    let folder = copy(TINY);
+    std::fs::write(folder.path().join("encoder.onnx"), "not a graph").unwrap();
+    assert_says(
+        &encoder_error(&format!("model={}", folder.path().display()), 16, 16),
+        &["not an ONNX graph"],
+    );
+    for (name, said) in [("text.onnx", "not an ONNX graph"), ("model.ckpt", "it is a checkpoint")] {
+        std::fs::write(folder.path().join(name), "something else").unwrap();
+        assert_says(
+            &encoder_error(&format!("model={}", in_folder(&folder, name)), 16, 16),
+            &[said],
+        );
+    }
+}
+
+#[test]
+fn a_truncated_graph() {
+    let folder = copy(TINY);
+    let path = folder.path().join("encoder.onnx");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert_says(
+        &encoder_error(&format!("model={}", folder.path().display()), 16, 16),
+        &["encoder.onnx"],
+    );
+}
+
+#[test]
+fn the_wrong_role() {
+    let error = encoder_error(&format!("model={}/decoder.onnx", tokenizer(TINY)), 16, 16);
+    assert_says(&error, &["it is a decoder, but an encoder is needed"]);
+}
+
+#[test]
+fn graphs_of_another_tokenizer_in_the_folder() {
+    let folder = copy(TINY);
+    std::fs::copy(
+        Path::new(&tokenizer(GOLDEN)).join("encoder.onnx"),
+        folder.path().join("encoder.onnx"),
+    )
+    .unwrap();
+    let error = encoder_error(&format!("model={}", folder.path().display()), 16, 16);
+    assert_says(&error, &["vidtok.digest", "do not belong together"]);
+}
+
+#[test]
+fn missing_metadata() {
+    let folder = copy(TINY);
+    let path = folder.path().join("encoder.onnx");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Renames keys in place; lengths stay, so it is still an ONNX file.
+    let rename = |bytes: &mut Vec<u8>, from: &[u8], to: &[u8]| {
+        let places: Vec<usize> = (0..bytes.len() - from.len())
+            .filter(|i| bytes[*i..].starts_with(from))
+            .collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|i| bytes[*i..*i + to.len()].copy_from_slice(to));
+    };
+    rename(&mut bytes, b"vidtok.time-factor", b"vidtok.xxxx-factor");
+    std::fs::write(&path, &bytes).unwrap();
+    assert_says(
+        &encoder_error(&format!("model={}", path.display()), 16, 16),
+        &["time-factor", "missing"],
+    );
+    rename(&mut bytes, b"vidtok.", b"foobar.");
+    std::fs::write(&path, &bytes).unwrap();
+    assert_says(
+        &encoder_error(&format!("model={}", path.display()), 16, 16),
+        &["no vidtok metadata"],
+    );
+}
+
+#[test]
+fn tokens_of_another_tokenizer() {
+    init();
+    let line = format!(
+        "vidtokenc model={} ! vidtokdec model={}",
+        tokenizer(TINY),
+        tokenizer(GOLDEN)
+    );
+    let line = Line::new(&line, &video_caps(16, 16, (30, 1)));
+    line.play();
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    let error = line.error(LIMIT).expect("an error");
+    assert_says(
+        &error,
+        &[TINY, "vidtok_fsq_causal_488_32768_v1_1", "digest", "leave it unset"],
+    );
+}
+
+#[test]
+fn tokens_of_a_tokenizer_that_is_nowhere() {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc model={} ! vidtokdec", tokenizer(TINY)),
+        &video_caps(16, 16, (30, 1)),
+    );
+    line.play();
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    assert_says(
+        &line.error(LIMIT).expect("an error"),
+        &[TINY, "digest", "GST_VIDTOK_MODEL_PATH"],
+    );
+}
+
+#[test]
+fn a_provider_that_is_not_there_is_not_swapped_for_another() {
+    for (provider, package) in [
+        ("cuda", "onnxruntime-gpu"),
+        ("tensorrt", "onnxruntime-gpu"),
+        ("openvino", "onnxruntime-openvino"),
+    ] {
+        let properties = format!("model={} execution-provider={provider}", tokenizer(TINY));
+        assert_says(
+            &encoder_error(&properties, 16, 16),
+            &[provider, "cannot be used", package],
+        );
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_exist() {
+    init();
+    let error = gst::parse::launch("vidtokenc execution-provider=abacus").expect_err("no such provider");
+    assert!(error.to_string().contains("execution-provider"), "{error}");
+}
+
+#[test]
+fn a_picture_too_large_for_memory_is_named_in_megabytes() {
+    let error = encoder_error(&format!("model={}", tokenizer(TINY)), 16_000, 16_000);
+    assert_says(&error, &["MB", "16000×16000", "scale the video down"]);
+}
+
+#[test]
+fn sizes_that_cannot_be() {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc model={}", tokenizer(TINY)),
+        &video_caps(100_000, 16, (30, 1)),
+    );
+    line.play();
+    line.push(gst::Buffer::new());
+    assert!(line.error(LIMIT).is_some(), "caps outside the template are refused");
+}
+
+#[test]
+fn interlaced_video() {
+    init();
+    let mut caps = video_caps(16, 16, (30, 1));
+    caps.get_mut().unwrap().set("interlace-mode", "interleaved");
+    let line = Line::new(&format!("vidtokenc model={}", tokenizer(TINY)), &caps);
+    line.play();
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    assert_says(&line.error(LIMIT).expect("an error"), &["Interlaced", "deinterlace"]);
+}
+
+#[test]
+fn a_frame_of_the_wrong_size() {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc model={}", tokenizer(TINY)),
+        &video_caps(16, 16, (30, 1)),
+    );
+    line.play();
+    line.push(gst::Buffer::from_slice([0u8; 5]));
+    let mut timed = gst::Buffer::from_slice([0u8; 5]);
+    timed.make_mut().set_pts(gst::ClockTime::ZERO);
+    line.push(timed);
+    assert_says(&line.error(LIMIT).expect("an error"), &["5 bytes"]);
+}
+
+#[test]
+fn raw_tokens_that_cannot_be() {
+    init();
+    let format = gstvidtok::format::TokenFormat {
+        model: TINY.into(),
+        tokenizer: digest(TINY),
+        regularizer: gstvidtok::format::Regularizer::Fsq { levels: vec![8; 5] },
+        token_type: gstvidtok::format::TokenType::Uint16,
+        grid_width: 2,
+        grid_height: 2,
+        time_factor: 4,
+        space_factor: 8,
+        causal: true,
+        width: 16,
+        height: 16,
+        framerate: gstvidtok::format::Fraction::new(30, 1),
+        pixel_aspect_ratio: gstvidtok::format::Fraction::new(1, 1),
+        colorimetry: None,
+    };
+    let caps = format.to_caps(gstvidtok::caps::StreamFormat::Raw);
+    for (bytes, said) in [(vec![0u8; 7], "7 bytes"), (vec![0xff; 8], "32767")] {
+        let line = Line::new(&format!("vidtokdec model={}", tokenizer(TINY)), &caps);
+        line.play();
+        line.push(gst::Buffer::from_mut_slice(bytes));
+        assert_says(&line.error(LIMIT).expect("an error"), &[said]);
+    }
+}
+
+fn digest(name: &str) -> String {
+    let json = std::fs::read(Path::new(&tokenizer(name)).join("tokenizer.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    json["digest"].as_str().unwrap().into()
+}
