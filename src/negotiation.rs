@@ -16,8 +16,9 @@ pub fn video_template() -> gst::Caps {
 /// Fields that video and token caps share.
 const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
 
-/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: as far as it is known.
-pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<&Description>) -> gst::Caps {
+/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: as far as it is known, with the type
+/// that its tokens shall have, if one is wanted.
+pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<TokenType>)>) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     for format in [StreamFormat::Framed, StreamFormat::Raw] {
         for s in video.iter() {
@@ -27,8 +28,8 @@ pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<&Description>) -> gst::
                     tokens.set_value(field, value.clone());
                 }
             }
-            if let Some(tokenizer) = tokenizer {
-                describe(&mut tokens, tokenizer, format);
+            if let Some((tokenizer, token_type)) = tokenizer {
+                describe(&mut tokens, tokenizer, token_type, format);
             }
             out.get_mut().expect("not shared").append_structure(tokens);
         }
@@ -37,7 +38,7 @@ pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<&Description>) -> gst::
 }
 
 /// Adds what the tokenizer says; the grid where the size is fixed.
-fn describe(tokens: &mut gst::Structure, tokenizer: &Description, format: StreamFormat) {
+fn describe(tokens: &mut gst::Structure, tokenizer: &Description, token_type: Option<TokenType>, format: StreamFormat) {
     tokens.set("model", &tokenizer.name);
     tokens.set("tokenizer", &tokenizer.digest);
     caps::set_regularizer(tokens, &tokenizer.regularizer);
@@ -54,11 +55,11 @@ fn describe(tokens: &mut gst::Structure, tokenizer: &Description, format: Stream
         tokens.set("coding", "packed");
     }
     if format == StreamFormat::Raw || continuous {
-        let default = TokenType::default_for(&tokenizer.regularizer);
+        let first = token_type.unwrap_or_else(|| TokenType::default_for(&tokenizer.regularizer));
         let others = TokenType::ALL
             .into_iter()
-            .filter(|t| *t != default && t.fits(&tokenizer.regularizer));
-        let types = std::iter::once(default).chain(others).map(TokenType::as_str);
+            .filter(|t| *t != first && t.fits(&tokenizer.regularizer));
+        let types = std::iter::once(first).chain(others).map(TokenType::as_str);
         tokens.set("token-type", gst::List::new(types));
     }
 }

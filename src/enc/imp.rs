@@ -23,6 +23,8 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
+use super::posterior::{Latent, Sampler};
+use super::settings::Settings;
 use super::stream::{Encoded, Stream};
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::{NetworkSettings, Stats, error_message, shape};
@@ -31,28 +33,8 @@ use crate::negotiation::{token_format, tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
 use crate::tokenizer::{self, Graph, Role};
 
-const DEFAULT_KEY_INTERVAL: u32 = 0;
-const DEFAULT_MAX_LATENESS: i64 = -1;
-
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokenc", gst::DebugColorFlags::empty(), Some("VidTok encoder")));
-
-#[derive(Clone, Debug)]
-struct Settings {
-    network: NetworkSettings,
-    key_interval: u32,
-    max_lateness: i64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            network: NetworkSettings::default(),
-            key_interval: DEFAULT_KEY_INTERVAL,
-            max_lateness: DEFAULT_MAX_LATENESS,
-        }
-    }
-}
 
 /// What the streaming thread works on.
 #[derive(Default)]
@@ -118,45 +100,15 @@ impl ObjectSubclass for VidtokEnc {
 
 impl ObjectImpl for VidtokEnc {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut properties = NetworkSettings::properties(Role::Encoder);
-            properties.extend([
-                glib::ParamSpecUInt::builder("key-interval")
-                    .nick("Key interval")
-                    .blurb("Frames from one segment start to the next, rounded up to whole groups (0: one segment)")
-                    .default_value(DEFAULT_KEY_INTERVAL)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecInt64::builder("max-lateness")
-                    .nick("Maximum lateness")
-                    .blurb("Live: drop frames later than this many ns, a group never in part (-1: drop nothing)")
-                    .minimum(-1)
-                    .default_value(DEFAULT_MAX_LATENESS)
-                    .mutable_playing()
-                    .build(),
-                Stats::property(),
-            ]);
-            properties
-        });
-        &PROPERTIES
+        Settings::properties()
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock().unwrap();
-        match pspec.name() {
-            "key-interval" => settings.key_interval = value.get().expect("checked by GObject"),
-            "max-lateness" => settings.max_lateness = value.get().expect("checked by GObject"),
-            name => {
-                settings.network.set(name, value);
-            }
-        }
+        self.settings.lock().unwrap().set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = self.settings.lock().unwrap();
         match pspec.name() {
-            "key-interval" => settings.key_interval.to_value(),
-            "max-lateness" => settings.max_lateness.to_value(),
             "stats" => self
                 .shared
                 .lock()
@@ -164,8 +116,10 @@ impl ObjectImpl for VidtokEnc {
                 .stats
                 .to_structure("application/x-vidtokenc-stats")
                 .to_value(),
-            name => settings
-                .network
+            name => self
+                .settings
+                .lock()
+                .unwrap()
                 .get(name)
                 .unwrap_or_else(|| pspec.default_value().clone()),
         }
@@ -237,9 +191,12 @@ impl BaseTransformImpl for VidtokEnc {
         caps: &gst::Caps,
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
+        let token_type = self.settings.lock().unwrap().token_type.token_type();
         let graph = self.graph.lock().unwrap();
         let other = match direction {
-            gst::PadDirection::Sink => tokens_of(caps, graph.as_ref().map(|(_, graph)| &*graph.description)),
+            gst::PadDirection::Sink => {
+                tokens_of(caps, graph.as_ref().map(|(_, graph)| (&*graph.description, token_type)))
+            }
             _ => video_of(caps),
         };
         Some(match filter {
@@ -402,7 +359,10 @@ impl VidtokEnc {
         let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
         let raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
         let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
-        let token_type = token_type.unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
+        let set = self.settings.lock().unwrap().token_type.token_type();
+        let token_type = token_type
+            .or(set)
+            .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
         let caps = incaps.to_owned();
         let video = gst_video::VideoInfo::from_caps(&caps).map_err(|e| fail(&e))?;
         let format = token_format(&video, incaps, &graph.description, token_type);
@@ -415,12 +375,24 @@ impl VidtokEnc {
         let graph = self.graph.lock().unwrap().clone().map(|(_, graph)| graph);
         let graph = graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))?;
         let (format, stream_format) = self.token_format(&graph, incaps, outcaps)?;
+        let sampler = match settings.latent {
+            Latent::Mean => None,
+            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
+                return Err(RuntimeError::Graph(format!(
+                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
+                    graph.description.name
+                )));
+            }
+            Latent::Sample => Some(Sampler::new(settings.seed)),
+        };
+        let key_interval = settings.key_interval.into();
         Stream::new(
             &graph,
             settings.network.options,
             format,
             stream_format,
-            settings.key_interval.into(),
+            key_interval,
+            sampler,
         )
     }
 

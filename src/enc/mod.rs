@@ -5,6 +5,8 @@ use gst::prelude::*;
 
 mod imp;
 mod pixels;
+mod posterior;
+mod settings;
 mod stream;
 
 glib::wrapper! {

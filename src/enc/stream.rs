@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use gst_video::VideoFrameExt;
 
 use super::pixels::FrameStack;
+use super::posterior::Sampler;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
@@ -20,6 +21,8 @@ pub struct Stream {
     stream_format: StreamFormat,
     writer: Writer,
     network: EncoderNetwork,
+    /// Draws tokens from the posterior; `None`: tokens are indices, or means.
+    sampler: Option<Sampler>,
     groups: Groups,
     stack: FrameStack,
     /// The latest PTS that a buffer carried, and frames since: what a missing PTS is counted from.
@@ -43,9 +46,13 @@ impl Stream {
         format: TokenFormat,
         stream_format: StreamFormat,
         key_interval: u64,
+        sampler: Option<Sampler>,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
         let network = EncoderNetwork::open(graph, options, format.width, format.height)?;
+        if sampler.is_some() {
+            network.expect_posterior()?;
+        }
         let writer = Writer::new(format.clone()).map_err(|e| stream_error(&e))?;
         let grouping = tokenizer.grouping();
         let size = (format.width, format.height);
@@ -58,6 +65,7 @@ impl Stream {
             stream_format,
             writer,
             network,
+            sampler,
             counted_from: (0, 0),
         })
     }
@@ -147,9 +155,18 @@ impl Stream {
         self.stack.repeat(frames - 1, frames..grouping.step_frames());
         if group.segment_start {
             self.network.restart();
+            if let Some(sampler) = &mut self.sampler {
+                sampler.start_segment(group.frames[0].pts);
+            }
         }
         let started = Instant::now();
-        let tokens = self.network.encode(self.stack.bytes())?;
+        let tokens = match &mut self.sampler {
+            None => self.network.encode(self.stack.bytes())?,
+            Some(sampler) => {
+                let (means, log_variances) = self.network.encode_posterior(self.stack.bytes())?;
+                sampler.draw(means, &log_variances)
+            }
+        };
         let elapsed = started.elapsed();
 
         let latent_frames = grouping.step_latent_frames();

@@ -31,17 +31,33 @@ impl EncoderNetwork {
 
     /// Runs a step on `[T, H, W, 3]` RGB bytes of the padded size; gives `[t, h, w]` indices or `[t, h, w, C]` means.
     pub fn encode(&mut self, frames: &[u8]) -> Result<Tokens, RuntimeError> {
+        self.run(frames, tokens)
+    }
+
+    /// Runs a step of a continuous tokenizer; gives means and log-variances of the posterior, `[t, h, w, C]` each.
+    pub fn encode_posterior(&mut self, frames: &[u8]) -> Result<(Tokens, Vec<f32>), RuntimeError> {
+        self.run(frames, |outputs| {
+            Ok((
+                tokens(outputs)?,
+                outputs["logvar"].try_extract_tensor::<f32>()?.1.to_vec(),
+            ))
+        })
+    }
+
+    /// Checks that the graph gives the posterior's log-variances.
+    pub fn expect_posterior(&self) -> Result<(), RuntimeError> {
+        self.0
+            .expect_output("logvar", TensorElementType::Float32, &self.0.tokens_shape)
+    }
+
+    fn run<R>(
+        &mut self,
+        frames: &[u8],
+        take: impl FnOnce(&SessionOutputs<'_>) -> ort::Result<R>,
+    ) -> Result<R, RuntimeError> {
         let shape = self.0.frames_shape.clone();
         let frames = TensorRef::from_array_view((shape, frames)).map_err(|e| run_error(&e))?;
-        let continuous = self.0.token_type() != TensorElementType::Int32;
-        self.0.step([("frames", frames.into())], |outputs| {
-            let tokens = &outputs["tokens"];
-            Ok(if continuous {
-                Tokens::Floats(tokens.try_extract_tensor::<f32>()?.1.to_vec())
-            } else {
-                Tokens::Indices(tokens.try_extract_tensor::<i32>()?.1.to_vec())
-            })
-        })
+        self.0.step([("frames", frames.into())], take)
     }
 
     /// Bytes that `encode` takes.
@@ -90,11 +106,15 @@ impl DecoderNetwork {
             Tokens::Floats(floats) => TensorRef::from_array_view((shape, &floats[..])).map(Into::into),
         }
         .map_err(|e| run_error(&e))?;
+        let expected = self.0.frames_bytes();
         let edge = [if at_edge { 0.0f32 } else { 0.25 }];
         let edge = TensorRef::from_array_view(([1i64], &edge[..])).map_err(|e| run_error(&e))?;
-        self.0.step([("tokens", tokens), ("edge", edge.into())], |outputs| {
-            Ok(use_frames(outputs["frames"].try_extract_tensor::<u8>()?.1))
-        })
+        self.0
+            .step([("tokens", tokens), ("edge", edge.into())], |outputs| {
+                let frames = outputs["frames"].try_extract_tensor::<u8>()?.1;
+                Ok((frames.len() == expected).then(|| use_frames(frames)))
+            })?
+            .ok_or_else(|| RuntimeError::Graph("the decoder gave a picture of another size than it says".into()))
     }
 
     /// Latent frames that `decode` takes.
@@ -243,6 +263,14 @@ impl Network {
         self.first = false;
         Ok(result)
     }
+}
+
+fn tokens(outputs: &SessionOutputs<'_>) -> ort::Result<Tokens> {
+    let tokens = &outputs["tokens"];
+    Ok(match tokens.dtype().tensor_type() {
+        Some(TensorElementType::Int32) => Tokens::Indices(tokens.try_extract_tensor::<i32>()?.1.to_vec()),
+        _ => Tokens::Floats(tokens.try_extract_tensor::<f32>()?.1.to_vec()),
+    })
 }
 
 /// What feeds `input`; its state, zero at first, if it is one.

@@ -1,0 +1,135 @@
+//! The encoder's properties.
+
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+
+use super::posterior::Latent;
+use crate::element::{NetworkSettings, Stats};
+use crate::format::TokenType;
+use crate::tokenizer::Role;
+
+const DEFAULT_KEY_INTERVAL: u32 = 0;
+const DEFAULT_MAX_LATENESS: i64 = -1;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub network: NetworkSettings,
+    /// Frames; 0: one segment.
+    pub key_interval: u32,
+    /// Nanoseconds; negative: nothing is dropped.
+    pub max_lateness: i64,
+    pub token_type: TokenTypeChoice,
+    pub latent: Latent,
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            network: NetworkSettings::default(),
+            key_interval: DEFAULT_KEY_INTERVAL,
+            max_lateness: DEFAULT_MAX_LATENESS,
+            token_type: TokenTypeChoice::default(),
+            latent: Latent::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// The type of token values: chosen here or, where downstream caps say more, there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstVidtokTokenType")]
+#[repr(u32)]
+pub enum TokenTypeChoice {
+    #[default]
+    #[enum_value(name = "The smallest integer, or float32", nick = "auto")]
+    Auto,
+    #[enum_value(name = "16 bits, FSQ up to 65,536 codes", nick = "uint16")]
+    Uint16,
+    #[enum_value(name = "32 bits, FSQ", nick = "uint32")]
+    Uint32,
+    #[enum_value(name = "Half precision, KL", nick = "float16")]
+    Float16,
+    #[enum_value(name = "Single precision, KL", nick = "float32")]
+    Float32,
+}
+
+impl TokenTypeChoice {
+    pub fn token_type(self) -> Option<TokenType> {
+        match self {
+            Self::Auto => None,
+            Self::Uint16 => Some(TokenType::Uint16),
+            Self::Uint32 => Some(TokenType::Uint32),
+            Self::Float16 => Some(TokenType::Float16),
+            Self::Float32 => Some(TokenType::Float32),
+        }
+    }
+}
+
+impl Settings {
+    pub fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut properties = NetworkSettings::properties(Role::Encoder);
+            properties.extend([
+                glib::ParamSpecUInt::builder("key-interval")
+                    .nick("Key interval")
+                    .blurb("Frames from one segment start to the next, rounded up to whole groups (0: one segment)")
+                    .default_value(DEFAULT_KEY_INTERVAL)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecInt64::builder("max-lateness")
+                    .nick("Maximum lateness")
+                    .blurb("Live: drop frames later than this many ns, a group never in part (-1: drop nothing)")
+                    .minimum(-1)
+                    .default_value(DEFAULT_MAX_LATENESS)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder::<TokenTypeChoice>("token-type")
+                    .nick("Token type")
+                    .blurb("Type of token values; downstream caps may choose among those that fit the tokenizer")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder::<Latent>("latent")
+                    .nick("Latent")
+                    .blurb("KL tokenizers: the posterior's mean, or a sample from it")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("seed")
+                    .nick("Seed")
+                    .blurb("For latent=sample: the same seed draws the same tokens")
+                    .mutable_ready()
+                    .build(),
+                Stats::property(),
+            ]);
+            properties
+        });
+        &PROPERTIES
+    }
+
+    /// Sets the property `name`. GObject has checked that it exists and takes the value.
+    pub fn set(&mut self, name: &str, value: &glib::Value) {
+        match name {
+            "key-interval" => self.key_interval = value.get().expect("checked by GObject"),
+            "max-lateness" => self.max_lateness = value.get().expect("checked by GObject"),
+            "token-type" => self.token_type = value.get().expect("checked by GObject"),
+            "latent" => self.latent = value.get().expect("checked by GObject"),
+            "seed" => self.seed = value.get().expect("checked by GObject"),
+            name => {
+                self.network.set(name, value);
+            }
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "key-interval" => self.key_interval.to_value(),
+            "max-lateness" => self.max_lateness.to_value(),
+            "token-type" => self.token_type.to_value(),
+            "latent" => self.latent.to_value(),
+            "seed" => self.seed.to_value(),
+            name => return self.network.get(name),
+        })
+    }
+}
