@@ -1,0 +1,247 @@
+"""Reads the tensors of a checkpoint, which is a stranger's file: nothing in it is run.
+
+A `.ckpt` is a zip archive of `torch.save`: a pickle that describes tensors, and a file of raw numbers for
+each storage. The unpickler here knows the few names that takes and builds inert descriptions of them.
+"""
+
+import io
+import math
+import pickle
+import pickletools
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+
+PREFIXES = ("encoder.", "decoder.")
+MAX_PICKLE = 64 << 20  # of descriptions only: published ones have under 1 MB
+
+# The name that safetensors has for a number's type, and how its bytes are read.
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+STORAGES = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    # Counters and the like: they may be there, but not as weights.
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+
+# What describing tensors in dicts, lists and tuples takes; none makes an object but by a known name.
+OPCODES = frozenset(
+    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT "
+    "UNICODE BINUNICODE SHORT_BINUNICODE STRING BINSTRING SHORT_BINSTRING "
+    "EMPTY_DICT EMPTY_LIST EMPTY_TUPLE DICT LIST TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS APPEND APPENDS "
+    "PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID".split()
+)
+
+
+class CheckpointError(ValueError):
+    """The file is no checkpoint, is damaged, or asks for something that is not allowed."""
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The encoder's and decoder's tensors by name, as float32."""
+    try:
+        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
+    return tensors
+
+
+def _wanted(name: object) -> bool:
+    return isinstance(name, str) and name.startswith(PREFIXES)
+
+
+def _numbers(raw: bytes, kind: str, name: str) -> np.ndarray:
+    """Raw bytes as a flat array of the file's type."""
+    if kind not in FLOATS:
+        raise CheckpointError(f"{name} is of type {kind}; weights are one of {', '.join(FLOATS)}")
+    return np.frombuffer(raw, FLOATS[kind])
+
+
+def _float32(numbers: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "BF16":  # the upper half of a float32
+        return (numbers.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # infinities are refused later
+        return numbers.astype(np.float32, copy=False)
+
+
+# safetensors
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        entries = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"not a safetensors file: {error}") from error
+    return {
+        name: _float32(_numbers(entry["data"], entry["dtype"], name), entry["dtype"]).reshape(entry["shape"])
+        for name, entry in entries
+        if _wanted(name)
+    }
+
+
+# torch.save
+
+
+class _Storage(NamedTuple):
+    kind: str
+    key: str
+    count: int
+
+
+class _Tensor(NamedTuple):
+    storage: Any
+    offset: Any
+    shape: Any
+    strides: Any
+
+
+class _RebuildTensor:
+    """Stands for PyTorch's function; without attributes, so that a pickle cannot change it."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> _Tensor:
+        return _Tensor(storage, offset, shape, strides)
+
+
+KNOWN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    **{("torch", name): kind for name, kind in STORAGES.items()},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return KNOWN[module, name]
+        except KeyError:
+            raise CheckpointError(
+                f"its pickle asks for {module}.{name}, which a table of tensors does not need; refused. "
+                "Save the weights alone (the state_dict) or as .safetensors"
+            ) from None
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
+            raise CheckpointError("its pickle refers to something that is not a storage")
+        _, kind, key, _location, count = pid
+        return _Storage(kind, key, count)
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Archive(archive, path.stat().st_size).tensors()
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"not a zip archive as torch.save writes it since PyTorch 1.6, or damaged: {error}"
+        ) from error
+
+
+class _Archive:
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
+        self.archive = archive
+        self.size = size
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise CheckpointError(f"a checkpoint has one data.pkl, this archive has {len(pickles)}")
+        self.folder = pickles[0].removesuffix("data.pkl")
+        if f"{self.folder}byteorder" in archive.namelist() and self._member("byteorder", 16) != b"little":
+            raise CheckpointError("its numbers are not little endian")
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        found = {name: value for name, value in self._state_dict().items() if _wanted(name)}
+        for name, value in found.items():
+            _check_tensor(name, value)
+        storages = {tensor.storage.key: tensor.storage for tensor in found.values()}
+        # Views and archive entries may overlap; then a small file could stand for more than memory holds.
+        if sum(math.prod(t.shape) for t in found.values()) > sum(s.count for s in storages.values()):
+            raise CheckpointError("its tensors overlap")
+        if sum(self._info(f"data/{key}").file_size for key in storages) > self.size:
+            raise CheckpointError("its storages overlap")
+        raw = {key: self._member(f"data/{key}", self.size) for key in storages}
+        return {name: _tensor(name, value, raw[value.storage.key]) for name, value in sorted(found.items())}
+
+    def _state_dict(self) -> dict:
+        root = _unpickled(self._member("data.pkl", MAX_PICKLE))
+        if isinstance(root, dict) and "state_dict" in root:
+            root = root["state_dict"]
+        if not isinstance(root, dict):
+            raise CheckpointError("it holds neither a state_dict nor a dict with one")
+        return root
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
+        try:
+            info = self.archive.getinfo(self.folder + name)
+        except KeyError:
+            raise CheckpointError(f"the archive lacks {name}; was the download cut?") from None
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise CheckpointError(f"{name} is compressed, which torch.save never does")
+        return info
+
+    def _member(self, name: str, limit: int) -> bytes:
+        info = self._info(name)
+        if info.file_size > limit:
+            raise CheckpointError(f"{name} has {info.file_size} bytes; at most {limit} are expected")
+        try:
+            return self.archive.read(info)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
+            raise CheckpointError(f"{name} cannot be read: {error}") from error
+
+
+def _unpickled(data: bytes) -> object:
+    count = 0
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            if opcode.name not in OPCODES:
+                raise CheckpointError(f"its pickle uses {opcode.name}, which a table of tensors does not need; refused")
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+                raise CheckpointError("its pickle numbers its objects out of order")
+        return _Unpickler(io.BytesIO(data), encoding="utf-8").load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise CheckpointError(f"its pickle is damaged: {type(error).__name__}: {error}") from error
+
+
+def _check_tensor(name: str, tensor: object) -> None:
+    """That the description is one of a tensor, and stays inside its storage."""
+    if not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
+        raise CheckpointError(f"{name} is not a tensor")
+    storage, offset, shape, strides = tensor
+    if not isinstance(storage.kind, str) or not isinstance(storage.key, str):
+        raise CheckpointError(f"{name} has no proper storage")
+    sizes_are_tuples = isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides) <= 8
+    if not sizes_are_tuples or not _counts([storage.count, offset, *shape, *strides]):
+        raise CheckpointError(f"{name} has no proper shape, strides and offset")
+    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if 0 in shape or last >= storage.count:
+        raise CheckpointError(f"{name} is empty or reaches beyond its storage")
+
+
+def _counts(values: Iterable[object]) -> bool:
+    return all(type(value) is int and 0 <= value < 1 << 40 for value in values)
+
+
+def _tensor(name: str, tensor: _Tensor, raw: bytes) -> np.ndarray:
+    numbers = _numbers(raw, tensor.storage.kind, name)
+    if len(numbers) != tensor.storage.count:
+        raise CheckpointError(f"{name}: its storage has {len(numbers)} numbers, not {tensor.storage.count}")
+    strides = [stride * numbers.itemsize for stride in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides, writeable=False)
+    return _float32(view, tensor.storage.kind)

@@ -1,0 +1,118 @@
+"""The operator vocabulary of the networks: a thin layer over onnx-ir in which one method is one operation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+OPSET = 18
+IR_VERSION = 8  # the ONNX release of that opset, so that older runtimes read the file
+
+Shape = Sequence[int | str]
+
+
+def dimension(axis: str, scale: int) -> str:
+    """`H` or `W` of the padded picture, or an exact fraction of it: the only symbolic dimensions."""
+    return axis if scale == 1 else f"{axis}/{scale}"
+
+
+class Graph:
+    """Collects nodes, inputs and outputs; values are onnx-ir's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inputs: list[ir.Value] = []
+        self.outputs: list[ir.Value] = []
+        self._tape = Tape()
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+
+    # Inputs, outputs, constants
+
+    def input(self, name: str, dtype: ir.DataType, shape: Shape) -> ir.Value:
+        self.inputs.append(ir.val(name, dtype, shape))
+        return self.inputs[-1]
+
+    def output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Shape) -> None:
+        if value.is_graph_input() or value.name in {o.name for o in self.outputs}:
+            value = self.op("Identity", value)  # a value is an output once, under one name
+        value.name, value.dtype, value.shape = name, dtype, ir.Shape(shape)
+        self.outputs.append(value)
+
+    def weight(self, array: np.ndarray, name: str) -> ir.Value:
+        return self._tape.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
+
+    def constant(self, value: object, dtype: type = np.float32) -> ir.Value:
+        """A small constant; equal ones are kept once."""
+        array = np.asarray(value, dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.weight(array, f"constant_{len(self._constants)}")
+        return self._constants[key]
+
+    def model(self) -> onnx.ModelProto:
+        graph = ir.Graph(
+            self.inputs,
+            self.outputs,
+            nodes=self._tape.nodes,
+            initializers=self._tape.initializers,
+            opset_imports={"": OPSET},
+            name=self.name,
+        )
+        return ir.to_proto(ir.Model(graph, ir_version=IR_VERSION, producer_name="gst-vidtok"))
+
+    # Operators
+
+    def op(self, kind: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
+        return self._tape.op(kind, inputs, attributes)
+
+    def split(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
+        if count == 1:
+            return [x]
+        return list(self._tape.op_multi_out("Split", [x], {"axis": axis, "num_outputs": count}, num_outputs=count))
+
+    def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
+        return self.op("Cast", x, to=dtype.value)
+
+    def conv(
+        self, x: ir.Value, weight: ir.Value, bias: ir.Value | None, pads: Sequence[int] = (0, 0, 0, 0), stride: int = 1
+    ) -> ir.Value:
+        """A two-dimensional convolution; pads are top, left, bottom, right."""
+        inputs = (x, weight) if bias is None else (x, weight, bias)
+        kernel = list(weight.shape)[2:]
+        return self.op("Conv", *inputs, kernel_shape=kernel, pads=list(pads), strides=[stride, stride])
+
+    def nearest_twice(self, x: ir.Value) -> ir.Value:
+        scales = self.constant([1, 1, 2, 2])
+        return self.op(
+            "Resize", x, None, scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+        )
+
+    def silu(self, x: ir.Value) -> ir.Value:
+        return self.op("Mul", x, self.op("Sigmoid", x))
+
+    def layer_norm(self, x: ir.Value, weight: ir.Value, bias: ir.Value, channels: int, eps: float) -> ir.Value:
+        """Over the channels of a `[C, positions]` matrix: means by MatMul are the fastest form on a CPU."""
+        row = self.constant(np.full((1, channels), 1 / channels))
+        d = self.op("Sub", x, self.op("MatMul", row, x))
+        variance = self.op("MatMul", row, self.op("Mul", d, d))
+        deviation = self.op("Sqrt", self.op("Add", variance, self.constant(eps)))
+        return self.op("Add", self.op("Mul", self.op("Div", d, deviation), weight), bias)
+
+    def unstack(self, x: ir.Value, count: int) -> list[ir.Value]:
+        """`[1, count, …]` to `count` tensors `[1, …]`."""
+        axis = self.constant([1], np.int64)
+        return [self.op("Squeeze", part, axis) for part in self.split(x, count, axis=1)]
+
+    def stack(self, frames: Sequence[ir.Value]) -> ir.Value:
+        """Tensors `[1, …]` to `[1, len(frames), …]`."""
+        axis = self.constant([1], np.int64)
+        parts = [self.op("Unsqueeze", frame, axis) for frame in frames]
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
+
+    def channels_last(self, x: ir.Value) -> ir.Value:
+        return self.op("Transpose", x, perm=[0, 2, 3, 1])
+
+    def channels_first(self, x: ir.Value) -> ir.Value:
+        return self.op("Transpose", x, perm=[0, 3, 1, 2])

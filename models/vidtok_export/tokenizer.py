@@ -1,0 +1,146 @@
+"""A tokenizer folder: `tokenizer.json` and the graphs, each of which also describes itself."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+FORMAT = 1
+ROLES = ("encoder", "decoder")
+TARGETS = ("cpu", "gpu")
+PRECISIONS = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a user of a tokenizer must know; `levels` for FSQ, `channels` for KL."""
+
+    name: str
+    digest: str
+    family: str
+    regularizer: str
+    levels: tuple[int, ...] | None
+    channels: int | None
+    time_factor: int
+    space_factor: int
+    causal: bool
+    window: int  # frames of a window; 0 for causal tokenizers
+    decoder_delay: int  # video frames that the decoder owes when the stream ends
+    licence: str
+
+    def __post_init__(self) -> None:
+        if not self.name or not all((c.isalnum() and c.isascii()) or c in "._-" for c in self.name):
+            raise ValueError(f"tokenizer name {self.name!r}: use letters, digits, '.', '_' and '-'")
+        if (self.levels is None) == (self.channels is None):
+            raise ValueError("a tokenizer has either levels (FSQ) or channels (KL)")
+
+    def entries(self) -> dict[str, object]:
+        """The keys and values of `tokenizer.json`, less the variants."""
+        tokens = {"channels": self.channels} if self.levels is None else {"levels": list(self.levels)}
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "digest": self.digest,
+            "family": self.family,
+            "causal": self.causal,
+            "regularizer": self.regularizer,
+            **tokens,
+            "time-factor": self.time_factor,
+            "space-factor": self.space_factor,
+            "window": self.window,
+            "decoder-delay": self.decoder_delay,
+            "licence": self.licence,
+        }
+
+
+def digest(configuration: Mapping[str, object], tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the configuration and every tensor: what makes an encoder and a decoder a pair."""
+    sha = hashlib.sha256()
+    sha.update(json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name], dtype="<f4")
+        shape = ",".join(map(str, np.shape(tensors[name])))  # ascontiguousarray makes a scalar 1-D
+        sha.update(name.encode() + b"\0" + shape.encode() + b"\0")
+        sha.update(tensor.data)
+    return sha.hexdigest()
+
+
+def write(
+    folder: Path,
+    description: Description,
+    encoder: onnx.ModelProto,
+    decoder: onnx.ModelProto,
+    target: str = "cpu",
+    precision: str = "fp32",
+) -> None:
+    """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant."""
+    if target not in TARGETS or precision not in PRECISIONS:
+        raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
+    suffix = "" if (target, precision) == ("cpu", "fp32") else f".{target}.{precision}"
+    variant = {"target": target, "precision": precision} | {role: f"{role}{suffix}.onnx" for role in ROLES}
+    others = [v for v in _variants(folder, description) if (v["target"], v["precision"]) != (target, precision)]
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, model in zip(ROLES, (encoder, decoder), strict=True):
+        properties = metadata(description, role, target, precision)
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, properties)
+        _check(model, role, description)
+        _write(folder / variant[role], model.SerializeToString())
+    entries = description.entries() | {"variants": [variant, *others]}
+    _write(folder / "tokenizer.json", (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def metadata(description: Description, role: str, target: str, precision: str) -> dict[str, str]:
+    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the graph's own part."""
+    entries = description.entries() | {"role": role, "target": target, "precision": precision}
+    return {f"vidtok.{key}": _text(value) for key, value in entries.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _variants(folder: Path, description: Description) -> list[dict[str, str]]:
+    """The variants that the folder already holds of this very tokenizer."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return []
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    variants = entries.pop("variants", [])
+    return variants if entries == description.entries() else []
+
+
+def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
+    """Catch a graph that the plugin would refuse, before it is written."""
+    onnx.checker.check_model(model)
+    inputs = {i.name for i in model.graph.input}
+    outputs = {o.name for o in model.graph.output}
+    wanted_in = {"frames"} if role == "encoder" else {"tokens"}
+    wanted_out = {"tokens"} if role == "encoder" else {"frames"}
+    if description.causal:
+        wanted_in.add("first")
+    if role == "decoder" and description.decoder_delay:
+        wanted_in.add("edge")
+    states = {name for name in inputs if name.startswith("state.")}
+    wanted_in |= states
+    wanted_out |= {f"{name}.next" for name in states}
+    if inputs != wanted_in or not wanted_out <= outputs:
+        wrong = sorted((inputs ^ wanted_in) | (wanted_out - outputs))
+        raise ValueError(f"the {role} graph's inputs and outputs are not those of a tokenizer: {', '.join(wrong)}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace the file at once, so that a reader never sees half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -1,0 +1,246 @@
+"""Reading checkpoints: what torch.save really writes, and what an attacker might."""
+
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from golden import DATA
+from vidtok_export import checkpoint
+from vidtok_export.checkpoint import CheckpointError
+
+FLOATS = np.arange(8, dtype="<f4")
+
+
+def test_a_file_of_torch_save() -> None:
+    """`make_checkpoint.py` beside the file made it; the values are its formulas."""
+    tensors = checkpoint.read(DATA / "tiny.ckpt")
+    eighths = np.arange(6, dtype=np.float32).reshape(2, 3) / 8
+    expected = {
+        "encoder.plain": eighths,
+        "encoder.transposed": eighths.T,
+        "encoder.slice": np.arange(4, 8),
+        "encoder.offset": np.arange(4, 12),
+        "encoder.scalar": np.float32(0.5),
+        "decoder.half": np.arange(4) / 4,
+        "decoder.bfloat16": np.arange(-2, 2) / 4,
+        "decoder.double": (np.arange(3) / 3).astype(np.float32),
+    }
+    assert set(tensors) == set(expected)
+    for name, value in expected.items():
+        assert tensors[name].dtype == np.float32
+        np.testing.assert_array_equal(tensors[name], value, err_msg=name)
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(
+        save({"encoder.a": FLOATS.astype(np.float16), "decoder.b": FLOATS.reshape(2, 4), "loss.c": FLOATS})
+    )
+    tensors = checkpoint.read(path)
+    assert set(tensors) == {"encoder.a", "decoder.b"}
+    np.testing.assert_array_equal(tensors["encoder.a"], FLOATS)
+    np.testing.assert_array_equal(tensors["decoder.b"], FLOATS.reshape(2, 4))
+    assert tensors["encoder.a"].dtype == np.float32
+
+
+def test_bfloat16_safetensors(tmp_path: Path) -> None:
+    header = b'{"decoder.b":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes.fromhex("803f 00c0"))
+    np.testing.assert_array_equal(checkpoint.read(path)["decoder.b"], [1, -2])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x10\0\0\0\0\0\0\0{}"])
+def test_safetensors_that_are_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        checkpoint.read(path)
+
+
+# torch.save's format by hand, so that it can be wrong
+
+
+class Global:
+    """Pickles as a reference to a name that need not exist here."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __call__(self, *_: object) -> None:
+        raise AssertionError("only for pickling")
+
+
+class Call:
+    def __init__(self, function: Global, *arguments: object) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.function, self.arguments
+
+
+class Stored:
+    def __init__(self, *pid: object) -> None:
+        self.pid = pid
+
+
+class Pickler(pickle._Pickler):  # the one in Python: `save_global` can be told what to write
+    def persistent_id(self, value: object) -> object:
+        return value.pid if isinstance(value, Stored) else None
+
+    def save_global_reference(self, value: Global) -> None:
+        self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
+
+    dispatch = pickle._Pickler.dispatch | {Global: save_global_reference}
+
+
+FLOAT_STORAGE = Global("torch", "FloatStorage")
+REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
+
+
+def tensor(
+    shape: object = (2, 4),
+    strides: object = (4, 1),
+    offset: object = 0,
+    count: object = 8,
+    key: object = "0",
+    kind: object = FLOAT_STORAGE,
+) -> Call:
+    return Call(REBUILD, Stored("storage", kind, key, "cpu", count), offset, shape, strides, False, {})
+
+
+def archive(
+    path: Path, root: object, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
+) -> Path:
+    """A `.ckpt` of an object, or of a pickle's bytes as they are."""
+    if not isinstance(root, bytes):
+        stream = io.BytesIO()
+        Pickler(stream, protocol=2).dump(root)
+        root = stream.getvalue()
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("archive/data.pkl", root)
+        for key, raw in ({"0": FLOATS.tobytes()} if storages is None else storages).items():
+            file.writestr(f"archive/data/{key}", raw)
+    return path
+
+
+def test_the_hand_made_format_is_right(tmp_path: Path) -> None:
+    for root in ({"encoder.a": tensor()}, {"state_dict": {"encoder.a": tensor()}}):
+        tensors = checkpoint.read(archive(tmp_path / "a.ckpt", root))
+        np.testing.assert_array_equal(tensors["encoder.a"], FLOATS.reshape(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (tensor(shape=(3, 4)), "reaches beyond"),
+        (tensor(offset=1), "reaches beyond"),
+        (tensor(strides=(1 << 39, 1)), "reaches beyond"),
+        (tensor(shape=(0, 4)), "empty"),
+        (tensor(strides=(-4, 1)), "no proper shape"),
+        (tensor(offset=-1), "no proper shape"),
+        (tensor(offset=True), "no proper shape"),
+        (tensor(shape=(1 << 62, 1)), "no proper shape"),
+        (tensor(shape=[2, 4]), "no proper shape"),
+        (tensor(shape=(2, 4, 1)), "no proper shape"),
+        (tensor(shape=(2.0, 4)), "no proper shape"),
+        (tensor(shape=(1 << 30, 8), strides=(0, 1)), "overlap"),
+        (tensor(count=9), "has 8 numbers, not 9"),
+        (tensor(key="1"), "lacks data/1"),
+        (tensor(key="../data.pkl"), "lacks"),
+        (tensor(key=0), "no proper storage"),
+        (tensor(kind=Global("torch", "LongStorage")), "of type I64"),
+        (tensor(kind=7), "no proper storage"),
+        (Call(REBUILD, "no storage", 0, (1,), (1,)), "not a tensor"),
+        (Stored("storage", FLOAT_STORAGE, "0", "cpu", 8), "not a tensor"),
+        (Stored("module", FLOAT_STORAGE, "0", "cpu", 8), "not a storage"),
+        ("text", "not a tensor"),
+        (None, "not a tensor"),
+        (Call(Global("os", "system"), "true"), r"asks for os\.system"),
+        (Call(Global("builtins", "eval"), "1"), r"asks for builtins\.eval"),
+        (Call(Global("collections", "namedtuple"), "a"), r"asks for collections\.namedtuple"),
+        (Call(Global("torch", "load"), "x"), r"asks for torch\.load"),
+        (Call(FLOAT_STORAGE, 1), "damaged"),
+    ],
+)
+def test_hostile_tensors(tmp_path: Path, wrong: object, message: str) -> None:
+    path = archive(tmp_path / "bad.ckpt", {"encoder.a": wrong})
+    with pytest.raises(CheckpointError, match=message) as error:
+        checkpoint.read(path)
+    assert "bad.ckpt" in str(error.value)
+
+
+class Touch:
+    """What a real attack looks like."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
+    attack = pickle.dumps({"state_dict": {}, "other": Touch(tmp_path / "pwned")}, protocol)
+    with pytest.raises(CheckpointError, match="refused"):
+        checkpoint.read(archive(tmp_path / "bad.ckpt", attack))
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "damaged"),
+        (b"\x80\x02}", "damaged"),
+        (b"\x80\x02.", "damaged"),
+        (b"\x80\x02K\x01.", "neither a state_dict"),
+        (b"\x80\x02}r\xff\xff\xff\x7f.", "out of order"),  # a memo of 2³¹ objects
+        (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "damaged"),  # bytes longer than memory
+        (b"\x80\x02(ios\nsystem\n.", "uses INST"),
+        (b"\x80\x02\x82\x01.", "uses EXT1"),
+        (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "uses NEWOBJ"),
+        # `__call__` of what stands for PyTorch's function, set from within
+        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x08\0\0\0__call__K\x01s\x86b.", "damaged"),
+        (b"\x80\x02ctorch\nFloatStorage\n}X\x05\0\0\0upperK\x01sb.", "damaged"),
+        (b"(" * 100_000, "damaged"),
+    ],
+)
+def test_hostile_pickles(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.read(archive(tmp_path / "bad.ckpt", data))
+
+
+def test_archives_that_are_none(tmp_path: Path) -> None:
+    path = archive(tmp_path / "bad.ckpt", {"encoder.a": tensor()}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="compressed"):
+        checkpoint.read(path)
+    whole = archive(path, {"encoder.a": tensor()}).read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError):
+            checkpoint.read(path)
+    path.write_bytes(whole.replace(FLOATS.tobytes(), FLOATS[::-1].tobytes()))
+    with pytest.raises(CheckpointError, match="CRC"):
+        checkpoint.read(path)
+    path.write_bytes(pickle.dumps({"encoder.a": 1}))
+    with pytest.raises(CheckpointError, match="not a zip archive"):
+        checkpoint.read(path)
+    with zipfile.ZipFile(archive(path, {"encoder.a": tensor()}), "a") as file:
+        file.writestr("archive/byteorder", "big")
+    with pytest.raises(CheckpointError, match="little endian"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite(tmp_path: Path, value: float) -> None:
+    raw = np.full(8, value, "<f4").tobytes()
+    with pytest.raises(CheckpointError, match="holds numbers that are not finite"):
+        checkpoint.read(archive(tmp_path / "bad.ckpt", {"encoder.a": tensor()}, {"0": raw}))

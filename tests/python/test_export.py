@@ -1,0 +1,85 @@
+"""The command line as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from golden import DATA, PUBLISHED, ROOT, Golden, document
+from stepping import Tokenizer
+
+NAME = "vidtok_fsq_causal_488_32768_v1_1"
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "models" / "export.py", *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden(DATA / "golden" / f"{NAME}.npz")
+
+
+@pytest.fixture(scope="module")
+def files(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("published")
+    config, weights = folder / f"{NAME}.yaml", folder / f"{NAME}.safetensors"
+    config.write_text(yaml.safe_dump(document(NAME, golden.meta["ch"])))
+    save_file(golden.tensors, weights)
+    return config, weights
+
+
+def test_from_files_to_tokens(golden: Golden, files: tuple[Path, Path], tmp_path: Path) -> None:
+    done = export("--config", files[0], "--checkpoint", files[1], "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
+    assert (said["name"], said["licence"]) == (NAME, "MIT")
+    assert said["digest"] in done.stdout
+    tokenizer = Tokenizer(tmp_path / "out", *golden.arrays["frames"].shape[1:3])
+    encoded = tokenizer.encode(golden.arrays["frames"])
+    np.testing.assert_array_equal(encoded["tokens"], golden.arrays["indices"])
+    assert set(encoded) == {"tokens"}
+
+
+def test_name_and_licence(files: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path / "out", "--name", "mine")
+    refused = export(*arguments)
+    assert refused.returncode != 0 and "--licence" in refused.stderr
+    done = export(*arguments, "--licence", "CC-BY-4.0", "--test-outputs")
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
+    assert (said["name"], said["licence"]) == ("mine", "CC-BY-4.0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--config, --checkpoint, --output needed"),
+        (("--precision", "int8"), "int8: only fp32"),
+        (("--checkpoint", DATA / "tiny.ckpt"), "does not fit the configuration"),
+        (("--checkpoint", DATA / "missing.ckpt"), "missing.ckpt"),
+        (("--config", DATA / "tiny.ckpt"), "tiny.ckpt: not YAML"),
+        (("--name", "../x"), "use letters"),
+    ],
+)
+def test_errors_are_one_message(
+    files: tuple[Path, Path], tmp_path: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    usual = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path / "out", "--licence", "MIT")
+    failed = export(*usual, *arguments) if arguments else export()
+    assert failed.returncode != 0
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_list() -> None:
+    listed = export("--list")
+    assert listed.returncode == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(PUBLISHED)
