@@ -155,6 +155,12 @@ impl Line {
         Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
     }
 
+    /// The token format that arrived at the sink.
+    pub fn sink_format(&self) -> gstvidtok::format::TokenFormat {
+        let caps = self.sink.static_pad("sink").unwrap().current_caps().unwrap();
+        gstvidtok::format::TokenFormat::from_caps(&caps).unwrap().0
+    }
+
     pub fn stats(&self, element: &str) -> gst::Structure {
         self.pipeline.by_name(element).unwrap().property("stats")
     }
