@@ -12,12 +12,14 @@ mod dec;
 mod element;
 mod enc;
 mod negotiation;
+mod parse;
 
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     enc::register(plugin)?;
-    dec::register(plugin)
+    dec::register(plugin)?;
+    parse::register(plugin)
 }
 
 gst::plugin_define!(

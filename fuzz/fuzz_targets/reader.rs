@@ -4,23 +4,76 @@
 
 #![no_main]
 
-use gstvidtok::stream::{Event, Reader, StreamHeader, Tokens, Writer};
+use gstvidtok::stream::{Event, MAGIC, Reader, SYNC, StreamHeader, Tokens, Writer};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // The first byte is the size of the pieces.
-    let Some((piece, bytes)) = input.split_first() else {
+    // The first byte is the size of the pieces, and whether checksums are made right.
+    let Some((first, bytes)) = input.split_first() else {
         return;
     };
+    let mut bytes = bytes.to_vec();
+    if first % 2 == 1 {
+        repair(&mut bytes);
+    }
     let mut reader = Reader::new();
     let mut writer = None;
-    for piece in bytes.chunks(usize::from(*piece).max(1)) {
+    for piece in bytes.chunks(usize::from(*first).max(1)) {
         reader.push(piece);
         drain(&mut reader, &mut writer);
     }
     reader.finish();
     drain(&mut reader, &mut writer);
 });
+
+/// Gives headers and packets that follow each other from the start the right checksums, so that what is behind the
+/// check is reached.
+fn repair(bytes: &mut [u8]) {
+    let (mut rest, mut stream) = (bytes, [0; 4]);
+    loop {
+        let length = if rest.starts_with(&MAGIC) {
+            repair_header(rest)
+        } else {
+            repair_packet(rest, stream)
+        };
+        let Some(length) = length else { return };
+        if rest.starts_with(&MAGIC) {
+            stream.copy_from_slice(&rest[length - 4..length]);
+        }
+        rest = &mut rest[length..];
+    }
+}
+
+/// Returns the header's length, if it is all there.
+fn repair_header(bytes: &mut [u8]) -> Option<usize> {
+    let crc_at = 12 + number(bytes, 8, 4)?;
+    let crc = crc32fast::hash(bytes.get(..crc_at)?).to_le_bytes();
+    bytes.get_mut(crc_at..crc_at + 4)?.copy_from_slice(&crc);
+    Some(crc_at + 4)
+}
+
+/// Returns the packet's length, if it is all there.
+fn repair_packet(bytes: &mut [u8], stream: [u8; 4]) -> Option<usize> {
+    let header = number(bytes, 4, 2).filter(|header| bytes.starts_with(&SYNC) && *header >= 48)?;
+    let offsets = if bytes[6] & 4 == 0 {
+        0
+    } else {
+        number(bytes, 16, 4)?.checked_sub(1)? * 8
+    };
+    let length = header + offsets + number(bytes, 20, 4)?;
+    let body = crc32fast::hash(bytes.get(header..length)?).to_le_bytes();
+    bytes[8..12].copy_from_slice(&stream);
+    bytes[40..44].copy_from_slice(&body);
+    bytes[44..48].fill(0);
+    let crc = crc32fast::hash(&bytes[..header]).to_le_bytes();
+    bytes[44..48].copy_from_slice(&crc);
+    Some(length)
+}
+
+fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
+    let digits = bytes.get(at..at + length)?.iter().rev();
+    Some(digits.fold(0, |number, digit| number << 8 | usize::from(*digit)))
+}
 
 fn drain(reader: &mut Reader, writer: &mut Option<Writer>) {
     while let Ok(Some(event)) = reader.next_event() {

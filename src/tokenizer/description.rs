@@ -100,7 +100,7 @@ impl Description {
         let window_fits = if self.causal {
             self.window == 0
         } else {
-            self.window > 0 && self.window % self.time_factor == 0
+            self.window > 0 && self.window.is_multiple_of(self.time_factor)
         };
         if !window_fits {
             return Err(("window", self.window.to_string()));

@@ -1,0 +1,577 @@
+//! `vidtokparse` and the typefinder, with packets made here: no network is run.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, Once};
+
+use gst::ClockTime;
+use gst::prelude::*;
+use gst_check::Harness;
+use gstvidtok::caps::StreamFormat;
+use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::meta;
+use gstvidtok::stream::{Packet, StreamHeader, Tokens, Writer};
+
+/// Far more than anything here takes.
+const TIMEOUT: ClockTime = ClockTime::from_seconds(20);
+const PACKETS_PER_SEGMENT: u64 = 5;
+/// Of the first packet of a segment, which stands for one frame; others are four times as long.
+const FRAME: u64 = 40_000_000;
+/// Of a segment.
+const SEGMENT: u64 = (1 + (PACKETS_PER_SEGMENT - 1) * 4) * FRAME;
+
+fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().unwrap();
+        gstvidtok::plugin_register_static().unwrap();
+    });
+}
+
+fn format(width: u32) -> TokenFormat {
+    let regularizer = Regularizer::Fsq { levels: vec![8; 5] };
+    TokenFormat {
+        model: "toy".into(),
+        tokenizer: "0123456789abcdef".repeat(4),
+        token_type: TokenType::default_for(&regularizer),
+        regularizer,
+        grid_width: width / 8,
+        grid_height: 8,
+        time_factor: 4,
+        space_factor: 8,
+        causal: true,
+        width,
+        height: 64,
+        framerate: Fraction::new(25, 1),
+        pixel_aspect_ratio: Fraction::new(1, 1),
+        colorimetry: None,
+    }
+}
+
+fn tokens(format: &TokenFormat, seed: u64) -> Tokens {
+    let values = 0..format.values_per_latent_frame() as u64;
+    Tokens::Indices(values.map(|i| ((i * 37 + seed * 1009) % 32768) as i32).collect())
+}
+
+/// The packets of a stream that begins at 0.
+fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
+    let packet = |i: u64| {
+        let (segment, at) = (i / PACKETS_PER_SEGMENT, i % PACKETS_PER_SEGMENT);
+        let frames = if at == 0 { 1 } else { 4 };
+        let pts = segment * SEGMENT + if at == 0 { 0 } else { (at * 4 - 3) * FRAME };
+        Packet {
+            segment_start: at == 0,
+            end_of_stream: i == segments * PACKETS_PER_SEGMENT - 1,
+            latent_frames: 1,
+            real_frames: frames as u32,
+            pts: Some(pts),
+            duration: Some(frames * FRAME),
+            offsets: (at == 2).then(|| vec![FRAME, 2 * FRAME + 5, 3 * FRAME]),
+            payload: tokens(format, i).to_payload(format).unwrap(),
+        }
+    };
+    (0..segments * PACKETS_PER_SEGMENT).map(packet).collect()
+}
+
+/// The bytes of each packet, behind its stream header where it starts a segment.
+fn pieces(format: &TokenFormat, segments: u64) -> Vec<Vec<u8>> {
+    let writer = Writer::new(format.clone()).unwrap();
+    packets(format, segments)
+        .iter()
+        .map(|packet| writer.write(packet).unwrap())
+        .collect()
+}
+
+fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+/// A pipeline that parses a file and ends in an appsink.
+struct Player {
+    pipeline: gst::Pipeline,
+    sink: gst_app::AppSink,
+    /// What came to the sink since the last seek: it shows only what is inside the segment.
+    buffers: Arc<Mutex<Vec<gst::Buffer>>>,
+    _file: tempfile::NamedTempFile,
+}
+
+impl Player {
+    /// `middle` is what stands between `filesrc` and `appsink`.
+    fn new(bytes: &[u8], middle: &str) -> Self {
+        init();
+        let file = file(bytes);
+        let location = file.path().display();
+        let line = format!("filesrc location={location} ! {middle} ! appsink name=sink sync=false");
+        let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let sink: gst_app::AppSink = pipeline.by_name("sink").unwrap().downcast().unwrap();
+        let buffers = Arc::new(Mutex::new(Vec::new()));
+        let seen = buffers.clone();
+        let record = move |_: &gst::Pad, info: &mut gst::PadProbeInfo| {
+            seen.lock().unwrap().extend(info.buffer().cloned());
+            gst::PadProbeReturn::Ok
+        };
+        let pad = sink.static_pad("sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, record);
+        Self {
+            pipeline,
+            sink,
+            buffers,
+            _file: file,
+        }
+    }
+
+    fn play(bytes: &[u8], middle: &str) -> Self {
+        let player = Self::new(bytes, middle);
+        player.pipeline.set_state(gst::State::Playing).unwrap();
+        player
+    }
+
+    fn pause(bytes: &[u8], middle: &str) -> Self {
+        let player = Self::new(bytes, middle);
+        player.pipeline.set_state(gst::State::Paused).unwrap();
+        player.wait_for_state();
+        player
+    }
+
+    fn wait_for_state(&self) {
+        assert_eq!(self.pipeline.state(TIMEOUT).0, Ok(gst::StateChangeSuccess::Success));
+    }
+
+    fn sample(&self) -> Option<gst::Sample> {
+        self.sink.try_pull_sample(TIMEOUT)
+    }
+
+    /// All samples to the end.
+    fn samples(&self) -> Vec<gst::Sample> {
+        let samples = std::iter::from_fn(|| self.sample()).collect();
+        assert!(self.sink.is_eos(), "no end within the time allowed");
+        samples
+    }
+
+    fn message(&self, of: &[gst::MessageType]) -> Option<gst::Message> {
+        self.pipeline.bus().unwrap().timed_pop_filtered(TIMEOUT, of)
+    }
+
+    /// The texts of all warnings until the end.
+    fn warnings(&self) -> Vec<String> {
+        let types = [
+            gst::MessageType::Warning,
+            gst::MessageType::Error,
+            gst::MessageType::Eos,
+        ];
+        let mut warnings = Vec::new();
+        loop {
+            match self.message(&types).expect("the end comes in time").view() {
+                gst::MessageView::Warning(warning) => warnings.push(warning.error().to_string()),
+                gst::MessageView::Error(error) => panic!("{}", error.error()),
+                _ => return warnings,
+            }
+        }
+    }
+
+    fn error(&self) -> gst::glib::Error {
+        let message = self.message(&[gst::MessageType::Error]).expect("an error");
+        let gst::MessageView::Error(error) = message.view() else {
+            unreachable!()
+        };
+        error.error()
+    }
+
+    /// Seeks in PAUSED. The first buffer that follows, and where the segment starts that is shown.
+    fn seek(&self, flags: gst::SeekFlags, to: u64) -> (gst::Buffer, u64) {
+        self.buffers.lock().unwrap().clear();
+        let (flags, to) = (gst::SeekFlags::FLUSH | flags, ClockTime::from_nseconds(to));
+        self.pipeline.seek_simple(flags, to).expect("the seek is done");
+        let shown = self.sink.try_pull_preroll(TIMEOUT).expect("a sample after the seek");
+        let segment = shown.segment().unwrap().downcast_ref::<ClockTime>().unwrap();
+        let first = self.buffers.lock().unwrap()[0].clone();
+        (first, segment.start().unwrap().nseconds())
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+fn pts(sample: &gst::Sample) -> u64 {
+    sample.buffer().unwrap().pts().expect("a PTS").nseconds()
+}
+
+fn bytes_of(sample: &gst::Sample) -> Vec<u8> {
+    sample.buffer().unwrap().map_readable().unwrap().to_vec()
+}
+
+fn flags(sample: &gst::Sample) -> gst::BufferFlags {
+    sample.buffer().unwrap().flags()
+}
+
+/// Checks buffers against the packets and the pieces of the byte stream that they were made of.
+fn assert_framed(buffers: &[gst::Buffer], packets: &[Packet], pieces: &[Vec<u8>]) {
+    assert_eq!(buffers.len(), packets.len());
+    for ((buffer, packet), piece) in buffers.iter().zip(packets).zip(pieces) {
+        assert!(*buffer.map_readable().unwrap() == piece[..]);
+        assert_eq!(buffer.pts().map(ClockTime::nseconds), packet.pts);
+        assert_eq!(buffer.duration().map(ClockTime::nseconds), packet.duration);
+        assert_eq!(buffer.flags().contains(gst::BufferFlags::HEADER), packet.segment_start);
+        assert_eq!(
+            buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            !packet.segment_start
+        );
+    }
+}
+
+fn buffers(samples: &[gst::Sample]) -> Vec<gst::Buffer> {
+    samples.iter().map(|sample| sample.buffer_owned().unwrap()).collect()
+}
+
+#[test]
+fn a_file_becomes_packets() {
+    let format = format(64);
+    let pieces = pieces(&format, 3);
+    for middle in ["vidtokparse", "queue ! vidtokparse", "typefind ! queue ! vidtokparse"] {
+        let samples = Player::play(&pieces.concat(), middle).samples();
+        assert_framed(&buffers(&samples), &packets(&format, 3), &pieces);
+        assert_eq!(samples[0].caps().unwrap(), &*format.to_caps(StreamFormat::Framed));
+        let disconts = samples
+            .iter()
+            .filter(|sample| flags(sample).contains(gst::BufferFlags::DISCONT))
+            .count();
+        assert!(disconts <= 1, "{middle}: the first buffer only");
+    }
+}
+
+#[test]
+fn pieces_of_any_size_are_put_together() {
+    init();
+    let format = format(64);
+    let pieces = pieces(&format, 2);
+    for size in [1, 7, 100, 5000] {
+        let mut harness = Harness::new("vidtokparse");
+        harness.set_src_caps_str("video/x-vidtok, stream-format=framed");
+        for piece in pieces.concat().chunks(size) {
+            harness.push(gst::Buffer::from_slice(piece.to_vec())).unwrap();
+        }
+        harness.push_event(gst::event::Eos::new());
+        let buffers: Vec<_> = std::iter::from_fn(|| harness.try_pull()).collect();
+        assert_framed(&buffers, &packets(&format, 2), &pieces);
+    }
+}
+
+#[test]
+fn whole_packets_pass_with_their_own_times() {
+    init();
+    let format = format(64);
+    let (packets, pieces) = (packets(&format, 2), pieces(&format, 2));
+    let mut harness = Harness::new("vidtokparse");
+    harness.set_src_caps(format.to_caps(StreamFormat::Framed));
+    for (piece, packet) in pieces.iter().zip(&packets) {
+        let mut buffer = gst::Buffer::from_slice(piece.clone());
+        buffer
+            .get_mut()
+            .unwrap()
+            .set_pts(packet.pts.map(ClockTime::from_nseconds));
+        harness.push(buffer).unwrap();
+    }
+    let buffers: Vec<_> = packets.iter().map(|_| harness.pull().unwrap()).collect();
+    assert_framed(&buffers, &packets, &pieces);
+}
+
+#[test]
+fn raw_tokens_where_downstream_wants_them() {
+    let format = format(64);
+    let bytes = pieces(&format, 2).concat();
+    let samples = Player::play(&bytes, "vidtokparse ! video/x-vidtok,stream-format=raw").samples();
+    let packets = packets(&format, 2);
+    assert_eq!(samples.len(), packets.len());
+    assert_eq!(samples[0].caps().unwrap(), &*format.to_caps(StreamFormat::Raw));
+    for (i, (sample, packet)) in samples.iter().zip(&packets).enumerate() {
+        assert_eq!(
+            Tokens::from_raw(&bytes_of(sample), &format).unwrap(),
+            tokens(&format, i as u64)
+        );
+        let meta = meta::get(sample.buffer().unwrap()).expect("a meta");
+        assert_eq!(meta.segment_start, packet.segment_start);
+        assert_eq!(meta.end_of_stream, packet.end_of_stream);
+        assert_eq!((meta.real_frames, &meta.offsets), (packet.real_frames, &packet.offsets));
+        assert_eq!(Some(pts(sample)), packet.pts);
+        assert_eq!(
+            flags(sample).contains(gst::BufferFlags::DELTA_UNIT),
+            !packet.segment_start
+        );
+    }
+}
+
+#[test]
+fn a_file_knows_its_duration_and_can_be_sought_in() {
+    let player = Player::pause(&pieces(&format(64), 4).concat(), "vidtokparse");
+    let duration = ClockTime::from_nseconds(4 * SEGMENT);
+    assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
+    assert_eq!(player.pipeline.query_position::<ClockTime>(), Some(ClockTime::ZERO));
+    let mut query = gst::query::Seeking::new(gst::Format::Time);
+    assert!(player.pipeline.query(&mut query));
+    assert_eq!(query.result(), (true, ClockTime::ZERO.into(), duration.into()));
+    let mut query = gst::query::Seeking::new(gst::Format::Bytes);
+    assert!(player.sink.static_pad("sink").unwrap().peer_query(&mut query));
+    assert!(!query.result().0, "only by time");
+}
+
+#[test]
+fn seeks_begin_at_segment_starts() {
+    use gst::SeekFlags as Flags;
+    let format = format(64);
+    let pieces = pieces(&format, 50);
+    let player = Player::pause(&pieces.concat(), "vidtokparse");
+    let inside = |segment| segment * SEGMENT + SEGMENT / 3;
+    for (flags, to, segment, shown_from) in [
+        (Flags::KEY_UNIT, inside(2), 2, 2 * SEGMENT),
+        (Flags::ACCURATE, inside(45), 45, inside(45)),
+        (Flags::empty(), inside(30), 30, inside(30)),
+        (Flags::KEY_UNIT, inside(1), 1, SEGMENT),
+        (Flags::KEY_UNIT | Flags::SNAP_AFTER, inside(7), 8, 8 * SEGMENT),
+        (Flags::KEY_UNIT | Flags::SNAP_NEAREST, inside(9), 9, 9 * SEGMENT),
+        (Flags::ACCURATE, 3 * SEGMENT, 3, 3 * SEGMENT),
+        (Flags::ACCURATE, 0, 0, 0),
+        (Flags::ACCURATE, 49 * SEGMENT - 1, 48, 49 * SEGMENT - 1),
+        (Flags::KEY_UNIT, 1000 * SEGMENT, 49, 49 * SEGMENT),
+    ] {
+        let (buffer, from) = player.seek(flags, to);
+        let expected = ClockTime::from_nseconds(segment * SEGMENT);
+        assert_eq!(buffer.pts(), Some(expected), "{flags:?} to {to}");
+        let piece = &pieces[(segment * PACKETS_PER_SEGMENT) as usize];
+        assert!(*buffer.map_readable().unwrap() == piece[..]);
+        assert_eq!(from, shown_from, "{flags:?} to {to}");
+    }
+    // To the end of a part, and no further.
+    let (from, to) = (
+        ClockTime::from_nseconds(inside(20)),
+        ClockTime::from_nseconds(inside(22)),
+    );
+    player.buffers.lock().unwrap().clear();
+    let flags = Flags::FLUSH | Flags::ACCURATE;
+    let set = gst::SeekType::Set;
+    player.pipeline.seek(1.0, flags, set, from, set, to).unwrap();
+    player.pipeline.set_state(gst::State::Playing).unwrap();
+    player.samples();
+    let buffers = player.buffers.lock().unwrap();
+    let expected = ClockTime::from_nseconds(20 * SEGMENT);
+    assert_eq!(buffers[0].pts(), Some(expected));
+    let last = buffers.last().unwrap().pts().unwrap();
+    assert!(last <= to && last + ClockTime::from_nseconds(4 * FRAME) >= to);
+}
+
+#[test]
+fn many_seeks_while_playing_end_where_they_should() {
+    let format = format(64);
+    let pieces = pieces(&format, 40);
+    let player = Player::play(&pieces.concat(), "vidtokparse");
+    player.sink.set_property("drop", true);
+    player.sink.set_property("max-buffers", 1u32);
+    player.wait_for_state();
+    for i in 0..200 {
+        let (flags, to) = if i % 2 == 0 {
+            (gst::SeekFlags::KEY_UNIT, i * 7919 % 40 * SEGMENT)
+        } else {
+            (gst::SeekFlags::ACCURATE, i * 104_729 % 4000 * SEGMENT / 100)
+        };
+        let to = ClockTime::from_nseconds(to);
+        player.pipeline.seek_simple(gst::SeekFlags::FLUSH | flags, to).unwrap();
+    }
+    player.buffers.lock().unwrap().clear();
+    let to = ClockTime::from_nseconds(39 * SEGMENT);
+    player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
+    player.samples();
+    let buffers = player.buffers.lock().unwrap();
+    let last_segment = 39 * PACKETS_PER_SEGMENT as usize;
+    let packets = packets(&format, 40);
+    let (packets, pieces) = (&packets[last_segment..], &pieces[last_segment..]);
+    assert_framed(&buffers[buffers.len() - packets.len()..], packets, pieces);
+}
+
+#[test]
+fn a_file_of_one_segment_is_sought_from_its_start() {
+    let player = Player::pause(&pieces(&format(64), 1).concat(), "vidtokparse");
+    for flags in [gst::SeekFlags::KEY_UNIT, gst::SeekFlags::ACCURATE] {
+        let (buffer, from) = player.seek(flags, SEGMENT / 2);
+        assert_eq!((buffer.pts(), from), (Some(ClockTime::ZERO), SEGMENT / 2));
+    }
+}
+
+#[test]
+fn what_cannot_be_sought_says_so() {
+    let bytes = pieces(&format(64), 3).concat();
+    let seek = |player: &Player, rate: f64| {
+        let (from, none) = (ClockTime::from_nseconds(SEGMENT), ClockTime::NONE);
+        player.pipeline.seek(
+            rate,
+            gst::SeekFlags::FLUSH,
+            gst::SeekType::Set,
+            from,
+            gst::SeekType::Set,
+            none,
+        )
+    };
+    let player = Player::pause(&bytes, "vidtokparse");
+    assert!(seek(&player, -1.0).is_err());
+    assert!(seek(&player, 2.0).is_ok());
+
+    let player = Player::pause(&bytes, "queue ! vidtokparse");
+    assert!(seek(&player, 1.0).is_err());
+    assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
+    let mut query = gst::query::Seeking::new(gst::Format::Time);
+    assert!(player.pipeline.query(&mut query));
+    assert!(!query.result().0);
+}
+
+#[test]
+fn damage_is_skipped_with_one_warning() {
+    let format = format(64);
+    let pieces = pieces(&format, 3);
+    let packets = packets(&format, 3);
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        // A flipped byte in the eighth packet.
+        let mut damaged = pieces.clone();
+        damaged[7][60] ^= 1;
+        let player = Player::play(&damaged.concat(), middle);
+        let samples = player.samples();
+        let (expected, left) = (
+            [&packets[..7], &packets[8..]].concat(),
+            [&pieces[..7], &pieces[8..]].concat(),
+        );
+        assert_framed(&buffers(&samples), &expected, &left);
+        assert!(flags(&samples[7]).contains(gst::BufferFlags::DISCONT));
+        assert!(!flags(&samples[8]).contains(gst::BufferFlags::DISCONT));
+        let warnings = player.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let (bytes, at) = (pieces[7].len(), pieces[..7].concat().len());
+        assert!(
+            warnings[0].contains(&format!("{bytes} bytes at byte {at} ")),
+            "{warnings:?}"
+        );
+
+        // More than the base class would skip, between two packets.
+        let noise = vec![0x89; 3 << 20];
+        let player = Player::play(
+            &[&pieces[..7].concat()[..], &noise, &pieces[7..].concat()].concat(),
+            middle,
+        );
+        assert_framed(&buffers(&player.samples()), &packets, &pieces);
+        assert!(player.warnings()[0].contains(&noise.len().to_string()));
+
+        // The last packet is damaged: a warning too.
+        let mut damaged = pieces.clone();
+        *damaged[14].last_mut().unwrap() ^= 1;
+        let player = Player::play(&damaged.concat(), middle);
+        assert_eq!(player.samples().len(), packets.len() - 1);
+        assert_eq!(player.warnings().len(), 1);
+    }
+}
+
+#[test]
+fn a_segment_is_whole_without_its_own_stream_header() {
+    let format = format(64);
+    let mut pieces = pieces(&format, 2);
+    let original = pieces.clone();
+    pieces[5][20] ^= 1;
+    let samples = Player::play(&pieces.concat(), "vidtokparse").samples();
+    assert_framed(&buffers(&samples), &packets(&format, 2), &original);
+}
+
+#[test]
+fn a_cut_tail_is_the_end() {
+    let format = format(64);
+    let pieces = pieces(&format, 2);
+    let bytes = pieces.concat();
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        let player = Player::play(&bytes[..bytes.len() - 50], middle);
+        assert_framed(&buffers(&player.samples()), &packets(&format, 2)[..9], &pieces[..9]);
+        assert_eq!(player.warnings(), Vec::<String>::new());
+    }
+    let player = Player::pause(&bytes[..bytes.len() - 50], "vidtokparse");
+    let duration = ClockTime::from_nseconds(2 * SEGMENT - 4 * FRAME);
+    assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
+}
+
+#[test]
+fn a_stream_joined_inside_a_segment_starts_with_the_next() {
+    let format = format(64);
+    let pieces = pieces(&format, 3);
+    let samples = Player::play(&pieces.concat()[700..], "vidtokparse").samples();
+    assert_framed(&buffers(&samples), &packets(&format, 3)[5..], &pieces[5..]);
+}
+
+#[test]
+fn joined_files_follow_each_other() {
+    let (first, second) = (format(64), format(128));
+    let bytes = [pieces(&first, 2).concat(), pieces(&second, 2).concat()].concat();
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        let samples = Player::play(&bytes, middle).samples();
+        let times: Vec<u64> = packets(&first, 4).iter().map(|packet| packet.pts.unwrap()).collect();
+        assert_eq!(samples.iter().map(pts).collect::<Vec<_>>(), times);
+        for (samples, format) in [(&samples[..10], &first), (&samples[10..], &second)] {
+            let caps = format.to_caps(StreamFormat::Framed);
+            assert!(samples.iter().all(|sample| sample.caps().unwrap() == &*caps));
+        }
+    }
+    let player = Player::pause(&bytes, "vidtokparse");
+    let duration = ClockTime::from_nseconds(4 * SEGMENT);
+    assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
+    // Into the second, and back.
+    for segment in [3, 1, 2] {
+        let (buffer, _) = player.seek(gst::SeekFlags::ACCURATE, segment * SEGMENT + FRAME);
+        assert_eq!(buffer.pts(), Some(ClockTime::from_nseconds(segment * SEGMENT)));
+        let format = if segment < 2 { &first } else { &second };
+        let caps = player.sink.static_pad("sink").unwrap().current_caps();
+        assert_eq!(caps, Some(format.to_caps(StreamFormat::Framed)));
+    }
+}
+
+#[test]
+fn what_is_no_stream_of_ours_is_an_error() {
+    let newer = b"\x89VIDTOK\x02 and something that only version 2 knows".repeat(3);
+    let mut huffman = StreamHeader::encode(&format(64)).unwrap();
+    let at = huffman.windows(6).position(|bytes| bytes == b"packed").unwrap();
+    huffman[at..at + 6].copy_from_slice(b"ripped");
+    let end = huffman.len() - 4;
+    let crc = crc32fast::hash(&huffman[..end]);
+    huffman[end..].copy_from_slice(&crc.to_le_bytes());
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        for (bytes, text, kind) in [
+            (newer.clone(), "version 2", gst::StreamError::WrongType),
+            (huffman.clone(), "\"ripped\"", gst::StreamError::Decode),
+            (vec![0x47; 17 << 20], "no .vidtok stream", gst::StreamError::WrongType),
+            (b"too short to tell".to_vec(), "", gst::StreamError::WrongType),
+        ] {
+            let player = Player::play(&bytes, middle);
+            let error = player.error();
+            assert!(
+                error.matches(kind) && error.message().contains(text),
+                "{middle}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_are_recognized() {
+    init();
+    for (bytes, ours) in [(pieces(&format(64), 1).concat(), true), (vec![0x89; 4096], false)] {
+        let player = Player::play(&bytes, "typefind name=typefind");
+        player.message(&[gst::MessageType::AsyncDone, gst::MessageType::Error]);
+        let typefind = player.pipeline.by_name("typefind").unwrap();
+        let caps = typefind.property::<Option<gst::Caps>>("caps");
+        let expected = gst::Caps::builder("video/x-vidtok")
+            .field("stream-format", "framed")
+            .build();
+        assert_eq!(caps == Some(expected), ours, "{caps:?}");
+    }
+}
+
+#[test]
+fn the_parser_is_plugged_in_front_of_what_wants_packets() {
+    let format = format(64);
+    let samples = Player::play(&pieces(&format, 2).concat(), "parsebin").samples();
+    assert_framed(&buffers(&samples), &packets(&format, 2), &pieces(&format, 2));
+}
