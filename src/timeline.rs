@@ -19,6 +19,19 @@ impl FrameTime {
     }
 }
 
+/// `frames`, `shift` nanoseconds later; `None` where one of them would be before zero.
+pub fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
+    frames
+        .iter()
+        .map(|frame| {
+            Some(FrameTime {
+                pts: frame.pts.checked_add_signed(shift)?,
+                ..*frame
+            })
+        })
+        .collect()
+}
+
 /// `floor(frames · den / num)` seconds in nanoseconds: adding rounded durations would drift.
 pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
     let time = u128::from(frames) * u128::from(framerate.den) * NANOS / u128::from(non_zero(framerate.num)?);

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use gst::prelude::*;
 use gst_check::Harness;
 
 const SIZE: (u32, u32) = (16, 16);
@@ -289,4 +290,39 @@ fn latency_is_a_group_to_fill_and_a_group_to_process() {
     // Four frames at 30 fps: three to wait for, four for the network.
     let latency = h.query_latency().expect("a live latency");
     assert_eq!(latency.mseconds(), 7 * 1000 / 30);
+}
+
+#[test]
+fn a_file_has_stream_time_and_the_pipeline_its_own() {
+    init();
+    let model = tokenizer(TINY);
+    let mut h = Harness::new_parse(&format!("vidtokenc model={model}"));
+    h.set_src_caps(video_caps(SIZE.0, SIZE.1, (30, 1)));
+    let begin = 3_600_000_000_000;
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_nseconds(begin));
+    segment.set_time(gst::ClockTime::ZERO);
+    h.push_event(gst::event::Segment::new(&segment));
+    let mut frames = video(5, 16, 16);
+    frames.iter_mut().for_each(|f| f.pts += begin);
+    push(&mut h, &frames);
+    let packets: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+    let own = |b: &gst::Buffer| {
+        let mut reader = gstvidtok::stream::Reader::new();
+        reader.push(&packets[0].map_readable().unwrap());
+        reader.push(&b.map_readable().unwrap());
+        let events = std::iter::from_fn(|| reader.next_event().unwrap());
+        events.filter_map(|e| if let gstvidtok::stream::Event::Packet(p) = e { p.pts } else { None }).last()
+    };
+    assert_eq!((own(&packets[0]), own(&packets[1])), (Some(0), Some(33_333_333)));
+    let pts: Vec<u64> = packets.iter().map(|b| b.pts().unwrap().nseconds() - begin).collect();
+    assert_eq!(pts, [0, 33_333_333]);
+
+    let caps = h.sinkpad().unwrap().current_caps().unwrap();
+    let mut d = decoder(caps);
+    d.push_event(gst::event::Segment::new(&segment));
+    packets.into_iter().for_each(|p| assert_eq!(d.push(p), Ok(gst::FlowSuccess::Ok)));
+    d.push_event(gst::event::Eos::new());
+    let shown: Vec<u64> = std::iter::from_fn(|| d.try_pull()).map(|b| b.pts().unwrap().nseconds()).collect();
+    assert_eq!(shown, frames.iter().map(|f| f.pts).collect::<Vec<_>>());
 }

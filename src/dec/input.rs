@@ -15,6 +15,8 @@ pub struct Input {
     pub real_frames: u64,
     /// `None` where neither buffer nor packet has a PTS.
     pub times: Option<PacketTimes>,
+    /// What is added to these times: a buffer's PTS counts, and it may have been shifted on the way.
+    pub shift: i64,
     pub tokens: Tokens,
 }
 
@@ -78,8 +80,7 @@ impl InputReader {
         }
     }
 
-    /// A packet, with a stream header in front of it at a segment start. The buffer's PTS counts: it may have been
-    /// shifted on the way.
+    /// A packet, with a stream header in front of it at a segment start.
     fn read_framed(&mut self, mut data: &[u8], pts: Option<u64>) -> Result<Input, InputError> {
         if data.starts_with(&MAGIC) {
             let (header, bytes) = StreamHeader::decode(data)?;
@@ -96,7 +97,9 @@ impl InputReader {
             return Err(InputError::Damaged("a packet belongs to another stream header".into()));
         }
         let (packet, _) = Packet::decode(data, &self.format)?;
-        let times = pts.or(packet.pts).map(|pts| PacketTimes {
+        let own = packet.pts.or(pts);
+        let shift = pts.zip(own).map_or(0, |(buffer, packet)| buffer.wrapping_sub(packet) as i64);
+        let times = own.map(|pts| PacketTimes {
             pts,
             duration: packet.duration,
             offsets: packet.offsets,
@@ -106,6 +109,7 @@ impl InputReader {
             latent_frames: packet.latent_frames.into(),
             real_frames: packet.real_frames.into(),
             times,
+            shift,
             tokens: Tokens::from_payload(&packet.payload, &self.format, packet.latent_frames)?,
         })
     }
@@ -142,6 +146,7 @@ impl InputReader {
             latent_frames,
             real_frames,
             times,
+            shift: 0,
             tokens,
         })
     }

@@ -8,7 +8,7 @@ use super::input::Input;
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{DecoderNetwork, Options, RuntimeError};
 use crate::stream::Tokens;
-use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time};
+use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, shifted};
 use crate::tokenizer::{Description, Graph};
 
 pub struct Stream {
@@ -143,15 +143,16 @@ impl Stream {
                 offsets: None,
             })
         })?;
-        times.frames(real, framerate).or_else(|| {
-            // A raw buffer of unknown duration: the framerate, if there is one, has been tried.
+        let frames = times.frames(real, framerate).or_else(|| {
+            // A single frame of unknown duration needs no rule for those after it.
             (real == 1).then(|| {
                 vec![FrameTime {
                     pts: times.pts,
                     duration: times.duration,
                 }]
             })
-        })
+        })?;
+        shifted(&frames, input.shift)
     }
 
     /// The next picture, made if need be. `on_step` is told what each step of the network took.

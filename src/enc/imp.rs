@@ -519,6 +519,13 @@ impl VidtokEnc {
         if stream.filled() == 0 && self.is_too_late(running_time, inbuf) {
             return Ok(gst::FlowSuccess::Ok);
         }
+        // Constant in a playback segment, whose end drains the group under way.
+        let stream_time = segment
+            .downcast_ref::<gst::ClockTime>()
+            .and_then(|s| s.to_stream_time(pts));
+        if let Some(stream_time) = stream_time {
+            stream.set_stream_time(stream_time.nseconds() as i64 - pts.nseconds() as i64);
+        }
         if stream.goes_back(time.pts) {
             gst::warning!(CAT, imp = self, "Time goes back to {pts}: starting a new segment");
             self.drain(state, false);

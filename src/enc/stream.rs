@@ -12,7 +12,7 @@ use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::runtime::{EncoderNetwork, Options, RuntimeError};
 use crate::stream::{Packet, StreamError, Tokens, Writer};
-use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time};
+use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, shifted};
 use crate::tokenizer::{Description, Graph};
 
 pub struct Stream {
@@ -27,6 +27,8 @@ pub struct Stream {
     stack: FrameStack,
     /// The latest PTS that a buffer carried, and frames since: what a missing PTS is counted from.
     counted_from: (u64, u64),
+    /// From a buffer's PTS to its stream time, which is what a file keeps.
+    to_stream_time: i64,
 }
 
 /// A token buffer, and what is in it.
@@ -67,6 +69,7 @@ impl Stream {
             network,
             sampler,
             counted_from: (0, 0),
+            to_stream_time: 0,
         })
     }
 
@@ -121,6 +124,11 @@ impl Stream {
         })
     }
 
+    /// Says how far stream time is from the PTS of buffers, in the playback segment under way.
+    pub fn set_stream_time(&mut self, shift: i64) {
+        self.to_stream_time = shift;
+    }
+
     /// Whether a frame at `pts` would go back in time within its group.
     pub fn goes_back(&self, pts: u64) -> bool {
         self.groups.last_pts().is_some_and(|last| pts < last)
@@ -170,14 +178,16 @@ impl Stream {
         let elapsed = started.elapsed();
 
         let latent_frames = grouping.step_latent_frames();
-        let times = PacketTimes::of(&group.frames, self.format.framerate);
         let packet = PacketInfo {
             segment_start: group.segment_start,
             end_of_stream,
             latent_frames,
             frames,
         };
-        let mut buffer = self.buffer(&tokens, &packet, &times).map_err(|e| stream_error(&e))?;
+        let mut buffer = self
+            .buffer(&tokens, &packet, &group.frames)
+            .map_err(|e| stream_error(&e))?;
+        let times = PacketTimes::of(&group.frames, self.format.framerate);
         let buffer_mut = buffer.make_mut();
         buffer_mut.set_pts(gst::ClockTime::from_nseconds(times.pts));
         buffer_mut.set_duration(times.duration.map(gst::ClockTime::from_nseconds));
@@ -194,9 +204,12 @@ impl Stream {
     }
 
     /// A buffer with the tokens in the stream format that was negotiated.
-    fn buffer(&self, tokens: &Tokens, info: &PacketInfo, times: &PacketTimes) -> Result<gst::Buffer, StreamError> {
+    fn buffer(&self, tokens: &Tokens, info: &PacketInfo, frames: &[FrameTime]) -> Result<gst::Buffer, StreamError> {
         match self.stream_format {
             StreamFormat::Framed => {
+                // A file has no playback segment that would say where its time begins.
+                let in_stream_time = shifted(frames, self.to_stream_time);
+                let times = PacketTimes::of(in_stream_time.as_deref().unwrap_or(frames), self.format.framerate);
                 let packet = Packet {
                     segment_start: info.segment_start,
                     end_of_stream: info.end_of_stream,
@@ -204,7 +217,7 @@ impl Stream {
                     real_frames: info.frames as u32,
                     pts: Some(times.pts),
                     duration: times.duration,
-                    offsets: times.offsets.clone(),
+                    offsets: times.offsets,
                     payload: tokens.to_payload(&self.format)?,
                 };
                 let mut buffer = gst::Buffer::from_mut_slice(self.writer.write(&packet)?);
@@ -219,7 +232,7 @@ impl Stream {
                     segment_start: info.segment_start,
                     end_of_stream: info.end_of_stream,
                     real_frames: info.frames as u32,
-                    offsets: times.offsets.clone(),
+                    offsets: PacketTimes::of(frames, self.format.framerate).offsets,
                 };
                 meta::add(buffer.make_mut(), &token_meta);
                 Ok(buffer)
