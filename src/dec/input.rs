@@ -98,7 +98,9 @@ impl InputReader {
         }
         let (packet, _) = Packet::decode(data, &self.format)?;
         let own = packet.pts.or(pts);
-        let shift = pts.zip(own).map_or(0, |(buffer, packet)| buffer.wrapping_sub(packet) as i64);
+        let shift = pts
+            .zip(own)
+            .map_or(0, |(buffer, packet)| buffer.wrapping_sub(packet) as i64);
         let times = own.map(|pts| PacketTimes {
             pts,
             duration: packet.duration,

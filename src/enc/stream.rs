@@ -12,7 +12,7 @@ use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::runtime::{EncoderNetwork, Options, RuntimeError};
 use crate::stream::{Packet, StreamError, Tokens, Writer};
-use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, shifted};
+use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph};
 
 pub struct Stream {
@@ -114,13 +114,15 @@ impl Stream {
             Some(pts) => (pts, 0),
             None => self.counted_from,
         };
-        let at = |count| base.checked_add(frames_to_time(count, self.format.framerate)?);
-        let pts = pts.or_else(|| at(count))?;
-        let until_next = at(count + 1).and_then(|next| next.checked_sub(pts));
+        let pts = match pts {
+            Some(pts) => pts,
+            None => base.checked_add(frames_to_time(count, self.format.framerate)?)?,
+        };
         self.counted_from = (base, count + 1);
+        let next = || regular_offsets(pts, None, 2, self.format.framerate)?.pop();
         Some(FrameTime {
             pts,
-            duration: duration.or(until_next),
+            duration: duration.or_else(next),
         })
     }
 

@@ -1,0 +1,140 @@
+//! A `.vidtok` file as a player has it: parser and decoder found by themselves, position, duration, seeks.
+
+mod common;
+
+use common::*;
+use gst::prelude::*;
+
+const SIZE: (u32, u32) = (64, 48);
+const FRAME: u64 = 1_000_000_000 / 30;
+
+/// A file of `frames` frames at 30 fps, made with the embedded tokenizer.
+fn file(frames: u64, key_interval: u32) -> tempfile::TempPath {
+    let path = tempfile::Builder::new()
+        .suffix(".vidtok")
+        .tempfile()
+        .unwrap()
+        .into_temp_path();
+    let line = format!("vidtokenc key-interval={key_interval}");
+    let packets = bytes(&run(&line, &video(frames, SIZE.0, SIZE.1), SIZE.0, SIZE.1, (30, 1)));
+    std::fs::write(&path, packets.concat()).unwrap();
+    path
+}
+
+struct Player {
+    playbin: gst::Element,
+    sink: gst_app::AppSink,
+}
+
+impl Player {
+    fn paused(path: &std::path::Path) -> Self {
+        let sink = gst_app::AppSink::builder().sync(false).max_buffers(1).build();
+        let playbin = gst::ElementFactory::make("playbin")
+            .property("uri", gst::glib::filename_to_uri(path, None).unwrap())
+            .property("video-sink", &sink)
+            .build()
+            .unwrap();
+        playbin.set_state(gst::State::Paused).unwrap();
+        let player = Self { playbin, sink };
+        player.settle();
+        player
+    }
+
+    /// Waits for a state change or seek to be done.
+    fn settle(&self) {
+        let (result, state, _) = self.playbin.state(LIMIT);
+        assert_eq!(
+            (result.is_ok(), state),
+            (true, gst::State::Paused),
+            "not paused within {LIMIT}"
+        );
+    }
+
+    /// The frame that a seek to frame `to` shows: its number, and itself.
+    fn seek(&self, flags: gst::SeekFlags, to: u64) -> (u64, Frame) {
+        let to = gst::ClockTime::from_nseconds(to * FRAME + FRAME / 2);
+        self.playbin.seek_simple(gst::SeekFlags::FLUSH | flags, to).unwrap();
+        self.settle();
+        let sample = self.sink.try_pull_preroll(LIMIT).expect("a frame");
+        let pts = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap();
+        let pts = pts.to_stream_time(sample.buffer().unwrap().pts().unwrap()).unwrap();
+        let position = self.playbin.query_position::<gst::ClockTime>().unwrap();
+        assert!(
+            position.nseconds().abs_diff(pts.nseconds()) <= FRAME,
+            "position {position} at frame {pts}"
+        );
+        (
+            (pts.nseconds() + FRAME / 4) / FRAME,
+            frame(sample.buffer().unwrap(), SIZE.0),
+        )
+    }
+
+    fn duration(&self) -> Option<gst::ClockTime> {
+        self.playbin.query_duration()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.playbin.set_state(gst::State::Null);
+    }
+}
+
+#[test]
+fn a_file_with_segments_is_sought_to_key_frames_and_to_any_frame() {
+    init();
+    let path = file(100, 30);
+    let player = Player::paused(&path);
+    assert_eq!(player.duration().unwrap().mseconds(), 3333);
+    // 30 frames are rounded up to 1 + 8 · 4.
+    for (to, key) in [(70, 66), (10, 0), (98, 66), (40, 33), (33, 33)] {
+        assert_eq!(
+            player
+                .seek(gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE, to)
+                .0,
+            key,
+            "key frame for {to}"
+        );
+        assert_eq!(player.seek(gst::SeekFlags::ACCURATE, to).0, to);
+    }
+}
+
+#[test]
+fn a_file_of_one_segment_is_sought_by_decoding_from_its_start() {
+    init();
+    let path = file(60, 0);
+    let player = Player::paused(&path);
+    assert_eq!(player.duration().unwrap().mseconds(), 2000);
+    for to in [50, 5, 31] {
+        assert_eq!(player.seek(gst::SeekFlags::ACCURATE, to).0, to);
+    }
+}
+
+#[test]
+fn a_sought_frame_is_the_frame_that_plays() {
+    init();
+    let path = file(45, 20);
+    let location = path.to_str().unwrap();
+    let pipeline = format!("filesrc location={location} ! decodebin ! appsink name=sink sync=false");
+    let pipeline = gst::parse::launch(&pipeline)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let sink = pipeline
+        .by_name("sink")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let played: Vec<Frame> = std::iter::from_fn(|| sink.try_pull_sample(LIMIT))
+        .map(|sample| frame(sample.buffer().unwrap(), SIZE.0))
+        .collect();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(played.len(), 45);
+
+    let player = Player::paused(&path);
+    for to in [44, 3, 21, 30] {
+        let (_, shown) = player.seek(gst::SeekFlags::ACCURATE, to);
+        assert_eq!(shown.rgb, played[to as usize].rgb, "frame {to}");
+    }
+}
