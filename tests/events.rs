@@ -312,7 +312,15 @@ fn a_file_has_stream_time_and_the_pipeline_its_own() {
         reader.push(&packets[0].map_readable().unwrap());
         reader.push(&b.map_readable().unwrap());
         let events = std::iter::from_fn(|| reader.next_event().unwrap());
-        events.filter_map(|e| if let gstvidtok::stream::Event::Packet(p) = e { p.pts } else { None }).last()
+        events
+            .filter_map(|e| {
+                if let gstvidtok::stream::Event::Packet(p) = e {
+                    p.pts
+                } else {
+                    None
+                }
+            })
+            .last()
     };
     assert_eq!((own(&packets[0]), own(&packets[1])), (Some(0), Some(33_333_333)));
     let pts: Vec<u64> = packets.iter().map(|b| b.pts().unwrap().nseconds() - begin).collect();
@@ -321,8 +329,12 @@ fn a_file_has_stream_time_and_the_pipeline_its_own() {
     let caps = h.sinkpad().unwrap().current_caps().unwrap();
     let mut d = decoder(caps);
     d.push_event(gst::event::Segment::new(&segment));
-    packets.into_iter().for_each(|p| assert_eq!(d.push(p), Ok(gst::FlowSuccess::Ok)));
+    packets
+        .into_iter()
+        .for_each(|p| assert_eq!(d.push(p), Ok(gst::FlowSuccess::Ok)));
     d.push_event(gst::event::Eos::new());
-    let shown: Vec<u64> = std::iter::from_fn(|| d.try_pull()).map(|b| b.pts().unwrap().nseconds()).collect();
+    let shown: Vec<u64> = std::iter::from_fn(|| d.try_pull())
+        .map(|b| b.pts().unwrap().nseconds())
+        .collect();
     assert_eq!(shown, frames.iter().map(|f| f.pts).collect::<Vec<_>>());
 }

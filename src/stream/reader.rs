@@ -121,6 +121,8 @@ impl Reader {
                 (self.scanner.give_up(data), None)
             }
         };
+        // What follows something whole is not the cut-off end.
+        self.cut &= step.is_none();
         self.at += bytes;
         self.wanted = 0;
         Ok(Some(step.map_or(Step::Passed(bytes), Step::Event)))

@@ -1,8 +1,8 @@
 """Writes the tokenizers and golden arrays that the Rust tests read: `python3 make_fixtures.py OUT_DIR`.
 
-- `golden_fsq_v1_1/`: a tokenizer of width 16 and, in `golden/`, what the reference gives for it, as plain
+- `golden_*/`: tokenizers of width 16 and, in `golden/`, what the reference gives for them, as plain
   little-endian arrays in C order with their shapes in `shape.json`;
-- `tiny_v1_1/`: another tokenizer of the same family, narrower, for tests in which only speed matters.
+- `tiny_v1_1/`: a narrower tokenizer, for tests in which only speed matters.
 """
 
 import json
@@ -12,25 +12,33 @@ from pathlib import Path
 from golden import DATA, Golden, configuration, weights
 from vidtok_export import build
 
-NAME = "vidtok_fsq_causal_488_32768_v1_1"
-ARRAYS = {"frames": ("frames.u8", "u1"), "indices": ("indices.i32", "<i4"), "recon": ("recon.f32", "<f4")}
+GOLDEN = {
+    "golden_fsq_v1_1": "vidtok_fsq_causal_488_32768_v1_1",
+    "golden_fsq_v1_1_888": "vidtok_fsq_causal_888_32768_v1_1",
+    "golden_fsq_noncausal": "vidtok_fsq_noncausal_488_262144",
+    "golden_kl_v1_0": "vidtok_kl_causal_488_4chn",
+}
+TINY = "vidtok_fsq_causal_488_32768_v1_1"
+DTYPES = {"frames": ("u8", "u1"), "indices": ("i32", "<i4")}  # all others are floats
 
 
 def main(out: Path) -> None:
-    golden = Golden(DATA / "golden" / f"{NAME}.npz")
-    golden.export(out / "golden_fsq_v1_1", test_outputs=False)
-    write_arrays(golden, out / "golden_fsq_v1_1" / "golden")
+    for folder, name in GOLDEN.items():
+        golden = Golden(DATA / "golden" / f"{name}.npz")
+        golden.export(out / folder, test_outputs=False)
+        write_arrays(golden, out / folder / "golden")
 
-    tiny = configuration(NAME, ch=8)
+    tiny = configuration(TINY, ch=8)
     build.export(tiny, weights(tiny, seed=2), out / "tiny_v1_1", "tiny_v1_1", "MIT")
 
 
 def write_arrays(golden: Golden, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shapes = {}
-    for name, (file, dtype) in ARRAYS.items():
+    for name in sorted(golden.arrays.keys() - {"meta"}):
         array = golden.arrays[name]
-        (folder / file).write_bytes(array.astype(dtype).tobytes())
+        suffix, dtype = DTYPES.get(name, ("f32", "<f4"))
+        (folder / f"{name}.{suffix}").write_bytes(array.astype(dtype).tobytes())
         shapes[name] = list(array.shape)
     (folder / "shape.json").write_text(json.dumps(shapes) + "\n")
 
