@@ -1,6 +1,7 @@
 //! ONNX Runtime: finding the library, execution providers, sessions that elements share, and a step with state.
 
 mod library;
+mod memory;
 mod network;
 mod provider;
 mod session;

@@ -7,7 +7,7 @@ use ort::session::{SessionInputValue, SessionOutputs};
 use ort::value::{DynTensor, DynValue, Tensor, TensorElementType, TensorRef};
 
 use super::session::{self, Port, SharedSession};
-use super::{ExecutionProvider, Options, RuntimeError};
+use super::{ExecutionProvider, Options, RuntimeError, memory};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph};
@@ -165,7 +165,7 @@ impl Network {
             tokens_shape.push(i64::from(channels));
         }
         let frames_shape = vec![1, grouping.step_frames() as i64, height, width, 3];
-        check_memory(&session.inputs, &frames_shape, graph)?;
+        memory::check(&session.inputs, (padded_width, padded_height), graph)?;
         let slots = session
             .inputs
             .iter()
@@ -294,49 +294,6 @@ fn slot(input: &Port, outputs: &[Port]) -> Result<Slot, String> {
         next,
         value: value.map_err(|e| e.message().to_string())?.into_dyn(),
     })
-}
-
-/// Refuses a picture whose state cannot fit, before any of it is allocated.
-fn check_memory(inputs: &[Port], frames_shape: &[i64], graph: &Graph) -> Result<(), RuntimeError> {
-    let bytes = |port: &Port| {
-        let element = port.element.byte_size(1).unwrap_or(4) as u128;
-        port.shape
-            .iter()
-            .map(|size| (*size).max(1) as u128)
-            .fold(element, u128::saturating_mul)
-    };
-    let states = inputs
-        .iter()
-        .filter(|port| port.name.starts_with("state."))
-        .map(bytes)
-        .fold(0, u128::saturating_add);
-    // The state before and after a step, and the frames.
-    let needed = states.saturating_mul(2) + frames_shape.iter().map(|size| *size as u128).product::<u128>();
-    let Some(available) = available_memory() else {
-        return Ok(());
-    };
-    if needed <= u128::from(available) {
-        return Ok(());
-    }
-    let megabytes = |bytes: u128| bytes.div_ceil(1_000_000);
-    Err(RuntimeError::Memory(format!(
-        "the {} of \"{}\" needs {} MB for the state of {}×{} pixels, {} MB are free: scale the video down (state grows with \
-         its area), or use a narrower model",
-        graph.role.as_str(),
-        graph.description.name,
-        megabytes(needed),
-        frames_shape[3],
-        frames_shape[2],
-        megabytes(available.into())
-    )))
-}
-
-/// Bytes that can be allocated without swapping; `None` where the system does not say.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    kilobytes.checked_mul(1024)
 }
 
 fn run_error(error: &ort::Error) -> RuntimeError {
