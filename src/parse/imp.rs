@@ -165,7 +165,7 @@ impl BaseParseImpl for VidtokParse {
     }
 
     fn pre_push_frame(&self, frame: &mut gst_base::BaseParseFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // The base class has put estimates where it had no times, and upstream's times where it has some.
+        // What the base class has put where it had no times is an estimate.
         let (pts, duration) = self.state().times;
         if let Some(buffer) = frame.buffer_mut() {
             buffer.set_pts(pts);
@@ -355,7 +355,9 @@ impl VidtokParse {
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
-        buffer.set_pts(state.times.0);
+        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
+        // segment start.
+        buffer.set_pts(gst::ClockTime::NONE);
         buffer.set_duration(state.times.1);
         if !packet.segment_start {
             buffer.set_flags(gst::BufferFlags::DELTA_UNIT);

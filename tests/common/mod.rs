@@ -14,9 +14,13 @@ pub const GOLDEN: &str = "golden_fsq_v1_1";
 /// Another one of the same family, narrower and faster.
 pub const TINY: &str = "tiny_v1_1";
 
+/// Registers the elements, once a process: tests of one binary may run beside each other.
 pub fn init() {
-    gst::init().unwrap();
-    gstvidtok::plugin_register_static().unwrap();
+    static REGISTERED: std::sync::Once = std::sync::Once::new();
+    REGISTERED.call_once(|| {
+        gst::init().unwrap();
+        gstvidtok::plugin_register_static().unwrap();
+    });
 }
 
 /// The folder of a tokenizer that `tests/run.sh` has made.
