@@ -16,8 +16,11 @@ pub struct NetworkSettings {
 impl NetworkSettings {
     pub fn properties(role: Role) -> Vec<glib::ParamSpec> {
         let unset = match role {
-            Role::Encoder => "unset: the tokenizer embedded in the plugin",
-            Role::Decoder => "unset: the tokenizer whose digest the stream carries",
+            Role::Encoder => {
+                let embedded = tokenizer::embedded(role).map(|graph| graph.description.name.clone());
+                format!("unset: {}, embedded in the plugin", embedded.unwrap_or_default())
+            }
+            Role::Decoder => "unset: the tokenizer whose digest the stream carries".into(),
         };
         vec![
             glib::ParamSpecString::builder("model")
