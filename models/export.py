@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes a tokenizer for vidtokenc and vidtokdec from a VidTok checkpoint.
 
-The output folder gets encoder.onnx, decoder.onnx and tokenizer.json. PyTorch is not needed, and nothing in
-the checkpoint is run.
+The output folder gets encoder.onnx, decoder.onnx and tokenizer.json; a further run with --precision fp16 adds
+encoder.fp16.onnx and decoder.fp16.onnx. PyTorch is not needed, and nothing in the checkpoint is run.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 try:
-    from vidtok_export import architecture, build, checkpoint
+    from vidtok_export import architecture, build, checkpoint, tokenizer
     from vidtok_export.weights import WeightsError
 except ModuleNotFoundError as error:
     requirements = Path(__file__).with_name("requirements.txt")
@@ -34,8 +34,6 @@ def main() -> None:
     missing = [f"--{name}" for name in ("config", "checkpoint", "output") if getattr(options, name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} needed")
-    if options.precision != "fp32":
-        parser.error(f"--precision {options.precision}: only fp32 can be exported so far")
     name = options.name or options.config.stem
     licence = options.licence or ("MIT" if name in published else None)
     if licence is None:
@@ -43,7 +41,9 @@ def main() -> None:
     try:
         configuration = architecture.load(options.config)
         tensors = checkpoint.read(options.checkpoint)
-        description = build.export(configuration, tensors, options.output, name, licence, options.test_outputs)
+        description = build.export(
+            configuration, tensors, options.output, name, licence, options.test_outputs, options.precision
+        )
     except (architecture.ConfigurationError, checkpoint.CheckpointError, WeightsError, ValueError, OSError) as error:
         sys.exit(f"export.py: {error}")
     print(f"{options.output}: {description.name}, {description.family}, digest {description.digest}")
@@ -56,7 +56,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument("--name", help="the tokenizer's name (default: the configuration's file name)")
     parser.add_argument("--licence", help="of the weights, an SPDX identifier (default for published models: MIT)")
-    parser.add_argument("--precision", default="fp32", help="of the graphs (default: fp32)")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=tokenizer.PRECISIONS,
+        help="of the graphs (default: fp32). fp16 halves files and states; tokens then differ now and then",
+    )
     parser.add_argument(
         "--test-outputs", action="store_true", help="add the values before quantizing (z) and before clamping (recon)"
     )

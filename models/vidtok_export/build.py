@@ -17,14 +17,15 @@ def export(
     name: str,
     licence: str,
     test_outputs: bool = False,
+    precision: str = "fp32",
 ) -> tokenizer.Description:
-    """Write `tokenizer.json`, `encoder.onnx` and `decoder.onnx`."""
+    """Write `tokenizer.json`, an encoder and a decoder."""
     weights = Weights(tensors)
-    encoder = network.encoder(configuration, weights, test_outputs)
-    decoder = network.decoder(configuration, weights, test_outputs)
+    encoder = network.encoder(configuration, weights, test_outputs, precision)
+    decoder = network.decoder(configuration, weights, test_outputs, precision)
     weights.check()
     description = describe(configuration, tensors, name, licence)
-    tokenizer.write(folder, description, encoder, decoder)
+    tokenizer.write(folder, description, encoder, decoder, precision=precision)
     return description
 
 

@@ -1,6 +1,7 @@
 """The operator vocabulary of the networks: a thin layer over onnx-ir in which one method is one operation."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -19,10 +20,15 @@ def dimension(axis: str, scale: int) -> str:
 
 
 class Graph:
-    """Collects nodes, inputs and outputs; values are onnx-ir's."""
+    """Collects nodes, inputs and outputs; values are onnx-ir's.
 
-    def __init__(self, name: str) -> None:
+    `dtype` is the type of convolutions, matrix products, states and what goes between layers. With
+    float16, what needs float32 takes its inputs through `full` and gives its results through `working`.
+    """
+
+    def __init__(self, name: str, dtype: ir.DataType = ir.DataType.FLOAT) -> None:
         self.name = name
+        self.dtype = dtype
         self.inputs: list[ir.Value] = []
         self.outputs: list[ir.Value] = []
         self._tape = Tape()
@@ -43,7 +49,15 @@ class Graph:
     def weight(self, array: np.ndarray, name: str) -> ir.Value:
         return self._tape.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
 
-    def constant(self, value: object, dtype: type = np.float32) -> ir.Value:
+    def kernel(self, array: np.ndarray, name: str) -> ir.Value:
+        """A weight of a convolution, in the graph's type."""
+        with np.errstate(over="ignore"):
+            array = array.astype(self.dtype.numpy())
+        if not np.isfinite(array).all():
+            raise ValueError(f"{self.name}.{name}: holds numbers that {array.dtype} cannot; export it as fp32")
+        return self.weight(array, name)
+
+    def constant(self, value: object, dtype: type | np.dtype = np.float32) -> ir.Value:
         """A small constant; equal ones are kept once."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -75,6 +89,14 @@ class Graph:
     def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
         return self.op("Cast", x, to=dtype.value)
 
+    def full(self, x: ir.Value) -> ir.Value:
+        """A value between layers as float32."""
+        return x if self.dtype == ir.DataType.FLOAT else self.cast(x, ir.DataType.FLOAT)
+
+    def working(self, x: ir.Value) -> ir.Value:
+        """A float32 value as one between layers."""
+        return x if self.dtype == ir.DataType.FLOAT else self.cast(x, self.dtype)
+
     def conv(
         self, x: ir.Value, weight: ir.Value, bias: ir.Value | None, pads: Sequence[int] = (0, 0, 0, 0), stride: int = 1
     ) -> ir.Value:
@@ -99,6 +121,14 @@ class Graph:
         variance = self.op("MatMul", row, self.op("Mul", d, d))
         deviation = self.op("Sqrt", self.op("Add", variance, self.constant(eps)))
         return self.op("Add", self.op("Mul", self.op("Div", d, deviation), weight), bias)
+
+    def parts(self, x: ir.Value, count: int) -> list[ir.Value]:
+        """Consecutive slices of the first axis, as equal as can be; its size need not be known."""
+        size = self.op("Shape", x, start=0, end=1)
+        numbers = (self.constant([i], np.int64) for i in range(count + 1))
+        bounds = [self.op("Div", self.op("Mul", size, i), self.constant([count], np.int64)) for i in numbers]
+        axis = self.constant([0], np.int64)
+        return [self.op("Slice", x, start, end, axis) for start, end in pairwise(bounds)]
 
     def unstack(self, x: ir.Value, count: int) -> list[ir.Value]:
         """`[1, count, …]` to `count` tensors `[1, …]`."""

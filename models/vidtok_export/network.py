@@ -5,6 +5,9 @@ two-dimensional convolution a tap: ONNX Runtime fuses such sums in its blocked l
 sees five dimensions. A graph is one step: the frames of one latent frame, or a whole window. What a
 layer must remember of the step before is an input `state.LAYER.N`, its own input N frames back, with
 an output of the same name and `.next`.
+
+With precision `fp16`, convolutions, attention's products, states and what goes between layers are float16;
+normalization, softmax, FSQ, linear up-sampling, pixels, and the other inputs and outputs stay float32.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +26,8 @@ from .weights import Weights
 FLOAT, UINT8, INT32, BOOL = ir.DataType.FLOAT, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.BOOL
 NORM_EPSILON = 1e-6
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
+TYPES = {"fp32": FLOAT, "fp16": ir.DataType.FLOAT16}
+ATTENTION_PARTS = 16
 LINEAR = 0.25  # how far linear up-sampling ×2 looks towards the neighbour
 
 
@@ -35,15 +40,18 @@ class Frames:
     scale: int
 
 
-def encoder(configuration: Configuration, weights: Weights, test_outputs: bool = False) -> onnx.ModelProto:
+def encoder(
+    configuration: Configuration, weights: Weights, test_outputs: bool = False, precision: str = "fp32"
+) -> onnx.ModelProto:
     """Pixels to tokens. With `test_outputs`, an FSQ encoder also gives `z`, from before quantizing."""
-    net = _Network("encoder", configuration, weights)
+    net = _Network("encoder", configuration, weights, precision)
     g, c, count = net.g, configuration, configuration.step_frames
     frames = g.input("frames", UINT8, [1, count, "H", "W", 3])
     net.causal_inputs()
 
     pixels = [g.cast(g.channels_first(x), FLOAT) for x in g.unstack(frames, count)]
-    x = Frames([g.op("Sub", g.op("Div", p, g.constant(127.5)), g.constant(1)) for p in pixels], 3, 1)
+    pixels = [g.op("Sub", g.op("Div", p, g.constant(127.5)), g.constant(1)) for p in pixels]
+    x = Frames([g.working(p) for p in pixels], 3, 1)
     x = net.conv_3d(x, "conv_in", c.ch)
     for level, width in enumerate(c.widths):
         for block in range(c.num_res_blocks):
@@ -55,13 +63,14 @@ def encoder(configuration: Configuration, weights: Weights, test_outputs: bool =
     x = net.norm(net.middle(x), "norm_out")
     x = net.conv_3d(x, "conv_out", c.z_channels * (1 if c.levels else 2))
 
-    grid = [1, len(x.values), dimension("H", x.scale), dimension("W", x.scale)]
+    latent = [g.full(z) for z in x.values]
+    grid = [1, len(latent), dimension("H", x.scale), dimension("W", x.scale)]
     if c.levels:
-        g.output(g.stack([fsq.quantize(g, z, c.levels) for z in x.values]), "tokens", INT32, grid)
+        g.output(g.stack([fsq.quantize(g, z, c.levels) for z in latent]), "tokens", INT32, grid)
         if test_outputs:
-            g.output(net.channels_last(x.values), "z", FLOAT, [*grid, c.z_channels])
+            g.output(net.channels_last(latent), "z", FLOAT, [*grid, c.z_channels])
     else:
-        means, log_variances = zip(*(g.split(z, 2, axis=1) for z in x.values), strict=True)
+        means, log_variances = zip(*(g.split(z, 2, axis=1) for z in latent), strict=True)
         low, high = map(g.constant, LOG_VARIANCE_RANGE)
         g.output(net.channels_last(means), "tokens", FLOAT, [*grid, c.z_channels])
         g.output(
@@ -73,9 +82,11 @@ def encoder(configuration: Configuration, weights: Weights, test_outputs: bool =
     return net.finish()
 
 
-def decoder(configuration: Configuration, weights: Weights, test_outputs: bool = False) -> onnx.ModelProto:
+def decoder(
+    configuration: Configuration, weights: Weights, test_outputs: bool = False, precision: str = "fp32"
+) -> onnx.ModelProto:
     """Tokens to pixels. With `test_outputs`, also `recon`, the picture before it is clamped."""
-    net = _Network("decoder", configuration, weights)
+    net = _Network("decoder", configuration, weights, precision)
     g, c, count = net.g, configuration, configuration.step_frames // configuration.time_factor
     grid = [1, count, dimension("H", c.space_factor), dimension("W", c.space_factor)]
     if c.levels:
@@ -87,6 +98,7 @@ def decoder(configuration: Configuration, weights: Weights, test_outputs: bool =
     net.causal_inputs()
     edge = g.input("edge", FLOAT, [1]) if c.decoder_delay else None
 
+    codes = [g.working(code) for code in codes]
     x = net.conv_3d(Frames(codes, c.z_channels, c.space_factor), "conv_in", c.widths[-1])
     x = net.middle(x)
     for level, width in reversed(list(enumerate(c.widths))):
@@ -98,18 +110,19 @@ def decoder(configuration: Configuration, weights: Weights, test_outputs: bool =
             x = net.time_up(x, f"up_temporal.{level}.upsample", edge)
     x = net.conv_3d(net.norm(x, "norm_out"), "conv_out", 3)
 
-    picture = [1, len(x.values), "H", "W", 3]
-    g.output(g.stack([g.channels_last(net.pixels(y)) for y in x.values]), "frames", UINT8, picture)
+    recon = [g.full(y) for y in x.values]
+    picture = [1, len(recon), "H", "W", 3]
+    g.output(g.stack([g.channels_last(net.pixels(y)) for y in recon]), "frames", UINT8, picture)
     if test_outputs:
-        g.output(net.channels_last(x.values), "recon", FLOAT, picture)
+        g.output(net.channels_last(recon), "recon", FLOAT, picture)
     return net.finish()
 
 
 class _Network:
     """The layers that encoder and decoder are made of; names are the checkpoint's, less the role."""
 
-    def __init__(self, role: str, configuration: Configuration, weights: Weights) -> None:
-        self.g = Graph(role)
+    def __init__(self, role: str, configuration: Configuration, weights: Weights, precision: str) -> None:
+        self.g = Graph(role, TYPES[precision])
         self.role = role
         self.family = configuration.family
         self.weights = weights
@@ -123,7 +136,7 @@ class _Network:
 
     def finish(self) -> onnx.ModelProto:
         for name, value, shape in self._next_states:
-            self.g.output(value, f"state.{name}.next", FLOAT, shape)
+            self.g.output(value, f"state.{name}.next", self.g.dtype, shape)
         return self.g.model()
 
     def take(self, name: str, *shape: int) -> np.ndarray:
@@ -157,13 +170,17 @@ class _Network:
         values = []
         shape = g.op("Shape", x.values[0])
         for value in x.values:
-            flat = g.op("Reshape", value, g.constant([channels, -1], np.int64))
+            flat = g.op("Reshape", g.full(value), g.constant([channels, -1], np.int64))
             flat = g.layer_norm(flat, weight, bias, channels, NORM_EPSILON)
-            values.append(g.op("Reshape", g.silu(flat) if activate else flat, shape))
+            flat = g.working(g.silu(flat) if activate else flat)
+            values.append(g.op("Reshape", flat, shape))
         return replace(x, values=values)
 
     def attention(self, x: Frames, name: str) -> Frames:
-        """Over the positions of each frame on its own, one head."""
+        """Over the positions of each frame on its own, one head. The scores of all positions with all
+        would take 830 MB at 1280×720, and 13 GB where the space factor is 4, so queries come in parts.
+        That is as fast, and made of plain ONNX, which the runtimes' own fused operators are not.
+        """
         g, channels = self.g, x.channels
         h = self.norm(x, f"{name}.norm", activate=False)
         q = self._pointwise(h, f"{name}.q", factor=channels**-0.5)
@@ -173,8 +190,13 @@ class _Network:
         values = []
         for query, key, value in zip(q.values, k.values, v.values, strict=True):
             query = g.op("Transpose", g.op("Reshape", query, flat), perm=[1, 0])
-            scores = g.op("Softmax", g.op("MatMul", query, g.op("Reshape", key, flat)), axis=-1)
-            mixed = g.op("MatMul", scores, g.op("Transpose", g.op("Reshape", value, flat), perm=[1, 0]))
+            key = g.op("Reshape", key, flat)
+            value = g.op("Transpose", g.op("Reshape", value, flat), perm=[1, 0])
+            mixed = []
+            for part in g.parts(query, ATTENTION_PARTS):
+                shares = g.op("Softmax", g.full(g.op("MatMul", part, key)), axis=-1)
+                mixed.append(g.op("MatMul", g.working(shares), value))
+            mixed = g.op("Concat", *mixed, axis=0)
             values.append(g.op("Reshape", g.op("Transpose", mixed, perm=[1, 0]), shape))
         return self._added(x, self._pointwise(replace(x, values=values), f"{name}.proj_out"))
 
@@ -239,20 +261,21 @@ class _Network:
         reference clamps, at the end of a segment's first group and of the stream.
         """
         g, values = self.g, []
-        pairs = list(pairwise(self._padded(x, name, 1, 0)))
+        pairs = list(pairwise(g.full(frame) for frame in self._padded(x, name, 1, 0)))
         for i, (before, value) in enumerate(pairs):
             a = edge if i == len(pairs) - 1 else g.constant([LINEAR])
             part = g.op("Mul", g.op("Sub", value, before), a)
-            values += [g.op("Add", before, part), g.op("Sub", value, part)]
+            values += [g.working(g.op("Add", before, part)), g.working(g.op("Sub", value, part))]
         return replace(x, values=values)
 
     def _padded(self, x: Frames, name: str, before: int, behind: int) -> list[ir.Value | None]:
         """The frames with those around them; None is a frame of zeros."""
         if not self.family.causal:
             return [None] * before + x.values + [None] * behind
-        fresh = x.values[0] if self.family.repeats_first else self.g.constant([0])
+        fresh = x.values[0] if self.family.repeats_first else self.g.constant([0], self.g.dtype.numpy())
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
-        kept = [(f"{name}.{age}", self.g.input(f"state.{name}.{age}", FLOAT, shape)) for age in range(before, 0, -1)]
+        ages = [f"{name}.{age}" for age in range(before, 0, -1)]
+        kept = [(age, self.g.input(f"state.{age}", self.g.dtype, shape)) for age in ages]
         past = [self.g.op("Where", self.first, fresh, state) for _, state in kept]
         frames = past + x.values
         self._next_states += [(state, frame, shape) for (state, _), frame in zip(kept, frames[-before:], strict=True)]
@@ -272,13 +295,13 @@ class _Network:
         """
         g, pad = self.g, kernel.shape[-1] // 2
         weights: dict[tuple[int, ...], ir.Value] = {}
-        shift = g.weight(bias, f"{name}.bias")
+        shift = g.kernel(bias, f"{name}.bias")
         values = []
         for window in windows:
             total = None
             for frame, taps in _taps_by_frame(window):
                 if taps not in weights:
-                    weights[taps] = g.weight(
+                    weights[taps] = g.kernel(
                         kernel[:, :, taps].sum(axis=2), f"{name}.weight.{'+'.join(map(str, taps))}"
                     )
                 part = g.conv(frame, weights[taps], shift if total is None else None, pads=[pad] * 4)
@@ -294,7 +317,7 @@ class _Network:
         return self._conv_frames(x, name, kernel * np.float32(factor), bias * np.float32(factor))
 
     def _conv_frames(self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, **options: object) -> Frames:
-        weight, shift = self.g.weight(kernel, f"{name}.weight"), self.g.weight(bias, f"{name}.bias")
+        weight, shift = self.g.kernel(kernel, f"{name}.weight"), self.g.kernel(bias, f"{name}.bias")
         values = [self.g.conv(value, weight, shift, **options) for value in x.values]
         return Frames(values, kernel.shape[0], x.scale)
 

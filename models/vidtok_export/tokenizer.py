@@ -81,7 +81,7 @@ def write(
     """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant."""
     if target not in TARGETS or precision not in PRECISIONS:
         raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
-    suffix = "" if (target, precision) == ("cpu", "fp32") else f".{target}.{precision}"
+    suffix = "".join(f".{part}" for part in (target, precision) if part not in ("cpu", "fp32"))
     variant = {"target": target, "precision": precision} | {role: f"{role}{suffix}.onnx" for role in ROLES}
     others = [v for v in _variants(folder, description) if (v["target"], v["precision"]) != (target, precision)]
 

@@ -41,10 +41,10 @@ class Graph:
 class Tokenizer:
     """Encodes and decodes whole clips in steps; every result is a dict of arrays with time in front."""
 
-    def __init__(self, folder: Path, height: int, width: int) -> None:
+    def __init__(self, folder: Path, height: int, width: int, precision: str = "fp32") -> None:
         self.facts = json.loads((folder / "tokenizer.json").read_text())
         self.height, self.width = height, width
-        variant = self.facts["variants"][0]
+        variant = next(v for v in self.facts["variants"] if v["precision"] == precision)
         self.encoder = Graph(folder / variant["encoder"], height, width)
         self.decoder = Graph(folder / variant["decoder"], height, width)
 

@@ -47,6 +47,19 @@ def test_from_files_to_tokens(golden: Golden, files: tuple[Path, Path], tmp_path
     assert set(encoded) == {"tokens"}
 
 
+def test_half_precision_beside_full(golden: Golden, files: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path)
+    for precision in ("fp32", "fp16"):
+        done = export(*arguments, "--precision", precision)
+        assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "tokenizer.json").read_text())
+    variants = {v["precision"]: (v["target"], v["encoder"], v["decoder"]) for v in said["variants"]}
+    assert variants == {
+        "fp32": ("cpu", "encoder.onnx", "decoder.onnx"),
+        "fp16": ("cpu", "encoder.fp16.onnx", "decoder.fp16.onnx"),
+    }
+
+
 def test_name_and_licence(files: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path / "out", "--name", "mine")
     refused = export(*arguments)
@@ -61,7 +74,7 @@ def test_name_and_licence(files: tuple[Path, Path], tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ((), "--config, --checkpoint, --output needed"),
-        (("--precision", "int8"), "int8: only fp32"),
+        (("--precision", "int8"), "invalid choice: 'int8'"),
         (("--checkpoint", DATA / "tiny.ckpt"), "does not fit the configuration"),
         (("--checkpoint", DATA / "missing.ckpt"), "missing.ckpt"),
         (("--config", DATA / "tiny.ckpt"), "tiny.ckpt: not YAML"),

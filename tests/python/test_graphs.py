@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,27 @@ def test_the_fast_form(folder: Path) -> None:
         assert {node.domain for node in graph.node} == {""}
         assert {"If", "Loop", "Pad", "LayerNormalization"}.isdisjoint(node.op_type for node in graph.node)
         assert max(len(weight.dims) for weight in graph.initializer) == 4
+
+
+def test_attention_in_bounded_memory(tmp_path: Path) -> None:
+    """Far less than the scores of every position with every other, in a process whose peak is that of one step."""
+    name, size = "vidtok_kl_causal_444_4chn", 512
+    small = configuration(name, ch=4)
+    build.export(small, weights(small, seed=3), tmp_path, name, "MIT")
+    step = f"""
+import resource, sys
+import numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from stepping import Graph
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+graph = Graph({str(tmp_path / "encoder.onnx")!r}, {size}, {size})
+loaded = peak()
+graph.step(frames=np.zeros(graph.inputs["frames"].shape, np.uint8), first=[True])
+print(peak() - loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", step], capture_output=True, text=True, timeout=120, check=True)
+    every_score = 4 * (size // small.space_factor) ** 4
+    assert int(done.stdout) * 1024 < every_score / 2
 
 
 def test_digest() -> None:
