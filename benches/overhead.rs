@@ -1,0 +1,325 @@
+//! What the elements cost beyond the network: `cargo bench --bench overhead`, and with `-- --memory` whether memory is flat.
+//!
+//! Time: a bare loop over a graph in ONNX Runtime and a pipeline with the element take turns on the same frames, or
+//! tokens; the medians of both are compared. Both leave out their start and the first step.
+//!
+//! Options after `--`: `--size N` (pixels a side, default 256), `--steps N` in a turn (40), `--repeats N` (15), `--model MODEL`.
+//! ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
+use gstvidtok::stream::Tokens;
+use gstvidtok::tokenizer::{self, Graph, Role, Target};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const FPS: i32 = 30;
+/// No pipeline takes longer, or something hangs.
+const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(600);
+const MEMORY_FRAMES: u64 = 10_000;
+const MEMORY_REPORTS: [u64; 4] = [1_000, 2_000, 5_000, 10_000];
+/// How much memory may grow between the first and the last report.
+const MEMORY_SLACK_KB: u64 = 2_048;
+
+struct Arguments {
+    memory: bool,
+    size: u32,
+    steps: usize,
+    repeats: usize,
+    model: Option<String>,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let mut arguments = Self {
+            memory: false,
+            size: 256,
+            steps: 40,
+            repeats: 15,
+            model: None,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                // Cargo's own.
+                "--bench" => (),
+                "--memory" => arguments.memory = true,
+                "--size" => arguments.size = value()?.parse()?,
+                "--steps" => arguments.steps = value()?.parse()?,
+                "--repeats" => arguments.repeats = value()?.parse()?,
+                "--model" => arguments.model = Some(value()?),
+                _ => return Err(format!("unknown option {word}").into()),
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn graph(&self, role: Role) -> Result<Graph> {
+        Ok(match &self.model {
+            Some(model) => tokenizer::open(model, role, Target::Cpu)?,
+            None => tokenizer::embedded(role)?,
+        })
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    gst::init()?;
+    gstvidtok::plugin_register_static()?;
+    runtime::load()?;
+    if arguments.memory {
+        memory(&arguments)
+    } else {
+        overhead(&arguments)
+    }
+}
+
+fn overhead(arguments: &Arguments) -> Result<()> {
+    let Arguments {
+        size, steps, repeats, ..
+    } = *arguments;
+    let mut encoder = EncoderNetwork::open(&arguments.graph(Role::Encoder)?, Options::default(), size, size)?;
+    let mut decoder = DecoderNetwork::open(&arguments.graph(Role::Decoder)?, Options::default(), size, size)?;
+    let description = arguments.graph(Role::Encoder)?.description;
+    println!(
+        "{} on {}, {size}×{size}, {repeats} turns of {steps} steps",
+        description.name,
+        encoder.provider().name()
+    );
+
+    let step_frames = description.grouping().step_frames();
+    let frames: Vec<Vec<u8>> = (0..4 * step_frames)
+        .map(|index| picture(index, size as usize))
+        .collect();
+    let batches: Vec<Vec<u8>> = frames.chunks(step_frames).map(|batch| batch.concat()).collect();
+    let tokens: Vec<Tokens> = batches
+        .iter()
+        .map(|batch| encoder.encode(batch))
+        .collect::<std::result::Result<_, _>>()?;
+
+    let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size)
+        .fps(FPS)
+        .build()?
+        .to_caps()?;
+    // A causal segment's first step stands for one frame.
+    let frame_count = if description.causal {
+        1 + (steps - 1) * step_frames
+    } else {
+        steps * step_frames
+    };
+    let pictures: Vec<gst::Buffer> = (0..frame_count).map(|i| buffer(&frames[i % frames.len()], i)).collect();
+    let model = arguments
+        .model
+        .as_ref()
+        .map(|model| format!(" model=\"{model}\""))
+        .unwrap_or_default();
+    let (encode_line, decode_line) = (format!("vidtokenc{model}"), format!("vidtokdec{model}"));
+    let (caps, packets) = record(&encode_line, &video, &pictures)?;
+    // A decoder that looks ahead runs once more at the end.
+    let flushes = usize::from(description.decoder_delay > 0);
+
+    let mut encode = Turns::default();
+    let mut decode = Turns::default();
+    // The first turn warms up.
+    for turn in 0..=repeats {
+        let bare = time_steps(steps, |step| {
+            std::hint::black_box(encoder.encode(&batches[step % batches.len()])?);
+            Ok(())
+        })?;
+        let element = play(&encode_line, &video, &pictures)? / (steps - 1) as u32;
+        encode.add(turn, bare, element);
+        let bare = time_steps(steps, |step| {
+            decoder.decode(&tokens[step % tokens.len()], step == 1, |frames| {
+                std::hint::black_box(frames.len())
+            })?;
+            Ok(())
+        })?;
+        let element = play(&decode_line, &caps, &packets)? / (steps - 1 + flushes) as u32;
+        decode.add(turn, bare, element);
+    }
+    println!(
+        "{:8} {:>14} {:>17} {:>10}",
+        "", "bare, ms/step", "element, ms/step", "overhead"
+    );
+    for (name, turns) in [("encode", encode), ("decode", decode)] {
+        let (bare, element) = (median(turns.bare), median(turns.element));
+        let percent = (element / bare - 1.0) * 100.0;
+        println!("{name:8} {bare:14.3} {element:17.3} {percent:9.2}%");
+    }
+    Ok(())
+}
+
+/// Milliseconds a step, a value for each turn.
+#[derive(Default)]
+struct Turns {
+    bare: Vec<f64>,
+    element: Vec<f64>,
+}
+
+impl Turns {
+    fn add(&mut self, turn: usize, bare: Duration, element: Duration) {
+        if turn > 0 {
+            self.bare.push(bare.as_secs_f64() * 1e3);
+            self.element.push(element.as_secs_f64() * 1e3);
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// What a step takes, the first one left out.
+fn time_steps(steps: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Duration> {
+    run(0)?;
+    let started = Instant::now();
+    (1..steps).try_for_each(&mut run)?;
+    Ok(started.elapsed() / (steps - 1) as u32)
+}
+
+/// From the first buffer that `element` gives to the last.
+fn play(element: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Duration> {
+    let times = Arc::new(Mutex::new(None));
+    let seen = times.clone();
+    run(element, caps, buffers, move |_, _| {
+        let now = Instant::now();
+        let mut seen = seen.lock().unwrap();
+        let (first, _) = seen.unwrap_or((now, now));
+        *seen = Some((first, now));
+    })?;
+    let (first, last) = times.lock().unwrap().ok_or("the element gave nothing")?;
+    Ok(last - first)
+}
+
+/// What `element` gives.
+fn record(element: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
+    let recorded = Arc::new(Mutex::new((None, Vec::new())));
+    let recorder = recorded.clone();
+    run(element, caps, buffers, move |pad, buffer| {
+        let mut recorder = recorder.lock().unwrap();
+        recorder.0 = pad.current_caps();
+        recorder.1.push(buffer.clone());
+    })?;
+    let (caps, buffers) = std::mem::take(&mut *recorded.lock().unwrap());
+    Ok((caps.ok_or("the element gave nothing")?, buffers))
+}
+
+/// Sends `buffers` through `element`; they all wait in front of it, so that it is what takes the time.
+fn run(
+    element: &str,
+    caps: &gst::Caps,
+    buffers: &[gst::Buffer],
+    on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static,
+) -> Result<()> {
+    let line = format!("appsrc name=source format=time max-bytes=0 ! {element} ! fakesink name=sink sync=false");
+    let pipeline = pipeline(&line, on_output)?;
+    let source = pipeline
+        .by_name("source")
+        .and_then(|source| source.downcast::<gst_app::AppSrc>().ok());
+    let source = source.ok_or("no appsrc")?;
+    source.set_caps(Some(caps));
+    for buffer in buffers {
+        source.push_buffer(buffer.clone())?;
+    }
+    source.end_of_stream()?;
+    play_to_end(&pipeline)
+}
+
+/// A pipeline with a sink named "sink", each of whose buffers is shown to `on_output`.
+fn pipeline(line: &str, on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static) -> Result<gst::Pipeline> {
+    let pipeline = gst::parse::launch(line)?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "not a pipeline")?;
+    let pad = pipeline
+        .by_name("sink")
+        .and_then(|sink| sink.static_pad("sink"))
+        .ok_or("no sink")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(buffer) = info.buffer() {
+            on_output(pad, buffer);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(pipeline)
+}
+
+fn play_to_end(pipeline: &gst::Pipeline) -> Result<()> {
+    let bus = pipeline.bus().ok_or("no bus")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let end = bus.timed_pop_filtered(TIME_LIMIT, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    pipeline.set_state(gst::State::Null)?;
+    match end.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Eos(_)) => Ok(()),
+        Some(gst::MessageView::Error(error)) => Err(error.error().to_string().into()),
+        _ => Err("a pipeline did not end".into()),
+    }
+}
+
+/// Waves that move, so that neither network nor tokens are at rest.
+fn picture(index: usize, size: usize) -> Vec<u8> {
+    let wave = |x: usize, y: usize, colour: usize| {
+        let phase = (x + 3 * index) as f32 / 9.0 + (y * (colour + 1)) as f32 / 23.0;
+        (127.5 + 100.0 * phase.sin()) as u8
+    };
+    (0..size * size)
+        .flat_map(|i| [0, 1, 2].map(|colour| wave(i % size, i / size, colour)))
+        .collect()
+}
+
+/// An RGB picture of a width that needs no padding, at its time.
+fn buffer(picture: &[u8], index: usize) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_slice(picture.to_vec());
+    let frame = gst::ClockTime::SECOND / FPS as u64;
+    let buffer_mut = buffer.make_mut();
+    buffer_mut.set_pts(frame * index as u64);
+    buffer_mut.set_duration(frame);
+    buffer
+}
+
+fn memory(arguments: &Arguments) -> Result<()> {
+    let model = arguments
+        .model
+        .as_ref()
+        .map(|model| format!(" model=\"{model}\""))
+        .unwrap_or_default();
+    let line = format!(
+        "videotestsrc num-buffers={MEMORY_FRAMES} pattern=ball ! video/x-raw,format=RGB,width=64,height=64 ! \
+         vidtokenc{model} ! vidtokdec{model} ! fakesink name=sink sync=false"
+    );
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let (seen, reported) = (AtomicU64::new(0), reports.clone());
+    let pipeline = pipeline(&line, move |_, _| {
+        let frames = seen.fetch_add(1, Ordering::Relaxed) + 1;
+        if MEMORY_REPORTS.contains(&frames) {
+            reported.lock().unwrap().push((frames, resident_kb()));
+        }
+    })?;
+    play_to_end(&pipeline)?;
+    let reports = reports.lock().unwrap();
+    for (frames, kilobytes) in reports.iter() {
+        println!("after {frames:6} frames: {kilobytes} kB resident");
+    }
+    if reports.len() < MEMORY_REPORTS.len() {
+        return Err(format!("fewer than {MEMORY_FRAMES} frames came out").into());
+    }
+    let growth = reports[reports.len() - 1].1.saturating_sub(reports[0].1);
+    if growth > MEMORY_SLACK_KB {
+        return Err(format!("memory grew by {growth} kB").into());
+    }
+    println!("flat: it grew by {growth} kB");
+    Ok(())
+}
+
+/// Memory of this process that is in RAM; 0 where the system does not say.
+fn resident_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}

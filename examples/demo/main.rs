@@ -1,0 +1,198 @@
+//! Tokenizes a video, reconstructs it from the tokens alone, and measures both: the program that `demo.sh` runs.
+//!
+//! It finds the elements as an application would, through `GST_PLUGIN_PATH`, and links nothing of the plugin.
+
+mod metrics;
+mod passes;
+mod picture;
+mod source;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use passes::{Comparison, Encoding};
+use source::Source;
+
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What `demo.sh --help` says.
+struct Options {
+    video: PathBuf,
+    size: u32,
+    frames: Option<u32>,
+    key_interval: u32,
+    model: Option<String>,
+    output: PathBuf,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let checkout = Path::new(CHECKOUT);
+        let mut options = Self {
+            video: checkout.join("examples/signing.mp4"),
+            size: 360,
+            frames: None,
+            key_interval: 0,
+            model: None,
+            output: checkout.join("demo-output"),
+        };
+        while let Some(argument) = arguments.next() {
+            if !argument.starts_with('-') {
+                options.video = argument.into();
+                continue;
+            }
+            let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
+            let number = || {
+                value
+                    .parse::<u32>()
+                    .map_err(|_| format!("{argument} needs a number, not \"{value}\""))
+            };
+            match argument.as_str() {
+                "--size" => options.size = number()?.max(16),
+                "--frames" => options.frames = Some(number()?.max(1)),
+                "--key-interval" => options.key_interval = number()?,
+                "--model" => options.model = Some(value),
+                "--output" => options.output = value.into(),
+                _ => return Err(format!("unknown option {argument}: see demo.sh --help").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn main() -> ExitCode {
+    match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    gst::init()?;
+    for element in ["vidtokenc", "vidtokdec", "vidtokparse"] {
+        if gst::ElementFactory::find(element).is_none() {
+            return Err(format!("GStreamer does not find {element}: is GST_PLUGIN_PATH set?").into());
+        }
+    }
+    std::fs::create_dir_all(&options.output)?;
+    let source = Source::open(&options.video, options.size, options.frames)?;
+    println!("{source}");
+
+    let tokens = options.output.join("clip.vidtok");
+    let encoding = passes::encode(&source, &tokens, options.key_interval, options.model.as_deref())?;
+    let comparison = passes::decode(
+        &source,
+        &tokens,
+        &options.output,
+        encoding.frames,
+        options.model.as_deref(),
+    )?;
+    let png = options.output.join("comparison.png");
+    picture::write(&png, &source, &comparison.columns)?;
+
+    print_table(&source, &encoding, &comparison)?;
+    println!("\nWritten:");
+    for (file, what) in [
+        (&tokens, "the tokens"),
+        (&comparison.file, "the reconstruction"),
+        (&png, "originals, reconstructions, token maps"),
+    ] {
+        println!("  {}  {what}", file.display());
+    }
+    Ok(())
+}
+
+fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) -> Result<()> {
+    let token_bytes = encoding.file_bytes as f64;
+    let frame_bits = f64::from(source.width * source.height * 24);
+    let raw_bits = frame_bits * encoding.frames as f64;
+    let ratio = |bits: f64| format!("{:.1} times the tokens", bits / (token_bytes * 8.0));
+    let rate = |bits: f64| match comparison.seconds {
+        Some(seconds) => format!("{} kbit/s", thousands(bits / seconds / 1e3)),
+        None => format!("{} kbit", thousands(bits / 1e3)),
+    };
+    let mut rows = vec![
+        ("Frames", format!("{} in, {} out", encoding.frames, comparison.frames)),
+        ("Latent frames", encoding.latent_frames.to_string()),
+        ("Segments", encoding.segments.to_string()),
+        ("Token shape", encoding.shape.clone()),
+        ("Tokens", rate(token_bytes * 8.0)),
+        ("Raw video", format!("{} (RGB), {}", rate(raw_bits), ratio(raw_bits))),
+    ];
+    // Only of a whole file is the share that the frames have in its bytes known.
+    if !source.is_cut() {
+        let file_bits = std::fs::metadata(&source.path)?.len() as f64 * 8.0;
+        rows.push((
+            "Source file",
+            format!("{} (all that is in it), {}", rate(file_bits), ratio(file_bits)),
+        ));
+    }
+    let cores = std::thread::available_parallelism()?;
+    rows.extend([
+        ("PSNR", format!("{:.2} dB (RGB, mean of frames)", comparison.psnr)),
+        ("SSIM", format!("{:.3} (luma, mean of frames)", comparison.ssim)),
+        ("Encode", encoding.speed.to_string()),
+        ("Decode", comparison.speed.to_string()),
+        ("Provider", format!("{} ({cores} cores)", encoding.provider)),
+        ("Tokenizer", encoding.model.clone()),
+    ]);
+    if comparison.mistimed > 0 {
+        rows.push((
+            "Times",
+            format!("{} frames out have another time than in", comparison.mistimed),
+        ));
+    }
+    println!();
+    for (name, value) in rows {
+        println!("{name:14} {value}");
+    }
+    Ok(())
+}
+
+/// `84,934.7`: with separators and as many decimals as matter.
+fn thousands(number: f64) -> String {
+    let text = format!("{number:.1}");
+    let (whole, decimal) = text.split_once('.').unwrap_or((&text, "0"));
+    let mut separated = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            separated.push(',');
+        }
+        separated.push(digit);
+    }
+    if number < 100.0 {
+        format!("{separated}.{decimal}")
+    } else {
+        separated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        let numbers = [42.31, 999.0, 1000.0, 84934.7, 12345678.9].map(thousands);
+        assert_eq!(numbers, ["42.3", "999", "1,000", "84,934", "12,345,678"]);
+    }
+
+    #[test]
+    fn options_are_read_and_wrong_ones_named() {
+        let parse = |text: &str| Options::parse(text.split_whitespace().map(str::to_string));
+        let options = parse("--size 240 my.mp4 --frames 9").unwrap();
+        assert_eq!(
+            (options.size, options.frames, options.video),
+            (240, Some(9), "my.mp4".into())
+        );
+        for (text, part) in [("--size", "--size"), ("--size big", "big"), ("--speed 3", "--speed")] {
+            assert!(parse(text).err().unwrap().to_string().contains(part), "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! One picture of it all: rows of originals, reconstructions and token maps, a column for each moment.
+
+use std::path::Path;
+
+use crate::Result;
+use crate::passes::stream_time;
+use crate::source::Source;
+
+/// White space between the tiles.
+const GAP: usize = 8;
+const ENCODE_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(60);
+
+/// A moment of the video.
+pub struct Column {
+    time: gst::ClockTime,
+    original: Vec<u8>,
+    reconstruction: Vec<u8>,
+    map: Option<TokenMap>,
+}
+
+/// A latent frame in colours.
+struct TokenMap {
+    width: usize,
+    height: usize,
+    space_factor: usize,
+    colours: Vec<[u8; 3]>,
+}
+
+impl Column {
+    pub fn new(time: gst::ClockTime, original: Vec<u8>, reconstruction: Vec<u8>) -> Self {
+        Self {
+            time,
+            original,
+            reconstruction,
+            map: None,
+        }
+    }
+
+    /// Takes the latent frame of this moment from a buffer of raw tokens, if it is there.
+    pub fn look_at(&mut self, sample: &gst::Sample) -> Result<()> {
+        let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else {
+            return Ok(());
+        };
+        let Some((start, duration)) = stream_time(sample).zip(buffer.duration()) else {
+            return Ok(());
+        };
+        if self.time < start || self.time >= start + duration.max(gst::ClockTime::from_nseconds(1)) {
+            return Ok(());
+        }
+        let tokens = buffer.map_readable()?;
+        let share = (self.time - start).nseconds() as f64 / duration.nseconds().max(1) as f64;
+        self.map = Some(TokenMap::new(caps.structure(0).ok_or("empty caps")?, &tokens, share)?);
+        Ok(())
+    }
+}
+
+impl TokenMap {
+    /// Colours of the latent frame that lies at `share` of the way through `tokens`.
+    fn new(caps: &gst::StructureRef, tokens: &[u8], share: f64) -> Result<Self> {
+        let size = |name| caps.get::<i32>(name).map(|value| value as usize);
+        let (width, height) = (size("grid-width")?, size("grid-height")?);
+        let levels: Vec<u32> = match caps.get::<gst::Array>("levels") {
+            Ok(levels) => levels
+                .iter()
+                .filter_map(|level| Some(level.get::<i32>().ok()? as u32))
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        let values = values(&caps.get::<String>("token-type")?, tokens)?;
+        let of_cell = if levels.is_empty() { size("channels")? } else { 1 };
+        let of_latent_frame = (width * height * of_cell).max(1);
+        let latent_frames = values.len() / of_latent_frame;
+        let index = ((share * latent_frames as f64) as usize).min(latent_frames.saturating_sub(1));
+        let cells = values
+            .chunks_exact(of_latent_frame)
+            .nth(index)
+            .ok_or("a token buffer without tokens")?;
+        let colour = |cell: &[f32]| match &levels[..] {
+            [] => colour(cell.iter().map(|value| value / 6.0 + 0.5)),
+            levels => colour(digits(cell[0] as u32, levels)),
+        };
+        let colours = cells.chunks_exact(of_cell).map(colour).collect();
+        Ok(Self {
+            width,
+            height,
+            space_factor: size("space-factor")?,
+            colours,
+        })
+    }
+
+    fn at(&self, x: usize, y: usize) -> [u8; 3] {
+        let cell = |at: usize, cells: usize| (at / self.space_factor).min(cells - 1);
+        self.colours[cell(y, self.height) * self.width + cell(x, self.width)]
+    }
+}
+
+fn values(token_type: &str, bytes: &[u8]) -> Result<Vec<f32>> {
+    Ok(match token_type {
+        // Exact: an index has at most 24 bits.
+        "uint16" => bytes
+            .chunks_exact(2)
+            .map(|b| f32::from(u16::from_le_bytes([b[0], b[1]])))
+            .collect(),
+        "uint32" => bytes
+            .chunks_exact(4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32)
+            .collect(),
+        "float16" => bytes
+            .chunks_exact(2)
+            .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
+            .collect(),
+        "float32" => bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect(),
+        other => return Err(format!("tokens of the unknown type {other}").into()),
+    })
+}
+
+/// The digits of an FSQ index, the lowest first, each from 0 to 1.
+fn digits(index: u32, levels: &[u32]) -> impl Iterator<Item = f32> {
+    levels.iter().scan(index, |rest, level| {
+        let digit = *rest % level;
+        *rest /= level;
+        Some(digit as f32 / (level - 1).max(1) as f32)
+    })
+}
+
+/// Red, green and blue are the means of every third of the values, which lie between 0 and 1.
+fn colour(values: impl Iterator<Item = f32>) -> [u8; 3] {
+    let (mut sums, mut counts) = ([0.0; 3], [0.0f32; 3]);
+    for (index, value) in values.enumerate() {
+        sums[index % 3] += value.clamp(0.0, 1.0);
+        counts[index % 3] += 1.0;
+    }
+    std::array::from_fn(|i| (sums[i] / counts[i].max(1.0) * 255.0).round() as u8)
+}
+
+/// Writes the picture as PNG.
+pub fn write(file: &Path, source: &Source, columns: &[Column]) -> Result<()> {
+    let (tile_width, tile_height) = (source.width as usize, source.height as usize);
+    let width = columns.len() * (tile_width + GAP) + GAP;
+    let height = 3 * (tile_height + GAP) + GAP;
+    let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width as u32, height as u32).build()?;
+    let mut buffer = gst::Buffer::from_mut_slice(vec![255u8; video.size()]);
+    {
+        let stride = video.stride()[0] as usize;
+        let mut pixels = buffer.make_mut().map_writable()?;
+        for (column, moment) in columns.iter().enumerate() {
+            for y in 0..tile_height {
+                for x in 0..tile_width {
+                    let at = (y * tile_width + x) * 3;
+                    let rgb = |picture: &[u8]| [picture[at], picture[at + 1], picture[at + 2]];
+                    let map = moment.map.as_ref().map_or([255; 3], |map| map.at(x, y));
+                    for (row, pixel) in [rgb(&moment.original), rgb(&moment.reconstruction), map]
+                        .into_iter()
+                        .enumerate()
+                    {
+                        let top = GAP + row * (tile_height + GAP) + y;
+                        let left = GAP + column * (tile_width + GAP) + x;
+                        pixels[top * stride + left * 3..][..3].copy_from_slice(&pixel);
+                    }
+                }
+            }
+        }
+    }
+    let sample = gst::Sample::builder().buffer(&buffer).caps(&video.to_caps()?).build();
+    let png = gst_video::convert_sample(&sample, &gst::Caps::new_empty_simple("image/png"), Some(ENCODE_TIMEOUT))?;
+    let png = png.buffer().ok_or("no PNG was made")?.map_readable()?;
+    Ok(std::fs::write(file, &png)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_make_colours() {
+        // Levels 8, 8, 8, 8, 8; the digits 7, 0, 7, 0, 7 from the lowest up.
+        let index = 7 + 7 * 64 + 7 * 4096;
+        assert_eq!(digits(index, &[8; 5]).collect::<Vec<_>>(), [1.0, 0.0, 1.0, 0.0, 1.0]);
+        // Red: digits 0 and 3; green: 1 and 4; blue: 2.
+        assert_eq!(colour(digits(index, &[8; 5])), [128, 128, 255]);
+    }
+
+    #[test]
+    fn a_map_shows_the_latent_frame_of_the_moment() {
+        gst::init().unwrap();
+        let caps = gst::Structure::builder("video/x-vidtok")
+            .field("grid-width", 2i32)
+            .field("grid-height", 1i32)
+            .field("space-factor", 8i32)
+            .field("levels", gst::Array::new([2i32, 2, 2]))
+            .field("token-type", "uint16")
+            .build();
+        // Two latent frames of two cells.
+        let tokens: Vec<u8> = [0u16, 1, 2, 7].iter().flat_map(|index| index.to_le_bytes()).collect();
+        let map = TokenMap::new(&caps, &tokens, 0.75).unwrap();
+        assert_eq!((map.at(7, 3), map.at(8, 3)), ([0, 255, 0], [255; 3]));
+        // A picture may end inside a cell, or be a little larger than its cells after a wrong header.
+        assert_eq!(map.at(30, 9), [255; 3]);
+    }
+}

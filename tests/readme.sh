@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs the launch lines and the Python of README.md as they stand there: readme.sh PLUGIN. ORT_DYLIB_PATH must be set,
+# VIDTOK_PYTHON may name a Python with NumPy.
+#
+# Only what needs a screen or does not end is changed: the video sink, a test source without an end, and players' keys.
+set -euo pipefail
+plugin=$(realpath "$1")
+root=$(realpath "$(dirname "$0")/..")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+mkdir plugins
+cp "$plugin" plugins/
+export GST_PLUGIN_PATH=$PWD/plugins
+cp "$root/examples/signing.mp4" in.mp4
+passed=0 failed=0
+
+check() {
+    local shown=$1
+    shift
+    if timeout --kill-after=5 120 "$@" >log 2>&1 && ! grep -q '^ERROR' log; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n' "$shown"
+        tail -n 20 log
+    fi
+}
+
+# Lines of the blocks of one language; a backslash joins a line with the next.
+blocks() {
+    awk -v start="\`\`\`$1" '$0 == start { inside = 1; next } /^```/ { inside = 0 } inside' "$root/README.md"
+}
+
+while read -r line; do
+    runnable=$(sed -e 's/autovideosink/fakesink sync=true/' -e 's/is-live=true/is-live=true num-buffers=30/' \
+        -e 's/^gst-play-1.0/gst-play-1.0 --no-interactive --videosink=fakevideosink/' <<<"$line")
+    check "$line" bash -c "$runnable"
+done < <(blocks sh | sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' | grep '^gst-')
+[ "$passed" -ge 6 ] || failed=$((failed + 1))
+
+blocks python >snippet.py
+check "the Python of README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
+for file in out.vidtok tokens.u16; do
+    check "$file is not empty" test -s "$file"
+done
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

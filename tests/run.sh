@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Sets up what is missing and runs every test. The last line says how many passed and failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/setup.sh
+
+setup_rust
+setup_system
+setup_onnxruntime
+say "Python packages of the tests"
+setup_python -r tests/requirements.txt
+
+export ORT_DYLIB_PATH=$RUNTIME_FOLDER
+export VIDTOK_FIXTURES=$TARGET_FOLDER/fixtures
+export PYTHONPATH=models
+export VIDTOK_PYTHON=$VENV_PYTHON
+export VIDTOK_PYTHON=$VENV_PYTHON
+# No test is to find plugins of another build in the user's registry.
+export GST_REGISTRY=$TARGET_FOLDER/test-registry.bin
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+broken=()
+
+# run NAME SECONDS COMMAND...: a suite that hangs has failed.
+run() {
+    say "$1"
+    timeout --kill-after=10 "$2" "${@:3}" 2>&1 | tee -a "$log" || broken+=("$1")
+}
+
+say "Building"
+cargo build --locked --lib --tests --examples --benches
+run "Models to test with" 300 "$VENV_PYTHON" tests/python/make_fixtures.py "$VIDTOK_FIXTURES"
+run "Export (pytest)" 900 "$VENV_PYTHON" -m pytest --quiet tests/python
+if cargo nextest --version >/dev/null 2>&1; then
+    run "Plugin (cargo nextest)" 900 cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level fail
+else
+    run "Plugin (cargo test)" 900 cargo test --locked --no-fail-fast --quiet --lib --tests --examples
+fi
+run "Launch lines of the README" 300 tests/readme.sh "$TARGET_FOLDER/debug/libgstvidtok.so"
+
+# Sums up "12 passed" and "3 failed" in what pytest, cargo and nextest say at their end, and readme.sh.
+total() {
+    grep -E '^(test result:|[= ]*[0-9]+ (passed|failed)|.*Summary \[)' "$log" | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
+}
+printf '\n%s passed, %s failed\n' "$(total passed)" "$(total failed)"
+if [ ${#broken[@]} -gt 0 ]; then
+    fail "not all is well with: $(printf '%s; ' "${broken[@]}")"
+fi
