@@ -1,0 +1,151 @@
+"""Measure a tokenizer folder: its own graphs, stepped as a stream, over a folder of videos.
+
+    python3 models/training/evaluate.py FOLDER --data DIR --output DIR
+
+Each video's centre (256x256) and first 49 frames are encoded and decoded. Writes figures.json, and sheet.png with each
+video's original and reconstruction side by side.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from data import VIDEOS, read_video
+from losses import BLOCK, GROUP, LUMA, entropy
+from session import Session
+
+
+def reconstruct(encoder: Session, decoder: Session, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shown frames and the tokens `[t, h, w]` of a video of 1 + 4k frames."""
+    encoder.start(*video.shape[1:3])
+    decoder.start(*video.shape[1:3])
+    shown, tokens = [], []
+    for end in range(1, len(video) + 1, GROUP):
+        frames = video[end - GROUP : end] if end >= GROUP else video[:1].repeat(GROUP, 0)
+        tokens.append(encoder.step("frames", frames[None])["tokens"])
+        decoded = decoder.step("tokens", tokens[-1])["frames"][0]
+        shown.append(decoded if end >= GROUP else decoded[-1:])
+    return np.concatenate(shown), np.concatenate(tokens, 1)[0]
+
+
+def psnr(video: np.ndarray, shown: np.ndarray) -> float:
+    """The mean over frames."""
+    errors = np.square(video.astype(np.float64) - shown).mean((1, 2, 3))
+    return float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-9))))
+
+
+def ssim(video: np.ndarray, shown: np.ndarray) -> float:
+    """Of luma, with the usual Gaussian window (11x11, deviation 1.5)."""
+    line = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2)).double()
+    window = torch.outer(line, line)[None, None] / line.sum() ** 2
+    a, b = (torch.from_numpy(x @ np.array(LUMA))[:, None] for x in (video, shown))
+    mean_a, mean_b, aa, bb, ab = (functional.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    structure = (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
+    return float(((2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1) * structure).mean())
+
+
+def grid(video: np.ndarray) -> float:
+    """Change across the borders of 8x8 blocks, relative to that between other neighbours."""
+    borders, inside = [], []
+    for axis in (1, 2):
+        change = np.abs(np.diff(video.astype(np.int16), axis=axis)).mean(axis=(0, 3 - axis, 3))
+        at_border = np.arange(1, len(change) + 1) % BLOCK == 0
+        borders.append(change[at_border].mean())
+        inside.append(change[~at_border].mean())
+    return float(np.mean(borders) / np.mean(inside))
+
+
+def pulsing(video: np.ndarray) -> float:
+    """Change from a group of frames to the next, relative to that from frame to frame within groups."""
+    change = np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
+    at_border = np.arange(len(change)) % GROUP == 0
+    return float(change[at_border].mean() / change[~at_border].mean())
+
+
+def movement(video: np.ndarray) -> float:
+    return float(np.abs(np.diff(video.astype(np.int16), axis=0)).mean())
+
+
+def centre(video: np.ndarray, size: int) -> np.ndarray:
+    top, left = ((side - size) // 2 for side in video.shape[1:3])
+    return np.ascontiguousarray(video[:, top : top + size, left : left + size])
+
+
+def speed(session: Session, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
+    """Frames a second: the median step, this graph running alone."""
+    session.start(size, size)
+    spent = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        session.step(name, value)
+        spent.append(time.perf_counter() - began)
+    return GROUP / float(np.median(spent))
+
+
+def side_by_side(video: np.ndarray, shown: np.ndarray, moments: int) -> np.ndarray:
+    """Rows of original and reconstruction, at moments spread over the video."""
+    chosen = np.linspace(0, len(video) - 1, moments + 2).round().astype(int)[1:-1]
+    return np.concatenate([np.concatenate([video[index], shown[index]], 1) for index in chosen])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a tokenizer folder, as to_onnx.py writes it")
+    parser.add_argument("--data", type=Path, required=True, help="folder of videos that were not trained on")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=49, help="1 + 4k (default: 49)")
+    parser.add_argument("--moments", type=int, default=3, help="frames of each video on the sheet (default: 3)")
+    parser.add_argument("--sheet-size", type=int, help="side of the sheet's pictures, cut from the centre")
+    parser.add_argument("--speed", action="store_true", help="measure speed too; the machine should be idle")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+
+    began = time.perf_counter()
+    encoder, decoder = Session(arguments.folder / "encoder.onnx"), Session(arguments.folder / "decoder.onnx")
+    loading = time.perf_counter() - began
+    videos, sheets, used = {}, [], []
+    for path in sorted(path for path in arguments.data.iterdir() if path.suffix.lower() in VIDEOS):
+        video = read_video(path, arguments.frames)
+        video = centre(video[: 1 + (len(video) - 1) // GROUP * GROUP], arguments.size)
+        shown, tokens = reconstruct(encoder, decoder, video)
+        used.append(tokens.flatten())
+        videos[path.name] = {
+            "frames": len(video),
+            "psnr": psnr(video, shown),
+            "ssim": ssim(video, shown),
+            "grid-ratio": grid(shown) / grid(video),
+            "pulsing-ratio": pulsing(shown) / pulsing(video),
+            "movement-ratio": movement(shown) / movement(video),
+        }
+        cut = arguments.sheet_size or arguments.size
+        sheets.append(side_by_side(centre(video, cut), centre(shown, cut), arguments.moments))
+    if not videos:
+        raise SystemExit(f"{arguments.data} holds no video ({' '.join(sorted(VIDEOS))})")
+    names = [name for name in next(iter(videos.values())) if name != "frames"]
+    figures = {name: float(np.mean([video[name] for video in videos.values()])) for name in names}
+    tokens = np.concatenate(used)
+    figures["entropy-bits"] = entropy(torch.from_numpy(np.bincount(tokens)))
+    if arguments.speed:
+        side = arguments.size // BLOCK
+        random = np.random.default_rng(0)
+        frames = random.integers(0, 256, (1, GROUP, arguments.size, arguments.size, 3), np.uint8)
+        some = random.choice(tokens, (1, 1, side, side))
+        figures["encode-fps"] = speed(encoder, "frames", frames, arguments.size)
+        figures["decode-fps"] = speed(decoder, "tokens", some, arguments.size)
+        figures["load-seconds"] = loading
+    report = {"mean": figures, "videos": videos}
+    (arguments.output / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
+    Image.fromarray(np.concatenate(sheets)).save(arguments.output / "sheet.png", optimize=True)
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

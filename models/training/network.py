@@ -1,0 +1,211 @@
+"""The small tokenizer's network: a causal, open-loop FSQ autoencoder at 4x8x8.
+
+Four frames of 4x4 pixels are folded into one position, so everything runs at a quarter and an eighth of the
+picture's size. Only `Block` and the decoder's head look back in time, each one latent frame, through a memory the
+caller passes in. The same forward pass is thereby the whole-clip form (`ClipMemory`) and the streaming form
+(`StepMemory`).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+FAMILY = "small_v1"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What, together with the weights, makes a tokenizer."""
+
+    levels: tuple[int, ...] = (8, 8, 8, 8, 8)
+    time_factor: int = 4
+    patch: int = 4  # pixels a side folded into one position; the latent grid is half as fine again
+    width: int = 64  # channels at a quarter of the size
+    deep_width: int = 96  # channels at an eighth
+    encoder_blocks: int = 2
+    encoder_deep_blocks: int = 2
+    decoder_deep_blocks: int = 3
+    decoder_blocks: int = 3
+
+    @property
+    def space_factor(self) -> int:
+        return 2 * self.patch
+
+    @property
+    def channels(self) -> int:
+        """Channels of a group of frames: frame 0's red, green, blue, then frame 1's."""
+        return 3 * self.time_factor
+
+    def as_dict(self) -> dict[str, object]:
+        return {"family": FAMILY, **asdict(self), "levels": list(self.levels)}
+
+
+class ClipMemory:
+    """The past of a whole clip: latent frames of N clips of t lie on the batch axis, clip by clip."""
+
+    def __init__(self, latent_frames: int) -> None:
+        self.latent_frames = latent_frames
+
+    def previous(self, name: str, x: Tensor) -> Tensor:
+        """Each latent frame's predecessor; zeros before the first."""
+        clip = x.unflatten(0, (-1, self.latent_frames))
+        return functional.pad(clip[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)).flatten(0, 1)
+
+
+class StepMemory:
+    """The past of a stream, one latent frame a step. Empty at a segment's start."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Tensor] = {}
+
+    def previous(self, name: str, x: Tensor) -> Tensor:
+        last = self.states.get(name)
+        self.states[name] = x
+        return torch.zeros_like(x) if last is None else last
+
+
+Memory = ClipMemory | StepMemory
+
+
+class Block(nn.Module):
+    """A residual block that sees its own latent frame in 3x3 and the one before it in 1x1."""
+
+    def __init__(self, name: str, width: int) -> None:
+        super().__init__()
+        self.name = name
+        self.now = nn.Conv2d(width, width, 3, padding=1)
+        self.before = nn.Conv2d(width, width, 1, bias=False)
+        self.out = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.out.weight)  # starts as the identity
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        return x + self.out(functional.relu(self.now(x) + self.before(memory.previous(self.name, x))))
+
+
+class ChannelNorm(nn.Module):
+    """LayerNorm over the channels of each position."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, 1, keepdim=True, correction=0)
+        normal = (x - mean) / torch.sqrt(variance + 1e-6)
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def blocks(name: str, count: int, width: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(f"{name}{index}", width) for index in range(count))
+
+
+def run(layers: Iterable[nn.Module], x: Tensor, memory: Memory) -> Tensor:
+    for layer in layers:
+        x = layer(x, memory)
+    return x
+
+
+class Encoder(nn.Module):
+    """Groups of frames `[n, 12, H, W]` in [-1, 1] to z `[n, 5, H/8, W/8]`, the code before quantizing."""
+
+    def __init__(self, config: Configuration) -> None:
+        super().__init__()
+        codes = len(config.levels)
+        self.fold = nn.Conv2d(config.channels, config.width, config.patch, config.patch)
+        self.blocks = blocks("quarter", config.encoder_blocks, config.width)
+        self.down = nn.Conv2d(config.width, config.deep_width, 2, 2)
+        self.deep_blocks = blocks("eighth", config.encoder_deep_blocks, config.deep_width)
+        # Without the norm the codes saturate in the first few training steps.
+        self.norm = ChannelNorm(config.deep_width)
+        self.code = nn.Conv2d(config.deep_width, codes, 1)
+        # Training starts from this linear path, the principal components of the pixels.
+        self.linear = nn.Conv2d(config.channels, codes, config.space_factor, config.space_factor)
+
+    def forward(self, frames: Tensor, memory: Memory) -> Tensor:
+        x = run(self.blocks, self.fold(frames), memory)
+        x = run(self.deep_blocks, self.down(x), memory)
+        return self.code(self.norm(x)) + self.linear(frames)
+
+
+class Decoder(nn.Module):
+    """Codes `[n, 5, H/8, W/8]` to groups of frames `[n, 12, H, W]`, before clamping."""
+
+    def __init__(self, config: Configuration) -> None:
+        super().__init__()
+        self.code = nn.Conv2d(len(config.levels), config.deep_width, 3, padding=1)
+        self.deep_blocks = blocks("eighth", config.decoder_deep_blocks, config.deep_width)
+        self.up = nn.Conv2d(config.deep_width, 4 * config.width, 1)
+        self.blocks = blocks("quarter", config.decoder_blocks, config.width)
+        # The head overlaps its neighbours in space and the group before in time: no seam where patches or groups meet.
+        pixels = config.channels * config.patch**2
+        self.head = nn.Conv2d(config.width, pixels, 3, padding=1)
+        self.head_before = nn.Conv2d(config.width, pixels, 1, bias=False)
+        self.patch = config.patch
+
+    def forward(self, codes: Tensor, memory: Memory) -> Tensor:
+        x = run(self.deep_blocks, self.code(codes), memory)
+        x = functional.pixel_shuffle(self.up(x), 2)
+        x = run(self.blocks, x, memory)
+        return functional.pixel_shuffle(self.head(x) + self.head_before(memory.previous("head", x)), self.patch)
+
+
+class Quantizer(nn.Module):
+    """Finite scalar quantization: each channel rounded to one of a few levels, rounding's gradient passed through."""
+
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+        half = [(level - 1) * 1.001 / 2 for level in levels]
+        offset = [0.5 if level % 2 == 0 else 0.0 for level in levels]
+        shift = [math.atanh(o / h) for o, h in zip(offset, half, strict=True)]
+        middle = [level // 2 for level in levels]
+        basis = [math.prod(levels[:index]) for index in range(len(levels))]
+        for name, values in (("reach", half), ("offset", offset), ("shift", shift), ("middle", middle)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
+        self.register_buffer("basis", torch.tensor(basis)[:, None, None], persistent=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z to codes in [-1, 1)."""
+        bounded = torch.tanh(z + self.shift) * self.reach - self.offset
+        return (bounded + (bounded.round() - bounded).detach()) / self.middle
+
+    def indices(self, codes: Tensor) -> Tensor:
+        """Codes `[n, 5, h, w]` to token indices `[n, h, w]`; the first channel is the least significant digit."""
+        digits = (codes * self.middle).round().long() + self.middle.long()
+        return (digits * self.basis).sum(1)
+
+
+class Tokenizer(nn.Module):
+    def __init__(self, config: Configuration) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantizer = Quantizer(config.levels)
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Clips `[N, 1 + 4k, 3, H, W]` in [-1, 1] to the reconstruction, z and the token indices."""
+        groups = group(clips, self.config.time_factor)
+        latent_frames = groups.shape[1]
+        z = self.encoder(groups.flatten(0, 1), ClipMemory(latent_frames))
+        codes = self.quantizer(z)
+        frames = self.decoder(codes, ClipMemory(latent_frames))
+        return ungroup(frames, latent_frames), z, self.quantizer.indices(codes.detach())
+
+
+def group(clips: Tensor, time_factor: int) -> Tensor:
+    """Clips `[N, 1 + 4k, 3, H, W]` to groups `[N, 1 + k, 12, H, W]`; the first frame alone fills the first group."""
+    first = clips[:, :1].expand(-1, time_factor - 1, -1, -1, -1)
+    return torch.cat([first, clips], 1).unflatten(1, (-1, time_factor)).flatten(2, 3)
+
+
+def ungroup(groups: Tensor, latent_frames: int) -> Tensor:
+    """Groups `[N * t, 12, H, W]` to the shown frames `[N, 1 + 4k, 3, H, W]`: of the first group only the last."""
+    frames = groups.unflatten(1, (-1, 3)).unflatten(0, (-1, latent_frames)).flatten(1, 2)
+    return frames[:, groups.shape[1] // 3 - 1 :]

@@ -1,0 +1,183 @@
+"""Quick tests of the training code; they need PyTorch: python3 -m pytest models/training"""
+
+import math
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import losses
+import train
+from data import Clips
+from evaluate import grid, psnr, pulsing, reconstruct, ssim
+from network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
+from optimizer import orthogonalize
+from session import Session
+from to_onnx import decoder_graph, describe, encoder_graph, folder, verify
+
+SMALL = Configuration(
+    width=8, deep_width=16, encoder_blocks=1, encoder_deep_blocks=1, decoder_deep_blocks=1, decoder_blocks=1
+)
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """Random weights without zeros: a fresh block's zeros would hide its path."""
+    torch.manual_seed(1)
+    tokenizer = Tokenizer(SMALL)
+    for parameter in tokenizer.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return tokenizer.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    """A folder of one video and one photograph."""
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    random = np.random.default_rng(2)
+    Image.fromarray(random.integers(0, 256, (80, 96, 3), np.uint8)).save(folder / "photograph.png")
+    with av.open(str(folder / "video.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(12):
+            picture = random.integers(0, 256, (64, 96, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+    return folder
+
+
+def test_streaming_equals_whole_clip(tokenizer: Tokenizer) -> None:
+    clips = torch.rand(2, 13, 3, 24, 32) * 2 - 1
+    whole, z, _ = tokenizer(clips)
+    for clip, expected, expected_z in zip(clips, whole, z.unflatten(0, (2, -1)), strict=True):
+        past, future = StepMemory(), StepMemory()
+        shown = []
+        for index, frames in enumerate(group(clip[None], 4)[0]):
+            step_z = tokenizer.encoder(frames[None], past)
+            torch.testing.assert_close(step_z[0], expected_z[index], atol=1e-4, rtol=0)
+            # The whole clip's z: a rounding tie must not decide this test.
+            decoded = tokenizer.decoder(tokenizer.quantizer(expected_z[index][None]), future)
+            shown.append(decoded)
+        torch.testing.assert_close(ungroup(torch.cat(shown), len(shown))[0], expected, atol=1e-4, rtol=0)
+
+
+def test_future_frames_change_nothing(tokenizer: Tokenizer) -> None:
+    clips = torch.rand(1, 13, 3, 16, 16) * 2 - 1
+    changed = clips.clone()
+    changed[:, 9:] = 0
+    torch.testing.assert_close(tokenizer(clips)[0][:, :9], tokenizer(changed)[0][:, :9])
+
+
+def test_graphs_equal_the_network(tokenizer: Tokenizer) -> None:
+    verify(tokenizer, encoder_graph(tokenizer, with_z=True), decoder_graph(tokenizer, with_recon=True))
+
+
+def test_a_wrong_graph_is_refused(tokenizer: Tokenizer) -> None:
+    encoder, decoder = encoder_graph(tokenizer, with_z=True), decoder_graph(tokenizer, with_recon=True)
+    tokenizer.decoder.head.bias += 0.01
+    with pytest.raises(SystemExit, match="recon differs"):
+        verify(tokenizer, encoder, decoder)
+
+
+def test_folder_round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder.write(tmp_path, describe(tokenizer, "test"), encoder_graph(tokenizer), decoder_graph(tokenizer))
+    video = np.random.default_rng(3).integers(0, 256, (9, 16, 24, 3), np.uint8)
+    shown, tokens = reconstruct(Session(tmp_path / "encoder.onnx"), Session(tmp_path / "decoder.onnx"), video)
+    assert shown.shape == video.shape
+    assert tokens.shape == (3, 2, 3)
+    assert 0 <= tokens.min() <= tokens.max() < math.prod(SMALL.levels)
+
+
+def test_first_starts_over(tokenizer: Tokenizer) -> None:
+    video = np.random.default_rng(4).integers(0, 256, (9, 16, 16, 3), np.uint8)
+    encoder = Session(encoder_graph(tokenizer))
+    decoder = Session(decoder_graph(tokenizer))
+    before = reconstruct(encoder, decoder, video)
+    after = reconstruct(encoder, decoder, video)
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_quantizer_follows_the_paper() -> None:
+    quantizer = Quantizer((8, 8, 8, 8, 8))
+    z = torch.tensor([-9.0, -0.3, 0.0, 0.3, 9.0])
+    codes = quantizer(z[None, None, :, None].expand(1, 5, 5, 1))
+    half = 3.5 * 1.001
+    shift = math.atanh(0.5 / half)
+    digits = [round(math.tanh(value + shift) * half - 0.5) + 4 for value in z.tolist()]
+    assert digits[0] == 0 and digits[2] == 4 and digits[4] == 7
+    expected = [(digit - 4) / 4 for digit in digits]
+    torch.testing.assert_close(codes[0, 0, :, 0], torch.tensor(expected))
+    assert quantizer.indices(codes)[0, :, 0].tolist() == [digit * (1 + 8 + 64 + 512 + 4096) for digit in digits]
+    first = torch.full((1, 5, 1, 1), -1.0)
+    first[0, 0] = 0.75
+    assert quantizer.indices(first).item() == 7
+
+
+def test_batches_depend_on_seed_and_step_alone(footage: Path, tmp_path: Path) -> None:
+    def clips(seed: int) -> Clips:
+        return Clips(footage, tmp_path / "cache", seed, batch=6, frames=9, crop=32)
+
+    batch = clips(5)[7]
+    assert batch.shape == (6, 9, 3, 32, 32)
+    assert batch.abs().max() <= 1
+    assert torch.equal(batch, clips(5)[7])
+    assert not torch.equal(batch, clips(5)[8])
+    assert not torch.equal(batch, clips(6)[7])
+
+
+def test_a_killed_training_goes_on_as_if_never_killed(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "Configuration", lambda: SMALL)
+
+    def weights(output: str, *stops: int) -> dict[str, torch.Tensor]:
+        for stop in stops:
+            command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'}"
+            options = "--steps 4 --batch 2 --frames 9 --crop 32"
+            monkeypatch.setattr("sys.argv", f"{command} {options}".split())
+            training = train.Training(train.parse_arguments())
+            while training.step < stop:
+                training.train(training.clips[training.step])
+                training.step += 1
+            training.save()
+        return training.average
+
+    whole, resumed = weights("whole", 4), weights("resumed", 2, 4)
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_orthogonalize() -> None:
+    torch.manual_seed(6)
+    for shape in ((3, 8, 40), (3, 40, 8)):
+        singular = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+        assert 0.6 < singular.min() and singular.max() < 1.3
+
+
+def test_figures() -> None:
+    video = np.zeros((9, 16, 16, 3), np.uint8)
+    assert psnr(video, video + 16) == pytest.approx(20 * math.log10(255 / 16))
+    random = np.random.default_rng(7).integers(0, 256, video.shape, np.uint8)
+    assert ssim(random, random) == pytest.approx(1)
+    assert abs(ssim(random, random[::-1].copy())) < 0.2
+    ramp = np.broadcast_to(np.arange(16, dtype=np.uint8)[None, :, None, None], video.shape)
+    slope = ramp + ramp.transpose(0, 2, 1, 3)
+    assert grid(slope) == pytest.approx(1)
+    blocky = ramp + ramp // 8 * 4
+    assert grid(blocky + blocky.transpose(0, 2, 1, 3)) == pytest.approx(5)
+    steps = np.arange(9, dtype=np.uint8)[:, None, None, None] + video
+    assert pulsing(steps) == pytest.approx(1)
+    steps[5:] += 8
+    assert pulsing(steps) == pytest.approx(5)
+
+
+def test_similarity_and_entropy() -> None:
+    frames = torch.rand(2, 3, 3, 16, 16) * 2 - 1
+    assert losses.similarity(frames, frames).item() == pytest.approx(1, abs=1e-3)
+    assert losses.entropy(torch.tensor([4, 4, 0, 4, 4])) == pytest.approx(2)
+    assert losses.psnr(4 / 100) == pytest.approx(20, abs=1e-4)

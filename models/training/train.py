@@ -1,0 +1,217 @@
+"""Train the small tokenizer.
+
+    python3 models/training/train.py --data DIR --output DIR --minutes 90
+
+DIR holds videos and photographs. Run again with the same output folder, a killed training goes on from its last
+checkpoint. With --minutes the learning rate follows the time spent, with --steps the step: then the result depends on
+the seed alone (on one machine with one number of threads).
+"""
+
+import argparse
+import json
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+import checkpoint
+import losses
+from data import Clips
+from network import Configuration, Tokenizer, group
+from optimizer import optimizers
+
+AVERAGE_DECAY = 0.998
+WARM_UP, DECAY_FROM = 0.01, 0.6  # of the whole training
+LARGEST_GRADIENT = 1.0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint.pt and progress.jsonl")
+    parser.add_argument("--cache", type=Path, help="folder for decoded videos (default: OUTPUT/cache)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=90.0, help="how long to train (default: 90)")
+    length.add_argument("--steps", type=int, help="how many steps to train instead")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=25, help="frames of a training clip, 1 + 4k (default: 25)")
+    parser.add_argument("--crop", type=int, default=96, help="side of a training clip (default: 96)")
+    parser.add_argument("--muon-rate", type=float, default=3e-3)
+    parser.add_argument("--adam-rate", type=float, default=4e-4)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the machine has it")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads (default: 2)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0)")
+    parser.add_argument("--report-every", type=float, default=30.0, help="seconds between progress lines")
+    parser.add_argument("--save-every", type=float, default=60.0, help="seconds between checkpoints")
+    arguments = parser.parse_args()
+    space, step = Configuration().space_factor, Configuration().time_factor
+    if arguments.frames % step != 1 or arguments.frames <= step or arguments.crop % space:
+        parser.error(f"--frames must be 1 + {step}k and above 1, --crop a multiple of {space}")
+    return arguments
+
+
+def learning_rate(progress: float) -> float:
+    """Warm-up, constant, then a linear decay to nothing; `progress` from 0 to 1."""
+    return min(progress / WARM_UP + 0.01, 1.0, max((1 - progress) / (1 - DECAY_FROM), 0.0))
+
+
+@torch.no_grad()
+def start_from_principal_components(tokenizer: Tokenizer, clips: Tensor) -> None:
+    """Set the encoder's linear path to the strongest components of the pixels, each of unit deviation."""
+    config, linear = tokenizer.config, tokenizer.encoder.linear
+    groups = group(clips, config.time_factor)[:, 1:].flatten(0, 1)
+    blocks = functional.unfold(groups, config.space_factor, stride=config.space_factor).transpose(1, 2).flatten(0, 1)
+    mean = blocks.mean(0)
+    values, vectors = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))
+    codes = len(config.levels)
+    rows = (vectors[:, -codes:] / values[-codes:].clamp(min=1e-6).sqrt()).T
+    linear.weight.copy_(rows.view_as(linear.weight))
+    linear.bias.copy_(-rows @ mean)
+    # The rest of the encoder starts as a small correction to it.
+    tokenizer.encoder.code.weight.mul_(0.3)
+
+
+class Training:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(arguments.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.manual_seed(arguments.seed)
+        self.output: Path = arguments.output
+        self.output.mkdir(parents=True, exist_ok=True)
+        cache = arguments.cache or self.output / "cache"
+        self.clips = Clips(arguments.data, cache, arguments.seed, arguments.batch, arguments.frames, arguments.crop)
+        self.tokenizer = Tokenizer(Configuration()).to(self.device)
+        self.optimizers = optimizers(self.tokenizer, arguments.muon_rate, arguments.adam_rate)
+        self.rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
+        self.step, self.spent, self.stopping = 0, 0.0, False
+        if self.checkpoint_path.exists():
+            self.resume()
+        else:
+            sample = torch.cat([self.clips[step] for step in range(16)])
+            start_from_principal_components(self.tokenizer, sample.to(self.device))
+            self.average = {name: value.clone() for name, value in self.tokenizer.state_dict().items()}
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.output / "checkpoint.pt"
+
+    @property
+    def progress(self) -> float:
+        whole = self.arguments.steps
+        return self.step / whole if whole else self.spent / (60 * self.arguments.minutes)
+
+    def resume(self) -> None:
+        contents = checkpoint.load(self.checkpoint_path, self.device)
+        self.tokenizer.load_state_dict(contents["weights"])
+        self.average = contents["average"]
+        for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.step, self.spent = contents["step"], contents["spent"]
+        print(f"going on from step {self.step}", flush=True)
+
+    def save(self) -> None:
+        contents = {
+            "weights": self.tokenizer.state_dict(),
+            "average": self.average,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "spent": self.spent,
+        }
+        checkpoint.save(self.checkpoint_path, self.tokenizer.config, contents)
+
+    def run(self) -> None:
+        steps = range(self.step, self.arguments.steps or 1_000_000_000)
+        loader = DataLoader(self.clips, batch_size=None, sampler=steps, num_workers=self.arguments.workers)
+        report = Report(self)
+        began, saved = time.monotonic() - self.spent, time.monotonic()
+        for request in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(request, self.stop)
+        for clips in loader:
+            report.add(*self.train(clips.to(self.device)))
+            self.step += 1
+            now = time.monotonic()
+            self.spent = now - began
+            report.print_if_due(now)
+            if now - saved >= self.arguments.save_every:
+                self.save()
+                saved = now
+            if self.progress >= 1 or self.stopping:
+                break
+        self.save()
+
+    def stop(self, *_: object) -> None:
+        """Asked to end: after the step under way."""
+        self.stopping = True
+
+    def train(self, clips: Tensor) -> tuple[float, float, Tensor]:
+        """One step; the loss, the squared error and the token indices."""
+        rate = learning_rate(self.progress)
+        for optimizer, whole in zip(self.optimizers, self.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = whole * rate
+            optimizer.zero_grad()
+        reduced = self.arguments.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            reconstruction, z, indices = self.tokenizer(clips)
+        reconstruction, z = reconstruction.float(), z.float()
+        loss = losses.loss(reconstruction, clips, z)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.optimizers[1].param_groups[0]["params"], LARGEST_GRADIENT)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.update_average()
+        error = (reconstruction.detach().clamp(-1, 1) - clips).square().mean()
+        return float(loss.detach()), float(error), indices
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        decay = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
+        for name, value in self.tokenizer.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+
+
+class Report:
+    """Progress lines: means since the last one."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.printed = time.monotonic()
+        self.clear()
+
+    def clear(self) -> None:
+        self.losses: list[float] = []
+        self.errors: list[float] = []
+        self.codes: list[Tensor] = []
+
+    def add(self, loss: float, error: float, indices: Tensor) -> None:
+        self.losses.append(loss)
+        self.errors.append(error)
+        self.codes.append(indices.flatten().cpu())
+
+    def print_if_due(self, now: float) -> None:
+        training = self.training
+        if now - self.printed < training.arguments.report_every and training.progress < 1:
+            return
+        line = {
+            "step": training.step,
+            "minutes": round(training.spent / 60, 2),
+            "loss": round(sum(self.losses) / len(self.losses), 4),
+            "psnr": round(losses.psnr(sum(self.errors) / len(self.errors)), 2),
+            "entropy": round(losses.entropy(torch.cat(self.codes).bincount()), 2),
+            "minutes_left": round(max(training.spent / 60 * (1 / training.progress - 1), 0.0), 1),
+        }
+        with (training.output / "progress.jsonl").open("a") as file:
+            print(json.dumps(line), file=file)
+        print("  ".join(f"{name} {value}" for name, value in line.items()), flush=True)
+        self.printed = now
+        self.clear()
+
+
+if __name__ == "__main__":
+    Training(parse_arguments()).run()
