@@ -338,3 +338,19 @@ fn a_file_has_stream_time_and_the_pipeline_its_own() {
         .collect();
     assert_eq!(shown, frames.iter().map(|f| f.pts).collect::<Vec<_>>());
 }
+
+#[test]
+fn rounded_durations_do_not_shorten_a_file() {
+    let mut h = encoder();
+    for frame in &video(61, 16, 16) {
+        let mut buffer = buffer(frame, SIZE.0);
+        buffer
+            .make_mut()
+            .set_duration(gst::ClockTime::from_nseconds(33_333_333));
+        h.push(buffer).unwrap();
+    }
+    h.push_event(gst::event::Eos::new());
+    let last = std::iter::from_fn(|| h.try_pull()).last().unwrap();
+    let end = last.pts().unwrap() + last.duration().unwrap();
+    assert_eq!(end.nseconds(), 61 * 1_000_000_000 / 30);
+}

@@ -28,7 +28,7 @@ fn elements_register_and_say_what_is_missing() {
         let message = bus
             .pop_filtered(&[gst::MessageType::Error])
             .map(|message| match message.view() {
-                gst::MessageView::Error(error) => error.debug().unwrap_or_default().to_string(),
+                gst::MessageView::Error(error) => error.error().to_string(),
                 _ => unreachable!("filtered"),
             });
         element.set_state(gst::State::Null).unwrap();

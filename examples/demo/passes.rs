@@ -190,9 +190,7 @@ fn error_text(message: &gst::Message) -> String {
     match message.view() {
         gst::MessageView::Error(error) => {
             let from = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-            // What an element says of it in its own words is in the last line.
-            let details = error.debug().and_then(|text| Some(text.lines().last()?.to_string()));
-            format!("{from}: {} {}", error.error(), details.unwrap_or_default())
+            format!("{from}: {}", error.error())
         }
         _ => "unknown error".into(),
     }

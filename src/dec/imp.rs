@@ -25,7 +25,7 @@ use gst_base::subclass::prelude::*;
 use super::input::{InputError, InputReader};
 use super::stream::{Skipped, Stream, frame_duration};
 use crate::caps::packet_template;
-use crate::element::{NetworkSettings, Stats, error_message};
+use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
 use crate::format::TokenFormat;
 use crate::negotiation::{tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
@@ -108,16 +108,8 @@ impl ElementImpl for VidtokDec {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            use gst::{PadDirection, PadPresence, PadTemplate};
-            [
-                ("sink", PadDirection::Sink, packet_template()),
-                ("src", PadDirection::Src, video_template()),
-            ]
-            .into_iter()
-            .map(|(name, direction, caps)| PadTemplate::new(name, direction, PadPresence::Always, &caps).unwrap())
-            .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| pad_templates(&packet_template(), &video_template()));
         &TEMPLATES
     }
 
@@ -232,13 +224,13 @@ impl BaseTransformImpl for VidtokDec {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Decode,
-                    ["{text}: it is left out, up to the next segment start"]
+                    ("{text}: it is left out, up to the next segment start")
                 );
                 stream.end_segment();
                 return Ok(gst::FlowSuccess::Ok);
             }
             Err(InputError::Refused(error)) => {
-                gst::element_imp_error!(self, gst::StreamError::Decode, ["{error}"]);
+                gst::element_imp_error!(self, gst::StreamError::Decode, ("{error}"));
                 return Err(gst::FlowError::Error);
             }
         };
@@ -265,7 +257,7 @@ impl BaseTransformImpl for VidtokDec {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Format,
-                    ["Tokens have neither timestamps nor a framerate: frames cannot be given a time"]
+                    ("Tokens have neither timestamps nor a framerate: frames cannot be given a time")
                 );
                 Err(gst::FlowError::Error)
             }

@@ -1,4 +1,4 @@
-//! What the encoder and the decoder element have in common: properties, statistics, errors.
+//! What the elements have in common: pads, and of encoder and decoder properties, statistics, errors.
 
 mod settings;
 mod stats;
@@ -12,16 +12,27 @@ use crate::tokenizer::TokenizerError;
 /// `error` as an element error: the domain tells an application what kind it is, the text tells the user.
 pub fn error_message(error: &RuntimeError) -> gst::ErrorMessage {
     match error {
-        RuntimeError::Library(_) => gst::error_msg!(gst::LibraryError::Init, ["{error}"]),
-        RuntimeError::Provider(_) => gst::error_msg!(gst::ResourceError::OpenRead, ["{error}"]),
-        RuntimeError::Graph(_) => gst::error_msg!(gst::LibraryError::Settings, ["{error}"]),
-        RuntimeError::Memory(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{error}"]),
-        RuntimeError::Run(_) => gst::error_msg!(gst::StreamError::Failed, ["{error}"]),
+        RuntimeError::Library(_) => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
+        RuntimeError::Provider(_) => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+        RuntimeError::Graph(_) => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
+        RuntimeError::Memory(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}")),
+        RuntimeError::Run(_) => gst::error_msg!(gst::StreamError::Failed, ("{error}")),
         RuntimeError::Tokenizer(TokenizerError::NotFound(_)) => {
-            gst::error_msg!(gst::ResourceError::NotFound, ["{error}"])
+            gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
         }
         RuntimeError::Tokenizer(TokenizerError::Invalid(_)) => {
-            gst::error_msg!(gst::LibraryError::Settings, ["{error}"])
+            gst::error_msg!(gst::LibraryError::Settings, ("{error}"))
         }
     }
+}
+
+/// Templates of one sink and one source pad that are always there.
+pub fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
+    use gst::{PadDirection, PadPresence, PadTemplate};
+    [("sink", PadDirection::Sink, sink), ("src", PadDirection::Src, src)]
+        .into_iter()
+        .map(|(name, direction, caps)| {
+            PadTemplate::new(name, direction, PadPresence::Always, caps).expect("the template is valid")
+        })
+        .collect()
 }

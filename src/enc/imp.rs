@@ -27,7 +27,7 @@ use super::posterior::{Latent, Sampler};
 use super::settings::Settings;
 use super::stream::{Encoded, Stream};
 use crate::caps::{StreamFormat, packet_template};
-use crate::element::{NetworkSettings, Stats, error_message, shape};
+use crate::element::{NetworkSettings, Stats, error_message, pad_templates, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::negotiation::{token_format, tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
@@ -142,16 +142,8 @@ impl ElementImpl for VidtokEnc {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            use gst::{PadDirection, PadPresence, PadTemplate};
-            [
-                ("sink", PadDirection::Sink, video_template()),
-                ("src", PadDirection::Src, packet_template()),
-            ]
-            .into_iter()
-            .map(|(name, direction, caps)| PadTemplate::new(name, direction, PadPresence::Always, &caps).unwrap())
-            .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| pad_templates(&video_template(), &packet_template()));
         &TEMPLATES
     }
 
@@ -229,7 +221,7 @@ impl BaseTransformImpl for VidtokEnc {
         if video.is_interlaced() {
             self.post_error_message(gst::error_msg!(
                 gst::StreamError::Format,
-                ["Interlaced video cannot be tokenized: put a deinterlace element in front"]
+                ("Interlaced video cannot be tokenized: put a deinterlace element in front")
             ));
             return Err(gst::loggable_error!(CAT, "interlaced"));
         }
@@ -422,11 +414,11 @@ impl VidtokEnc {
             gst::element_imp_info!(
                 self,
                 gst::StreamError::Format,
-                [
+                (
                     "Raw tokens of \"{}\", little endian, shape {}",
                     format.model,
                     shape(format)
-                ]
+                )
             );
         }
     }
@@ -505,9 +497,7 @@ impl VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                [
-                    "A frame has no timestamp, and there is no framerate to count one from: set one with videorate or caps"
-                ]
+                ("A frame has no timestamp, and there is no framerate to count one from: set one with videorate or caps")
             );
             return Err(gst::FlowError::Error);
         };
@@ -546,10 +536,10 @@ impl VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                [
+                (
                     "A frame of {} bytes is not a picture of the size that the caps say",
                     inbuf.size()
-                ]
+                )
             );
             gst::FlowError::Error
         })?;

@@ -15,6 +15,9 @@ use crate::stream::{Packet, StreamError, Tokens, Writer};
 use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph};
 
+/// How far, in nanoseconds, a frame's duration may be from that of the framerate to be its rounding.
+const ROUNDING: u64 = 1_000;
+
 pub struct Stream {
     tokenizer: Arc<Description>,
     format: TokenFormat,
@@ -119,11 +122,13 @@ impl Stream {
             None => base.checked_add(frames_to_time(count, self.format.framerate)?)?,
         };
         self.counted_from = (base, count + 1);
-        let next = || regular_offsets(pts, None, 2, self.format.framerate)?.pop();
-        Some(FrameTime {
-            pts,
-            duration: duration.or_else(next),
-        })
+        let regular = || regular_offsets(pts, None, 2, self.format.framerate)?.pop();
+        // A duration is the framerate's, rounded: on its grid, a file lasts as long as its frames.
+        let duration = match (duration, regular()) {
+            (Some(own), Some(regular)) if own.abs_diff(regular) <= ROUNDING => Some(regular),
+            (own, regular) => own.or(regular),
+        };
+        Some(FrameTime { pts, duration })
     }
 
     /// Says how far stream time is from the PTS of buffers, in the playback segment under way.

@@ -29,6 +29,7 @@ use super::framer::{Damage, Frame, Framer, FramerError, Step};
 use super::index::{Index, Snap};
 use super::joined::Timeline;
 use crate::caps::{StreamFormat, packet_template};
+use crate::element::pad_templates;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::stream::{Packet, PacketHeader, StreamError, Tokens};
@@ -89,15 +90,8 @@ impl ElementImpl for VidtokParse {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let template = |name, direction, caps: &gst::Caps| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps).expect("a valid template")
-            };
-            vec![
-                template("sink", gst::PadDirection::Sink, &super::byte_stream_caps()),
-                template("src", gst::PadDirection::Src, &packet_template()),
-            ]
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
+            LazyLock::new(|| pad_templates(&super::byte_stream_caps(), &packet_template()));
         &TEMPLATES
     }
 }

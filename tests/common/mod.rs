@@ -156,7 +156,8 @@ impl Line {
         let gst::MessageView::Error(error) = message.view() else {
             return None;
         };
-        Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
+        // What an application shows; where in the code it was is in the debug text.
+        Some(error.error().to_string())
     }
 
     /// The token format that arrived at the sink.
