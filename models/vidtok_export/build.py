@@ -25,7 +25,7 @@ def export(
     decoder = network.decoder(configuration, weights, test_outputs, precision)
     weights.check()
     description = describe(configuration, tensors, name, licence)
-    tokenizer.write(folder, description, encoder, decoder, precision=precision)
+    tokenizer.write(folder, description, encoder, decoder, precision=precision, attention_parts=network.ATTENTION_PARTS)
     return description
 
 

@@ -77,8 +77,12 @@ def write(
     decoder: onnx.ModelProto,
     target: str = "cpu",
     precision: str = "fp32",
+    attention_parts: int = 0,
 ) -> None:
-    """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant."""
+    """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant.
+
+    `attention_parts`: how many parts attention over all positions takes its queries in; 0: there is none.
+    """
     if target not in TARGETS or precision not in PRECISIONS:
         raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
     suffix = "".join(f".{part}" for part in (target, precision) if part not in ("cpu", "fp32"))
@@ -87,7 +91,7 @@ def write(
 
     folder.mkdir(parents=True, exist_ok=True)
     for role, model in zip(ROLES, (encoder, decoder), strict=True):
-        properties = metadata(description, role, target, precision)
+        properties = metadata(description, role, target, precision, attention_parts)
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, properties)
         _check(model, role, description)
@@ -96,9 +100,14 @@ def write(
     _write(folder / "tokenizer.json", (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def metadata(description: Description, role: str, target: str, precision: str) -> dict[str, str]:
+def metadata(
+    description: Description, role: str, target: str, precision: str, attention_parts: int = 0
+) -> dict[str, str]:
     """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the graph's own part."""
     entries = description.entries() | {"role": role, "target": target, "precision": precision}
+    if attention_parts:
+        # What a reader needs to know how much memory attention takes.
+        entries["attention-parts"] = attention_parts
     return {f"vidtok.{key}": _text(value) for key, value in entries.items()}
 
 

@@ -10,13 +10,36 @@ const STATES_IN_A_STEP: u128 = 4;
 
 /// Refuses a picture of `size` pixels (padded) where a step of `graph` cannot fit into the memory that is free.
 pub fn check(inputs: &[Port], size: (u32, u32), graph: &Graph) -> Result<(), RuntimeError> {
-    match available() {
-        Some(available) => explain(state_bytes(inputs), available.into(), size, &graph.description)
-            .map_or(Ok(()), |text| {
-                Err(RuntimeError::Memory(format!("The {} {text}", graph.role.as_str())))
-            }),
+    let Some(available) = available() else { return Ok(()) };
+    let needs = Needs {
+        state: state_bytes(inputs),
+        attention: attention_bytes(size, graph.description.space_factor, graph.attention_parts),
+    };
+    match explain(&needs, available.into(), size, &graph.description) {
+        Some(text) => Err(RuntimeError::Memory(format!("The {} {text}", graph.role.as_str()))),
         None => Ok(()),
     }
+}
+
+/// What a step needs, in bytes.
+struct Needs {
+    state: u128,
+    attention: u128,
+}
+
+impl Needs {
+    fn total(&self) -> u128 {
+        self.state
+            .saturating_mul(STATES_IN_A_STEP)
+            .saturating_add(self.attention)
+    }
+}
+
+/// Bytes of attention's scores: two of the parts that queries are taken in, float32, are alive at a time.
+fn attention_bytes((width, height): (u32, u32), cell: u32, parts: u32) -> u128 {
+    let positions = u128::from(width / cell) * u128::from(height / cell);
+    let scores = positions.saturating_mul(positions).saturating_mul(4 * 2);
+    scores.checked_div(parts.into()).unwrap_or(0)
 }
 
 /// Bytes of a graph's state.
@@ -30,14 +53,17 @@ fn state_bytes(inputs: &[Port]) -> u128 {
     states.map(bytes).fold(0, u128::saturating_add)
 }
 
-/// What is wrong with a state of that many bytes where `available` are free, and what would fit; `None`: nothing.
-fn explain(state: u128, available: u128, (width, height): (u32, u32), tokenizer: &Description) -> Option<String> {
-    let needed = state.saturating_mul(STATES_IN_A_STEP);
+/// What is wrong with needing that much where `available` are free, and what would fit; `None`: nothing.
+fn explain(needs: &Needs, available: u128, (width, height): (u32, u32), tokenizer: &Description) -> Option<String> {
+    let needed = needs.total();
     if needed <= available {
         return None;
     }
-    // State grows with the area.
-    let scale = (available as f64 / needed as f64).sqrt();
+    // State grows with the area, attention with its square: what fits solves a·s² + b·s⁴ = available.
+    let (a, b) = (needs.state as f64 * STATES_IN_A_STEP as f64, needs.attention as f64);
+    let available_bytes = available as f64;
+    let area = 2.0 * available_bytes / (a + (a * a + 4.0 * b * available_bytes).sqrt());
+    let scale = area.sqrt();
     let fits = |pixels: u32| {
         let cells = (f64::from(pixels) * scale) as u32 / tokenizer.space_factor;
         cells * tokenizer.space_factor
@@ -48,10 +74,11 @@ fn explain(state: u128, available: u128, (width, height): (u32, u32), tokenizer:
     };
     let megabytes = |bytes: u128| bytes.div_ceil(1_000_000);
     Some(format!(
-        "\"{}\" needs about {} MB for {width}×{height} pixels ({} MB of them state), {} MB are free: {way_out}",
+        "\"{}\" needs about {} MB for {width}×{height} pixels (state {} MB, attention {} MB), {} MB are free: {way_out}",
         tokenizer.name,
         megabytes(needed),
-        megabytes(state),
+        megabytes(needs.state),
+        megabytes(needs.attention),
         megabytes(available)
     ))
 }
@@ -83,9 +110,10 @@ mod tests {
             decoder_delay: 0,
             licence: "MIT".into(),
         };
-        let explain = |state, available| explain(state, available, (1280, 720), &tokenizer);
-        assert_eq!(explain(1_000_000_000, 4_000_000_000), None);
-        let text = explain(1_000_000_000, 1_000_000_000).unwrap();
+        let explain =
+            |state, attention, available| explain(&Needs { state, attention }, available, (1280, 720), &tokenizer);
+        assert_eq!(explain(1_000_000_000, 0, 4_000_000_000), None);
+        let text = explain(1_000_000_000, 0, 1_000_000_000).unwrap();
         // A quarter of the memory: half the width and height.
         for part in [
             "toy",
@@ -96,6 +124,19 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(explain(u128::MAX, 1).unwrap().contains("narrower model"));
+        assert!(explain(u128::MAX, 0, 1).unwrap().contains("narrower model"));
+        // A sixteenth of the memory, for attention alone: half the width and height, too.
+        let text = explain(0, 16_000_000_000, 1_000_000_000).unwrap();
+        assert!(
+            text.contains("attention 16000 MB") && text.contains("about 640×360 fits"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn attention_needs_scores_of_all_positions() {
+        // 160 × 90 cells, 16 parts: 14,400² · 4 / 16 bytes, twice.
+        assert_eq!(attention_bytes((1280, 720), 8, 16), 103_680_000);
+        assert_eq!(attention_bytes((1280, 720), 8, 0), 0);
     }
 }

@@ -227,6 +227,9 @@ fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result
         )));
     }
     let description = Description::read(prefixed).map_err(|e| fail(&format!("vidtok metadata: {e}")))?;
+    let attention_parts = prefixed("attention-parts").map_or(Ok(0), |text| text.parse());
+    let attention_parts =
+        attention_parts.map_err(|_| fail("the key \"vidtok.attention-parts\" has an impossible value"))?;
     if let Some(key) = expected.and_then(|expected| expected.difference(&description)) {
         return Err(fail(&format!(
             "the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"
@@ -235,6 +238,7 @@ fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result
     Ok(Graph {
         description: Arc::new(description),
         role,
+        attention_parts,
         source,
     })
 }

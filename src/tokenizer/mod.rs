@@ -59,6 +59,8 @@ pub enum Source {
 pub struct Graph {
     pub description: Arc<Description>,
     pub role: Role,
+    /// How many parts attention over all positions takes its queries in; 0: the graph has none, or does not say.
+    pub attention_parts: u32,
     pub source: Source,
 }
 

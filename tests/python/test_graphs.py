@@ -41,6 +41,7 @@ def test_graphs_repeat_what_tokenizer_json_says(folder: Path) -> None:
         properties = {p.key.removeprefix("vidtok."): p.value for p in model.metadata_props}
         assert properties.pop("role") == role
         assert (properties.pop("target"), properties.pop("precision")) == ("cpu", "fp32")
+        assert properties.pop("attention-parts") == "16"
         expected = {key: value for key, value in said.items() if key != "variants"}
         assert set(properties) == set(expected)
         for key, value in expected.items():
