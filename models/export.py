@@ -70,16 +70,29 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def list_published(models: dict[str, dict]) -> None:
-    """Each model's time × height × width compression, its tokens and its published quality, where there is one."""
-    print(f"{'name':40} {'family':12} {'factors':9} {'tokens':14} {'PSNR/dB':>7}")
+    """Each model's time × height × width compression, its tokens, their rate, and its published quality."""
+    headings = ("name", "family", "factors", "tokens", "kbit/s", "PSNR/dB", "SSIM", "LPIPS", "FVD")
+    layout = "{:37} {:11} {:8} {:15} {:>7} {:>7} {:>5} {:>5} {:>6}"
+    print(layout.format(*headings))
     for name, model in models.items():
-        factors = f"{model['time_factor']}×{model['space_factor']}×{model['space_factor']}"
-        if model["regularizer"] == "fsq":
-            tokens = f"FSQ {math.prod(model['levels']):,}"
-        else:
-            tokens = f"KL {model['z_channels']} channels"
-        psnr = f"{model['published']['psnr_db']:.2f}" if "published" in model else "–"
-        print(f"{name:40} {model['family']:12} {factors:9} {tokens:14} {psnr:>7}")
+        space, codes = model["space_factor"], math.prod(model.get("levels", ()))
+        factors = f"{model['time_factor']}×{space}×{space}"
+        tokens = f"FSQ {codes:,}" if codes > 1 else f"KL {model['z_channels']} channels"
+        published = model.get("published", {})
+        quality = [
+            f"{published[key]:.{digits}f}" if key in published else "–"
+            for key, digits in (("psnr_db", 2), ("ssim", 3), ("lpips", 3), ("fvd", 1))
+        ]
+        rate = f"{kilobits_a_second(model):,.0f}"
+        print(layout.format(name, model["family"], factors, tokens, rate, *quality))
+    print("kbit/s: at 256×256 pixels and 30 frames a second, KL in float16. –: not published.")
+
+
+def kilobits_a_second(model: dict) -> float:
+    """Rate of a model's tokens at 256×256 pixels and 30 frames a second."""
+    fsq = model["regularizer"] == "fsq"
+    bits = math.log2(math.prod(model["levels"])) if fsq else 16 * model["z_channels"]
+    return 30 / model["time_factor"] * (256 / model["space_factor"]) ** 2 * bits / 1000
 
 
 if __name__ == "__main__":

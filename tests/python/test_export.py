@@ -92,7 +92,16 @@ def test_errors_are_one_message(
     assert not (tmp_path / "out").exists()
 
 
+QUALITY = (("psnr_db", ".2f"), ("ssim", ".3f"), ("lpips", ".3f"), ("fvd", ".1f"))
+
+
 def test_list() -> None:
     listed = export("--list")
     assert listed.returncode == 0
-    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(PUBLISHED)
+    lines = listed.stdout.splitlines()[1:-1]
+    assert [line.split()[0] for line in lines] == list(PUBLISHED)
+    # 7.5 latent frames a second of 32 × 32 cells: 15 bits each, or 4 channels of 16 bits.
+    for name, rate in (("vidtok_fsq_causal_488_32768", "115"), ("vidtok_kl_causal_488_4chn", "492")):
+        line = next(line.split() for line in lines if line.split()[0] == name)
+        quality = PUBLISHED[name]["published"]
+        assert line[-5:] == [rate, *(format(quality[k], d) for k, d in QUALITY)]
