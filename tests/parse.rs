@@ -555,6 +555,16 @@ fn what_is_no_stream_of_ours_is_an_error() {
 }
 
 #[test]
+fn a_short_file_of_something_else_is_named_as_that() {
+    let player = Player::play(&[0x47; 200_000], "vidtokparse");
+    let error = player.error();
+    assert!(
+        error.message().contains("no .vidtok stream") && error.message().contains("200000 bytes"),
+        "{error}"
+    );
+}
+
+#[test]
 fn files_are_recognized() {
     init();
     for (bytes, ours) in [(pieces(&format(64), 1).concat(), true), (vec![0x89; 4096], false)] {

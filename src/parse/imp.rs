@@ -133,6 +133,9 @@ impl BaseParseImpl for VidtokParse {
                 let (end, size) = (offset + bytes as u64, self.state().size);
                 if self.is_pulling() && end >= size {
                     self.tell_of_tail(end);
+                    if self.state().framer.header().is_none() {
+                        return Err(self.fail(&FramerError::NotVidTok(end)));
+                    }
                 }
                 drop(map);
                 // Not by the base class's skipping, which gives up after 2 MiB.

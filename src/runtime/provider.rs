@@ -77,7 +77,7 @@ impl ExecutionProvider {
                 RuntimeError::Provider(format!(
                     "the execution provider \"{}\" cannot be used: {}. {}",
                     self.name(),
-                    error.message(),
+                    error.message().trim_end_matches('.'),
                     self.needs()
                 ))
             })
