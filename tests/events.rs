@@ -354,3 +354,47 @@ fn rounded_durations_do_not_shorten_a_file() {
     let end = last.pts().unwrap() + last.duration().unwrap();
     assert_eq!(end.nseconds(), 61 * 1_000_000_000 / 30);
 }
+
+#[test]
+fn without_a_framerate_the_decoders_latency_is_measured() {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc model={}", tokenizer(TINY)),
+        &video_caps(SIZE.0, SIZE.1, (0, 1)),
+    );
+    line.play();
+    video(5, 16, 16).iter().for_each(|f| line.push(buffer(f, SIZE.0)));
+    line.source.end_of_stream().unwrap();
+    let samples: Vec<gst::Sample> = std::iter::from_fn(|| line.sink.try_pull_sample(LIMIT)).collect();
+    let mut d = decoder(samples[0].caps_owned().unwrap());
+    for sample in &samples {
+        d.push(sample.buffer_owned().unwrap()).unwrap();
+    }
+    // Frames 33.3 ms apart: three to look ahead, four for the network.
+    assert_eq!(d.query_latency().map(|latency| latency.mseconds()), Some(7 * 1000 / 30));
+}
+
+#[test]
+fn frames_that_come_too_late_are_dropped_counted_and_reported() {
+    init();
+    let model = tokenizer(TINY);
+    let line = Line::new(
+        &format!("vidtokenc name=enc model={model} max-lateness=0"),
+        &video_caps(SIZE.0, SIZE.1, (30, 1)),
+    );
+    line.play();
+    let frames = video(10, 16, 16);
+    // The first one starts the clock.
+    line.push(buffer(&frames[0], SIZE.0));
+    line.sink.try_pull_sample(LIMIT).expect("the first frame's tokens");
+    line.pipeline.state(LIMIT).0.unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    frames[1..].iter().for_each(|f| line.push(buffer(f, SIZE.0)));
+    line.source.end_of_stream().unwrap();
+    assert!(line.sink.try_pull_sample(LIMIT).is_none() && line.sink.is_eos());
+    let stats = line.stats("enc");
+    assert_eq!((stats.get("frames"), stats.get("dropped")), (Ok(1u64), Ok(9u64)));
+    let bus = line.pipeline.bus().unwrap();
+    let reported = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
+    assert_eq!(reported, 9);
+}

@@ -22,7 +22,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::input::{InputError, InputReader};
+use super::input::{Input, InputError, InputReader};
 use super::stream::{Skipped, Stream, frame_duration};
 use crate::caps::packet_template;
 use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
@@ -50,6 +50,7 @@ pub struct VidtokDec {
     /// and above.
     graph: Mutex<Option<(NetworkSettings, Option<Graph>)>>,
     stats: Mutex<Stats>,
+    /// 0 until it is known.
     latency: Mutex<gst::ClockTime>,
 }
 
@@ -234,6 +235,7 @@ impl BaseTransformImpl for VidtokDec {
                 return Err(gst::FlowError::Error);
             }
         };
+        self.measure_latency(stream, &input);
         let (segment_start, latent_frames) = (input.segment_start, input.latent_frames);
         match stream.push(input) {
             Ok(()) => {
@@ -322,12 +324,27 @@ impl VidtokDec {
     fn announce(&self, stream: &Stream) {
         gst::info!(CAT, imp = self, "Running on {}", stream.provider());
         self.stats.lock().unwrap().describe(stream.format(), stream.provider());
+        *self.latency.lock().unwrap() = gst::ClockTime::ZERO;
+        if let Some(frame) = frame_duration(stream.format().framerate) {
+            self.set_latency(stream, frame);
+        }
+    }
+
+    /// Without a framerate, the frames of a packet tell how far they are apart.
+    fn measure_latency(&self, stream: &Stream, input: &Input) {
+        if self.latency.lock().unwrap().is_zero()
+            && let Some(frame) = input.frame_distance()
+        {
+            self.set_latency(stream, gst::ClockTime::from_nseconds(frame));
+        }
+    }
+
+    /// What the decoder looks ahead, and a step's frames for the network. `frame`: how long a frame lasts.
+    fn set_latency(&self, stream: &Stream, frame: gst::ClockTime) {
         let (step, delay) = stream.step_and_delay();
-        let frame = frame_duration(stream.format().framerate).unwrap_or_default();
         *self.latency.lock().unwrap() = frame * (step + delay) as u64;
-        let _ = self
-            .obj()
-            .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+        let message = gst::message::Latency::builder().src(&*self.obj()).build();
+        let _ = self.obj().post_message(message);
     }
 
     /// The next picture that lies in the playback segment.

@@ -20,6 +20,24 @@ pub struct Input {
     pub tokens: Tokens,
 }
 
+impl Input {
+    /// Mean distance of the real frames in nanoseconds; `None` where it is not known.
+    pub fn frame_distance(&self) -> Option<u64> {
+        let times = self.times.as_ref()?;
+        let by_offsets = || {
+            times
+                .offsets
+                .as_ref()?
+                .last()?
+                .checked_div(self.real_frames.checked_sub(1)?)
+        };
+        let by_duration = times
+            .duration
+            .and_then(|duration| duration.checked_div(self.real_frames));
+        by_duration.or_else(by_offsets).filter(|distance| *distance > 0)
+    }
+}
+
 /// Why a token buffer cannot be decoded.
 #[derive(Debug)]
 pub enum InputError {

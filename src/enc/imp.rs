@@ -31,6 +31,7 @@ use crate::element::{NetworkSettings, Stats, error_message, pad_templates, shape
 use crate::format::{TokenFormat, TokenType};
 use crate::negotiation::{token_format, tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
+use crate::timeline::frames_to_time;
 use crate::tokenizer::{self, Graph, Role};
 
 static CAT: LazyLock<gst::DebugCategory> =
@@ -229,7 +230,7 @@ impl BaseTransformImpl for VidtokEnc {
             self.post_error_message(error_message(&error));
             gst::loggable_error!(CAT, "{error}")
         })?;
-        self.announce(&video, &stream, outcaps);
+        self.announce(&stream, outcaps);
         state.stream = Some((video, stream));
         Ok(())
     }
@@ -305,6 +306,8 @@ impl BaseTransformImpl for VidtokEnc {
         // The base class's `is_discont` stays set until something is pushed: the buffer's own flag counts.
         if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
             self.drain(&mut state, false);
+            // Also where this very frame is dropped: the next buffer then follows the gap.
+            state.discont = true;
         }
         self.encode(&mut state, &inbuf)
     }
@@ -389,15 +392,10 @@ impl VidtokEnc {
     }
 
     /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
-    fn announce(&self, video: &gst_video::VideoInfo, stream: &Stream, outcaps: &gst::Caps) {
+    fn announce(&self, stream: &Stream, outcaps: &gst::Caps) {
         let format = stream.format();
         let step_frames = stream.step_frames() as u64;
-        let fps = video.fps();
-        let frame = (fps.numer() > 0).then(|| {
-            gst::ClockTime::SECOND
-                .mul_div_ceil(fps.denom() as u64, fps.numer() as u64)
-                .unwrap_or(gst::ClockTime::ZERO)
-        });
+        let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
         {
             let mut shared = self.shared.lock().unwrap();
             shared.stats.describe(format, stream.provider());
@@ -529,9 +527,6 @@ impl VidtokEnc {
             last_pts,
         } = state;
         let (video, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
-            *discont = true;
-        }
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(inbuf, video).map_err(|_| {
             gst::element_imp_error!(
                 self,

@@ -9,7 +9,7 @@ use ort::logging::LogLevel;
 use super::RuntimeError;
 
 /// Environment variable that names the library, or the folder that it is in.
-pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("onnxruntime", gst::DebugColorFlags::empty(), Some("ONNX Runtime")));

@@ -8,7 +8,7 @@ mod session;
 
 use std::fmt;
 
-pub use library::{LIBRARY_VARIABLE, load};
+pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
 pub use provider::ExecutionProvider;
 pub use session::Options;

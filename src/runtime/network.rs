@@ -60,11 +60,6 @@ impl EncoderNetwork {
         self.0.step([("frames", frames.into())], take)
     }
 
-    /// Bytes that `encode` takes.
-    pub fn frames_bytes(&self) -> usize {
-        self.0.frames_bytes()
-    }
-
     /// The provider that runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
         self.0.session.provider
