@@ -1,16 +1,17 @@
-"""Training data: a folder of videos and photographs, as batches of clips cut to crops.
+"""Training data: a folder of videos and photographs, as batches of clips cut to crops; and some drawings of its own.
 
 Videos are decoded once into a cache of arrays. A batch depends on the seed and the step alone, so a resumed training
 sees what an uninterrupted one sees.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -18,10 +19,13 @@ from torch.utils.data import Dataset
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 PHOTOGRAPHS = {".png", ".jpg", ".jpeg"}
 
-PHOTOGRAPH_SHARE = 0.2
-SHRINK_SHARE = 0.3  # of the clips are cut larger and scaled down
+PHOTOGRAPH_SHARE = 0.15
+DRAWING_SHARE = 0.1
+SHRINK_SHARE = 0.4  # of the clips are cut larger and scaled down
+LARGEST_SHRINK = 3
 DOUBLE_SPEED_SHARE = 0.2
 OCCLUDER_SHARE = 0.3
+RECOLOUR_SHARE = 0.3
 
 
 def cached(folder: Path, cache: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -76,8 +80,15 @@ class Clips(Dataset[Tensor]):
         return torch.stack([self.clip(random) for _ in range(self.batch)])
 
     def clip(self, random: np.random.Generator) -> Tensor:
-        from_photograph = not self.videos or (self.photographs and random.random() < PHOTOGRAPH_SHARE)
-        clip = self.moving_photograph(random) if from_photograph else self.cut(random)
+        kind = random.random()
+        if kind < DRAWING_SHARE:
+            clip = self.moving_picture(random, self.drawing)
+        elif self.photographs and (kind < DRAWING_SHARE + PHOTOGRAPH_SHARE or not self.videos):
+            clip = self.moving_picture(random, self.photograph)
+        else:
+            clip = self.cut(random)
+        if random.random() < RECOLOUR_SHARE:
+            clip = recolour(clip, random)
         return clip.flip(3) if random.random() < 0.5 else clip
 
     def cut(self, random: np.random.Generator) -> Tensor:
@@ -87,20 +98,29 @@ class Clips(Dataset[Tensor]):
         stride = 2 if random.random() < DOUBLE_SPEED_SHARE and length > 2 * self.frames else 1
         size = self.crop
         if random.random() < SHRINK_SHARE:
-            size = int(random.integers(self.crop, min(height, width, 2 * self.crop) + 1))
+            size = int(random.integers(self.crop, min(height, width, LARGEST_SHRINK * self.crop) + 1))
         start = random.integers(length - stride * (self.frames - 1))
         top, left = random.integers(height - size + 1), random.integers(width - size + 1)
         end = start + stride * self.frames
-        clip = to_pixels(video[start:end:stride, top : top + size, left : left + size])
-        if size == self.crop:
-            return clip
-        return functional.interpolate(clip, (self.crop, self.crop), mode="bilinear", antialias=True)
+        frames = video[start:end:stride, top : top + size, left : left + size]
+        clip = torch.from_numpy(frames.copy()).permute(0, 3, 1, 2)
+        if size != self.crop:
+            clip = functional.interpolate(clip, (self.crop, self.crop), mode="bilinear", antialias=True)
+        return clip.float() / 127.5 - 1
 
-    def moving_photograph(self, random: np.random.Generator) -> Tensor:
-        """A photograph panned, zoomed and turned, at times with a piece of another drifting across."""
-        clip = self.move(random)
+    def photograph(self, random: np.random.Generator) -> np.ndarray:
+        return self.photographs[random.integers(len(self.photographs))]
+
+    def drawing(self, random: np.random.Generator) -> np.ndarray:
+        return draw(random, 2 * self.crop)
+
+    def moving_picture(
+        self, random: np.random.Generator, picture: Callable[[np.random.Generator], np.ndarray]
+    ) -> Tensor:
+        """A picture panned, zoomed and turned, at times with a piece of another drifting across."""
+        clip = self.move(random, picture(random))
         if random.random() < OCCLUDER_SHARE:
-            other = self.move(random)
+            other = self.move(random, picture(random))
             time = torch.linspace(-1, 1, self.frames)[:, None, None]
             side = torch.linspace(-1, 1, self.crop)
             angle = random.uniform(0, 2 * math.pi)
@@ -109,11 +129,10 @@ class Clips(Dataset[Tensor]):
             clip = torch.lerp(clip, other, torch.sigmoid(4 * edge)[:, None])
         return clip
 
-    def move(self, random: np.random.Generator) -> Tensor:
-        photograph = self.photographs[random.integers(len(self.photographs))]
-        height, width = photograph.shape[1:3]
+    def move(self, random: np.random.Generator, picture: np.ndarray) -> Tensor:
+        height, width = picture.shape[1:3]
         time = np.linspace(-0.5, 0.5, self.frames)
-        # Photograph pixels per crop pixel, changing by up to a tenth over the clip.
+        # Pixels of the picture per crop pixel, changing by up to a tenth over the clip.
         largest = min(2.0, min(height, width) / self.crop)
         zoom = random.uniform(1, largest) * np.exp(random.normal(0, 0.05) * time)
         angle = random.normal(0, 0.05) * time
@@ -128,5 +147,46 @@ class Clips(Dataset[Tensor]):
         transform = torch.tensor(np.array(rows), dtype=torch.float32).permute(2, 0, 1)
         size = [self.frames, 3, self.crop, self.crop]
         grid = functional.affine_grid(transform, size, align_corners=False)
-        picture = to_pixels(photograph).expand(self.frames, -1, -1, -1)
-        return functional.grid_sample(picture, grid, padding_mode="reflection", align_corners=False)
+        pixels = to_pixels(picture).expand(self.frames, -1, -1, -1)
+        return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def draw(random: np.random.Generator, size: int) -> np.ndarray:
+    """Flat shapes with outlines and lettering on a gradient, uint8 `[1, size, size, 3]`: what cameras never see."""
+    scale = 2  # drawn larger and scaled down, for smooth edges
+    whole = scale * size
+    ends = random.uniform(0, 255, (2, 3))
+    ramp = np.linspace(0, 1, whole)[:, None, None]
+    background = np.broadcast_to(ends[0] * (1 - ramp) + ends[1] * ramp, (whole, whole, 3))
+    picture = Image.fromarray(background.astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+
+    def colour() -> tuple[int, ...]:
+        return tuple(int(value) for value in random.integers(0, 256, 3))
+
+    for _ in range(random.integers(3, 15)):
+        x, y = random.uniform(0, whole, 2)
+        reach = random.uniform(0.03, 0.3, 2) * whole
+        outline, line = (colour() if random.random() < 0.5 else None), int(random.integers(1, 5)) * scale
+        kind = random.integers(4)
+        if kind == 0:
+            pen.ellipse([x - reach[0], y - reach[1], x + reach[0], y + reach[1]], colour(), outline, line)
+        elif kind == 1:
+            corners = random.uniform(-1, 1, (int(random.integers(3, 7)), 2)) * reach + (x, y)
+            pen.polygon([tuple(corner) for corner in corners], colour(), outline, line)
+        elif kind == 2:
+            corners = random.uniform(-1, 1, (4, 2)) * reach + (x, y)
+            pen.line([tuple(corner) for corner in corners], colour(), line, joint="curve")
+        else:
+            letters = "".join(chr(code) for code in random.integers(33, 127, 12))
+            pen.text((x - reach[0], y), letters, colour(), font_size=float(random.uniform(10, 40) * scale))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BOX))[None]
+
+
+def recolour(clip: Tensor, random: np.random.Generator) -> Tensor:
+    """Another exposure, contrast and colour."""
+    light = (clip + 1) / 2
+    grey = light.mean(1, keepdim=True)
+    light = (grey + (light - grey) * random.uniform(0.3, 2.0)).clamp(0, 1) ** random.uniform(0.6, 1.8)
+    gain = torch.tensor(random.uniform(0.75, 1.25, (3, 1, 1)), dtype=torch.float32) * random.uniform(0.6, 1.1)
+    return (light * gain).clamp(0, 1) * 2 - 1

@@ -1,9 +1,9 @@
-"""Measure a tokenizer folder: its own graphs, stepped as a stream, over a folder of videos.
+"""Measure a tokenizer folder: its own graphs, stepped as a stream, over a folder of videos and photographs.
 
     python3 models/training/evaluate.py FOLDER --data DIR --output DIR
 
-Each video's centre (256x256) and first 49 frames are encoded and decoded. Writes figures.json, and sheet.png with each
-video's original and reconstruction side by side.
+Each video's centre (256x256) and first 49 frames are encoded and decoded; of each photograph all, as a stream of one
+frame. Writes figures.json, and sheet.png with each one's original and reconstruction side by side.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from data import VIDEOS, read_video
+from data import PHOTOGRAPHS, VIDEOS, read_video
 from losses import BLOCK, GROUP, LUMA, entropy
 from session import Session
 
@@ -69,13 +69,24 @@ def pulsing(video: np.ndarray) -> float:
     return float(change[at_border].mean() / change[~at_border].mean())
 
 
+def used_bits(tokens: list[np.ndarray]) -> float:
+    """The entropy of how often each code is used."""
+    return entropy(torch.from_numpy(np.bincount(np.concatenate(tokens))))
+
+
 def movement(video: np.ndarray) -> float:
     return float(np.abs(np.diff(video.astype(np.int16), axis=0)).mean())
 
 
-def centre(video: np.ndarray, size: int) -> np.ndarray:
-    top, left = ((side - size) // 2 for side in video.shape[1:3])
-    return np.ascontiguousarray(video[:, top : top + size, left : left + size])
+def centre(video: np.ndarray, height: int, width: int) -> np.ndarray:
+    top, left = (video.shape[1] - height) // 2, (video.shape[2] - width) // 2
+    return np.ascontiguousarray(video[:, top : top + height, left : left + width])
+
+
+def whole_blocks(photograph: Image.Image) -> np.ndarray:
+    """A photograph as one frame, less what its sides have over multiples of 8."""
+    frame = np.asarray(photograph.convert("RGB"))[None]
+    return centre(frame, *(side // BLOCK * BLOCK for side in frame.shape[1:3]))
 
 
 def speed(session: Session, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
@@ -98,7 +109,7 @@ def side_by_side(video: np.ndarray, shown: np.ndarray, moments: int) -> np.ndarr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="a tokenizer folder, as to_onnx.py writes it")
-    parser.add_argument("--data", type=Path, required=True, help="folder of videos that were not trained on")
+    parser.add_argument("--data", type=Path, required=True, help="folder of videos and photographs not trained on")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=49, help="1 + 4k (default: 49)")
@@ -111,10 +122,12 @@ def main() -> None:
     began = time.perf_counter()
     encoder, decoder = Session(arguments.folder / "encoder.onnx"), Session(arguments.folder / "decoder.onnx")
     loading = time.perf_counter() - began
-    videos, sheets, used = {}, [], []
-    for path in sorted(path for path in arguments.data.iterdir() if path.suffix.lower() in VIDEOS):
+    paths = sorted(arguments.data.iterdir())
+    videos, photographs, sheets, used = {}, {}, [], []
+    sheet_size = arguments.sheet_size or arguments.size
+    for path in (path for path in paths if path.suffix.lower() in VIDEOS):
         video = read_video(path, arguments.frames)
-        video = centre(video[: 1 + (len(video) - 1) // GROUP * GROUP], arguments.size)
+        video = centre(video[: 1 + (len(video) - 1) // GROUP * GROUP], arguments.size, arguments.size)
         shown, tokens = reconstruct(encoder, decoder, video)
         used.append(tokens.flatten())
         videos[path.name] = {
@@ -125,23 +138,33 @@ def main() -> None:
             "pulsing-ratio": pulsing(shown) / pulsing(video),
             "movement-ratio": movement(shown) / movement(video),
         }
-        cut = arguments.sheet_size or arguments.size
-        sheets.append(side_by_side(centre(video, cut), centre(shown, cut), arguments.moments))
+        cut = (sheet_size, sheet_size)
+        sheets.append(side_by_side(centre(video, *cut), centre(shown, *cut), arguments.moments))
     if not videos:
         raise SystemExit(f"{arguments.data} holds no video ({' '.join(sorted(VIDEOS))})")
     names = [name for name in next(iter(videos.values())) if name != "frames"]
     figures = {name: float(np.mean([video[name] for video in videos.values()])) for name in names}
-    tokens = np.concatenate(used)
-    figures["entropy-bits"] = entropy(torch.from_numpy(np.bincount(tokens)))
+    figures["entropy-bits"] = used_bits(used)
+    for path in (path for path in paths if path.suffix.lower() in PHOTOGRAPHS):
+        frame = whole_blocks(Image.open(path))
+        shown, tokens = reconstruct(encoder, decoder, frame)
+        used.append(tokens.flatten())
+        photographs[path.name] = {"psnr": psnr(frame, shown), "ssim": ssim(frame, shown)}
+        cut = [min(sheet_size, side) for side in frame.shape[1:3]]
+        pair = side_by_side(centre(frame, *cut), centre(shown, *cut), 1)
+        sheets.append(np.pad(pair, ((0, 0), (0, 2 * sheet_size - pair.shape[1]), (0, 0))))
+    if photographs:
+        figures["photographs-psnr"] = float(np.mean([photograph["psnr"] for photograph in photographs.values()]))
+        figures["entropy-bits-with-photographs"] = used_bits(used)
     if arguments.speed:
         side = arguments.size // BLOCK
         random = np.random.default_rng(0)
         frames = random.integers(0, 256, (1, GROUP, arguments.size, arguments.size, 3), np.uint8)
-        some = random.choice(tokens, (1, 1, side, side))
+        some = random.choice(used[0], (1, 1, side, side))
         figures["encode-fps"] = speed(encoder, "frames", frames, arguments.size)
         figures["decode-fps"] = speed(decoder, "tokens", some, arguments.size)
         figures["load-seconds"] = loading
-    report = {"mean": figures, "videos": videos}
+    report = {"mean": figures, "videos": videos, "photographs": photographs}
     (arguments.output / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
     Image.fromarray(np.concatenate(sheets)).save(arguments.output / "sheet.png", optimize=True)
     print(json.dumps(report, indent=1))

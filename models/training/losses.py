@@ -1,21 +1,22 @@
 """What training minimizes, and the figures it reports."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-SQUARED = 6.0
+SQUARED = 2.0
+DECIBELS = 0.05  # of the logarithm of a clip's squared error, so that quiet clips count as in a mean of PSNR
+DECIBELS_FLOOR = 1e-3  # a squared error (36 dB) below which a clip counts no more
 DISSIMILARITY = 0.1
 CHANGE = 0.4  # of the error in the change from frame to frame
-PULSE = 0.4  # of the same where groups meet, besides
+JUMP = 0.4  # of the same where groups meet, besides
+PULSE = 0.4  # of change where groups meet beyond what it is within groups
+REGION = 8  # pixels a side over which the two are compared
 GRID = 0.1  # of the error in the change from pixel to pixel where blocks meet
-CORRELATION = 0.2  # of the squared correlation between channels of z, which makes codes redundant
+EVENNESS = 0.1  # of the distance between how a clip uses the codes and using all of them alike
+DIRECTIONS = 16
 OUTSIDE = 0.01  # of |z| beyond BOUND, where rounding's gradient vanishes
-BOUND = 1.5
-COLLAPSE = 0.1  # of a channel's deviation below LEAST_DEVIATION, where few levels are used
-LEAST_DEVIATION = 0.7
+BOUND = 2.0
 
 GROUP, BLOCK = 4, 8
 
@@ -25,28 +26,57 @@ LUMA = (0.299, 0.587, 0.114)
 def loss(reconstruction: Tensor, clips: Tensor, z: Tensor) -> Tensor:
     """Of clips `[N, 1 + 4k, 3, H, W]` in [-1, 1], and of z `[n, 5, H/8, W/8]`."""
     error = reconstruction - clips
+    squared = (error * error).mean((1, 2, 3, 4))
     change = (error[:, 1:] - error[:, :-1]).abs()
-    rows = (error[..., BLOCK::BLOCK, :] - error[..., BLOCK - 1 : -1 : BLOCK, :]).abs()
-    columns = (error[..., BLOCK::BLOCK] - error[..., BLOCK - 1 : -1 : BLOCK]).abs()
+    some = error[:, ::GROUP]  # a frame of each group says as much about blocks as all do
+    rows = (some[..., BLOCK::BLOCK, :] - some[..., BLOCK - 1 : -1 : BLOCK, :]).abs()
+    columns = (some[..., BLOCK::BLOCK] - some[..., BLOCK - 1 : -1 : BLOCK]).abs()
     return (
         error.abs().mean()
-        + SQUARED * error.square().mean()
-        + DISSIMILARITY * (1 - similarity(reconstruction, clips))
+        + SQUARED * squared.mean()
+        + DECIBELS * (squared + DECIBELS_FLOOR).log().mean()
+        + DISSIMILARITY * (1 - similarity(reconstruction[:, ::2], clips[:, ::2]))
         + CHANGE * change.mean()
-        + PULSE * change[:, ::GROUP].mean()
+        + JUMP * change[:, ::GROUP].mean()
+        + PULSE * pulse(reconstruction, clips)
         + GRID * (rows.mean() + columns.mean())
-        + code_penalty(z)
+        + OUTSIDE * functional.relu(z.abs() - BOUND).mean()
     )
 
 
-def code_penalty(z: Tensor) -> Tensor:
-    """Small where all levels of all channels are used, each channel for something of its own."""
-    channels = z.transpose(0, 1).flatten(1)
-    deviation = channels.std(1)
-    correlation = torch.corrcoef(channels).square().triu(1).sum() / math.comb(len(channels), 2)
-    outside = functional.relu(z.abs() - BOUND).mean()
-    collapse = functional.relu(LEAST_DEVIATION - deviation).mean()
-    return OUTSIDE * outside + COLLAPSE * collapse + CORRELATION * correlation
+def pulse(reconstruction: Tensor, clips: Tensor) -> Tensor:
+    """How much more changes from group to group than within groups, region by region, beyond the original's."""
+    borders, within = changes(reconstruction)
+    original_borders, original_within = changes(clips)
+    return functional.relu(borders - within - functional.relu(original_borders - original_within)).mean()
+
+
+def changes(clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Change from frame to frame into each group and, on the mean, within it: `[N, k, 3, h, w]` each, of regions."""
+    change = (clips[:, 1:] - clips[:, :-1]).abs()
+    regions = functional.avg_pool2d(change.flatten(0, 1), REGION).unflatten(0, change.shape[:2])
+    steps = regions.unflatten(1, (-1, GROUP))
+    return steps[:, :, 0], steps[:, :, 1:].mean(2)
+
+
+def unevenness(bounded: Tensor, levels: tuple[int, ...], random: torch.Generator) -> Tensor:
+    """How far the codes of each clip, `[N, n, 5]`, are from being used alike.
+
+    The sliced Wasserstein distance: along random directions, the codes in their order against as many draws from the
+    even distribution. Codes are not rounded yet (`Quantizer.bound`).
+    """
+    clips, count, codes = bounded.shape
+    directions = torch.randn(codes, DIRECTIONS, generator=random)
+    # One of each channel alone, too: its levels are to be used alike.
+    directions = torch.cat([torch.eye(codes), directions / directions.norm(dim=0)], 1)
+    sizes = torch.tensor(levels)
+    lowest = -(sizes // 2)
+    # The outermost levels end half-way in what rounds to them.
+    even = torch.rand(count, codes, generator=random) * sizes + lowest - 0.5
+    even = even.clamp(lowest, lowest + sizes - 1) @ directions
+    along = bounded @ directions.to(bounded)
+    wanted = even.sort(0).values.to(bounded).expand(clips, -1, -1)
+    return (along - torch.empty_like(along).scatter_(1, along.detach().argsort(1), wanted)).square().mean()
 
 
 def similarity(first: Tensor, second: Tensor) -> Tensor:

@@ -25,10 +25,10 @@ class Configuration:
     time_factor: int = 4
     patch: int = 4  # pixels a side folded into one position; the latent grid is half as fine again
     width: int = 64  # channels at a quarter of the size
-    deep_width: int = 96  # channels at an eighth
+    deep_width: int = 128  # channels at an eighth
     encoder_blocks: int = 2
-    encoder_deep_blocks: int = 2
-    decoder_deep_blocks: int = 3
+    encoder_deep_blocks: int = 3
+    decoder_deep_blocks: int = 4
     decoder_blocks: int = 3
 
     @property
@@ -130,7 +130,10 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor, memory: Memory) -> Tensor:
         x = run(self.blocks, self.fold(frames), memory)
         x = run(self.deep_blocks, self.down(x), memory)
-        return self.code(self.norm(x)) + self.linear(frames)
+        # In float32 whatever the rest is in: a kernel as large as this came out wrong in bf16 on a processor with AMX.
+        with torch.autocast(frames.device.type, enabled=False):
+            linear = self.linear(frames)
+        return self.code(self.norm(x)) + linear
 
 
 class Decoder(nn.Module):
@@ -170,9 +173,13 @@ class Quantizer(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
         self.register_buffer("basis", torch.tensor(basis)[:, None, None], persistent=False)
 
+    def bound(self, z: Tensor) -> Tensor:
+        """z to the range of the levels, -4 to 3 where there are 8; not rounded yet."""
+        return torch.tanh(z + self.shift) * self.reach - self.offset
+
     def forward(self, z: Tensor) -> Tensor:
         """z to codes in [-1, 1)."""
-        bounded = torch.tanh(z + self.shift) * self.reach - self.offset
+        bounded = self.bound(z)
         return (bounded + (bounded.round() - bounded).detach()) / self.middle
 
     def indices(self, codes: Tensor) -> Tensor:

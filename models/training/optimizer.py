@@ -10,22 +10,32 @@ from network import Tokenizer
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Newton-Schulz iteration on a stack of matrices `[n, rows, columns]`: singular values go to about 1."""
+    """Newton-Schulz iteration on a stack of matrices `[n, rows, columns]`: singular values go to about 1.
+
+    Every iterate is a polynomial of the Gram matrix times the matrix itself, so only matrices of the shorter side are
+    iterated on.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram, whole = x @ x.mT, None
+    one = torch.eye(x.shape[1], device=x.device)
     for _ in range(iterations):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = a * one + b * gram + c * gram @ gram
+        gram = factor @ gram @ factor
+        whole = factor if whole is None else factor @ whole
+    x = whole @ x
     return x if wide else x.mT
 
 
 class Muon(torch.optim.Optimizer):
     """For convolution kernels, taken as matrices of output by input. Kernels of one shape are worked on together."""
 
-    def __init__(self, kernels: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(kernels, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self, kernels: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.1
+    ) -> None:
+        super().__init__(kernels, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
@@ -42,6 +52,7 @@ class Muon(torch.optim.Optimizer):
                 # 0.2 is the usual size of AdamW's update, so that learning rates compare.
                 scale = 0.2 * max(stack.shape[1:]) ** 0.5
                 for (kernel, _), update in zip(updates, orthogonalize(stack), strict=True):
+                    kernel.mul_(1 - group["lr"] * group["weight_decay"])
                     kernel.add_(update.view(shape), alpha=-group["lr"] * scale)
 
 

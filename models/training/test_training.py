@@ -16,7 +16,7 @@ from evaluate import grid, psnr, pulsing, reconstruct, ssim
 from network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 from optimizer import orthogonalize
 from session import Session
-from to_onnx import decoder_graph, describe, encoder_graph, folder, verify
+from to_onnx import decoder_graph, describe, encoder_graph, folder, verify, with_half_precision_kernels
 
 SMALL = Configuration(
     width=8, deep_width=16, encoder_blocks=1, encoder_deep_blocks=1, decoder_deep_blocks=1, decoder_blocks=1
@@ -30,7 +30,7 @@ def tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(SMALL)
     for parameter in tokenizer.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return tokenizer.eval().requires_grad_(False)
+    return with_half_precision_kernels(tokenizer.eval().requires_grad_(False))
 
 
 @pytest.fixture
@@ -152,6 +152,12 @@ def test_a_killed_training_goes_on_as_if_never_killed(
         assert torch.equal(value, resumed[name]), name
 
 
+def test_length_may_change_before_the_decay() -> None:
+    for step in (0, 50, 199, 200, 5000):
+        assert train.learning_rate(step, step / 10_000) == train.learning_rate(step, step / 20_000)
+    assert train.learning_rate(9_999, 0.9999) < 0.001
+
+
 def test_orthogonalize() -> None:
     torch.manual_seed(6)
     for shape in ((3, 8, 40), (3, 40, 8)):
@@ -174,6 +180,33 @@ def test_figures() -> None:
     assert pulsing(steps) == pytest.approx(1)
     steps[5:] += 8
     assert pulsing(steps) == pytest.approx(5)
+
+
+def test_pulse_is_change_at_group_borders_alone() -> None:
+    ramp = torch.linspace(-1, 1, 13)[None, :, None, None, None].expand(2, 13, 3, 16, 16)
+    held = ramp[:, [0, *(4 * (1 + index // 4) for index in range(12))]]
+    assert losses.pulse(ramp, ramp) == 0
+    # Every fourth step is a jump of 4/6, and there is nothing in between.
+    assert losses.pulse(held, ramp).item() == pytest.approx(4 / 6)
+    assert losses.pulse(held, held) == 0
+
+
+def test_unevenness() -> None:
+    torch.manual_seed(8)
+    levels = (8, 8, 8, 8, 8)
+
+    def distance(codes: torch.Tensor) -> float:
+        return losses.unevenness(codes, levels, torch.Generator().manual_seed(9)).item()
+
+    even = torch.rand(2, 2000, 5) * 8 - 4.5
+    alike = even[..., :1].expand(-1, -1, 5)
+    assert distance(even.clamp(-4, 3)) < 0.02
+    # What every channel alone cannot show: five of them that say the same.
+    assert distance(alike.clamp(-4, 3)) > 1
+    # All at the middle: the variance of an even draw over 8 levels, 8 * 8 / 12.
+    assert distance(torch.full((1, 2000, 5), -0.5)) == pytest.approx(64 / 12, rel=0.1)
+    mixed = torch.cat([torch.full((1, 2000, 5), -4.0), torch.full((1, 2000, 5), 3.0)])
+    assert distance(mixed) > 64 / 12, "each clip counts by itself"
 
 
 def test_similarity_and_entropy() -> None:

@@ -5,6 +5,9 @@
 DIR holds videos and photographs. Run again with the same output folder, a killed training goes on from its last
 checkpoint. With --minutes the learning rate follows the time spent, with --steps the step: then the result depends on
 the seed alone (on one machine with one number of threads).
+
+The learning rate is constant for the first 60% of the training, so until then the length can still be changed, and the
+result is that of a training that had this length from its start.
 """
 
 import argparse
@@ -24,8 +27,9 @@ from data import Clips
 from network import Configuration, Tokenizer, group
 from optimizer import optimizers
 
-AVERAGE_DECAY = 0.998
-WARM_UP, DECAY_FROM = 0.01, 0.6  # of the whole training
+AVERAGE_DECAY = 0.999
+WARM_UP = 200  # steps
+DECAY_FROM = 0.6  # of the whole training
 LARGEST_GRADIENT = 1.0
 
 
@@ -33,17 +37,19 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint.pt and progress.jsonl")
+    parser.add_argument("--start", type=Path, help="checkpoint of another training, to start from its averaged weights")
     parser.add_argument("--cache", type=Path, help="folder for decoded videos (default: OUTPUT/cache)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=90.0, help="how long to train (default: 90)")
     length.add_argument("--steps", type=int, help="how many steps to train instead")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--frames", type=int, default=25, help="frames of a training clip, 1 + 4k (default: 25)")
     parser.add_argument("--crop", type=int, default=96, help="side of a training clip (default: 96)")
-    parser.add_argument("--muon-rate", type=float, default=3e-3)
+    parser.add_argument("--muon-rate", type=float, default=1e-3)
     parser.add_argument("--adam-rate", type=float, default=4e-4)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16 where the machine has it")
+    parser.add_argument("--compile", action="store_true", help="compile network and loss first (needs a C++ compiler)")
     parser.add_argument("--threads", type=int, default=2, help="processor threads (default: 2)")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0)")
     parser.add_argument("--report-every", type=float, default=30.0, help="seconds between progress lines")
@@ -55,9 +61,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def learning_rate(progress: float) -> float:
+def learning_rate(step: int, progress: float) -> float:
     """Warm-up, constant, then a linear decay to nothing; `progress` from 0 to 1."""
-    return min(progress / WARM_UP + 0.01, 1.0, max((1 - progress) / (1 - DECAY_FROM), 0.0))
+    return min((step + 1) / WARM_UP, 1.0, max((1 - progress) / (1 - DECAY_FROM), 0.0))
 
 
 @torch.no_grad()
@@ -80,23 +86,37 @@ class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Before PyTorch starts any thread, so that all have it: momentum of kernels no longer in use fades into
+        # denormal numbers, which made a step three times as long.
+        torch.set_flush_denormal(True)
         torch.set_num_threads(arguments.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.manual_seed(arguments.seed)
         self.output: Path = arguments.output
         self.output.mkdir(parents=True, exist_ok=True)
         cache = arguments.cache or self.output / "cache"
         self.clips = Clips(arguments.data, cache, arguments.seed, arguments.batch, arguments.frames, arguments.crop)
-        self.tokenizer = Tokenizer(Configuration()).to(self.device)
+        self.tokenizer = Tokenizer(Configuration()).to(self.device, memory_format=torch.channels_last)
+        self.precision = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
         self.optimizers = optimizers(self.tokenizer, arguments.muon_rate, arguments.adam_rate)
+        self.reconstruct, self.loss = self.tokenizer, losses.loss
+        if arguments.compile:
+            self.reconstruct, self.loss = torch.compile(self.tokenizer), torch.compile(losses.loss)
         self.rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.step, self.spent, self.stopping = 0, 0.0, False
         if self.checkpoint_path.exists():
             self.resume()
         else:
-            sample = torch.cat([self.clips[step] for step in range(16)])
-            start_from_principal_components(self.tokenizer, sample.to(self.device))
+            self.begin(arguments.start)
             self.average = {name: value.clone() for name, value in self.tokenizer.state_dict().items()}
+
+    def begin(self, other: Path | None) -> None:
+        if other:
+            self.tokenizer.load_state_dict(checkpoint.load(other, self.device)["average"])
+            return
+        sample = torch.cat([self.clips[step] for step in range(16)])
+        start_from_principal_components(self.tokenizer, sample.to(self.device))
 
     @property
     def checkpoint_path(self) -> Path:
@@ -152,15 +172,14 @@ class Training:
 
     def train(self, clips: Tensor) -> tuple[float, float, Tensor]:
         """One step; the loss, the squared error and the token indices."""
-        rate = learning_rate(self.progress)
+        rate = learning_rate(self.step, self.progress)
         for optimizer, whole in zip(self.optimizers, self.rates, strict=True):
             optimizer.param_groups[0]["lr"] = whole * rate
             optimizer.zero_grad()
-        reduced = self.arguments.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            reconstruction, z, indices = self.tokenizer(clips)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            reconstruction, z, indices = self.reconstruct(clips)
         reconstruction, z = reconstruction.float(), z.float()
-        loss = losses.loss(reconstruction, clips, z)
+        loss = self.loss(reconstruction, clips, z) + losses.EVENNESS * self.unevenness(z)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.optimizers[1].param_groups[0]["params"], LARGEST_GRADIENT)
         for optimizer in self.optimizers:
@@ -168,6 +187,11 @@ class Training:
         self.update_average()
         error = (reconstruction.detach().clamp(-1, 1) - clips).square().mean()
         return float(loss.detach()), float(error), indices
+
+    def unevenness(self, z: Tensor) -> Tensor:
+        random = torch.Generator().manual_seed(self.arguments.seed * 1_000_003 + self.step)
+        codes = self.tokenizer.quantizer.bound(z).unflatten(0, (self.arguments.batch, -1))
+        return losses.unevenness(codes.movedim(2, -1).flatten(1, 3), self.tokenizer.config.levels, random)
 
     @torch.no_grad()
     def update_average(self) -> None:
