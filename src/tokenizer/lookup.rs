@@ -64,7 +64,9 @@ pub fn open(model: &str, role: Role, target: Target) -> Result<Graph, TokenizerE
 /// # Errors
 /// `NotFound` with the places that were looked at; `name` says which tokenizer is needed.
 pub fn by_digest(digest: &str, name: &str, role: Role, target: Target) -> Result<Graph, TokenizerError> {
-    if Folder::parse(built_in::DESCRIPTION).is_ok_and(|f| f.description.digest == digest) {
+    let own = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
+    let own = own.description;
+    if own.digest == digest {
         return embedded(role);
     }
     let looked = search_path();
@@ -73,12 +75,25 @@ pub fn by_digest(digest: &str, name: &str, role: Role, target: Target) -> Result
             return from_folder(&folder, role, target);
         }
     }
-    let short = digest.get(..12).unwrap_or(digest);
+    let embedded = if own.name == name {
+        format!(
+            "the plugin embeds another version of it (digest {}…)",
+            short(&own.digest)
+        )
+    } else {
+        "it is not embedded in the plugin".into()
+    };
     Err(TokenizerError::NotFound(format!(
-        "the tokens were made by tokenizer \"{name}\" (digest {short}…), which is not embedded in the plugin and was not \
-         found in {}. Set {SEARCH_PATH_VARIABLE} to the folder that holds its folder, or set the property \"model\"",
+        "the tokens were made by tokenizer \"{name}\" (digest {}…); {embedded}, and it was not found in {}. Set \
+         {SEARCH_PATH_VARIABLE} to the folder that holds its folder, or set the property \"model\"",
+        short(digest),
         list(&looked)
     )))
+}
+
+/// The start of a digest, enough to tell tokenizers apart.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 fn search_path() -> Vec<PathBuf> {
