@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes a tokenizer for vidtokenc and vidtokdec from a VidTok checkpoint.
 
-The output folder gets encoder.onnx, decoder.onnx and tokenizer.json; a further run with --precision fp16 adds
-encoder.fp16.onnx and decoder.fp16.onnx. PyTorch is not needed, and nothing in the checkpoint is run.
+The output folder gets encoder.onnx, decoder.onnx and tokenizer.json; further runs add variants: encoder.fp16.onnx and
+decoder.fp16.onnx with --precision fp16, encoder.gpu.onnx and decoder.gpu.onnx with --target gpu. PyTorch is not needed,
+and nothing in the checkpoint is run.
 """
 
 import argparse
@@ -42,7 +43,15 @@ def main() -> None:
         configuration = architecture.load(options.config)
         tensors = checkpoint.read(options.checkpoint)
         description = build.export(
-            configuration, tensors, options.output, name, licence, options.test_outputs, options.precision
+            configuration,
+            tensors,
+            options.output,
+            name,
+            licence,
+            options.test_outputs,
+            options.precision,
+            options.target,
+            options.streams,
         )
     except (architecture.ConfigurationError, checkpoint.CheckpointError, WeightsError, ValueError, OSError) as error:
         sys.exit(f"export.py: {error}")
@@ -57,6 +66,18 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="the tokenizer's name (default: the configuration's file name)")
     parser.add_argument("--licence", help="of the weights, an SPDX identifier (default for published models: MIT)")
     parser.add_argument(
+        "--target",
+        default="cpu",
+        choices=tokenizer.TARGETS,
+        help="the form of the graphs (default: cpu). gpu: for CUDA and TensorRT, several streams in one run",
+    )
+    parser.add_argument(
+        "--streams",
+        type=stream_count,
+        metavar="N",
+        help="streams in one run of graphs for a GPU (default: left open, set when the graph is loaded)",
+    )
+    parser.add_argument(
         "--precision",
         default="fp32",
         choices=tokenizer.PRECISIONS,
@@ -67,6 +88,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="list the published models and exit")
     return parser
+
+
+def stream_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of streams, 1 or more")
+    return int(text)
 
 
 def list_published(models: dict[str, dict]) -> None:

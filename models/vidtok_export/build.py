@@ -1,13 +1,18 @@
 """From a configuration and tensors to a tokenizer folder."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import network, tokenizer
 from .architecture import Configuration
+from .batched import Batched
+from .per_frame import PerFrame
 from .weights import Weights
+
+FORMS = {"cpu": PerFrame, "gpu": Batched}
 
 
 def export(
@@ -18,14 +23,21 @@ def export(
     licence: str,
     test_outputs: bool = False,
     precision: str = "fp32",
+    target: str = "cpu",
+    streams: int | None = None,
 ) -> tokenizer.Description:
-    """Write `tokenizer.json`, an encoder and a decoder."""
+    """Write `tokenizer.json`, an encoder and a decoder. For a GPU they take any number of streams, or `streams`."""
+    if streams is not None and target != "gpu":
+        raise ValueError("graphs for a CPU run one stream: leave --streams out, or add --target gpu")
+    form = FORMS[target] if streams is None else partial(FORMS[target], streams=streams)
     weights = Weights(tensors)
-    encoder = network.encoder(configuration, weights, test_outputs, precision)
-    decoder = network.decoder(configuration, weights, test_outputs, precision)
+    encoder, decoder = (
+        make(configuration, weights, form(role, configuration.family, precision), test_outputs)
+        for role, make in zip(tokenizer.ROLES, (network.encoder, network.decoder), strict=True)
+    )
     weights.check()
     description = describe(configuration, tensors, name, licence)
-    tokenizer.write(folder, description, encoder, decoder, precision=precision, attention_parts=network.ATTENTION_PARTS)
+    tokenizer.write(folder, description, encoder, decoder, target, precision, FORMS[target].attention_parts)
     return description
 
 
@@ -51,6 +63,6 @@ def describe(
 def parameters(configuration: Configuration) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that the configuration needs."""
     weights = Weights({})
-    network.encoder(configuration, weights)
-    network.decoder(configuration, weights)
+    network.encoder(configuration, weights, PerFrame("encoder", configuration.family))
+    network.decoder(configuration, weights, PerFrame("decoder", configuration.family))
     return weights.shapes

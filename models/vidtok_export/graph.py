@@ -122,13 +122,25 @@ class Graph:
         deviation = self.op("Sqrt", self.op("Add", variance, self.constant(eps)))
         return self.op("Add", self.op("Mul", self.op("Div", d, deviation), weight), bias)
 
-    def parts(self, x: ir.Value, count: int) -> list[ir.Value]:
-        """Consecutive slices of the first axis, as equal as can be; its size need not be known."""
-        size = self.op("Shape", x, start=0, end=1)
+    def attention(self, query: ir.Value, key: ir.Value, value: ir.Value, parts: int, axis: int) -> ir.Value:
+        """Of queries `[…, positions, C]` and values like them, keys `[…, C, positions]`. The queries come in
+        parts of `axis`, their positions: the scores of one part are alive at a time.
+        """
+        mixed = []
+        for part in self.parts(query, parts, axis):
+            shares = self.op("Softmax", self.full(self.op("MatMul", part, key)), axis=-1)
+            mixed.append(self.op("MatMul", self.working(shares), value))
+        return self.op("Concat", *mixed, axis=axis)
+
+    def parts(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
+        """Consecutive slices of an axis, as equal as can be; its size need not be known."""
+        size = self.op("Shape", x, start=axis, end=axis + 1)
         numbers = (self.constant([i], np.int64) for i in range(count + 1))
         bounds = [self.op("Div", self.op("Mul", size, i), self.constant([count], np.int64)) for i in numbers]
-        axis = self.constant([0], np.int64)
-        return [self.op("Slice", x, start, end, axis) for start, end in pairwise(bounds)]
+        return [self.slice(x, start, end, axis) for start, end in pairwise(bounds)]
+
+    def slice(self, x: ir.Value, start: ir.Value, end: ir.Value, axis: int) -> ir.Value:
+        return self.op("Slice", x, start, end, self.constant([axis], np.int64))
 
     def unstack(self, x: ir.Value, count: int) -> list[ir.Value]:
         """`[1, count, …]` to `count` tensors `[1, …]`."""

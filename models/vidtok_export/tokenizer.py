@@ -81,7 +81,8 @@ def write(
 ) -> None:
     """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant.
 
-    `attention_parts`: how many parts attention over all positions takes its queries in; 0: there is none.
+    `attention_parts`: attention over all positions takes its queries in parts, so that this fraction of a stream's
+    positions² scores is alive at a time; 0: there is no attention.
     """
     if target not in TARGETS or precision not in PRECISIONS:
         raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")

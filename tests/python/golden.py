@@ -101,5 +101,5 @@ class Golden:
     def tensors(self) -> dict[str, np.ndarray]:
         return recipe.weights(self.meta["shapes"], self.meta["seed"])
 
-    def export(self, folder: Path, test_outputs: bool, precision: str = "fp32") -> None:
-        build.export(self.configuration, self.tensors, folder, self.name, "MIT", test_outputs, precision)
+    def export(self, folder: Path, test_outputs: bool, precision: str = "fp32", target: str = "cpu") -> None:
+        build.export(self.configuration, self.tensors, folder, self.name, "MIT", test_outputs, precision, target)

@@ -60,6 +60,23 @@ def test_half_precision_beside_full(golden: Golden, files: tuple[Path, Path], tm
     }
 
 
+def test_for_a_gpu_beside_a_cpu(golden: Golden, files: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path)
+    done = [export(*arguments), export(*arguments, "--target", "gpu", "--streams", 2)]
+    assert [run.returncode for run in done] == [0, 0], [run.stderr for run in done]
+    said = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert all(said["digest"] in run.stdout for run in done)
+    assert {(v["target"], v["encoder"], v["decoder"]) for v in said["variants"]} == {
+        ("cpu", "encoder.onnx", "decoder.onnx"),
+        ("gpu", "encoder.gpu.onnx", "decoder.gpu.onnx"),
+    }
+    frames = golden.arrays["frames"]
+    tokenizer = Tokenizer(tmp_path, *frames.shape[1:3], target="gpu", streams=2)
+    assert {i.shape[0] for graph in (tokenizer.encoder, tokenizer.decoder) for i in graph.inputs.values()} == {2}
+    encoded = tokenizer.encode_all([[frames[:1]], [frames[:5]]], starts=(0, 1))
+    np.testing.assert_array_equal(encoded[1][0]["tokens"], golden.arrays["indices"][:2])
+
+
 def test_name_and_licence(files: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = ("--config", files[0], "--checkpoint", files[1], "--output", tmp_path / "out", "--name", "mine")
     refused = export(*arguments)
@@ -75,6 +92,9 @@ def test_name_and_licence(files: tuple[Path, Path], tmp_path: Path) -> None:
     [
         ((), "--config, --checkpoint, --output needed"),
         (("--precision", "int8"), "invalid choice: 'int8'"),
+        (("--target", "tpu"), "invalid choice: 'tpu'"),
+        (("--target", "gpu", "--streams", 0), "'0' is not a number of streams"),
+        (("--streams", 2), "add --target gpu"),
         (("--checkpoint", DATA / "tiny.ckpt"), "does not fit the configuration"),
         (("--checkpoint", DATA / "missing.ckpt"), "missing.ckpt"),
         (("--config", DATA / "tiny.ckpt"), "tiny.ckpt: not YAML"),

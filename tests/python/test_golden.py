@@ -1,57 +1,77 @@
 """Every published model, exported and stepped as the elements step it, against the reference's outputs."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import pytest
 
 from golden import FILES, PUBLISHED, Golden
-from stepping import Tokenizer
+from stepping import Arrays, Tokenizer
 
 TOLERANCE = 1e-4  # how closely a right implementation agrees, in z, mean, recon and beside rounding ties
 
 
+@dataclass(frozen=True)
+class Case:
+    golden: Golden
+    cpu: Tokenizer
+    gpu: Tokenizer
+    gpu_of_three: Tokenizer
+
+    def expected(self) -> tuple[Arrays, Arrays]:
+        """What the reference's encoder and decoder gave, by the graphs' names."""
+        arrays = self.golden.arrays
+        tokens, beside = ("indices", "z") if self.golden.configuration.levels else ("mean", "logvar")
+        return {"tokens": arrays[tokens], beside: arrays[beside]}, {"recon": arrays["recon"]}
+
+
 @pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
-def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Golden, Tokenizer]]:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     golden = Golden(request.param)
     folder = tmp_path_factory.mktemp("tokenizer")
-    golden.export(folder, test_outputs=True)
-    height, width = golden.arrays["frames"].shape[1:3]
-    yield golden, Tokenizer(folder, height, width)
+    for target in ("cpu", "gpu"):
+        golden.export(folder, test_outputs=True, target=target)
+    of = partial(Tokenizer, folder, *golden.arrays["frames"].shape[1:3])
+    return Case(golden, of(), of(target="gpu"), of(target="gpu", streams=3))
 
 
-def test_encoder(case: tuple[Golden, Tokenizer]) -> None:
-    golden, tokenizer = case
-    expected = golden.arrays
-    encoded = tokenizer.encode(expected["frames"])
-    if golden.configuration.levels:
-        assert_close(encoded["z"], expected["z"])
-        tie = near_tie(expected["z"], golden.configuration.levels)
-        assert encoded["tokens"].dtype == np.int32
-        assert encoded["tokens"].shape == expected["indices"].shape
-        assert ((encoded["tokens"] == expected["indices"]) | tie).all()
-        assert tie.mean() < 0.05  # or the line above says little
-    else:
-        assert_close(encoded["tokens"], expected["mean"])
-        assert_close(encoded["logvar"], expected["logvar"])
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_encoder(case: Case, target: str) -> None:
+    encoded = getattr(case, target).encode(case.golden.arrays["frames"])
+    assert_same_tokens(encoded, case.expected()[0], case.golden.configuration.levels)
 
 
-def test_decoder(case: tuple[Golden, Tokenizer]) -> None:
-    golden, tokenizer = case
-    expected = golden.arrays
-    decoded = tokenizer.decode(expected["indices" if golden.configuration.levels else "mean"])
-    assert_close(decoded["recon"], expected["recon"])
-    assert decoded["frames"].dtype == np.uint8
-    levels = (np.clip(expected["recon"], -1, 1) + 1) * 127.5
-    assert (abs(decoded["frames"] - levels) <= 0.5 + 127.5 * TOLERANCE).all()
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_decoder(case: Case, target: str) -> None:
+    encoded, decoded = case.expected()
+    assert_same_pictures(getattr(case, target).decode(encoded["tokens"]), decoded)
 
 
-def test_a_segment_ignores_what_was_before(case: tuple[Golden, Tokenizer]) -> None:
+def test_streams_at_different_places(case: Case) -> None:
+    """Three in one run, of which none begins with another, and one begins again while others are amid a segment:
+    each segment is as if it were alone, in the form for a CPU.
+    """
+    levels, frames = case.golden.configuration.levels, case.golden.arrays["frames"]
+    window, factor = case.cpu.facts["window"], case.cpu.facts["time-factor"]
+    longer, shorter = window or 1 + 2 * factor, window or 1 + factor
+    mirrored = frames[:, :, ::-1]
+    streams = [[frames], [frames[::-1][:longer]], [mirrored[:shorter], mirrored[::-1][:shorter]]]
+    starts = (0, 1, 2)
+    alone = [[case.cpu.encode(clip) for clip in clips] for clips in streams]
+    encoded = case.gpu_of_three.encode_all(streams, starts)
+    for actual, expected in zip(chain(*encoded), chain(*alone), strict=True):
+        assert_same_tokens(actual, expected, levels)
+    tokens = [[results["tokens"] for results in segments] for segments in alone]
+    decoded = case.gpu_of_three.decode_all(tokens, starts)
+    for actual, clip in zip(chain(*decoded), chain(*tokens), strict=True):
+        assert_same_pictures(actual, case.cpu.decode(clip))
+
+
+def test_a_segment_ignores_what_was_before(case: Case) -> None:
     """Also: the tokens of a clip's start do not depend on what follows, once causal."""
-    golden, tokenizer = case
-    frames = golden.arrays["frames"]
+    tokenizer, frames = case.cpu, case.golden.arrays["frames"]
     whole = tokenizer.encode(frames)["tokens"]
     if tokenizer.facts["window"]:
         behind_another = tokenizer.encode(np.concatenate([frames[::-1], frames]))["tokens"]
@@ -64,6 +84,26 @@ def test_a_segment_ignores_what_was_before(case: tuple[Golden, Tokenizer]) -> No
     certain = count - tokenizer.facts["decoder-delay"]  # the rest is clamped at the end of the stream
     np.testing.assert_array_equal(short[:certain], shown[:certain])
     assert len(short) == count
+
+
+def assert_same_tokens(actual: Arrays, expected: Arrays, levels: tuple[int, ...] | None) -> None:
+    if not levels:
+        assert_close(actual["tokens"], expected["tokens"])
+        assert_close(actual["logvar"], expected["logvar"])
+        return
+    assert_close(actual["z"], expected["z"])
+    tie = near_tie(expected["z"], levels)
+    assert actual["tokens"].dtype == np.int32
+    assert actual["tokens"].shape == expected["tokens"].shape
+    assert ((actual["tokens"] == expected["tokens"]) | tie).all()
+    assert tie.sum() <= max(1, 0.05 * tie.size)  # or the line above says little
+
+
+def assert_same_pictures(actual: Arrays, expected: Arrays) -> None:
+    assert_close(actual["recon"], expected["recon"])
+    assert actual["frames"].dtype == np.uint8
+    levels = (np.clip(expected["recon"], -1, 1) + 1) * 127.5
+    assert (abs(actual["frames"] - levels) <= 0.5 + 127.5 * TOLERANCE).all()
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:

@@ -26,14 +26,15 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @pytest.fixture(scope="module")
 def folder(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("both")
-    for precision in ("fp32", "fp16"):
-        golden.export(folder, test_outputs=True, precision=precision)
+    for target, precision in (("cpu", "fp32"), ("cpu", "fp16"), ("gpu", "fp16")):
+        golden.export(folder, test_outputs=True, precision=precision, target=target)
     return folder
 
 
-def test_tokens_and_pixels(golden: Golden, folder: Path) -> None:
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_tokens_and_pixels(golden: Golden, folder: Path, target: str) -> None:
     expected, levels = golden.arrays, golden.configuration.levels
-    tokenizer = Tokenizer(folder, *expected["frames"].shape[1:3], precision="fp16")
+    tokenizer = Tokenizer(folder, *expected["frames"].shape[1:3], precision="fp16", target=target)
     encoded = tokenizer.encode(expected["frames"])
     decoded = tokenizer.decode(expected["indices" if levels else "mean"])
     assert rms(decoded["recon"] - expected["recon"]) < ROUNDING  # a PSNR above 50 dB

@@ -1,0 +1,139 @@
+"""The form that is fastest on a CPU.
+
+Every frame is a tensor `[1, C, H, W]` of its own, and a convolution over time is the sum of one
+two-dimensional convolution a tap: ONNX Runtime fuses such sums in its blocked layout, and no operator
+sees five dimensions. A state is one frame: `state.LAYER.N` is the layer's input N frames back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import onnx_ir as ir
+
+from .architecture import Family
+from .form import LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .graph import dimension
+
+
+class PerFrame(Form):
+    channel_axis = 1
+    attention_parts = 16
+
+    def __init__(self, role: str, family: Family, precision: str = "fp32") -> None:
+        super().__init__(role, family, precision, streams=1)
+
+    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+        frames = self.g.unstack(x, count)
+        if len(x.shape) == 5:
+            frames = [self.g.channels_first(frame) for frame in frames]
+        return [self.g.cast(frame, dtype) for frame in frames] if dtype else frames
+
+    def together(
+        self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
+    ) -> ir.Value:
+        if dtype:
+            values = [self.g.cast(value, dtype) for value in values]
+        return self.g.stack([self.g.channels_last(value) for value in values] if channels else values)
+
+    # Each frame on its own
+
+    def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
+        g = self.g
+        scale, shift = g.weight(weight[:, None], f"{name}.weight"), g.weight(bias[:, None], f"{name}.bias")
+        values = []
+        shape = g.op("Shape", x.values[0])
+        for value in x.values:
+            flat = g.op("Reshape", g.full(value), g.constant([x.channels, -1], np.int64))
+            flat = g.layer_norm(flat, scale, shift, x.channels, NORM_EPSILON)
+            flat = g.working(g.silu(flat) if activate else flat)
+            values.append(g.op("Reshape", flat, shape))
+        return replace(x, values=values)
+
+    def conv(
+        self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int], stride: int = 1
+    ) -> Frames:
+        g = self.g
+        weight, shift = g.kernel(kernel, f"{name}.weight"), g.kernel(bias, f"{name}.bias")
+        values = [g.conv(value, weight, shift, pads, stride) for value in x.values]
+        return Frames(values, x.count, kernel.shape[0], x.scale * stride)
+
+    def conv_of_twice(self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int]) -> Frames:
+        values = [self.g.nearest_twice(value) for value in x.values]
+        return self.conv(replace(x, values=values, scale=x.scale // 2), name, kernel, bias, pads)
+
+    def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:
+        """The scores of all positions with all would take 830 MB at 1280×720, and 13 GB where the space factor
+        is 4, so queries come in parts. That is as fast, and made of plain ONNX, which the runtimes' own fused
+        operators are not.
+        """
+        g = self.g
+        pointwise = lambda x, part: self.conv(  # noqa: E731
+            x, f"{name}.{part}", weights[part][0][..., None, None], weights[part][1], pads=[0] * 4
+        )
+        q, k, v = (pointwise(x, part).values for part in ("q", "k", "v"))
+        flat, shape = g.constant([x.channels, -1], np.int64), g.op("Shape", x.values[0])
+        values = []
+        for query, key, value in zip(q, k, v, strict=True):
+            query = g.op("Transpose", g.op("Reshape", query, flat), perm=[1, 0])
+            key = g.op("Reshape", key, flat)
+            value = g.op("Transpose", g.op("Reshape", value, flat), perm=[1, 0])
+            mixed = g.attention(query, key, value, self.attention_parts, axis=0)
+            values.append(g.op("Reshape", g.op("Transpose", mixed, perm=[1, 0]), shape))
+        return pointwise(replace(x, values=values), "proj_out")
+
+    # Over time
+
+    def over_time(
+        self,
+        x: Frames,
+        name: str,
+        phases: Sequence[Taps],
+        bias: np.ndarray,
+        padding: tuple[int, int],
+        stride: int = 1,
+    ) -> Frames:
+        """A convolution a tap, summed; frames of zeros need none."""
+        g, around = self.g, self._padded(x, name, *padding)
+        shift = g.kernel(bias, f"{name}.bias")
+        layers = [
+            [
+                kernel if kernel is None else g.kernel(kernel, f"{name}.weight.{phase}.{tap}")
+                for tap, kernel in enumerate(taps)
+            ]
+            for phase, taps in enumerate(phases)
+        ]
+        values = []
+        for start in range(0, x.count, stride):
+            for taps in layers:
+                total = None
+                for frame, kernel in zip(around[start:], taps, strict=False):
+                    if frame is None or kernel is None:
+                        continue
+                    pads = [kernel.shape[-1] // 2] * 4
+                    part = g.conv(frame, kernel, shift if total is None else None, pads)
+                    total = part if total is None else g.op("Add", total, part)
+                values.append(total)
+        return Frames(values, len(values), len(bias), x.scale)
+
+    def linear_twice(self, x: Frames, name: str, edge: ir.Value) -> Frames:
+        g, values = self.g, []
+        pairs = list(pairwise(g.full(frame) for frame in self._padded(x, name, 1, 0)))
+        for i, (before, value) in enumerate(pairs):
+            a = edge if i == len(pairs) - 1 else g.constant([LINEAR])
+            part = g.op("Mul", g.op("Sub", value, before), a)
+            values += [g.working(g.op("Add", before, part)), g.working(g.op("Sub", value, part))]
+        return replace(x, values=values, count=len(values))
+
+    def _padded(self, x: Frames, name: str, before: int, behind: int) -> list[ir.Value | None]:
+        """The frames with those around them; None is a frame of zeros."""
+        if not self.family.causal:
+            return [None] * before + x.values + [None] * behind
+        fresh = x.values[0] if self.family.repeats_first else self.g.constant([0], self.g.dtype.numpy())
+        shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
+        ages = [f"state.{name}.{age}" for age in range(before, 0, -1)]
+        kept = [self.g.input(age, self.g.dtype, shape) for age in ages]
+        frames = [self.g.op("Where", self._first, fresh, state) for state in kept] + x.values
+        self._next_states += [(age, frame, shape) for age, frame in zip(ages, frames[-before:], strict=True)]
+        return frames
