@@ -65,18 +65,23 @@ def to_pixels(frames: np.ndarray) -> Tensor:
 
 
 class Clips(Dataset[Tensor]):
-    """Item n is training step n's batch, `[batch, frames, 3, crop, crop]` in [-1, 1]."""
+    """Item n is training step n's batch, `[batch, frames, 3, crop, crop]` in [-1, 1].
 
-    def __init__(self, folder: Path, cache: Path, seed: int, batch: int, frames: int, crop: int) -> None:
+    With `batches`, there are only so many, which come again and again.
+    """
+
+    def __init__(
+        self, folder: Path, cache: Path, seed: int, batch: int, frames: int, crop: int, batches: int | None = None
+    ) -> None:
         videos, self.photographs = cached(folder, cache)
         self.videos = [video for video in videos if len(video) >= frames and min(video.shape[1:3]) >= crop]
         self.photographs = [photograph for photograph in self.photographs if min(photograph.shape[1:3]) >= crop]
-        self.seed, self.batch, self.frames, self.crop = seed, batch, frames, crop
+        self.seed, self.batch, self.frames, self.crop, self.batches = seed, batch, frames, crop, batches
         if not self.videos and not self.photographs:
             raise SystemExit(f"{folder}: nothing there is {crop} pixels a side, or no video {frames} frames long")
 
     def __getitem__(self, step: int) -> Tensor:
-        random = np.random.default_rng([self.seed, step])
+        random = np.random.default_rng([self.seed, step % self.batches if self.batches else step])
         return torch.stack([self.clip(random) for _ in range(self.batch)])
 
     def clip(self, random: np.random.Generator) -> Tensor:

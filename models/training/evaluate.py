@@ -18,20 +18,13 @@ from torch.nn import functional
 
 from data import PHOTOGRAPHS, VIDEOS, read_video
 from losses import BLOCK, GROUP, LUMA, entropy
-from session import Session
+from session import Session, decode, encode
 
 
 def reconstruct(encoder: Session, decoder: Session, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The shown frames and the tokens `[t, h, w]` of a video of 1 + 4k frames."""
-    encoder.start(*video.shape[1:3])
-    decoder.start(*video.shape[1:3])
-    shown, tokens = [], []
-    for end in range(1, len(video) + 1, GROUP):
-        frames = video[end - GROUP : end] if end >= GROUP else video[:1].repeat(GROUP, 0)
-        tokens.append(encoder.step("frames", frames[None])["tokens"])
-        decoded = decoder.step("tokens", tokens[-1])["frames"][0]
-        shown.append(decoded if end >= GROUP else decoded[-1:])
-    return np.concatenate(shown), np.concatenate(tokens, 1)[0]
+    tokens = encode(encoder, video)
+    return decode(decoder, tokens, 0, BLOCK), tokens
 
 
 def psnr(video: np.ndarray, shown: np.ndarray) -> float:

@@ -25,6 +25,11 @@ LUMA = (0.299, 0.587, 0.114)
 
 def loss(reconstruction: Tensor, clips: Tensor, z: Tensor) -> Tensor:
     """Of clips `[N, 1 + 4k, 3, H, W]` in [-1, 1], and of z `[n, 5, H/8, W/8]`."""
+    return picture(reconstruction, clips) + OUTSIDE * functional.relu(z.abs() - BOUND).mean()
+
+
+def picture(reconstruction: Tensor, clips: Tensor) -> Tensor:
+    """What is wrong with the frames alone."""
     error = reconstruction - clips
     squared = (error * error).mean((1, 2, 3, 4))
     change = (error[:, 1:] - error[:, :-1]).abs()
@@ -40,7 +45,6 @@ def loss(reconstruction: Tensor, clips: Tensor, z: Tensor) -> Tensor:
         + JUMP * change[:, ::GROUP].mean()
         + PULSE * pulse(reconstruction, clips)
         + GRID * (rows.mean() + columns.mean())
-        + OUTSIDE * functional.relu(z.abs() - BOUND).mean()
     )
 
 

@@ -184,8 +184,16 @@ class Quantizer(nn.Module):
 
     def indices(self, codes: Tensor) -> Tensor:
         """Codes `[n, 5, h, w]` to token indices `[n, h, w]`; the first channel is the least significant digit."""
-        digits = (codes * self.middle).round().long() + self.middle.long()
-        return (digits * self.basis).sum(1)
+        return (self.digits(codes) * self.basis).sum(1)
+
+    def digits(self, codes: Tensor) -> Tensor:
+        """Codes `[n, 5, h, w]` to each channel's level, counted from 0."""
+        return (codes * self.middle).round().long() + self.middle.long()
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """Token indices `[n, h, w]` to codes `[n, 5, h, w]`."""
+        levels = torch.tensor(self.levels, device=indices.device)[:, None, None]
+        return (indices.unsqueeze(1) // self.basis % levels - self.middle) / self.middle
 
 
 class Tokenizer(nn.Module):

@@ -1,38 +1,70 @@
 """A tokenizer's graph in ONNX Runtime, stepped as a stream."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 
+EDGE = 0.25  # how far a decoder's linear up-sampling looks towards the next latent frame, where there is one
+CPU = ("CPUExecutionProvider",)
+
 
 class Session:
     """One graph and its stream: the states are carried from step to step."""
 
-    def __init__(self, model: onnx.ModelProto | Path, threads: int = 2) -> None:
+    def __init__(self, model: onnx.ModelProto | Path, threads: int = 2, providers: Sequence[object] = CPU) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Two sessions in one process would otherwise burn each other's cores while they wait.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
-        self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        self.states = [value for value in self.session.get_inputs() if value.name.startswith("state.")]
+        self.session = onnxruntime.InferenceSession(source, options, providers=list(providers))
+        self.inputs = {value.name: value for value in self.session.get_inputs()}
+        self.states = [value for name, value in self.inputs.items() if name.startswith("state.")]
         self.outputs = [value.name for value in self.session.get_outputs()]
         self.feeds: dict[str, np.ndarray] = {}
 
     def start(self, height: int, width: int) -> None:
         """Begin a segment. What the states hold now is ignored by the graph: not-a-number shows if it were not."""
-        sizes = {f"{side}/{k}": size // k for side, size in (("H", height), ("W", width)) for k in (1, 2, 4, 8, 16)}
+        sides = {"H": height, "W": width}
+        sizes = sides | {f"{side}/{k}": size // k for side, size in sides.items() for k in (2, 4, 8, 16)}
         self.feeds = {
             state.name: np.full([sizes.get(d, d) for d in state.shape], np.nan, np.float32) for state in self.states
         }
         self.first = True
 
-    def step(self, name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+    def step(self, name: str, value: np.ndarray, edge: float = EDGE) -> dict[str, np.ndarray]:
         feeds = {**self.feeds, name: value, "first": np.array([self.first])}
+        if "edge" in self.inputs:
+            feeds["edge"] = np.array([edge], np.float32)
         results = dict(zip(self.outputs, self.session.run(None, feeds), strict=True))
         self.feeds = {state.name: results.pop(f"{state.name}.next") for state in self.states}
         self.first = False
         return results
+
+
+def encode(encoder: Session, video: np.ndarray) -> np.ndarray:
+    """The tokens `[1 + k, h, w]` of a video of 1 + k·f frames, uint8 `[T, H, W, 3]`.
+
+    The first latent frame stands for the first frame, given f times; each later one for the next f frames.
+    """
+    factor = encoder.inputs["frames"].shape[1]
+    encoder.start(*video.shape[1:3])
+    frames = np.concatenate([video[:1].repeat(factor - 1, 0), video]).reshape(-1, 1, factor, *video.shape[1:])
+    return np.concatenate([encoder.step("frames", group)["tokens"][0] for group in frames])
+
+
+def decode(decoder: Session, tokens: np.ndarray, delay: int, space_factor: int) -> np.ndarray:
+    """The 1 + k·f frames, uint8, that the tokens `[1 + k, h, w]` stand for; the decoder is `delay` frames late."""
+    decoder.start(*(side * space_factor for side in tokens.shape[1:]))
+    # Up-sampling is cut where a segment's first latent frame ends, and at the end of the last.
+    steps = [(latent, 0 if index == 1 else EDGE) for index, latent in enumerate(tokens)]
+    if delay and len(tokens) > 1:
+        steps.append((tokens[-1], 0))
+    shown = [decoder.step("tokens", latent[None, None], edge)["frames"][0] for latent, edge in steps]
+    factor = len(shown[0])
+    frames = np.concatenate(shown)
+    return np.concatenate([frames[factor - 1 : factor], frames[factor + delay :]])[: 1 + (len(tokens) - 1) * factor]

@@ -3,11 +3,9 @@
 import math
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import losses
 import train
@@ -31,23 +29,6 @@ def tokenizer() -> Tokenizer:
     for parameter in tokenizer.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return with_half_precision_kernels(tokenizer.eval().requires_grad_(False))
-
-
-@pytest.fixture
-def footage(tmp_path: Path) -> Path:
-    """A folder of one video and one photograph."""
-    folder = tmp_path / "footage"
-    folder.mkdir()
-    random = np.random.default_rng(2)
-    Image.fromarray(random.integers(0, 256, (80, 96, 3), np.uint8)).save(folder / "photograph.png")
-    with av.open(str(folder / "video.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for _ in range(12):
-            picture = random.integers(0, 256, (64, 96, 3), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode())
-    return folder
 
 
 def test_streaming_equals_whole_clip(tokenizer: Tokenizer) -> None:

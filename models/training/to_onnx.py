@@ -4,26 +4,33 @@
 
 The graphs are built operator by operator from the checkpoint's tensors, in the order of `network.py`, and compared
 with PyTorch before they are written.
+
+A checkpoint that was trained with a teacher makes a tokenizer for the teacher's tokens, under the teacher's digest.
+Where one part was trained, the other is the teacher's own graph, from the folder that `--teacher` names.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from checkpoint import load_tokenizer
+import checkpoint
+import distill
 from network import FAMILY, Block, Configuration, Decoder, Encoder, StepMemory, Tokenizer
 from session import Session
+from teacher import Folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from vidtok_export import tokenizer as folder
 
 OPSET = 18
 IR_VERSION = 8  # the oldest that has opset 18
+NAME = "vidtok-small-488-32768"
 PIXEL_SCALE = 127.5  # [0, 255] to [-1, 1]
 
 
@@ -265,17 +272,50 @@ def describe(tokenizer: Tokenizer, name: str) -> folder.Description:
     )
 
 
+def write_student(
+    place: Path, name: str | None, tokenizer: Tokenizer, taught: dict[str, Any], teacher_folder: Path | None
+) -> folder.Description:
+    """`taught`: what the checkpoint says of the teacher and of the part that was trained."""
+    part = taught["part"]
+    teacher = folder.Description.from_entries(taught)
+    description = distill.describe(teacher, part, name)
+    graphs, parts = {"encoder": encoder_graph, "decoder": decoder_graph}, {}
+    models = {role: graph(tokenizer) for role, graph in graphs.items() if part in (role, "both")}
+    for role in graphs.keys() - models.keys():
+        if teacher_folder is None:
+            raise SystemExit(
+                f"only the {part} was trained: name the teacher's folder, whose {role} it needs, with --teacher"
+            )
+        own = Folder(teacher_folder)
+        if own.description.digest != teacher.digest:
+            raise SystemExit(
+                f"{teacher_folder} is not the teacher: its digest is {own.description.digest}, not {teacher.digest}"
+            )
+        if place.resolve() == teacher_folder.resolve():
+            raise SystemExit(f"{place} holds the teacher: name another folder to write")
+        models[role] = own.graph(role)
+        found = {entry.key: entry.value for entry in models[role].metadata_props}
+        parts[role] = int(found.get("vidtok.attention-parts", 0))
+    folder.write(place, description, models["encoder"], models["decoder"], attention_parts=parts)
+    return description
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="a checkpoint that train.py wrote; its averaged weights are used")
     parser.add_argument("folder", type=Path, help="where to write the tokenizer")
-    parser.add_argument("--name", default="vidtok-small-488-32768")
+    parser.add_argument("--name", help=f"of the tokenizer (default: {NAME}, or the teacher's with -distilled)")
+    parser.add_argument("--teacher", type=Path, help="its folder, where only an encoder or only a decoder was trained")
     arguments = parser.parse_args()
-    tokenizer = with_half_precision_kernels(load_tokenizer(arguments.checkpoint))
+    tokenizer = with_half_precision_kernels(checkpoint.load_tokenizer(arguments.checkpoint))
     verify(tokenizer, encoder_graph(tokenizer, with_z=True), decoder_graph(tokenizer, with_recon=True))
-    description = describe(tokenizer, arguments.name)
-    folder.write(arguments.folder, description, encoder_graph(tokenizer), decoder_graph(tokenizer))
-    print(f"wrote {arguments.folder}, digest {description.digest}")
+    taught = checkpoint.load(arguments.checkpoint).get("teacher")
+    if taught:
+        description = write_student(arguments.folder, arguments.name, tokenizer, taught, arguments.teacher)
+    else:
+        description = describe(tokenizer, arguments.name or NAME)
+        folder.write(arguments.folder, description, encoder_graph(tokenizer), decoder_graph(tokenizer))
+    print(f"wrote {arguments.folder}: {description.name}, digest {description.digest}")
 
 
 if __name__ == "__main__":

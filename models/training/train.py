@@ -8,12 +8,18 @@ the seed alone (on one machine with one number of threads).
 
 The learning rate is constant for the first 60% of the training, so until then the length can still be changed, and the
 result is that of a training that had this length from its start.
+
+With --teacher, a tokenizer folder made by models/export.py, the tokens to be learned are that tokenizer's:
+
+    python3 models/training/train.py --data DIR --output DIR --teacher models/NAME --part decoder
 """
 
 import argparse
 import json
 import signal
 import time
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,8 +30,10 @@ from torch.utils.data import DataLoader
 import checkpoint
 import losses
 from data import Clips
+from distill import PARTS, Distillation
 from network import Configuration, Tokenizer, group
 from optimizer import optimizers
+from teacher import Teacher
 
 AVERAGE_DECAY = 0.999
 WARM_UP = 200  # steps
@@ -54,7 +62,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0)")
     parser.add_argument("--report-every", type=float, default=30.0, help="seconds between progress lines")
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds between checkpoints")
+    learning = parser.add_argument_group("learning another tokenizer's tokens")
+    learning.add_argument("--teacher", type=Path, help="its folder: a causal FSQ tokenizer at 4x8x8")
+    learning.add_argument("--part", choices=PARTS, help="what to train (default: both)")
+    learning.add_argument(
+        "--teacher-batches",
+        type=int,
+        metavar="N",
+        help="use N batches again and again, their tokens kept in the cache, where the teacher is slow (default: each "
+        "step has clips of its own)",
+    )
     arguments = parser.parse_args()
+    if arguments.teacher is None and (arguments.part or arguments.teacher_batches):
+        parser.error("--part and --teacher-batches are for --teacher")
+    if arguments.teacher_batches is not None and arguments.teacher_batches < 1:
+        parser.error("--teacher-batches must be 1 or more")
+    arguments.part = arguments.part or "both"
     space, step = Configuration().space_factor, Configuration().time_factor
     if arguments.frames % step != 1 or arguments.frames <= step or arguments.crop % space:
         parser.error(f"--frames must be 1 + {step}k and above 1, --crop a multiple of {space}")
@@ -82,6 +105,44 @@ def start_from_principal_components(tokenizer: Tokenizer, clips: Tensor) -> None
     tokenizer.encoder.code.weight.mul_(0.3)
 
 
+class Reconstruction:
+    """What `Training` minimizes without a teacher: what goes in is to come out, and all codes are to be used."""
+
+    record = None  # of a teacher, in checkpoints
+
+    def __init__(self, tokenizer: Tokenizer, arguments: argparse.Namespace) -> None:
+        self.tokenizer, self.seed = tokenizer, arguments.seed
+        self.bf16 = arguments.precision == "bf16"
+        self.reconstruct, self.loss = tokenizer, losses.loss
+        if arguments.compile:
+            self.reconstruct, self.loss = torch.compile(tokenizer), torch.compile(losses.loss)
+
+    def start(self, clips: Clips, device: torch.device) -> None:
+        sample = torch.cat([clips[step] for step in range(16)])
+        start_from_principal_components(self.tokenizer, sample.to(device))
+
+    def __call__(self, clips: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss; the squared error and the token indices."""
+        with torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16):
+            reconstruction, z, indices = self.reconstruct(clips)
+        reconstruction, z = reconstruction.float(), z.float()
+        loss = self.loss(reconstruction, clips, z) + losses.EVENNESS * self.unevenness(z, len(clips), step)
+        error = (reconstruction.detach().clamp(-1, 1) - clips).square().mean()
+        return loss, {"error": error, "codes": indices.flatten()}
+
+    def unevenness(self, z: Tensor, clips: int, step: int) -> Tensor:
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        codes = self.tokenizer.quantizer.bound(z).unflatten(0, (clips, -1))
+        return losses.unevenness(codes.movedim(2, -1).flatten(1, 3), self.tokenizer.config.levels, random)
+
+    @staticmethod
+    def summary(figures: dict[str, list[Tensor]]) -> dict[str, object]:
+        return {
+            "psnr": round(losses.psnr(float(torch.stack(figures["error"]).mean())), 2),
+            "entropy": round(losses.entropy(torch.cat(figures["codes"]).bincount()), 2),
+        }
+
+
 class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -96,27 +157,29 @@ class Training:
         self.output: Path = arguments.output
         self.output.mkdir(parents=True, exist_ok=True)
         cache = arguments.cache or self.output / "cache"
-        self.clips = Clips(arguments.data, cache, arguments.seed, arguments.batch, arguments.frames, arguments.crop)
-        self.tokenizer = Tokenizer(Configuration()).to(self.device, memory_format=torch.channels_last)
-        self.precision = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
+        size = arguments.batch, arguments.frames, arguments.crop
+        self.clips = Clips(arguments.data, cache, arguments.seed, *size, batches=arguments.teacher_batches)
+        config, teacher = Configuration(), None
+        if arguments.teacher:
+            kept = cache / "tokens" if arguments.teacher_batches else None
+            teacher = Teacher(arguments.teacher, arguments.threads, kept)
+            config = replace(config, levels=teacher.description.levels)
+        self.tokenizer = Tokenizer(config).to(self.device, memory_format=torch.channels_last)
         self.optimizers = optimizers(self.tokenizer, arguments.muon_rate, arguments.adam_rate)
-        self.reconstruct, self.loss = self.tokenizer, losses.loss
-        if arguments.compile:
-            self.reconstruct, self.loss = torch.compile(self.tokenizer), torch.compile(losses.loss)
+        if teacher:
+            self.objective = Distillation(self.tokenizer, teacher, arguments)
+        else:
+            self.objective = Reconstruction(self.tokenizer, arguments)
         self.rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.step, self.spent, self.stopping = 0, 0.0, False
         if self.checkpoint_path.exists():
             self.resume()
         else:
-            self.begin(arguments.start)
+            if arguments.start:
+                self.tokenizer.load_state_dict(checkpoint.load(arguments.start, self.device)["average"])
+            else:
+                self.objective.start(self.clips, self.device)
             self.average = {name: value.clone() for name, value in self.tokenizer.state_dict().items()}
-
-    def begin(self, other: Path | None) -> None:
-        if other:
-            self.tokenizer.load_state_dict(checkpoint.load(other, self.device)["average"])
-            return
-        sample = torch.cat([self.clips[step] for step in range(16)])
-        start_from_principal_components(self.tokenizer, sample.to(self.device))
 
     @property
     def checkpoint_path(self) -> Path:
@@ -129,6 +192,9 @@ class Training:
 
     def resume(self) -> None:
         contents = checkpoint.load(self.checkpoint_path, self.device)
+        if contents.get("teacher") != self.objective.record:
+            place = self.checkpoint_path
+            raise SystemExit(f"{place} has another teacher or part: go on with that, or name another --output")
         self.tokenizer.load_state_dict(contents["weights"])
         self.average = contents["average"]
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
@@ -143,6 +209,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "spent": self.spent,
+            "teacher": self.objective.record,
         }
         checkpoint.save(self.checkpoint_path, self.tokenizer.config, contents)
 
@@ -170,28 +237,19 @@ class Training:
         """Asked to end: after the step under way."""
         self.stopping = True
 
-    def train(self, clips: Tensor) -> tuple[float, float, Tensor]:
-        """One step; the loss, the squared error and the token indices."""
+    def train(self, clips: Tensor) -> tuple[float, dict[str, Tensor]]:
+        """One step; the loss, and what else is to be reported."""
         rate = learning_rate(self.step, self.progress)
         for optimizer, whole in zip(self.optimizers, self.rates, strict=True):
             optimizer.param_groups[0]["lr"] = whole * rate
             optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            reconstruction, z, indices = self.reconstruct(clips)
-        reconstruction, z = reconstruction.float(), z.float()
-        loss = self.loss(reconstruction, clips, z) + losses.EVENNESS * self.unevenness(z)
+        loss, figures = self.objective(clips, self.step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.optimizers[1].param_groups[0]["params"], LARGEST_GRADIENT)
         for optimizer in self.optimizers:
             optimizer.step()
         self.update_average()
-        error = (reconstruction.detach().clamp(-1, 1) - clips).square().mean()
-        return float(loss.detach()), float(error), indices
-
-    def unevenness(self, z: Tensor) -> Tensor:
-        random = torch.Generator().manual_seed(self.arguments.seed * 1_000_003 + self.step)
-        codes = self.tokenizer.quantizer.bound(z).unflatten(0, (self.arguments.batch, -1))
-        return losses.unevenness(codes.movedim(2, -1).flatten(1, 3), self.tokenizer.config.levels, random)
+        return float(loss.detach()), figures
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -210,13 +268,12 @@ class Report:
 
     def clear(self) -> None:
         self.losses: list[float] = []
-        self.errors: list[float] = []
-        self.codes: list[Tensor] = []
+        self.figures: dict[str, list[Tensor]] = defaultdict(list)
 
-    def add(self, loss: float, error: float, indices: Tensor) -> None:
+    def add(self, loss: float, figures: dict[str, Tensor]) -> None:
         self.losses.append(loss)
-        self.errors.append(error)
-        self.codes.append(indices.flatten().cpu())
+        for name, value in figures.items():
+            self.figures[name].append(value.cpu())
 
     def print_if_due(self, now: float) -> None:
         training = self.training
@@ -226,8 +283,7 @@ class Report:
             "step": training.step,
             "minutes": round(training.spent / 60, 2),
             "loss": round(sum(self.losses) / len(self.losses), 4),
-            "psnr": round(losses.psnr(sum(self.errors) / len(self.errors)), 2),
-            "entropy": round(losses.entropy(torch.cat(self.codes).bincount()), 2),
+            **training.objective.summary(self.figures),
             "minutes_left": round(max(training.spent / 60 * (1 / training.progress - 1), 0.0), 1),
         }
         with (training.output / "progress.jsonl").open("a") as file:

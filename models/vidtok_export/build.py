@@ -37,7 +37,8 @@ def export(
     )
     weights.check()
     description = describe(configuration, tensors, name, licence)
-    tokenizer.write(folder, description, encoder, decoder, target, precision, FORMS[target].attention_parts)
+    parts = dict.fromkeys(tokenizer.ROLES, FORMS[target].attention_parts)
+    tokenizer.write(folder, description, encoder, decoder, target, precision, parts)
     return description
 
 

@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -57,6 +58,21 @@ class Description:
             "licence": self.licence,
         }
 
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, object]) -> "Description":
+        """The inverse of `entries`."""
+        if entries.get("format") != FORMAT:
+            raise ValueError(f"format {entries.get('format')!r}, only {FORMAT} is known")
+        keys = {field.name: field.name.replace("_", "-") for field in fields(cls)}
+        optional = {"levels", "channels"}
+        missing = [key for key in keys.values() if key not in entries and key not in optional]
+        if missing:
+            raise ValueError(f"the key {missing[0]!r} is missing")
+        values = {name: entries.get(key) for name, key in keys.items()}
+        if values["levels"] is not None:
+            values["levels"] = tuple(values["levels"])
+        return cls(**values)
+
 
 def digest(configuration: Mapping[str, object], tensors: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over the configuration and every tensor: what makes an encoder and a decoder a pair."""
@@ -77,12 +93,12 @@ def write(
     decoder: onnx.ModelProto,
     target: str = "cpu",
     precision: str = "fp32",
-    attention_parts: int = 0,
+    attention_parts: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant.
 
-    `attention_parts`: attention over all positions takes its queries in parts, so that this fraction of a stream's
-    positions² scores is alive at a time; 0: there is no attention.
+    `attention_parts`: for each role that has attention over all positions, how many parts it takes its queries in, so
+    that this fraction of a stream's positions² scores is alive at a time.
     """
     if target not in TARGETS or precision not in PRECISIONS:
         raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
@@ -92,7 +108,7 @@ def write(
 
     folder.mkdir(parents=True, exist_ok=True)
     for role, model in zip(ROLES, (encoder, decoder), strict=True):
-        properties = metadata(description, role, target, precision, attention_parts)
+        properties = metadata(description, role, target, precision, attention_parts.get(role, 0))
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, properties)
         _check(model, role, description)
