@@ -11,7 +11,7 @@
 //! at the end of a segment does not. After a flush, and after damage, the decoder waits for a segment start.
 //!
 //! Live, a decoder that looks ahead adds its delay (up to f - 1 frames), and for the network's own time as many
-//! frames as a step gives.
+//! frames as a step gives. With `batch-streams`, a step may wait for those of other streams: `batch-timeout` is added.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -178,7 +178,8 @@ impl BaseTransformImpl for VidtokDec {
         }
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
-            let own = *self.latency.lock().unwrap();
+            let batch = self.settings.lock().unwrap().batch_latency();
+            let own = *self.latency.lock().unwrap() + batch;
             query.set(live, min + own, max.map(|max| max + own));
         }
         true
@@ -298,12 +299,7 @@ impl VidtokDec {
         let named = self.graph.lock().unwrap().clone().and_then(|(_, graph)| graph);
         let graph = match named {
             Some(graph) => graph,
-            None => tokenizer::by_digest(
-                &format.tokenizer,
-                &format.model,
-                Role::Decoder,
-                options.provider.target(),
-            )?,
+            None => tokenizer::by_digest(&format.tokenizer, &format.model, Role::Decoder, options.target())?,
         };
         check_pair(&format, &graph)?;
         gst::info!(
@@ -355,7 +351,9 @@ impl VidtokDec {
         };
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
-        while let Some(picture) = stream.next_picture(|elapsed| self.stats.lock().unwrap().step(elapsed))? {
+        while let Some(picture) =
+            stream.next_picture(|elapsed, streams| self.stats.lock().unwrap().step(elapsed, streams))?
+        {
             let clipped = match segment {
                 Some(segment) => clip(picture, segment),
                 None => Some(picture),

@@ -155,8 +155,12 @@ impl Stream {
         shifted(&frames, input.shift)
     }
 
-    /// The next picture, made if need be. `on_step` is told what each step of the network took.
-    pub fn next_picture(&mut self, mut on_step: impl FnMut(Duration)) -> Result<Option<gst::Buffer>, RuntimeError> {
+    /// The next picture, made if need be. `on_step` is told what each step of the network took, and how many streams
+    /// made it together.
+    pub fn next_picture(
+        &mut self,
+        mut on_step: impl FnMut(Duration, usize),
+    ) -> Result<Option<gst::Buffer>, RuntimeError> {
         while self.pictures.is_empty() {
             let Some(work) = self.work.pop_front() else {
                 return Ok(None);
@@ -202,7 +206,7 @@ impl Stream {
         segment: &mut Segment,
         tokens: &Tokens,
         at_edge: bool,
-        on_step: &mut impl FnMut(Duration),
+        on_step: &mut impl FnMut(Duration, usize),
     ) -> Result<(), RuntimeError> {
         let shown = segment.presentation.step();
         let padded = (
@@ -211,11 +215,13 @@ impl Stream {
         );
         let video = &self.video;
         let started = Instant::now();
+        let mut elapsed = Duration::ZERO;
         let pictures = self.network.decode(tokens, at_edge, |frames| {
-            on_step(started.elapsed());
+            elapsed = started.elapsed();
             let picture = |(index, time)| picture(video, frames, padded, index, time);
             shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
         })?;
+        on_step(elapsed, self.network.streams());
         self.pictures
             .extend(pictures.map_err(|e| RuntimeError::Run(e.to_string()))?);
         Ok(())

@@ -1,10 +1,16 @@
 //! Properties that say which network runs, and on what.
 
+use std::time::Duration;
+
 use gst::glib;
 use gst::prelude::*;
 
 use crate::runtime::{ExecutionProvider, Options};
 use crate::tokenizer::{self, Graph, Role, TokenizerError};
+
+const MAX_BATCH_STREAMS: u32 = 64;
+/// A minute: what waits longer is no longer a stream.
+const MAX_BATCH_TIMEOUT: u64 = 60_000_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
@@ -48,6 +54,22 @@ impl NetworkSettings {
                 .maximum(1024)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecUInt::builder("batch-streams")
+                .nick("Streams in a batch")
+                .blurb(
+                    "Run up to this many streams of one model, size and provider in this process as one batch, for GPUs \
+                     (0 and 1: each by itself)",
+                )
+                .maximum(MAX_BATCH_STREAMS)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt64::builder("batch-timeout")
+                .nick("Batch timeout")
+                .blurb("How long a step waits for those of other streams to run with, in ns")
+                .default_value(nanoseconds(Options::default().batch_timeout))
+                .maximum(MAX_BATCH_TIMEOUT)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -62,6 +84,10 @@ impl NetworkSettings {
             "execution-provider" => self.options.provider = value.get().expect("checked by GObject"),
             "device-id" => self.options.device = value.get().expect("checked by GObject"),
             "threads" => self.options.threads = value.get().expect("checked by GObject"),
+            "batch-streams" => self.options.batch_streams = value.get().expect("checked by GObject"),
+            "batch-timeout" => {
+                self.options.batch_timeout = Duration::from_nanos(value.get().expect("checked by GObject"));
+            }
             _ => return false,
         }
         true
@@ -73,14 +99,25 @@ impl NetworkSettings {
             "execution-provider" => self.options.provider.to_value(),
             "device-id" => self.options.device.to_value(),
             "threads" => self.options.threads.to_value(),
+            "batch-streams" => self.options.batch_streams.to_value(),
+            "batch-timeout" => nanoseconds(self.options.batch_timeout).to_value(),
             _ => return None,
         })
+    }
+
+    /// How much later output may come because a step waits for other streams.
+    pub fn batch_latency(&self) -> gst::ClockTime {
+        gst::ClockTime::from_nseconds(nanoseconds(self.options.longest_wait()))
     }
 
     /// The graph that `model` names; `None` where it is unset.
     pub fn graph(&self, role: Role) -> Option<Result<Graph, TokenizerError>> {
         self.model
             .as_ref()
-            .map(|model| tokenizer::open(model, role, self.options.provider.target()))
+            .map(|model| tokenizer::open(model, role, self.options.target()))
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

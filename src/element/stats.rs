@@ -24,6 +24,8 @@ pub struct Stats {
     pub shape: Option<String>,
     framerate: Option<Fraction>,
     steps: u64,
+    /// Streams that made those steps together, this one among them.
+    streams: u64,
     total: Duration,
     worst: Duration,
 }
@@ -32,7 +34,7 @@ impl Stats {
     pub fn property() -> glib::ParamSpec {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Frames, latent frames, bytes, milliseconds a step, real-time factor, provider, segments, dropped")
+            .blurb("Frames, latent frames, bytes, milliseconds and streams a step, real-time factor, provider, segments, dropped")
             .read_only()
             .build()
     }
@@ -44,24 +46,26 @@ impl Stats {
         self.provider = Some(provider);
     }
 
-    /// Adds what a step of the network took.
-    pub fn step(&mut self, elapsed: Duration) {
+    /// Adds what a step of the network took, and how many streams made it together.
+    pub fn step(&mut self, elapsed: Duration, streams: usize) {
         self.steps += 1;
+        self.streams += streams as u64;
         self.total += elapsed;
         self.worst = self.worst.max(elapsed);
     }
 
     pub fn to_structure(&self, name: &str) -> gst::Structure {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let mean = milliseconds(self.total) / self.steps.max(1) as f64;
+        let a_step = |total: f64| total / self.steps.max(1) as f64;
         let mut structure = gst::Structure::builder(name)
             .field("frames", self.frames)
             .field("latent-frames", self.latent_frames)
             .field("bytes", self.bytes)
             .field("segments", self.segments)
             .field("dropped", self.dropped)
-            .field("step-ms-mean", mean)
+            .field("step-ms-mean", a_step(milliseconds(self.total)))
             .field("step-ms-max", milliseconds(self.worst))
+            .field("batch-mean", a_step(self.streams as f64))
             .build();
         if let Some(factor) = self.real_time_factor() {
             structure.set("real-time-factor", factor);

@@ -12,7 +12,8 @@
 //!
 //! Live, a causal tokenizer with time factor f adds (f - 1) frames of latency for a group to fill, a non-causal one
 //! (window - 1), and for the network's own time as many frames as a step takes: a machine that needs longer does not
-//! keep up anyway. `max-lateness` says what happens then.
+//! keep up anyway. `max-lateness` says what happens then. With `batch-streams`, a step may wait for those of other
+//! streams: `batch-timeout` is added.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -241,7 +242,8 @@ impl BaseTransformImpl for VidtokEnc {
         }
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
-            let own = self.shared.lock().unwrap().latency.time().unwrap_or_default();
+            let batch = self.settings.lock().unwrap().network.batch_latency();
+            let own = self.shared.lock().unwrap().latency.time().unwrap_or_default() + batch;
             query.set(live, min + own, max.map(|max| max + own));
         }
         true
@@ -589,7 +591,7 @@ impl VidtokEnc {
             stats.latent_frames += encoded.latent_frames as u64;
             stats.bytes += encoded.buffer.size() as u64;
             stats.segments += u64::from(encoded.segment_start);
-            stats.step(encoded.elapsed);
+            stats.step(encoded.elapsed, encoded.streams);
         }
         if encoded.segment_start {
             self.answer_key_requests(encoded.buffer.pts());

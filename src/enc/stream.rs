@@ -42,6 +42,8 @@ pub struct Encoded {
     pub latent_frames: usize,
     /// What the network took.
     pub elapsed: Duration,
+    /// Streams that made the step together.
+    pub streams: usize,
 }
 
 impl Stream {
@@ -207,6 +209,7 @@ impl Stream {
             frames,
             latent_frames,
             elapsed,
+            streams: self.network.streams(),
         })
     }
 

@@ -11,7 +11,7 @@ use super::RuntimeError;
 /// Environment variable that names the library, or the folder that it is in.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("onnxruntime", gst::DebugColorFlags::empty(), Some("ONNX Runtime")));
 
 /// The process's one environment. Locked while it is made, so that two elements that start together make one.

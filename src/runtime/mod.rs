@@ -1,10 +1,19 @@
 //! ONNX Runtime: finding the library, execution providers, sessions that elements share, and a step with state.
+//!
+//! From an element to ONNX Runtime: `network` is one stream's encoder or decoder. It runs on `tensors` of its own, or
+//! on those of a `batch`, whose `schedule` says who is in the next one, and where `keep` keeps the state of who is not. Either
+//! runs the `session`, which all streams of a kind share and which lets them in by `turns`.
 
+mod batch;
+mod keep;
 mod library;
 mod memory;
 mod network;
 mod provider;
+mod schedule;
 mod session;
+mod tensors;
+mod turns;
 
 use std::fmt;
 

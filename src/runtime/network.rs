@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use ort::memory::Allocator;
-use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::{DynTensor, DynValue, Tensor, TensorElementType, TensorRef};
+use ort::value::TensorElementType;
 
+use super::batch::Member;
 use super::session::{self, Port, SharedSession};
+use super::tensors::{Tensors, Wiring};
 use super::{ExecutionProvider, Options, RuntimeError, memory};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
-use crate::tokenizer::{Description, Graph};
+use crate::tokenizer::{Description, Graph, Role};
 
 /// Turns frames into tokens, one step at a time.
 pub struct EncoderNetwork(Network);
@@ -18,10 +18,7 @@ pub struct EncoderNetwork(Network);
 impl EncoderNetwork {
     /// Makes `graph` ready for pictures of `width` × `height` pixels, before padding.
     pub fn open(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
-        let network = Network::open(graph, options, width, height)?;
-        network.expect_input("frames", TensorElementType::Uint8, &network.frames_shape)?;
-        network.expect_output("tokens", network.token_type(), &network.tokens_shape)?;
-        Ok(Self(network))
+        Network::open(graph, Role::Encoder, options, width, height).map(Self)
     }
 
     /// The next step starts a segment.
@@ -31,38 +28,38 @@ impl EncoderNetwork {
 
     /// Runs a step on `[T, H, W, 3]` RGB bytes of the padded size; gives `[t, h, w]` indices or `[t, h, w, C]` means.
     pub fn encode(&mut self, frames: &[u8]) -> Result<Tokens, RuntimeError> {
-        self.run(frames, tokens)
+        let element = self.0.token_type;
+        self.0.step(frames, false, |outputs| tokens(element, outputs[0]))
     }
 
     /// Runs a step of a continuous tokenizer; gives means and log-variances of the posterior, `[t, h, w, C]` each.
     pub fn encode_posterior(&mut self, frames: &[u8]) -> Result<(Tokens, Vec<f32>), RuntimeError> {
-        self.run(frames, |outputs| {
-            Ok((
-                tokens(outputs)?,
-                outputs["logvar"].try_extract_tensor::<f32>()?.1.to_vec(),
-            ))
+        self.expect_posterior()?;
+        let element = self.0.token_type;
+        self.0.step(frames, false, |outputs| {
+            (tokens(element, outputs[0]), floats(outputs[1]))
         })
     }
 
     /// Checks that the graph gives the posterior's log-variances.
     pub fn expect_posterior(&self) -> Result<(), RuntimeError> {
-        self.0
-            .expect_output("logvar", TensorElementType::Float32, &self.0.tokens_shape)
-    }
-
-    fn run<R>(
-        &mut self,
-        frames: &[u8],
-        take: impl FnOnce(&SessionOutputs<'_>) -> ort::Result<R>,
-    ) -> Result<R, RuntimeError> {
-        let shape = self.0.frames_shape.clone();
-        let frames = TensorRef::from_array_view((shape, frames)).map_err(|e| run_error(&e))?;
-        self.0.step([("frames", frames.into())], take)
+        if self.0.outputs > 1 {
+            return Ok(());
+        }
+        let name = &self.0.description.name;
+        Err(RuntimeError::Graph(format!(
+            "the graph of \"{name}\" should have an output \"logvar\", but has none"
+        )))
     }
 
     /// The provider that runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
-        self.0.session.provider
+        self.0.provider
+    }
+
+    /// How many streams, this one among them, made the latest step as one batch.
+    pub fn streams(&self) -> usize {
+        self.0.streams
     }
 }
 
@@ -72,13 +69,7 @@ pub struct DecoderNetwork(Network);
 impl DecoderNetwork {
     /// Makes `graph` ready for pictures of `width` × `height` pixels, before padding.
     pub fn open(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
-        let network = Network::open(graph, options, width, height)?;
-        network.expect_input("tokens", network.token_type(), &network.tokens_shape)?;
-        network.expect_output("frames", TensorElementType::Uint8, &network.frames_shape)?;
-        if network.description.decoder_delay > 0 {
-            network.expect_input("edge", TensorElementType::Float32, &[1])?;
-        }
-        Ok(Self(network))
+        Network::open(graph, Role::Decoder, options, width, height).map(Self)
     }
 
     /// The next step starts a segment.
@@ -95,202 +86,273 @@ impl DecoderNetwork {
         at_edge: bool,
         use_frames: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, RuntimeError> {
-        let shape = self.0.tokens_shape.clone();
-        let tokens: SessionInputValue = match tokens {
-            Tokens::Indices(indices) => TensorRef::from_array_view((shape, &indices[..])).map(Into::into),
-            Tokens::Floats(floats) => TensorRef::from_array_view((shape, &floats[..])).map(Into::into),
-        }
-        .map_err(|e| run_error(&e))?;
-        let expected = self.0.frames_bytes();
-        let edge = [if at_edge { 0.0f32 } else { 0.25 }];
-        let edge = TensorRef::from_array_view(([1i64], &edge[..])).map_err(|e| run_error(&e))?;
-        self.0
-            .step([("tokens", tokens), ("edge", edge.into())], |outputs| {
-                let frames = outputs["frames"].try_extract_tensor::<u8>()?.1;
-                Ok((frames.len() == expected).then(|| use_frames(frames)))
-            })?
-            .ok_or_else(|| RuntimeError::Graph("the decoder gave a picture of another size than it says".into()))
+        let bytes: Vec<u8> = match tokens {
+            Tokens::Indices(indices) => indices.iter().flat_map(|index| index.to_ne_bytes()).collect(),
+            Tokens::Floats(floats) => floats.iter().flat_map(|value| value.to_ne_bytes()).collect(),
+        };
+        self.0.step(&bytes, at_edge, |outputs| use_frames(outputs[0]))
     }
 
     /// Latent frames that `decode` takes.
     pub fn latent_frames(&self) -> usize {
-        self.0.tokens_shape[1] as usize
+        self.0.description.grouping().step_latent_frames()
     }
 
     /// The provider that runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
-        self.0.session.provider
+        self.0.provider
+    }
+
+    /// How many streams, this one among them, made the latest step as one batch.
+    pub fn streams(&self) -> usize {
+        self.0.streams
     }
 }
 
 /// A graph with the state of one stream.
 struct Network {
-    session: Arc<SharedSession>,
+    stream: Stream,
     description: Arc<Description>,
-    /// `[N, T, H, W, 3]`, padded.
-    frames_shape: Vec<i64>,
-    /// `[N, t, h, w]` or `[N, t, h, w, C]`.
-    tokens_shape: Vec<i64>,
-    /// One for each input, in the graph's order.
-    slots: Vec<Slot>,
+    provider: ExecutionProvider,
+    token_type: TensorElementType,
+    /// What each input that is given is for, in the wiring's order.
+    inputs: Vec<Given>,
+    /// How many outputs are taken.
+    outputs: usize,
     /// The graph is to ignore its state at the next step.
     first: bool,
+    /// How many streams made the latest step together.
+    streams: usize,
 }
 
-/// Where an input's value comes from.
-enum Slot {
-    /// The caller, by this name.
-    Given(String),
+/// Where the stream's tensors are.
+enum Stream {
+    Alone(Box<Tensors>),
+    Batched(Member),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    /// Frames or tokens.
+    Data,
     /// Whether the step starts a segment.
     First,
-    /// The output `next` of the step before.
-    State { next: String, value: DynValue },
+    /// How much of what follows the step's last latent frame looks at.
+    Edge,
 }
 
 impl Network {
-    fn open(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
+    fn open(graph: &Graph, role: Role, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
         let description = graph.description.clone();
-        let (padded_width, padded_height) = (description.padded(width), description.padded(height));
-        let session = session::shared(graph, options, padded_width, padded_height)?;
-        let grouping = description.grouping();
-        let [width, height] = [padded_width, padded_height].map(i64::from);
-        let cell = i64::from(description.space_factor);
-        let mut tokens_shape = vec![1, grouping.step_latent_frames() as i64, height / cell, width / cell];
-        if let Regularizer::Kl { channels } = description.regularizer {
-            tokens_shape.push(i64::from(channels));
-        }
-        let frames_shape = vec![1, grouping.step_frames() as i64, height, width, 3];
-        memory::check(&session.inputs, (padded_width, padded_height), graph)?;
-        let slots = session
-            .inputs
-            .iter()
-            .map(|input| slot(input, &session.outputs))
-            .collect::<Result<_, _>>();
-        let slots = slots.map_err(|e| RuntimeError::Graph(format!("{}: {e}", graph.location())))?;
+        let size = (description.padded(width), description.padded(height));
+        let session = session::shared(graph, options, size.0, size.1)?;
+        let token_type = match description.regularizer {
+            Regularizer::Fsq { .. } => TensorElementType::Int32,
+            Regularizer::Kl { .. } => TensorElementType::Float32,
+        };
+        let (wiring, inputs) = Check::new(graph, &session, size, token_type).wire(role)?;
+        let (provider, outputs) = (session.provider, wiring.taken.len());
+        let allocate = || {
+            memory::check(&session.inputs, size, graph)?;
+            Tensors::new(session.clone(), wiring.clone())
+                .map_err(|error| RuntimeError::Memory(format!("ONNX Runtime: {}", error.message())))
+        };
+        let stream = if session.streams > 1 {
+            Stream::Batched(session.batches.join(&wiring, options.batch_timeout, allocate)?)
+        } else {
+            Stream::Alone(Box::new(allocate()?))
+        };
         Ok(Self {
-            session,
+            stream,
             description,
-            frames_shape,
-            tokens_shape,
-            slots,
+            provider,
+            token_type,
+            inputs,
+            outputs,
             first: true,
+            streams: 1,
         })
     }
 
-    fn token_type(&self) -> TensorElementType {
-        match self.description.regularizer {
-            Regularizer::Fsq { .. } => TensorElementType::Int32,
-            Regularizer::Kl { .. } => TensorElementType::Float32,
-        }
-    }
-
-    fn frames_bytes(&self) -> usize {
-        self.frames_shape.iter().product::<i64>() as usize
-    }
-
-    fn expect_input(&self, name: &str, ty: TensorElementType, shape: &[i64]) -> Result<(), RuntimeError> {
-        self.expect(&self.session.inputs, "input", name, ty, shape)
-    }
-
-    fn expect_output(&self, name: &str, ty: TensorElementType, shape: &[i64]) -> Result<(), RuntimeError> {
-        self.expect(&self.session.outputs, "output", name, ty, shape)
-    }
-
-    /// Checks that the graph is what its description says, so that a run cannot read or write beside a buffer.
-    fn expect(
-        &self,
-        ports: &[Port],
-        kind: &str,
-        name: &str,
-        ty: TensorElementType,
-        shape: &[i64],
-    ) -> Result<(), RuntimeError> {
-        let fail = |found: &str| {
-            RuntimeError::Graph(format!(
-                "the graph of \"{}\" should have an {kind} \"{name}\" of {ty} {shape:?}, but {found}",
-                self.description.name
-            ))
+    /// Runs the graph once on `data` and the state; `take` is shown the outputs in the wiring's order.
+    fn step<R>(&mut self, data: &[u8], at_edge: bool, take: impl FnOnce(&[&[u8]]) -> R) -> Result<R, RuntimeError> {
+        let first = [u8::from(self.first)];
+        let edge = if at_edge { 0.0f32 } else { 0.25 }.to_ne_bytes();
+        let bytes = |given: &Given| match given {
+            Given::Data => data,
+            Given::First => &first[..],
+            Given::Edge => &edge[..],
         };
-        let port = ports
-            .iter()
-            .find(|port| port.name == name)
-            .ok_or_else(|| fail("has none"))?;
-        let same_shape = port.shape.len() == shape.len() && port.shape.iter().zip(shape).all(|(p, s)| *p < 0 || p == s);
-        if port.element == ty && same_shape {
-            Ok(())
-        } else {
-            Err(fail(&format!("has {} {:?}", port.element, port.shape)))
-        }
-    }
-
-    /// Runs the graph once on `given` inputs and the state; `take` reads the outputs it wants.
-    fn step<'v, R, const N: usize>(
-        &mut self,
-        given: [(&str, SessionInputValue<'v>); N],
-        take: impl FnOnce(&SessionOutputs<'_>) -> ort::Result<R>,
-    ) -> Result<R, RuntimeError> {
-        let first = Tensor::from_array(([1i64], vec![self.first])).map_err(|e| run_error(&e))?;
-        let mut given = given.map(|(name, value)| (name, Some(value)));
-        let mut session = self.session.lock();
-        let inputs = self.slots.iter().map(|slot| match slot {
-            Slot::Given(wanted) => {
-                let found = given.iter_mut().find(|(name, _)| name == wanted);
-                found.and_then(|(_, value)| value.take()).ok_or_else(|| {
-                    RuntimeError::Graph(format!(
-                        "the graph has an unknown input \"{wanted}\": is the plugin too old for it?"
-                    ))
-                })
+        let given: Vec<&[u8]> = self.inputs.iter().map(bytes).collect();
+        let result = match &mut self.stream {
+            Stream::Alone(tensors) => {
+                tensors.give(0, &given)?;
+                tensors.run(&[false])?;
+                take(&tensors.taken(0))
             }
-            Slot::First => Ok((&first).into()),
-            Slot::State { value, .. } => Ok(value.into()),
-        });
-        let inputs = inputs.collect::<Result<Vec<SessionInputValue>, _>>()?;
-        let mut outputs = session.run(&inputs[..]).map_err(|e| run_error(&e))?;
-        let result = take(&outputs).map_err(|e| run_error(&e))?;
-        drop(inputs);
-        for slot in &mut self.slots {
-            if let Slot::State { next, value } = slot {
-                *value = outputs
-                    .remove(&*next)
-                    .ok_or_else(|| RuntimeError::Run(format!("no output \"{next}\"")))?;
+            Stream::Batched(member) => {
+                let outputs = member.step(&given)?;
+                self.streams = outputs.streams;
+                take(&outputs.bytes.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>())
             }
-        }
+        };
         self.first = false;
         Ok(result)
     }
 }
 
-fn tokens(outputs: &SessionOutputs<'_>) -> ort::Result<Tokens> {
-    let tokens = &outputs["tokens"];
-    Ok(match tokens.dtype().tensor_type() {
-        Some(TensorElementType::Int32) => Tokens::Indices(tokens.try_extract_tensor::<i32>()?.1.to_vec()),
-        _ => Tokens::Floats(tokens.try_extract_tensor::<f32>()?.1.to_vec()),
-    })
+/// Checks that a graph is what its description says, so that a run cannot read or write beside a buffer.
+struct Check<'a> {
+    graph: &'a Graph,
+    session: &'a SharedSession,
+    token_type: TensorElementType,
+    /// `[N, T, H, W, 3]`, padded.
+    frames: Vec<i64>,
+    /// `[N, t, h, w]` or `[N, t, h, w, C]`.
+    tokens: Vec<i64>,
 }
 
-/// What feeds `input`; its state, zero at first, if it is one.
-fn slot(input: &Port, outputs: &[Port]) -> Result<Slot, String> {
-    let name = &input.name;
-    if name == "first" {
-        return Ok(Slot::First);
+impl<'a> Check<'a> {
+    fn new(
+        graph: &'a Graph,
+        session: &'a SharedSession,
+        (width, height): (u32, u32),
+        token_type: TensorElementType,
+    ) -> Self {
+        let (tokenizer, streams) = (&graph.description, session.streams as i64);
+        let grouping = tokenizer.grouping();
+        let [rows, columns] = [height, width].map(|size| i64::from(size / tokenizer.space_factor));
+        let mut tokens = vec![streams, grouping.step_latent_frames() as i64, rows, columns];
+        if let Regularizer::Kl { channels } = tokenizer.regularizer {
+            tokens.push(i64::from(channels));
+        }
+        let frames = vec![streams, grouping.step_frames() as i64, height.into(), width.into(), 3];
+        Self {
+            graph,
+            session,
+            token_type,
+            frames,
+            tokens,
+        }
     }
-    if !name.starts_with("state.") {
-        return Ok(Slot::Given(name.clone()));
+
+    /// What the graph's inputs and outputs are for, and what each input that is given is.
+    fn wire(&self, role: Role) -> Result<(Wiring, Vec<Given>), RuntimeError> {
+        use TensorElementType::{Bool, Float32, Uint8};
+        let streams = self.session.streams as i64;
+        let (inputs, outputs) = (&self.session.inputs, &self.session.outputs);
+        let mut wiring = Wiring::default();
+        let mut given = Vec::new();
+        let frames = ("frames", Uint8, &self.frames);
+        let tokens = ("tokens", self.token_type, &self.tokens);
+        let (data, result) = match role {
+            Role::Encoder => (frames, tokens),
+            Role::Decoder => (tokens, frames),
+        };
+        let flag = vec![streams];
+        let edge_is_needed = role == Role::Decoder && self.graph.description.decoder_delay > 0;
+        let known = [
+            (Given::Data, true, data),
+            (Given::First, false, ("first", Bool, &flag)),
+            (Given::Edge, edge_is_needed, ("edge", Float32, &flag)),
+        ];
+        for (kind, needed, (name, element, shape)) in known {
+            if needed || inputs.iter().any(|port| port.name == name) {
+                wiring.given.push(self.expect(inputs, "input", name, element, shape)?);
+                given.push(kind);
+            }
+        }
+        let (name, element, shape) = result;
+        let index = self.expect(outputs, "output", name, element, shape)?;
+        wiring.taken.push((index, shape.clone()));
+        if role == Role::Encoder && outputs.iter().any(|port| port.name == "logvar") {
+            let index = self.expect(outputs, "output", "logvar", Float32, &self.tokens)?;
+            wiring.taken.push((index, self.tokens.clone()));
+        }
+        for (index, input) in inputs.iter().enumerate() {
+            if input.name.starts_with("state.") {
+                wiring.states.push((index, self.next_of(input)?));
+            } else if !wiring.given.contains(&index) {
+                let unknown = format!("has an unknown input \"{}\": is the plugin too old for it?", input.name);
+                return Err(self.wrong(&unknown));
+            }
+        }
+        Ok((wiring, given))
     }
-    let next = format!("{name}.next");
-    if !outputs.iter().any(|output| output.name == next) {
-        return Err(format!("the state \"{name}\" has no output \"{next}\""));
+
+    /// The place of an input or output of this type and shape.
+    fn expect(
+        &self,
+        ports: &[Port],
+        kind: &str,
+        name: &str,
+        element: TensorElementType,
+        shape: &[i64],
+    ) -> Result<usize, RuntimeError> {
+        let fail = |found: &str| {
+            self.wrong(&format!(
+                "should have an {kind} \"{name}\" of {element} {shape:?}, but {found}"
+            ))
+        };
+        let index = ports.iter().position(|port| port.name == name);
+        let index = index.ok_or_else(|| fail("has none"))?;
+        let port = &ports[index];
+        if port.element == element && fits(&port.shape, shape) {
+            return Ok(index);
+        }
+        if self.session.streams > 1 && port.shape.first() == Some(&1) {
+            return Err(self.wrong(
+                "runs one stream at a time: batch-streams needs a graph with a free batch dimension, the form for GPUs",
+            ));
+        }
+        Err(fail(&format!("has {} {:?}", port.element, port.shape)))
     }
-    if input.shape.iter().any(|size| *size < 0) {
-        return Err(format!("the state \"{name}\" has no fixed shape: {:?}", input.shape));
+
+    /// The output that gives the state `input` for the next step.
+    fn next_of(&self, input: &Port) -> Result<usize, RuntimeError> {
+        let Port { name, element, shape } = input;
+        let next = format!("{name}.next");
+        let outputs = &self.session.outputs;
+        let index = outputs.iter().position(|output| output.name == next);
+        let index = index.ok_or_else(|| self.wrong(&format!("has a state \"{name}\" without an output \"{next}\"")))?;
+        if shape.first() != Some(&(self.session.streams as i64)) || shape.iter().any(|size| *size < 0) {
+            return Err(self.wrong(&format!(
+                "has a state \"{name}\" without a fixed shape for every stream: {shape:?}"
+            )));
+        }
+        let output = &outputs[index];
+        if output.element != *element || !fits(&output.shape, shape) || element.byte_size(1).is_none() {
+            return Err(self.wrong(&format!(
+                "has a state \"{name}\" of {element} {shape:?}, whose next is of {} {:?}",
+                output.element, output.shape
+            )));
+        }
+        Ok(index)
     }
-    let value = DynTensor::new(&Allocator::default(), input.element, &input.shape[..]);
-    Ok(Slot::State {
-        next,
-        value: value.map_err(|e| e.message().to_string())?.into_dyn(),
-    })
+
+    fn wrong(&self, what: &str) -> RuntimeError {
+        let name = &self.graph.description.name;
+        RuntimeError::Graph(format!("the graph of \"{name}\" {what} ({})", self.graph.location()))
+    }
 }
 
-fn run_error(error: &ort::Error) -> RuntimeError {
-    RuntimeError::Run(format!("ONNX Runtime: {}", error.message()))
+/// Whether `shape` is possible where ONNX Runtime found `found`, with negative sizes for those that it does not know.
+fn fits(found: &[i64], shape: &[i64]) -> bool {
+    found.len() == shape.len() && found.iter().zip(shape).all(|(found, size)| *found < 0 || found == size)
+}
+
+fn tokens(element: TensorElementType, bytes: &[u8]) -> Tokens {
+    match element {
+        TensorElementType::Int32 => Tokens::Indices(values(bytes, i32::from_ne_bytes)),
+        _ => Tokens::Floats(floats(bytes)),
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    values(bytes, f32::from_ne_bytes)
+}
+
+fn values<T>(bytes: &[u8], from_bytes: fn([u8; 4]) -> T) -> Vec<T> {
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| from_bytes(*word)).collect()
 }

@@ -1,41 +1,201 @@
 //! Sessions: a graph made ready for one picture size on one provider, shared by all elements that want the same.
+//!
+//! Streams share one session, not only its weights' bytes: ONNX Runtime copies weights into the layout that its
+//! convolutions want, and every further session would have copies of its own, prepacked weights and shared initializers
+//! or not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
+use std::time::{Duration, SystemTime};
 
+use ort::AsPointer;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
-use ort::value::{Outlet, TensorElementType, ValueType};
+use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
+use super::batch::Batches;
+use super::library::CAT;
+use super::turns::Turns;
 use super::{ExecutionProvider, RuntimeError, library};
-use crate::tokenizer::{Graph, Source};
+use crate::tokenizer::{Graph, Source, Target};
+
+const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// How a graph is to be run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     pub provider: ExecutionProvider,
     /// Which of the provider's devices.
     pub device: i32,
-    /// Threads within an operator; 0: ONNX Runtime's choice, a thread a core.
+    /// Threads within an operator; 0: a thread a core.
     pub threads: u32,
+    /// Streams that run together, as one batch of this size; 0 and 1: each by itself.
+    pub batch_streams: u32,
+    /// How long a step waits for those of other streams.
+    pub batch_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            provider: ExecutionProvider::default(),
+            device: 0,
+            threads: 0,
+            batch_streams: 0,
+            batch_timeout: DEFAULT_BATCH_TIMEOUT,
+        }
+    }
+}
+
+impl Options {
+    /// Streams that a run takes.
+    fn streams(&self) -> usize {
+        self.batch_streams.max(1) as usize
+    }
+
+    /// The form of graph that suits: one that runs several streams is made for GPUs, and runs everywhere.
+    pub fn target(&self) -> Target {
+        if self.batch_streams > 1 {
+            Target::Gpu
+        } else {
+            self.provider.target()
+        }
+    }
+
+    /// How much longer a step may take because it waits for others.
+    pub fn longest_wait(&self) -> Duration {
+        if self.batch_streams > 1 {
+            self.batch_timeout
+        } else {
+            Duration::ZERO
+        }
+    }
 }
 
 /// A graph ready to run. Weights are in memory once, however many elements use it.
 pub struct SharedSession {
-    session: Mutex<Session>,
+    session: Session,
+    /// Names as ONNX Runtime's C API wants them.
+    input_names: Vec<CString>,
+    output_names: Vec<CString>,
+    turns: Turns,
+    options: Options,
     /// The provider that runs it.
     pub provider: ExecutionProvider,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// Streams that a run takes.
+    pub streams: usize,
+    /// Who runs together.
+    pub batches: Batches,
+}
+
+/// Where a session's tensors are.
+pub struct Memory {
+    /// The device's own.
+    pub device: Allocator,
+    /// What both the CPU and the device reach.
+    pub host: Allocator,
 }
 
 impl SharedSession {
-    /// The session, for one run.
-    pub fn lock(&self) -> MutexGuard<'_, Session> {
-        // A panic during a run leaves nothing of ours half done.
-        self.session.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn new(session: Session, provider: ExecutionProvider, options: Options) -> Result<Self, String> {
+        let ports = |outlets: &[Outlet]| outlets.iter().map(Port::new).collect::<Result<Vec<_>, _>>();
+        let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
+        let names = |ports: &[Port]| {
+            let names = ports.iter().map(|port| CString::new(port.name.as_str()));
+            names.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())
+        };
+        let at_once = match provider {
+            // More runs than cores would take memory and caches from each other, and gain nothing.
+            ExecutionProvider::Cpu => cores(),
+            _ => 1,
+        };
+        Ok(Self {
+            input_names: names(&inputs)?,
+            output_names: names(&outputs)?,
+            session,
+            turns: Turns::new(at_once),
+            options,
+            provider,
+            inputs,
+            outputs,
+            streams: options.streams(),
+            batches: Batches::default(),
+        })
+    }
+
+    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
+    /// in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
+    pub fn run(&self, feeds: &[(usize, &DynTensor)], fetches: &mut [(usize, &mut DynTensor)]) -> ort::Result<()> {
+        let input_names: Vec<_> = feeds.iter().map(|(i, _)| self.input_names[*i].as_ptr()).collect();
+        let inputs: Vec<_> = feeds.iter().map(|(_, tensor)| tensor.ptr()).collect();
+        let output_names: Vec<_> = fetches.iter().map(|(i, _)| self.output_names[*i].as_ptr()).collect();
+        let mut outputs: Vec<_> = fetches.iter_mut().map(|(_, tensor)| tensor.ptr_mut()).collect();
+        let _turn = self.turns.enter();
+        // SAFETY: names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
+        // an output that it is given or fails. That several threads are in `Run` of one session is part of ONNX
+        // Runtime's design ("Multiple threads can invoke the Run() method on the same inference session object",
+        // docs/InferenceHighLevelDesign.md); a provider that cannot do it says so, and is then locked by ONNX Runtime.
+        // `ort::Session::run` nevertheless wants the session for itself, because of faults that were seen with GPU
+        // providers. With any provider but the CPU's, `turns` lets one thread in at a time.
+        unsafe {
+            let status = (ort::api().Run)(
+                self.session.ptr().cast_mut(),
+                std::ptr::null(),
+                input_names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                outputs.as_mut_ptr(),
+            );
+            ort::Error::result_from_status(status)
+        }
+    }
+
+    /// Where this session's tensors belong.
+    pub fn memory(&self) -> Memory {
+        let allocator = |device, memory_type| {
+            let info = MemoryInfo::new(device, self.options.device, AllocatorType::Device, memory_type);
+            let allocator = info.and_then(|info| Allocator::new(&self.session, info));
+            allocator.unwrap_or_else(|error| {
+                // Slower, and as right: ONNX Runtime copies what is elsewhere.
+                gst::warning!(CAT, "Keeping tensors in the CPU's memory: {}", error.message());
+                Allocator::default()
+            })
+        };
+        match self.provider {
+            ExecutionProvider::Cuda | ExecutionProvider::TensorRt => Memory {
+                device: allocator(AllocationDevice::CUDA, MemoryType::Default),
+                host: allocator(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput),
+            },
+            ExecutionProvider::Auto | ExecutionProvider::Cpu | ExecutionProvider::OpenVino => Memory {
+                device: Allocator::default(),
+                host: Allocator::default(),
+            },
+        }
+    }
+
+    /// A small model on the same device, for this session's tensors.
+    pub fn companion(&self, model: &[u8]) -> ort::Result<Self> {
+        let fail = |error: RuntimeError| ort::Error::new(error.to_string());
+        let provider = match self.provider {
+            // An engine would take long to build, and the tensors are CUDA's.
+            ExecutionProvider::TensorRt => ExecutionProvider::Cuda,
+            other => other,
+        };
+        let environment = library::load().map_err(fail)?;
+        let builder = Session::builder(&environment)?
+            .with_intra_op_spinning(false)?
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?;
+        let mut builder = provider.add_to(builder, self.options.device).map_err(fail)?;
+        let session = builder.commit_from_memory(model)?;
+        Self::new(session, provider, self.options).map_err(ort::Error::new)
     }
 }
 
@@ -62,7 +222,7 @@ impl Port {
     }
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     graph: GraphKey,
     options: Options,
@@ -71,32 +231,49 @@ struct Key {
 }
 
 /// Tells graphs apart: a file that was written anew is another graph.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum GraphKey {
     File(PathBuf, Option<SystemTime>, u64),
     Embedded(usize),
 }
 
-static SESSIONS: Mutex<Option<HashMap<Key, Weak<SharedSession>>>> = Mutex::new(None);
+/// Locked while its session is made: of two elements that start together, the second finds the first one's, and those
+/// that want another one do not wait.
+type Place = Arc<Mutex<Weak<SharedSession>>>;
+
+static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
 
 /// The session for `graph` at `width` × `height` pixels (padded to whole cells); made if no element has it.
 pub fn shared(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Arc<SharedSession>, RuntimeError> {
     let key = Key {
         graph: graph_key(graph),
-        options,
+        options: Options {
+            // Of the stream, not of the session.
+            batch_timeout: Duration::ZERO,
+            batch_streams: options.streams() as u32,
+            ..options
+        },
         width,
         height,
     };
-    // Held while the session is made: of two elements that start together, the second finds the first one's.
-    let mut sessions = SESSIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let sessions = sessions.get_or_insert_default();
-    if let Some(session) = sessions.get(&key).and_then(Weak::upgrade) {
+    let place = {
+        let mut sessions = lock(&SESSIONS);
+        // Nobody has these sessions, and nobody is making them.
+        sessions.retain(|_, place| Arc::strong_count(place) > 1 || lock(place).strong_count() > 0);
+        sessions.entry(key).or_default().clone()
+    };
+    let mut place = lock(&place);
+    if let Some(session) = place.upgrade() {
         return Ok(session);
     }
-    sessions.retain(|_, session| session.strong_count() > 0);
     let session = Arc::new(create(graph, options, width, height)?);
-    sessions.insert(key, Arc::downgrade(&session));
+    *place = Arc::downgrade(&session);
     Ok(session)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a session is made leaves nothing half done.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn graph_key(graph: &Graph) -> GraphKey {
@@ -124,16 +301,9 @@ fn create(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Sh
         });
         match made {
             Ok(session) => {
-                let ports = |outlets: &[Outlet]| outlets.iter().map(Port::new).collect::<Result<Vec<_>, _>>();
-                let fail = |error| RuntimeError::Graph(format!("{}: {error}", graph.location()));
-                let inputs = ports(session.inputs()).map_err(fail)?;
-                let outputs = ports(session.outputs()).map_err(fail)?;
-                return Ok(SharedSession {
-                    session: Mutex::new(session),
-                    provider: *provider,
-                    inputs,
-                    outputs,
-                });
+                give_back_memory();
+                return SharedSession::new(session, *provider, options)
+                    .map_err(|error| RuntimeError::Graph(format!("{}: {error}", graph.location())));
             }
             Err(error) => failures.push(error),
         }
@@ -142,6 +312,15 @@ fn create(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Sh
     Err(failures
         .pop()
         .unwrap_or_else(|| RuntimeError::Provider("no execution provider".into())))
+}
+
+/// Making a session takes about three times its weights; glibc would keep what was freed since.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// A session builder with everything but the provider.
@@ -156,14 +335,18 @@ fn prepare(
     let mut builder = Session::builder(environment).map_err(|e| fail(e.message()))?;
     let step = |result: BuilderResult| result.map_err(|e| fail(e.message()));
     builder = step(builder.with_optimization_level(GraphOptimizationLevel::Level3))?;
-    // Spinning threads take the cores from the decoder beside, and from everything else in a pipeline.
+    // Spinning threads take the cores from the decoder beside, and from everything else in a pipeline, live or not.
     builder = step(builder.with_intra_op_spinning(false))?;
     builder = step(builder.with_inter_threads(1))?;
-    if options.threads > 0 {
-        builder = step(builder.with_intra_threads(options.threads as usize))?;
-    }
-    // The symbolic dimensions that a graph may have: the padded picture, and parts of it.
-    builder = step(builder.with_dimension_override("N", 1))?;
+    // Always a number: left alone, ONNX Runtime pins the threads of every session to the same cores, so that an encoder and
+    // a decoder would share one while another is idle.
+    let threads = match options.threads {
+        0 => cores(),
+        threads => threads as usize,
+    };
+    builder = step(builder.with_intra_threads(threads))?;
+    // The symbolic dimensions that a graph may have: streams, the padded picture, and parts of it.
+    builder = step(builder.with_dimension_override("N", options.streams() as i64))?;
     for (name, size) in [("H", height), ("W", width)] {
         builder = step(builder.with_dimension_override(name, i64::from(size)))?;
         for part in (2..=64).filter(|part| size % part == 0) {
@@ -171,4 +354,18 @@ fn prepare(
         }
     }
     Ok(builder)
+}
+
+/// Cores that this process may use; hardware threads of one core count once, as they share what convolutions need.
+fn cores() -> usize {
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    physical_cores().map_or(allowed, |physical| physical.min(allowed))
+}
+
+/// Cores of this machine; `None` where the system does not say.
+fn physical_cores() -> Option<usize> {
+    let cpus = std::fs::read_dir("/sys/devices/system/cpu").ok()?;
+    let siblings = |cpu: std::fs::DirEntry| std::fs::read_to_string(cpu.path().join("topology/thread_siblings")).ok();
+    let cores: HashSet<String> = cpus.flatten().filter_map(siblings).collect();
+    (!cores.is_empty()).then_some(cores.len())
 }

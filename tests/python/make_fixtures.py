@@ -2,13 +2,15 @@
 
 - `golden_*/`: tokenizers of width 16 and, in `golden/`, what the reference gives for them, as plain
   little-endian arrays in C order with their shapes in `shape.json`;
-- `tiny_v1_1/`: a narrower tokenizer, for tests in which only speed matters.
+- `tiny_v1_1/`: a narrower tokenizer, for tests in which only speed matters;
+- `toy/`: one whose graphs run several streams, and `toy_wrong/`: its decoder gives more than it says.
 """
 
 import json
 import sys
 from pathlib import Path
 
+import toy
 from golden import DATA, Golden, configuration, weights
 from vidtok_export import build
 
@@ -30,6 +32,9 @@ def main(out: Path) -> None:
 
     tiny = configuration(TINY, ch=8)
     build.export(tiny, weights(tiny, seed=2), out / "tiny_v1_1", "tiny_v1_1", "MIT")
+
+    toy.export(out / "toy", "toy")
+    toy.export(out / "toy_wrong", "toy_wrong", cell=2 * toy.CELL)
 
 
 def write_arrays(golden: Golden, folder: Path) -> None:

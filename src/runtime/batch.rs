@@ -1,0 +1,232 @@
+//! Streams that run together: one run of the graph is a step of each of them.
+//!
+//! There is no thread for it. Whoever finds that a batch is to start runs it for everybody in it, on the thread that
+//! asked for its own step.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+use super::RuntimeError;
+use super::schedule::{Next, Schedule};
+use super::tensors::{Failure, HostTensor, Tensors, Wiring};
+
+/// What a step gives a stream.
+pub struct Outputs {
+    /// The bytes of each output, in the wiring's order.
+    pub bytes: Vec<Vec<u8>>,
+    /// How many streams made the step together.
+    pub streams: usize,
+}
+
+/// The batches of one session: where there are more streams than one has room for, there is another.
+#[derive(Default)]
+pub struct Batches(Mutex<Vec<Weak<Batch>>>);
+
+struct Batch {
+    wiring: Wiring,
+    streams: usize,
+    state: Mutex<State>,
+    /// A step was asked for or is done, or a stream has left.
+    changed: Condvar,
+}
+
+struct State {
+    schedule: Schedule,
+    /// Absent while they run.
+    tensors: Option<Tensors>,
+    /// What the streams that wait give to the next run.
+    given: Vec<HostTensor>,
+    slots: Vec<Slot>,
+    /// Why no step can follow.
+    broken: Option<String>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// What the stream's step gave, until it is fetched.
+    result: Option<Result<Outputs, String>>,
+    /// The stream has a state, which the steps of others must not change.
+    has_state: bool,
+}
+
+/// A stream's place in a batch.
+pub struct Member {
+    batch: Arc<Batch>,
+    slot: usize,
+    timeout: Duration,
+}
+
+impl Batches {
+    /// A place in a batch of this wiring; `allocate` makes the tensors of another one where there is none. A step of this
+    /// stream waits for those of others no longer than `timeout`.
+    pub fn join(
+        &self,
+        wiring: &Wiring,
+        timeout: Duration,
+        allocate: impl FnOnce() -> Result<Tensors, RuntimeError>,
+    ) -> Result<Member, RuntimeError> {
+        // Held while a batch is allocated: of two streams that start together, the second finds the first one's.
+        let mut batches = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        batches.retain(|batch| batch.strong_count() > 0);
+        for batch in batches.iter().filter_map(Weak::upgrade) {
+            if batch.wiring == *wiring
+                && let Some(slot) = batch.join()
+            {
+                return Ok(Member { batch, slot, timeout });
+            }
+        }
+        let batch = Arc::new(Batch::new(allocate()?)?);
+        batches.push(Arc::downgrade(&batch));
+        let slot = batch
+            .join()
+            .ok_or_else(|| RuntimeError::Run("a new batch has no room".into()))?;
+        Ok(Member { batch, slot, timeout })
+    }
+}
+
+impl Member {
+    /// Runs a step on the bytes `given` for each of the wiring's inputs.
+    pub fn step(&mut self, given: &[&[u8]]) -> Result<Outputs, RuntimeError> {
+        let Self { batch, slot, timeout } = self;
+        let mut state = batch.lock();
+        if let Some(text) = &state.broken {
+            return Err(RuntimeError::Run(text.clone()));
+        }
+        for (tensor, bytes) in state.given.iter_mut().zip(given) {
+            tensor.set(*slot, batch.streams, bytes)?;
+        }
+        let now = Instant::now();
+        state.schedule.submit(*slot, now.checked_add(*timeout).unwrap_or(now));
+        loop {
+            if let Some(result) = state.slots[*slot].result.take() {
+                return result.map_err(RuntimeError::Run);
+            }
+            let now = Instant::now();
+            state = match state.schedule.next(now) {
+                Next::Start(slots) => batch.run(state, slots),
+                Next::WaitUntil(until) => {
+                    let waited = batch.changed.wait_timeout(state, until - now);
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+                Next::Wait => batch
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(|poisoned| poisoned.into_inner()),
+            };
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.batch.lock();
+        state.schedule.leave(self.slot);
+        state.slots[self.slot] = Slot::default();
+        // Others may have waited for this stream.
+        self.batch.changed.notify_all();
+    }
+}
+
+impl Batch {
+    fn new(tensors: Tensors) -> Result<Self, RuntimeError> {
+        let streams = tensors.streams();
+        Ok(Self {
+            wiring: tensors.wiring().clone(),
+            streams,
+            state: Mutex::new(State {
+                schedule: Schedule::new(streams),
+                given: tensors.spare_given().map_err(Failure::Run)?,
+                tensors: Some(tensors),
+                slots: (0..streams).map(|_| Slot::default()).collect(),
+                broken: None,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn join(&self) -> Option<usize> {
+        let mut state = self.lock();
+        if state.broken.is_some() {
+            return None;
+        }
+        state.schedule.join()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Runs a step of the streams in `slots`, unlocked.
+    fn run<'a>(&'a self, mut state: MutexGuard<'a, State>, slots: Vec<usize>) -> MutexGuard<'a, State> {
+        let mut running = Running {
+            batch: self,
+            holds: state.slots.iter().map(|slot| slot.has_state).collect(),
+            tensors: state.tensors.take(),
+            done: None,
+            slots,
+        };
+        for slot in &running.slots {
+            running.holds[*slot] = false;
+        }
+        if let Some(tensors) = &mut running.tensors {
+            std::mem::swap(tensors.given_mut(), &mut state.given);
+        }
+        drop(state);
+        // A waiting stream may have been told to wait for longer than this batch now takes.
+        running.run();
+        drop(running);
+        self.lock()
+    }
+}
+
+/// A run under way. Dropped, it tells everybody how it ended, also where that was a panic.
+struct Running<'a> {
+    batch: &'a Batch,
+    slots: Vec<usize>,
+    /// Streams that have a state and are not in this batch.
+    holds: Vec<bool>,
+    tensors: Option<Tensors>,
+    done: Option<Result<(), Failure>>,
+}
+
+impl Running<'_> {
+    fn run(&mut self) {
+        if let Some(tensors) = &mut self.tensors {
+            self.done = Some(tensors.run(&self.holds));
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Copied before the lock is taken.
+        let results: Vec<Result<Outputs, String>> = match (&self.done, &self.tensors) {
+            (Some(Ok(())), Some(tensors)) => {
+                let outputs = |slot: &usize| {
+                    Ok(Outputs {
+                        bytes: tensors.taken(*slot).into_iter().map(<[u8]>::to_vec).collect(),
+                        streams: self.slots.len(),
+                    })
+                };
+                self.slots.iter().map(outputs).collect()
+            }
+            (Some(Err(failure)), _) => self.slots.iter().map(|_| Err(failure.to_string())).collect(),
+            _ => self
+                .slots
+                .iter()
+                .map(|_| Err("a batch ended in a panic".into()))
+                .collect(),
+        };
+        let mut state = self.batch.lock();
+        if !matches!(self.done, Some(Ok(()) | Err(Failure::Run(_)))) {
+            state.broken = Some("the streams of this batch have lost their state: start them anew".into());
+        }
+        for (slot, result) in self.slots.iter().zip(results) {
+            state.slots[*slot].has_state |= result.is_ok();
+            state.slots[*slot].result = Some(result);
+        }
+        state.tensors = self.tensors.take();
+        state.schedule.finish();
+        self.batch.changed.notify_all();
+    }
+}

@@ -1,0 +1,108 @@
+//! Who may run a session: in the order of asking, and so many at a time.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// Lets at most `limit` in at a time, first come, first served.
+pub struct Turns {
+    limit: u64,
+    tickets: Mutex<Tickets>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Tickets {
+    /// Given out so far.
+    given: u64,
+    /// Turns that are over.
+    done: u64,
+}
+
+/// Ends when it is dropped.
+pub struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1) as u64,
+            tickets: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a turn.
+    pub fn enter(&self) -> Turn<'_> {
+        let mut tickets = self.lock();
+        let own = tickets.given;
+        tickets.given += 1;
+        while own >= tickets.done + self.limit {
+            tickets = self
+                .changed
+                .wait(tickets)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        Turn(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tickets> {
+        // Nothing panics while it is held.
+        self.tickets.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.lock().done += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn as_many_as_the_limit_are_in_at_once() {
+        let (turns, inside) = (Turns::new(2), Barrier::new(2));
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let _turn = turns.enter();
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    // Nobody passes alone: two are let in together, three times.
+                    inside.wait();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 2);
+    }
+
+    #[test]
+    fn turns_come_in_the_order_of_asking() {
+        let turns = Turns::new(1);
+        let (sender, order) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let first = turns.enter();
+            for number in 0..4 {
+                let (sender, turns) = (sender.clone(), &turns);
+                scope.spawn(move || {
+                    let _turn = turns.enter();
+                    sender.send(number).unwrap();
+                });
+                // The next one asks only after this one has.
+                while turns.lock().given < number + 2 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            assert!(order.try_recv().is_err(), "somebody came in beside the first");
+            drop(first);
+        });
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+}
