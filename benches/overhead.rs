@@ -6,21 +6,18 @@
 //! Options after `--`: `--size N` (pixels a side, default 256), `--steps N` in a turn (40), `--repeats N` (15), `--model MODEL`.
 //! ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
 
-use std::error::Error;
+mod common;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::{FPS, Result, buffer, frames_of, median, memory_kb, model_property, picture, play_to_end};
 use gst::prelude::*;
 use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role, Target};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-const FPS: i32 = 30;
-/// No pipeline takes longer, or something hangs.
-const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(600);
 const MEMORY_FRAMES: u64 = 10_000;
 const MEMORY_REPORTS: [u64; 4] = [1_000, 2_000, 5_000, 10_000];
 /// How much memory may grow between the first and the last report.
@@ -106,18 +103,9 @@ fn overhead(arguments: &Arguments) -> Result<()> {
         .fps(FPS)
         .build()?
         .to_caps()?;
-    // A causal segment's first step stands for one frame.
-    let frame_count = if description.causal {
-        1 + (steps - 1) * step_frames
-    } else {
-        steps * step_frames
-    };
+    let frame_count = frames_of(steps, &description);
     let pictures: Vec<gst::Buffer> = (0..frame_count).map(|i| buffer(&frames[i % frames.len()], i)).collect();
-    let model = arguments
-        .model
-        .as_ref()
-        .map(|model| format!(" model=\"{model}\""))
-        .unwrap_or_default();
+    let model = model_property(arguments.model.as_deref());
     let (encode_line, decode_line) = (format!("vidtokenc{model}"), format!("vidtokdec{model}"));
     let (caps, packets) = record(&encode_line, &video, &pictures)?;
     // A decoder that looks ahead runs once more at the end.
@@ -168,11 +156,6 @@ impl Turns {
             self.element.push(element.as_secs_f64() * 1e3);
         }
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// What a step takes, the first one left out.
@@ -249,45 +232,8 @@ fn pipeline(line: &str, on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Syn
     Ok(pipeline)
 }
 
-fn play_to_end(pipeline: &gst::Pipeline) -> Result<()> {
-    let bus = pipeline.bus().ok_or("no bus")?;
-    pipeline.set_state(gst::State::Playing)?;
-    let end = bus.timed_pop_filtered(TIME_LIMIT, &[gst::MessageType::Eos, gst::MessageType::Error]);
-    pipeline.set_state(gst::State::Null)?;
-    match end.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Eos(_)) => Ok(()),
-        Some(gst::MessageView::Error(error)) => Err(error.error().to_string().into()),
-        _ => Err("a pipeline did not end".into()),
-    }
-}
-
-/// Waves that move, so that neither network nor tokens are at rest.
-fn picture(index: usize, size: usize) -> Vec<u8> {
-    let wave = |x: usize, y: usize, colour: usize| {
-        let phase = (x + 3 * index) as f32 / 9.0 + (y * (colour + 1)) as f32 / 23.0;
-        (127.5 + 100.0 * phase.sin()) as u8
-    };
-    (0..size * size)
-        .flat_map(|i| [0, 1, 2].map(|colour| wave(i % size, i / size, colour)))
-        .collect()
-}
-
-/// An RGB picture of a width that needs no padding, at its time.
-fn buffer(picture: &[u8], index: usize) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_slice(picture.to_vec());
-    let frame = gst::ClockTime::SECOND / FPS as u64;
-    let buffer_mut = buffer.make_mut();
-    buffer_mut.set_pts(frame * index as u64);
-    buffer_mut.set_duration(frame);
-    buffer
-}
-
 fn memory(arguments: &Arguments) -> Result<()> {
-    let model = arguments
-        .model
-        .as_ref()
-        .map(|model| format!(" model=\"{model}\""))
-        .unwrap_or_default();
+    let model = model_property(arguments.model.as_deref());
     let line = format!(
         "videotestsrc num-buffers={MEMORY_FRAMES} pattern=ball ! video/x-raw,format=RGB,width=64,height=64 ! \
          vidtokenc{model} ! vidtokdec{model} ! fakesink name=sink sync=false"
@@ -297,7 +243,7 @@ fn memory(arguments: &Arguments) -> Result<()> {
     let pipeline = pipeline(&line, move |_, _| {
         let frames = seen.fetch_add(1, Ordering::Relaxed) + 1;
         if MEMORY_REPORTS.contains(&frames) {
-            reported.lock().unwrap().push((frames, resident_kb()));
+            reported.lock().unwrap().push((frames, memory_kb("VmRSS:")));
         }
     })?;
     play_to_end(&pipeline)?;
@@ -314,12 +260,4 @@ fn memory(arguments: &Arguments) -> Result<()> {
     }
     println!("flat: it grew by {growth} kB");
     Ok(())
-}
-
-/// Memory of this process that is in RAM; 0 where the system does not say.
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
 }

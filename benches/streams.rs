@@ -7,22 +7,20 @@
 //! (1,2,4,8), `--threads N,N,…` (1,0), `--batch N` (the property batch-streams; for graphs that run several streams),
 //! `--steps N` of each stream (20), `--repeats N` (3), `--json FILE`. ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
 
+mod common;
+
 use std::error::Error;
 use std::process::Command;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
+use common::{FPS, Result, buffer, frames_of, median, memory_kb, model_property, picture, play_to_end};
 use gst::prelude::*;
 use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
 use serde_json::{Value, json};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-const FPS: u64 = 30;
-/// No pipeline takes longer, or something hangs.
-const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(1_800);
 /// Linux counts a process's CPU time for /proc in these.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -223,7 +221,7 @@ fn case(arguments: &Arguments) -> Result<Value> {
             size,
         )?);
     }
-    let loaded = memory("VmRSS:");
+    let loaded = mib(memory_kb("VmRSS:"));
     let gate = Arc::new(Barrier::new(count + 1));
     let data = Arc::new(data);
     let streams = networks.into_iter().enumerate().map(|(stream, mut network)| {
@@ -248,7 +246,7 @@ fn case(arguments: &Arguments) -> Result<Value> {
     gate.wait();
     gate.wait();
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    let (running, peak) = (memory("VmRSS:"), memory("VmHWM:"));
+    let (running, peak) = (mib(memory_kb("VmRSS:")), mib(memory_kb("VmHWM:")));
     gate.wait();
     let mut together = 0.0;
     for stream in streams {
@@ -327,24 +325,13 @@ fn pipelines(arguments: &Arguments) -> Result<Vec<Value>> {
     let pictures: Vec<Vec<u8>> = (0..4 * step_frames)
         .map(|index| picture(index, size as usize))
         .collect();
-    // A causal segment's first step stands for one frame.
-    let count = if description.causal {
-        1 + (steps - 1) * step_frames
-    } else {
-        steps * step_frames
-    };
-    let video: Vec<gst::Buffer> = (0..count)
-        .map(|i| buffer(&pictures[i % pictures.len()], i as u64))
-        .collect();
+    let count = frames_of(steps, &description);
+    let video: Vec<gst::Buffer> = (0..count).map(|i| buffer(&pictures[i % pictures.len()], i)).collect();
     let caps = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size)
-        .fps(FPS as i32)
+        .fps(FPS)
         .build()?
         .to_caps()?;
-    let model = arguments
-        .model
-        .as_ref()
-        .map(|model| format!(" model=\"{model}\""))
-        .unwrap_or_default();
+    let model = model_property(arguments.model.as_deref());
     println!("threads   encode ms   decode ms   one after the other   in one pipeline   ratio");
     let mut rows = Vec::new();
     for threads in &arguments.threads {
@@ -412,15 +399,7 @@ fn run(
         source.push_buffer(buffer.clone())?;
     }
     source.end_of_stream()?;
-    let bus = pipeline.bus().ok_or("no bus")?;
-    pipeline.set_state(gst::State::Playing)?;
-    let end = bus.timed_pop_filtered(TIME_LIMIT, &[gst::MessageType::Eos, gst::MessageType::Error]);
-    pipeline.set_state(gst::State::Null)?;
-    match end.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Eos(_)) => (),
-        Some(gst::MessageView::Error(error)) => return Err(error.error().to_string().into()),
-        _ => return Err("a pipeline did not end".into()),
-    }
+    play_to_end(&pipeline)?;
     let (last, caps, out) = std::mem::take(&mut *seen.lock().unwrap());
     let first = started.lock().unwrap().ok_or("nothing went in")?;
     Ok((last.ok_or("nothing came out")? - first, caps, out))
@@ -434,38 +413,8 @@ fn frames(step: usize, grouping: &gstvidtok::timeline::Grouping, size: u32) -> V
         .collect()
 }
 
-/// Waves that move, so that neither network nor tokens are at rest.
-fn picture(index: usize, size: usize) -> Vec<u8> {
-    let wave = |x: usize, y: usize, colour: usize| {
-        let phase = (x + 3 * index) as f32 / 9.0 + (y * (colour + 1)) as f32 / 23.0;
-        (127.5 + 100.0 * phase.sin()) as u8
-    };
-    (0..size * size)
-        .flat_map(|i| [0, 1, 2].map(|colour| wave(i % size, i / size, colour)))
-        .collect()
-}
-
-/// An RGB picture of a width that needs no padding, at its time.
-fn buffer(picture: &[u8], index: u64) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_slice(picture.to_vec());
-    let frame = gst::ClockTime::SECOND / FPS;
-    let buffer_mut = buffer.make_mut();
-    buffer_mut.set_pts(frame * index);
-    buffer_mut.set_duration(frame);
-    buffer
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Memory of this process in MiB, by its name in /proc/self/status; 0 where the system does not say.
-fn memory(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    kilobytes.unwrap_or(0.0) / 1024.0
+fn mib(kilobytes: u64) -> f64 {
+    kilobytes as f64 / 1024.0
 }
 
 /// CPU time of this process so far, on all cores; 0 where the system does not say.
