@@ -41,6 +41,15 @@ struct State {
     broken: Option<String>,
 }
 
+impl State {
+    fn check(&self) -> Result<(), RuntimeError> {
+        match &self.broken {
+            Some(text) => Err(RuntimeError::Run(text.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Slot {
     /// What the stream's step gave, until it is fetched.
@@ -89,9 +98,7 @@ impl Member {
     pub fn step(&mut self, given: &[&[u8]]) -> Result<Outputs, RuntimeError> {
         let Self { batch, slot, timeout } = self;
         let mut state = batch.lock();
-        if let Some(text) = &state.broken {
-            return Err(RuntimeError::Run(text.clone()));
-        }
+        state.check()?;
         for (tensor, bytes) in state.given.iter_mut().zip(given) {
             tensor.set(*slot, batch.streams, bytes)?;
         }
@@ -101,6 +108,8 @@ impl Member {
             if let Some(result) = state.slots[*slot].result.take() {
                 return result.map_err(RuntimeError::Run);
             }
+            // It may have broken while this stream waited for its turn.
+            state.check()?;
             let now = Instant::now();
             state = match state.schedule.next(now) {
                 Next::Start(slots) => batch.run(state, slots),
@@ -172,7 +181,6 @@ impl Batch {
             std::mem::swap(tensors.given_mut(), &mut state.given);
         }
         drop(state);
-        // A waiting stream may have been told to wait for longer than this batch now takes.
         running.run();
         drop(running);
         self.lock()

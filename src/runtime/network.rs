@@ -302,7 +302,7 @@ impl<'a> Check<'a> {
         }
         if self.session.streams > 1 && port.shape.first() == Some(&1) {
             return Err(self.wrong(
-                "runs one stream at a time: batch-streams needs a graph with a free batch dimension, the form for GPUs",
+                "runs one stream at a time: batch-streams needs the form for GPUs (models/export.py --target gpu)",
             ));
         }
         Err(fail(&format!("has {} {:?}", port.element, port.shape)))
