@@ -40,7 +40,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
 def test_encoder(case: Case, target: str) -> None:
     encoded = getattr(case, target).encode(case.golden.arrays["frames"])
-    assert_same_tokens(encoded, case.expected()[0], case.golden.configuration.levels)
+    assert_few([assert_same_tokens(encoded, case.expected()[0], case.golden.configuration.levels)])
 
 
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
@@ -61,8 +61,8 @@ def test_streams_at_different_places(case: Case) -> None:
     starts = (0, 1, 2)
     alone = [[case.cpu.encode(clip) for clip in clips] for clips in streams]
     encoded = case.gpu_of_three.encode_all(streams, starts)
-    for actual, expected in zip(chain(*encoded), chain(*alone), strict=True):
-        assert_same_tokens(actual, expected, levels)
+    pairs = zip(chain(*encoded), chain(*alone), strict=True)
+    assert_few([assert_same_tokens(actual, expected, levels) for actual, expected in pairs])
     tokens = [[results["tokens"] for results in segments] for segments in alone]
     decoded = case.gpu_of_three.decode_all(tokens, starts)
     for actual, clip in zip(chain(*decoded), chain(*tokens), strict=True):
@@ -86,17 +86,23 @@ def test_a_segment_ignores_what_was_before(case: Case) -> None:
     assert len(short) == count
 
 
-def assert_same_tokens(actual: Arrays, expected: Arrays, levels: tuple[int, ...] | None) -> None:
+def assert_same_tokens(actual: Arrays, expected: Arrays, levels: tuple[int, ...] | None) -> np.ndarray:
+    """Gives which tokens lie so near to a rounding tie that they may differ."""
     if not levels:
         assert_close(actual["tokens"], expected["tokens"])
         assert_close(actual["logvar"], expected["logvar"])
-        return
+        return np.zeros(actual["tokens"].shape[:-1], bool)
     assert_close(actual["z"], expected["z"])
     tie = near_tie(expected["z"], levels)
     assert actual["tokens"].dtype == np.int32
     assert actual["tokens"].shape == expected["tokens"].shape
     assert ((actual["tokens"] == expected["tokens"]) | tie).all()
-    assert tie.sum() <= max(1, 0.05 * tie.size)  # or the line above says little
+    return tie
+
+
+def assert_few(ties: list[np.ndarray]) -> None:
+    """Or that the other tokens are right says little."""
+    assert np.concatenate([tie.ravel() for tie in ties]).mean() < 0.05
 
 
 def assert_same_pictures(actual: Arrays, expected: Arrays) -> None:
