@@ -6,6 +6,7 @@ use std::path::Path;
 
 use common::*;
 use gst::prelude::*;
+use gstvidtok::tokenizer::{Role, Target};
 
 /// The error that an encoder with these properties gives for one frame of video.
 fn encoder_error(properties: &str, width: u32, height: u32) -> String {
@@ -268,4 +269,17 @@ fn digest(name: &str) -> String {
     let json = std::fs::read(Path::new(&tokenizer(name)).join("tokenizer.json")).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     json["digest"].as_str().unwrap().into()
+}
+
+#[test]
+fn tokens_of_another_version_of_the_embedded_tokenizer() {
+    let embedded = gstvidtok::tokenizer::embedded(Role::Decoder).unwrap().description;
+    let by_digest = |name: &str| {
+        let other = "0".repeat(64);
+        let found = gstvidtok::tokenizer::by_digest(&other, name, Role::Decoder, Target::Cpu);
+        found.expect_err("there is no such tokenizer").to_string()
+    };
+    let short = &embedded.digest[..12];
+    assert_says(&by_digest(&embedded.name), &["000000000000", "another version", short]);
+    assert_says(&by_digest("other"), &["\"other\"", "not embedded"]);
 }

@@ -1,6 +1,7 @@
 """Quick tests of the training code; they need PyTorch: python3 -m pytest models/training"""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,38 @@ def test_a_killed_training_goes_on_as_if_never_killed(
     whole, resumed = weights("whole", 4), weights("resumed", 2, 4)
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_a_training_starts_from_another_ones_average(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(output: str, options: str = "") -> train.Training:
+        command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'} {options}"
+        monkeypatch.setattr("sys.argv", f"{command} --steps 4 --batch 2 --frames 9 --crop 32".split())
+        return train.Training(train.parse_arguments())
+
+    monkeypatch.setattr(train, "Configuration", lambda: SMALL)
+    first = training("first")
+    for step in range(2):
+        first.train(first.clips[step])
+        first.step += 1
+    first.save()
+    start = f"--start {first.checkpoint_path}"
+    second = training("second", start)
+    assert second.step == 0
+    for name, value in second.tokenizer.state_dict().items():
+        assert torch.equal(value, first.average[name]), name
+        assert torch.equal(second.average[name], value), name
+    # Going on is not starting again.
+    second.train(second.clips[0])
+    second.step += 1
+    second.save()
+    assert training("second", start).step == 1
+    with pytest.raises(SystemExit, match="no checkpoint"):
+        training("third", f"--start {tmp_path / 'nowhere.pt'}")
+    monkeypatch.setattr(train, "Configuration", lambda: replace(SMALL, width=16))
+    with pytest.raises(SystemExit, match="another one"):
+        training("fourth", start)
 
 
 def test_length_may_change_before_the_decay() -> None:

@@ -176,7 +176,7 @@ class Training:
             self.resume()
         else:
             if arguments.start:
-                self.tokenizer.load_state_dict(checkpoint.load(arguments.start, self.device)["average"])
+                self.start_from(arguments.start)
             else:
                 self.objective.start(self.clips, self.device)
             self.average = {name: value.clone() for name, value in self.tokenizer.state_dict().items()}
@@ -189,6 +189,14 @@ class Training:
     def progress(self) -> float:
         whole = self.arguments.steps
         return self.step / whole if whole else self.spent / (60 * self.arguments.minutes)
+
+    def start_from(self, path: Path) -> None:
+        if not path.is_file():
+            raise SystemExit(f"--start: there is no checkpoint {path}")
+        contents = checkpoint.load(path, self.device)
+        if checkpoint.configuration(contents) != self.tokenizer.config:
+            raise SystemExit(f"--start: the network in {path} is another one, with other widths, blocks or levels")
+        self.tokenizer.load_state_dict(contents["average"])
 
     def resume(self) -> None:
         contents = checkpoint.load(self.checkpoint_path, self.device)
