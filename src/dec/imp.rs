@@ -299,7 +299,7 @@ impl VidtokDec {
         let named = self.graph.lock().unwrap().clone().and_then(|(_, graph)| graph);
         let graph = match named {
             Some(graph) => graph,
-            None => tokenizer::by_digest(&format.tokenizer, &format.model, Role::Decoder, options.target())?,
+            None => tokenizer::by_digest(&format.tokenizer, &format.model, Role::Decoder, options.wanted())?,
         };
         check_pair(&format, &graph)?;
         gst::info!(

@@ -6,11 +6,45 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::runtime::{ExecutionProvider, Options};
-use crate::tokenizer::{self, Graph, Role, TokenizerError};
+use crate::tokenizer::{self, Graph, Precision, Role, TokenizerError};
 
 const MAX_BATCH_STREAMS: u32 = 64;
 /// A minute: what waits longer is no longer a stream.
 const MAX_BATCH_TIMEOUT: u64 = 60_000_000_000;
+
+/// The precision of the graphs that are chosen from a tokenizer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstVidtokPrecision")]
+#[repr(u32)]
+enum PrecisionChoice {
+    #[default]
+    #[enum_value(name = "Single precision, else what there is", nick = "auto")]
+    Auto,
+    #[enum_value(name = "Single precision: exact tokens", nick = "fp32")]
+    Fp32,
+    #[enum_value(name = "Half precision: tokens differ now and then", nick = "fp16")]
+    Fp16,
+}
+
+impl PrecisionChoice {
+    fn precision(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::Fp32 => Some(Precision::Fp32),
+            Self::Fp16 => Some(Precision::Fp16),
+        }
+    }
+}
+
+impl From<Option<Precision>> for PrecisionChoice {
+    fn from(precision: Option<Precision>) -> Self {
+        match precision {
+            None => Self::Auto,
+            Some(Precision::Fp32) => Self::Fp32,
+            Some(Precision::Fp16) => Self::Fp16,
+        }
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
@@ -48,6 +82,11 @@ impl NetworkSettings {
                 .minimum(0)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecEnum::builder::<PrecisionChoice>("precision")
+                .nick("Precision")
+                .blurb("Which of a tokenizer's graphs to run; one that is named and not there is an error")
+                .mutable_ready()
+                .build(),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
                 .blurb("CPU threads of the network (0: one a core)")
@@ -83,6 +122,10 @@ impl NetworkSettings {
             }
             "execution-provider" => self.options.provider = value.get().expect("checked by GObject"),
             "device-id" => self.options.device = value.get().expect("checked by GObject"),
+            "precision" => {
+                let choice: PrecisionChoice = value.get().expect("checked by GObject");
+                self.options.precision = choice.precision();
+            }
             "threads" => self.options.threads = value.get().expect("checked by GObject"),
             "batch-streams" => self.options.batch_streams = value.get().expect("checked by GObject"),
             "batch-timeout" => {
@@ -98,6 +141,7 @@ impl NetworkSettings {
             "model" => self.model.to_value(),
             "execution-provider" => self.options.provider.to_value(),
             "device-id" => self.options.device.to_value(),
+            "precision" => PrecisionChoice::from(self.options.precision).to_value(),
             "threads" => self.options.threads.to_value(),
             "batch-streams" => self.options.batch_streams.to_value(),
             "batch-timeout" => nanoseconds(self.options.batch_timeout).to_value(),
@@ -114,7 +158,7 @@ impl NetworkSettings {
     pub fn graph(&self, role: Role) -> Option<Result<Graph, TokenizerError>> {
         self.model
             .as_ref()
-            .map(|model| tokenizer::open(model, role, self.options.target()))
+            .map(|model| tokenizer::open(model, role, self.options.wanted()))
     }
 }
 

@@ -331,7 +331,7 @@ impl VidtokEnc {
         }
         let graph = settings
             .graph(Role::Encoder)
-            .unwrap_or_else(|| tokenizer::embedded(Role::Encoder))?;
+            .unwrap_or_else(|| tokenizer::embedded_if(Role::Encoder, settings.options.wanted()))?;
         runtime::load()?;
         gst::info!(
             CAT,

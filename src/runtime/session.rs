@@ -20,7 +20,7 @@ use super::batch::Batches;
 use super::library::CAT;
 use super::turns::Turns;
 use super::{ExecutionProvider, RuntimeError, library};
-use crate::tokenizer::{Graph, Source, Target};
+use crate::tokenizer::{Graph, Precision, Source, Target, Wanted};
 
 const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -30,6 +30,8 @@ pub struct Options {
     pub provider: ExecutionProvider,
     /// Which of the provider's devices.
     pub device: i32,
+    /// Of the graphs; `None`: single, else what there is.
+    pub precision: Option<Precision>,
     /// Threads within an operator; 0: a thread a core.
     pub threads: u32,
     /// Streams that run together, as one batch of this size; 0 and 1: each by itself.
@@ -43,6 +45,7 @@ impl Default for Options {
         Self {
             provider: ExecutionProvider::default(),
             device: 0,
+            precision: None,
             threads: 0,
             batch_streams: 0,
             batch_timeout: DEFAULT_BATCH_TIMEOUT,
@@ -62,6 +65,14 @@ impl Options {
             Target::Gpu
         } else {
             self.provider.target()
+        }
+    }
+
+    /// Which of a tokenizer's graphs suits.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            target: self.target(),
+            precision: self.precision,
         }
     }
 

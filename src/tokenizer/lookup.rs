@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Description, Graph, Role, Source, Target, TokenizerError, embedded as built_in, onnx};
+use super::{Description, Graph, Precision, Role, Source, Target, TokenizerError, Wanted, embedded as built_in, onnx};
 
 /// Environment variable with folders that hold tokenizer folders, separated by `:`.
 pub const SEARCH_PATH_VARIABLE: &str = "GST_VIDTOK_MODEL_PATH";
@@ -15,7 +15,7 @@ const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 /// Protobuf's own limit.
 const MAX_GRAPH_BYTES: u64 = 1 << 31;
 
-/// The graph for `role` of the tokenizer in the plugin.
+/// The graph for `role` of the tokenizer in the plugin, which is one for a CPU in single precision.
 pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
     let folder = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
     let source = Source::Embedded(match role {
@@ -25,31 +25,52 @@ pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
     checked(source, role, Some(&folder.description))
 }
 
+/// The same where the precision that is wanted is its own.
+///
+/// # Errors
+/// `NotFound` where another one is wanted.
+pub fn embedded_if(role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
+    expect(embedded(role)?, wanted.precision, "the embedded tokenizer")
+}
+
+/// `graph`, unless another precision is wanted.
+fn expect(graph: Graph, wanted: Option<Precision>, place: &str) -> Result<Graph, TokenizerError> {
+    match wanted {
+        Some(wanted) if graph.precision != wanted => Err(TokenizerError::NotFound(format!(
+            "{place} is in {}, and precision={} is set: leave it unset, or name a tokenizer folder that has such graphs",
+            graph.precision.as_str(),
+            wanted.as_str()
+        ))),
+        _ => Ok(graph),
+    }
+}
+
 /// The graph for `role` that `model` names: a tokenizer folder, a graph file, or a name on the search path.
 ///
 /// # Errors
 /// `NotFound` with the places that were looked at; `Invalid` with what is wrong with what is there.
-pub fn open(model: &str, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+pub fn open(model: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
+    let wanted = wanted.into();
     let path = Path::new(model);
     if path.is_dir() {
-        return from_folder(path, role, target);
+        return from_folder(path, role, wanted);
     }
     if path.is_file() {
         if path.file_name().is_some_and(|name| name == DESCRIPTION_FILE) {
-            return from_folder(path.parent().unwrap_or(Path::new(".")), role, target);
+            return from_folder(path.parent().unwrap_or(Path::new(".")), role, wanted);
         }
-        return from_file(path.to_path_buf(), role, None);
+        return expect(from_file(path.to_path_buf(), role, None)?, wanted.precision, model);
     }
     let looked = search_path();
     if !model.contains('/') {
         for folder in tokenizer_folders(&looked) {
             let named = folder.file_name().is_some_and(|name| name == model);
             if named || Folder::read(&folder).is_ok_and(|f| f.description.name == model) {
-                return from_folder(&folder, role, target);
+                return from_folder(&folder, role, wanted);
             }
         }
         if Folder::parse(built_in::DESCRIPTION).is_ok_and(|f| f.description.name == model) {
-            return embedded(role);
+            return embedded_if(role, wanted);
         }
     }
     Err(TokenizerError::NotFound(format!(
@@ -63,16 +84,17 @@ pub fn open(model: &str, role: Role, target: Target) -> Result<Graph, TokenizerE
 ///
 /// # Errors
 /// `NotFound` with the places that were looked at; `name` says which tokenizer is needed.
-pub fn by_digest(digest: &str, name: &str, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+pub fn by_digest(digest: &str, name: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
+    let wanted = wanted.into();
     let own = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
     let own = own.description;
     if own.digest == digest {
-        return embedded(role);
+        return embedded_if(role, wanted);
     }
     let looked = search_path();
     for folder in tokenizer_folders(&looked) {
         if Folder::read(&folder).is_ok_and(|f| f.description.digest == digest) {
-            return from_folder(&folder, role, target);
+            return from_folder(&folder, role, wanted);
         }
     }
     let embedded = if own.name == name {
@@ -168,15 +190,18 @@ impl Folder {
         Ok(Self { description, variants })
     }
 
-    /// The variant for `target`, else one for the CPU (it runs everywhere); full precision first.
-    fn variant(&self, target: Target) -> Option<&Variant> {
-        let for_target = |target: Target| self.variants.iter().filter(move |v| v.target == target.as_str());
-        let best = |target| for_target(target).max_by_key(|v| v.precision == "fp32");
-        best(target).or_else(|| best(Target::Cpu))
+    /// The variant that suits best.
+    fn variant(&self, wanted: Wanted) -> Option<&Variant> {
+        let forms: Vec<_> = self
+            .variants
+            .iter()
+            .map(|v| (&v.target[..], &v.precision[..]))
+            .collect();
+        wanted.choose(&forms).map(|index| &self.variants[index])
     }
 }
 
-fn from_folder(folder: &Path, role: Role, target: Target) -> Result<Graph, TokenizerError> {
+pub(super) fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
     let place = folder.join(DESCRIPTION_FILE);
     let place = place.display().to_string();
     if !folder.join(DESCRIPTION_FILE).is_file() {
@@ -186,9 +211,19 @@ fn from_folder(folder: &Path, role: Role, target: Target) -> Result<Graph, Token
         )));
     }
     let read = Folder::read(folder).map_err(|e| invalid(&place, &e))?;
-    let variant = read
-        .variant(target)
-        .ok_or_else(|| invalid(&place, "it lists no graphs for this machine"))?;
+    let missing = || match wanted.precision {
+        Some(precision) => TokenizerError::NotFound(format!(
+            "{place}: it lists no graphs in {0} for this machine: make some with models/export.py --precision {0}{1}",
+            precision.as_str(),
+            if wanted.target == Target::Gpu {
+                " --target gpu"
+            } else {
+                ""
+            }
+        )),
+        None => invalid(&place, "it lists no graphs for this machine"),
+    };
+    let variant = read.variant(wanted).ok_or_else(missing)?;
     let file = match role {
         Role::Encoder => &variant.encoder,
         Role::Decoder => &variant.decoder,
@@ -200,7 +235,22 @@ fn from_folder(folder: &Path, role: Role, target: Target) -> Result<Graph, Token
             &format!("the graph \"{}\" is not in its folder", file.display()),
         ));
     }
-    from_file(folder.join(file), role, Some(&read.description))
+    let graph = from_file(folder.join(file), role, Some(&read.description))?;
+    for (key, said, found) in [
+        ("target", &variant.target, graph.target.as_str()),
+        ("precision", &variant.precision, graph.precision.as_str()),
+    ] {
+        if said != found {
+            return Err(invalid(
+                &graph.location(),
+                &format!("the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"),
+            ));
+        }
+    }
+    Ok(Graph {
+        folder: Some(folder.to_path_buf()),
+        ..graph
+    })
 }
 
 fn from_file(path: PathBuf, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {
@@ -243,8 +293,13 @@ fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result
     }
     let description = Description::read(prefixed).map_err(|e| fail(&format!("vidtok metadata: {e}")))?;
     let attention_parts = prefixed("attention-parts").map_or(Ok(0), |text| text.parse());
-    let attention_parts =
-        attention_parts.map_err(|_| fail("the key \"vidtok.attention-parts\" has an impossible value"))?;
+    let impossible = |key: &str| fail(&format!("the key \"vidtok.{key}\" has an impossible value"));
+    // Whoever says neither is one of the first graphs, which all were for a CPU in single precision.
+    let target = prefixed("target").map_or(Some(Target::Cpu), |text| Target::parse(&text));
+    let target = target.ok_or_else(|| impossible("target"))?;
+    let precision = prefixed("precision").map_or(Some(Precision::Fp32), |text| Precision::parse(&text));
+    let precision = precision.ok_or_else(|| impossible("precision"))?;
+    let attention_parts = attention_parts.map_err(|_| impossible("attention-parts"))?;
     if let Some(key) = expected.and_then(|expected| expected.difference(&description)) {
         return Err(fail(&format!(
             "the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"
@@ -253,8 +308,11 @@ fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result
     Ok(Graph {
         description: Arc::new(description),
         role,
+        target,
+        precision,
         attention_parts,
         source,
+        folder: None,
     })
 }
 

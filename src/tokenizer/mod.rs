@@ -5,6 +5,7 @@
 
 mod description;
 mod embedded;
+mod form;
 mod lookup;
 mod onnx;
 
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use description::Description;
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
+pub use form::{Precision, Target, Wanted};
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, embedded_if, open};
 
 /// What a graph does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,22 +33,6 @@ impl Role {
     }
 }
 
-/// The kind of machine that a graph's form was made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    Cpu,
-    Gpu,
-}
-
-impl Target {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Gpu => "gpu",
-        }
-    }
-}
-
 /// Where a graph's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -59,12 +45,26 @@ pub enum Source {
 pub struct Graph {
     pub description: Arc<Description>,
     pub role: Role,
+    pub target: Target,
+    pub precision: Precision,
     /// How many parts attention over all positions takes its queries in; 0: the graph has none, or does not say.
     pub attention_parts: u32,
     pub source: Source,
+    /// The tokenizer folder that it was chosen from; `None`: it was named itself, or is embedded.
+    folder: Option<PathBuf>,
 }
 
 impl Graph {
+    /// The same tokenizer's graph in the form for `target`, of this precision; `None`: there is no other to choose.
+    pub fn in_form_for(&self, target: Target) -> Option<Self> {
+        let wanted = Wanted {
+            target,
+            precision: Some(self.precision),
+        };
+        let found = lookup::from_folder(self.folder.as_deref()?, self.role, wanted).ok()?;
+        (found.target == target && found.description.digest == self.description.digest).then_some(found)
+    }
+
     /// Where the graph comes from, for people.
     pub fn location(&self) -> String {
         match &self.source {
