@@ -25,7 +25,7 @@ use gst_base::subclass::prelude::*;
 use super::input::{Input, InputError, InputReader};
 use super::stream::{Skipped, Stream, frame_duration};
 use crate::caps::packet_template;
-use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
+use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates};
 use crate::format::TokenFormat;
 use crate::negotiation::{tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
@@ -312,14 +312,17 @@ impl VidtokDec {
         let reader = InputReader::new(format.clone(), stream_format);
         Ok(State {
             reader,
-            stream: Stream::new(&graph, options, format, video)?,
+            stream: Stream::new(&graph, options, format, video, &BusReport(self.obj().upcast_ref()))?,
         })
     }
 
     /// Publishes what is known from the caps on: statistics and latency.
     fn announce(&self, stream: &Stream) {
-        gst::info!(CAT, imp = self, "Running on {}", stream.provider());
-        self.stats.lock().unwrap().describe(stream.format(), stream.provider());
+        gst::info!(CAT, imp = self, "Running on {}", stream.running().provider.name());
+        let warning = self.stats.lock().unwrap().describe(stream.format(), stream.running());
+        if let Some(text) = warning {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
+        }
         *self.latency.lock().unwrap() = gst::ClockTime::ZERO;
         if let Some(frame) = frame_duration(stream.format().framerate) {
             self.set_latency(stream, frame);

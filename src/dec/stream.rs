@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::input::Input;
 use crate::format::{Fraction, TokenFormat};
-use crate::runtime::{DecoderNetwork, Options, RuntimeError};
+use crate::runtime::{DecoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::Tokens;
 use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, shifted};
 use crate::tokenizer::{Description, Graph};
@@ -61,9 +61,10 @@ impl Stream {
         options: Options,
         format: TokenFormat,
         video: gst_video::VideoInfo,
+        report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
-        let network = DecoderNetwork::open(graph, options, format.width, format.height)?;
+        let network = DecoderNetwork::open_reporting(graph, options, format.width, format.height, report)?;
         Ok(Self {
             tokenizer,
             format,
@@ -81,8 +82,8 @@ impl Stream {
         &self.format
     }
 
-    pub fn provider(&self) -> &'static str {
-        self.network.provider().name()
+    pub fn running(&self) -> &Running {
+        self.network.running()
     }
 
     /// Frames that a step gives, and that its output is late.

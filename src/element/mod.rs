@@ -1,8 +1,10 @@
 //! What the elements have in common: pads, and of encoder and decoder properties, statistics, errors.
 
+mod report;
 mod settings;
 mod stats;
 
+pub use report::BusReport;
 pub use settings::NetworkSettings;
 pub use stats::{Stats, shape};
 

@@ -6,6 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::format::{Fraction, TokenFormat};
+use crate::runtime::Running;
 
 /// Counters of one element from READY on.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +19,7 @@ pub struct Stats {
     /// Frames or packets that were left out, each of them also in a QoS message or a warning.
     pub dropped: u64,
     /// What runs the network, once it does.
-    pub provider: Option<&'static str>,
+    running: Option<Running>,
     /// Name and token shape, once known.
     pub model: Option<String>,
     pub shape: Option<String>,
@@ -34,16 +35,21 @@ impl Stats {
     pub fn property() -> glib::ParamSpec {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Frames, latent frames, bytes, milliseconds and streams a step, real-time factor, provider, segments, dropped")
+            .blurb("Frames, latent frames, bytes, milliseconds and streams a step, real-time factor, provider and what runs elsewhere, segments, dropped")
             .read_only()
             .build()
     }
 
-    pub fn describe(&mut self, format: &TokenFormat, provider: &'static str) {
+    /// Sets what is known once caps are. Gives what to warn of, where that was not said before.
+    pub fn describe(&mut self, format: &TokenFormat, running: &Running) -> Option<String> {
         self.model = Some(format.model.clone());
         self.shape = Some(shape(format));
         self.framerate = Some(format.framerate);
-        self.provider = Some(provider);
+        let said = self
+            .running
+            .replace(running.clone())
+            .and_then(|running| running.warning());
+        running.warning().filter(|warning| said.as_ref() != Some(warning))
     }
 
     /// Adds what a step of the network took, and how many streams made it together.
@@ -70,11 +76,20 @@ impl Stats {
         if let Some(factor) = self.real_time_factor() {
             structure.set("real-time-factor", factor);
         }
+        let running = self.running.as_ref();
+        let nodes = running.and_then(Running::nodes);
+        if let Some(nodes) = nodes {
+            structure.set("nodes-on-provider", nodes as u64);
+        }
+        // Where it is known that there are none, that is said, too.
+        let elsewhere = || Some(running?.elsewhere().unwrap_or("none".into()));
         let texts = [
-            ("provider", self.provider.map(str::to_string)),
+            ("provider", running.map(|running| running.provider.name().to_string())),
+            ("nodes-elsewhere", nodes.and_then(|_| elsewhere())),
             ("model", self.model.clone()),
+            ("shape", self.shape.clone()),
         ];
-        for (key, value) in texts.into_iter().chain([("shape", self.shape.clone())]) {
+        for (key, value) in texts {
             if let Some(value) = value {
                 structure.set(key, value);
             }

@@ -28,7 +28,7 @@ use super::posterior::{Latent, Sampler};
 use super::settings::Settings;
 use super::stream::{Encoded, Stream};
 use crate::caps::{StreamFormat, packet_template};
-use crate::element::{NetworkSettings, Stats, error_message, pad_templates, shape};
+use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::negotiation::{token_format, tokens_of, video_of, video_template};
 use crate::runtime::{self, RuntimeError};
@@ -390,6 +390,7 @@ impl VidtokEnc {
             stream_format,
             key_interval,
             sampler,
+            &BusReport(self.obj().upcast_ref()),
         )
     }
 
@@ -398,15 +399,19 @@ impl VidtokEnc {
         let format = stream.format();
         let step_frames = stream.step_frames() as u64;
         let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
-        {
+        let warning = {
             let mut shared = self.shared.lock().unwrap();
-            shared.stats.describe(format, stream.provider());
             shared.latency = Latency { step_frames, frame };
+            shared.stats.describe(format, stream.running())
+        };
+        if let Some(text) = warning {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
         }
         let _ = self
             .obj()
             .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
-        gst::info!(CAT, imp = self, "Running on {}, giving {outcaps}", stream.provider());
+        let provider = stream.running().provider.name();
+        gst::info!(CAT, imp = self, "Running on {provider}, giving {outcaps}");
         if outcaps
             .structure(0)
             .is_some_and(|s| s.get::<&str>("stream-format") == Ok("raw"))

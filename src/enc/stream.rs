@@ -10,7 +10,7 @@ use super::posterior::Sampler;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
-use crate::runtime::{EncoderNetwork, Options, RuntimeError};
+use crate::runtime::{EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::{Packet, StreamError, Tokens, Writer};
 use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph};
@@ -54,9 +54,10 @@ impl Stream {
         stream_format: StreamFormat,
         key_interval: u64,
         sampler: Option<Sampler>,
+        report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
-        let network = EncoderNetwork::open(graph, options, format.width, format.height)?;
+        let network = EncoderNetwork::open_reporting(graph, options, format.width, format.height, report)?;
         if sampler.is_some() {
             network.expect_posterior()?;
         }
@@ -82,8 +83,8 @@ impl Stream {
         &self.format
     }
 
-    pub fn provider(&self) -> &'static str {
-        self.network.provider().name()
+    pub fn running(&self) -> &Running {
+        self.network.running()
     }
 
     /// Frames that a step of the network takes.

@@ -49,7 +49,7 @@ pub fn load() -> Result<Environment, RuntimeError> {
 }
 
 /// ONNX Runtime's log lines go where GStreamer's go.
-fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+pub(super) fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     let level = match level {
         LogLevel::Verbose => gst::DebugLevel::Trace,
         LogLevel::Info => gst::DebugLevel::Debug,

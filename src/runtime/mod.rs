@@ -2,14 +2,19 @@
 //!
 //! From an element to ONNX Runtime: `network` is one stream's encoder or decoder. It runs on `tensors` of its own, or
 //! on those of a `batch`, whose `schedule` says who is in the next one, and where `keep` keeps the state of who is not. Either
-//! runs the `session`, which all streams of a kind share and which lets them in by `turns`.
+//! runs the `session`, which all streams of a kind share and which lets them in by `turns`. What a session runs on is the
+//! `provider`'s matter; `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT builds, and
+//! `report` tells of what takes long.
 
 mod batch;
+mod engine_cache;
 mod keep;
 mod library;
 mod memory;
 mod network;
+mod placement;
 mod provider;
+mod report;
 mod schedule;
 mod session;
 mod tensors;
@@ -19,7 +24,9 @@ use std::fmt;
 
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
+pub use placement::Running;
 pub use provider::ExecutionProvider;
+pub use report::{Progress, Report, Silent};
 pub use session::Options;
 
 use crate::tokenizer::TokenizerError;

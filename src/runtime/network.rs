@@ -7,7 +7,7 @@ use ort::value::TensorElementType;
 use super::batch::Member;
 use super::session::{self, Port, SharedSession};
 use super::tensors::{Tensors, Wiring};
-use super::{ExecutionProvider, Options, RuntimeError, memory};
+use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -18,7 +18,18 @@ pub struct EncoderNetwork(Network);
 impl EncoderNetwork {
     /// Makes `graph` ready for pictures of `width` × `height` pixels, before padding.
     pub fn open(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
-        Network::open(graph, Role::Encoder, options, width, height).map(Self)
+        Self::open_reporting(graph, options, width, height, &Silent)
+    }
+
+    /// The same, telling `report` of what takes long, and of what works less well than it could.
+    pub fn open_reporting(
+        graph: &Graph,
+        options: Options,
+        width: u32,
+        height: u32,
+        report: &dyn Report,
+    ) -> Result<Self, RuntimeError> {
+        Network::open(graph, Role::Encoder, options, (width, height), report).map(Self)
     }
 
     /// The next step starts a segment.
@@ -54,7 +65,12 @@ impl EncoderNetwork {
 
     /// The provider that runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
-        self.0.provider
+        self.0.running.provider
+    }
+
+    /// The same, and what it leaves to others.
+    pub fn running(&self) -> &Running {
+        &self.0.running
     }
 
     /// How many streams, this one among them, made the latest step as one batch.
@@ -69,7 +85,18 @@ pub struct DecoderNetwork(Network);
 impl DecoderNetwork {
     /// Makes `graph` ready for pictures of `width` × `height` pixels, before padding.
     pub fn open(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
-        Network::open(graph, Role::Decoder, options, width, height).map(Self)
+        Self::open_reporting(graph, options, width, height, &Silent)
+    }
+
+    /// The same, telling `report` of what takes long, and of what works less well than it could.
+    pub fn open_reporting(
+        graph: &Graph,
+        options: Options,
+        width: u32,
+        height: u32,
+        report: &dyn Report,
+    ) -> Result<Self, RuntimeError> {
+        Network::open(graph, Role::Decoder, options, (width, height), report).map(Self)
     }
 
     /// The next step starts a segment.
@@ -100,7 +127,12 @@ impl DecoderNetwork {
 
     /// The provider that runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
-        self.0.provider
+        self.0.running.provider
+    }
+
+    /// The same, and what it leaves to others.
+    pub fn running(&self) -> &Running {
+        &self.0.running
     }
 
     /// How many streams, this one among them, made the latest step as one batch.
@@ -113,7 +145,7 @@ impl DecoderNetwork {
 struct Network {
     stream: Stream,
     description: Arc<Description>,
-    provider: ExecutionProvider,
+    running: Running,
     token_type: TensorElementType,
     /// What each input that is given is for, in the wiring's order.
     inputs: Vec<Given>,
@@ -142,18 +174,26 @@ enum Given {
 }
 
 impl Network {
-    fn open(graph: &Graph, role: Role, options: Options, width: u32, height: u32) -> Result<Self, RuntimeError> {
+    fn open(
+        graph: &Graph,
+        role: Role,
+        options: Options,
+        (width, height): (u32, u32),
+        report: &dyn Report,
+    ) -> Result<Self, RuntimeError> {
         let description = graph.description.clone();
         let size = (description.padded(width), description.padded(height));
-        let session = session::shared(graph, options, size.0, size.1)?;
         let token_type = match description.regularizer {
             Regularizer::Fsq { .. } => TensorElementType::Int32,
             Regularizer::Kl { .. } => TensorElementType::Float32,
         };
-        let (wiring, inputs) = Check::new(graph, &session, size, token_type).wire(role)?;
-        let (provider, outputs) = (session.provider, wiring.taken.len());
+        let wire = |session: &SharedSession| Check::new(session, size, token_type).wire(role);
+        let try_out = |session: &Arc<SharedSession>| try_out(session, wire(session)?.0, size);
+        let session = session::shared(graph, options, size, &try_out, report)?;
+        let (wiring, inputs) = wire(&session)?;
+        let (running, outputs) = (session.running.clone(), wiring.taken.len());
         let allocate = || {
-            memory::check(&session.inputs, size, graph)?;
+            check_memory(&session, size)?;
             Tensors::new(session.clone(), wiring.clone())
                 .map_err(|error| RuntimeError::Memory(format!("ONNX Runtime: {}", error.message())))
         };
@@ -165,7 +205,7 @@ impl Network {
         Ok(Self {
             stream,
             description,
-            provider,
+            running,
             token_type,
             inputs,
             outputs,
@@ -201,9 +241,26 @@ impl Network {
     }
 }
 
+/// Runs a session once, on zeros and tensors of its own: whatever makes its provider unusable shows now. It is also when
+/// CUDA chooses among algorithms, and no frame waits for that.
+fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Result<(), RuntimeError> {
+    check_memory(session, size)?;
+    let failed = |error: &ort::Error| session.running.provider.failed(error.message());
+    let mut tensors = Tensors::new(session.clone(), wiring).map_err(|error| failed(&error))?;
+    tensors.run(&[]).map_err(|failure| failed(failure.error()))
+}
+
+/// Refuses what does not fit into the CPU's memory, where the network is in it.
+fn check_memory(session: &SharedSession, size: (u32, u32)) -> Result<(), RuntimeError> {
+    if session.running.provider.has_memory() {
+        // How much a device has, it says itself, when it is tried out.
+        return Ok(());
+    }
+    memory::check(&session.inputs, size, &session.graph)
+}
+
 /// Checks that a graph is what its description says, so that a run cannot read or write beside a buffer.
 struct Check<'a> {
-    graph: &'a Graph,
     session: &'a SharedSession,
     token_type: TensorElementType,
     /// `[N, T, H, W, 3]`, padded.
@@ -213,13 +270,8 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(
-        graph: &'a Graph,
-        session: &'a SharedSession,
-        (width, height): (u32, u32),
-        token_type: TensorElementType,
-    ) -> Self {
-        let (tokenizer, streams) = (&graph.description, session.streams as i64);
+    fn new(session: &'a SharedSession, (width, height): (u32, u32), token_type: TensorElementType) -> Self {
+        let (tokenizer, streams) = (&session.graph.description, session.streams as i64);
         let grouping = tokenizer.grouping();
         let [rows, columns] = [height, width].map(|size| i64::from(size / tokenizer.space_factor));
         let mut tokens = vec![streams, grouping.step_latent_frames() as i64, rows, columns];
@@ -228,7 +280,6 @@ impl<'a> Check<'a> {
         }
         let frames = vec![streams, grouping.step_frames() as i64, height.into(), width.into(), 3];
         Self {
-            graph,
             session,
             token_type,
             frames,
@@ -250,7 +301,7 @@ impl<'a> Check<'a> {
             Role::Decoder => (tokens, frames),
         };
         let flag = vec![streams];
-        let edge_is_needed = role == Role::Decoder && self.graph.description.decoder_delay > 0;
+        let edge_is_needed = role == Role::Decoder && self.session.graph.description.decoder_delay > 0;
         let known = [
             (Given::Data, true, data),
             (Given::First, false, ("first", Bool, &flag)),
@@ -331,8 +382,9 @@ impl<'a> Check<'a> {
     }
 
     fn wrong(&self, what: &str) -> RuntimeError {
-        let name = &self.graph.description.name;
-        RuntimeError::Graph(format!("the graph of \"{name}\" {what} ({})", self.graph.location()))
+        let graph = &self.session.graph;
+        let name = &graph.description.name;
+        RuntimeError::Graph(format!("the graph of \"{name}\" {what} ({})", graph.location()))
     }
 }
 

@@ -17,7 +17,11 @@ use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilde
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
 use super::batch::Batches;
+use super::engine_cache::Building;
 use super::library::CAT;
+use super::placement::{Recorder, Running};
+use super::provider::{Setup, inexact, tf32_setting};
+use super::report::Report;
 use super::turns::Turns;
 use super::{ExecutionProvider, RuntimeError, library};
 use crate::tokenizer::{Graph, Precision, Source, Target, Wanted};
@@ -55,8 +59,16 @@ impl Default for Options {
 
 impl Options {
     /// Streams that a run takes.
-    fn streams(&self) -> usize {
+    pub(super) fn streams(&self) -> usize {
         self.batch_streams.max(1) as usize
+    }
+
+    /// Threads within an operator.
+    fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => cores(),
+            threads => threads as usize,
+        }
     }
 
     /// The form of graph that suits: one that runs several streams is made for GPUs, and runs everywhere.
@@ -94,8 +106,9 @@ pub struct SharedSession {
     output_names: Vec<CString>,
     turns: Turns,
     options: Options,
-    /// The provider that runs it.
-    pub provider: ExecutionProvider,
+    /// What it was made of: with `auto`, another form of the graph than was given may suit better.
+    pub graph: Graph,
+    pub running: Running,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     /// Streams that a run takes.
@@ -113,14 +126,14 @@ pub struct Memory {
 }
 
 impl SharedSession {
-    fn new(session: Session, provider: ExecutionProvider, options: Options) -> Result<Self, String> {
+    fn new(session: Session, graph: &Graph, running: Running, options: Options) -> Result<Self, String> {
         let ports = |outlets: &[Outlet]| outlets.iter().map(Port::new).collect::<Result<Vec<_>, _>>();
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
         let names = |ports: &[Port]| {
             let names = ports.iter().map(|port| CString::new(port.name.as_str()));
             names.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())
         };
-        let at_once = match provider {
+        let at_once = match running.provider {
             // More runs than cores would take memory and caches from each other, and gain nothing.
             ExecutionProvider::Cpu => cores(),
             _ => 1,
@@ -131,7 +144,8 @@ impl SharedSession {
             session,
             turns: Turns::new(at_once),
             options,
-            provider,
+            graph: graph.clone(),
+            running,
             inputs,
             outputs,
             streams: options.streams(),
@@ -170,43 +184,59 @@ impl SharedSession {
 
     /// Where this session's tensors belong.
     pub fn memory(&self) -> Memory {
-        let allocator = |device, memory_type| {
-            let info = MemoryInfo::new(device, self.options.device, AllocatorType::Device, memory_type);
-            let allocator = info.and_then(|info| Allocator::new(&self.session, info));
+        let allocator = |kind, device, memory_type| {
+            let info = MemoryInfo::new(kind, device, AllocatorType::Device, memory_type);
+            info.and_then(|info| Allocator::new(&self.session, info))
+        };
+        let or_cpu = |allocator: ort::Result<Allocator>| {
             allocator.unwrap_or_else(|error| {
                 // Slower, and as right: ONNX Runtime copies what is elsewhere.
                 gst::warning!(CAT, "Keeping tensors in the CPU's memory: {}", error.message());
                 Allocator::default()
             })
         };
-        match self.provider {
-            ExecutionProvider::Cuda | ExecutionProvider::TensorRt => Memory {
-                device: allocator(AllocationDevice::CUDA, MemoryType::Default),
-                host: allocator(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput),
-            },
-            ExecutionProvider::Auto | ExecutionProvider::Cpu | ExecutionProvider::OpenVino => Memory {
+        if !self.running.provider.has_memory() {
+            return Memory {
                 device: Allocator::default(),
                 host: Allocator::default(),
-            },
+            };
+        }
+        let device = self.options.device;
+        let pinned = |device| allocator(AllocationDevice::CUDA_PINNED, device, MemoryType::CPUOutput);
+        Memory {
+            device: or_cpu(allocator(AllocationDevice::CUDA, device, MemoryType::Default)),
+            // ONNX Runtime before 1.23 has one for all devices, under the number 0.
+            host: or_cpu(pinned(device).or_else(|_| pinned(0))),
         }
     }
 
     /// A small model on the same device, for this session's tensors.
     pub fn companion(&self, model: &[u8]) -> ort::Result<Self> {
         let fail = |error: RuntimeError| ort::Error::new(error.to_string());
-        let provider = match self.provider {
+        let provider = match self.running.provider {
             // An engine would take long to build, and the tensors are CUDA's.
             ExecutionProvider::TensorRt => ExecutionProvider::Cuda,
             other => other,
         };
         let environment = library::load().map_err(fail)?;
+        let recorder = Recorder::default();
         let builder = Session::builder(&environment)?
+            .with_logger(recorder.logger())?
             .with_intra_op_spinning(false)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?;
-        let mut builder = provider.add_to(builder, self.options.device).map_err(fail)?;
+        let setup = Setup {
+            device: self.options.device,
+            threads: 1,
+            target: Target::Cpu,
+            precision: Precision::Fp32,
+            engines: None,
+        };
+        let mut builder = provider.add_to(builder, &setup).map_err(fail)?;
         let session = builder.commit_from_memory(model)?;
-        Self::new(session, provider, self.options).map_err(ort::Error::new)
+        let placement = recorder.finish();
+        let running = Running { provider, placement };
+        Self::new(session, &self.graph, running, self.options).map_err(ort::Error::new)
     }
 }
 
@@ -254,8 +284,20 @@ type Place = Arc<Mutex<Weak<SharedSession>>>;
 
 static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
 
+/// Runs a session once, to see whether it works.
+pub type TryOut<'a> = &'a dyn Fn(&Arc<SharedSession>) -> Result<(), RuntimeError>;
+
 /// The session for `graph` at `width` × `height` pixels (padded to whole cells); made if no element has it.
-pub fn shared(graph: &Graph, options: Options, width: u32, height: u32) -> Result<Arc<SharedSession>, RuntimeError> {
+///
+/// A session on anything but the CPU is tried out before anybody gets it: libraries and GPUs may turn out not to work only
+/// when a graph runs, and then it is the provider's fault, and with `auto` the next one's turn.
+pub fn shared(
+    graph: &Graph,
+    options: Options,
+    (width, height): (u32, u32),
+    try_out: TryOut,
+    report: &dyn Report,
+) -> Result<Arc<SharedSession>, RuntimeError> {
     let key = Key {
         graph: graph_key(graph),
         options: Options {
@@ -277,7 +319,7 @@ pub fn shared(graph: &Graph, options: Options, width: u32, height: u32) -> Resul
     if let Some(session) = place.upgrade() {
         return Ok(session);
     }
-    let session = Arc::new(create(graph, options, width, height)?);
+    let session = create(graph, options, (width, height), try_out, report)?;
     *place = Arc::downgrade(&session);
     Ok(session)
 }
@@ -298,31 +340,91 @@ fn graph_key(graph: &Graph) -> GraphKey {
     }
 }
 
-fn create(graph: &Graph, options: Options, width: u32, height: u32) -> Result<SharedSession, RuntimeError> {
+fn create(
+    graph: &Graph,
+    options: Options,
+    size: (u32, u32),
+    try_out: TryOut,
+    report: &dyn Report,
+) -> Result<Arc<SharedSession>, RuntimeError> {
     let environment = library::load()?;
-    let mut failures = Vec::new();
-    for provider in options.provider.candidates() {
-        let builder = prepare(&environment, graph, options, width, height)?;
-        let made = provider.add_to(builder, options.device).and_then(|mut builder| {
-            let made = match &graph.source {
-                Source::File(path) => builder.commit_from_file(path),
-                Source::Embedded(bytes) => builder.commit_from_memory(bytes),
-            };
-            made.map_err(|error| RuntimeError::Graph(format!("{}: {}", graph.location(), error.message())))
+    let mut last = RuntimeError::Provider("there is no execution provider".into());
+    for provider in options.provider.candidates().iter().copied() {
+        // With `auto`, the graph was chosen before it was known what would run it.
+        let form = (graph.target == Target::Cpu && provider.target() == Target::Gpu)
+            .then(|| graph.in_form_for(Target::Gpu))
+            .flatten();
+        let graph = form.as_ref().unwrap_or(graph);
+        let made = create_on(&environment, provider, graph, options, size, report).and_then(|session| {
+            if provider != ExecutionProvider::Cpu {
+                try_out(&session)?;
+            }
+            Ok(session)
         });
         match made {
             Ok(session) => {
                 give_back_memory();
-                return SharedSession::new(session, *provider, options)
-                    .map_err(|error| RuntimeError::Graph(format!("{}: {error}", graph.location())));
+                return Ok(session);
             }
-            Err(error) => failures.push(error),
+            Err(error) => last = error,
+        }
+        // Not worth a line to those who installed what runs on the CPU alone.
+        if provider != ExecutionProvider::Cpu && !ExecutionProvider::is_not_built_in(&last) {
+            gst::warning!(CAT, "{last}");
         }
     }
-    // The last one is what remains when everything before it failed.
-    Err(failures
-        .pop()
-        .unwrap_or_else(|| RuntimeError::Provider("no execution provider".into())))
+    // What remains when everything before it failed.
+    Err(last)
+}
+
+fn create_on(
+    environment: &ort::environment::Environment,
+    provider: ExecutionProvider,
+    graph: &Graph,
+    options: Options,
+    (width, height): (u32, u32),
+    report: &dyn Report,
+) -> Result<Arc<SharedSession>, RuntimeError> {
+    let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
+    let recorder = Recorder::default();
+    let prepare = || {
+        let builder = prepare(environment, graph, options, width, height)?;
+        builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))
+    };
+    let mut setup = Setup {
+        device: options.device,
+        threads: options.thread_count(),
+        target: graph.target,
+        precision: graph.precision,
+        engines: None,
+    };
+    if provider == ExecutionProvider::TensorRt {
+        // Nothing is announced, and no folder made, where TensorRT cannot be loaded.
+        provider.add_to(prepare()?, &setup)?;
+        if let Some(text) = inexact(graph.precision, tf32_setting().as_deref()) {
+            report.warning(&text);
+        }
+    }
+    let building = Building::begin(provider, graph, options, (width, height), report);
+    setup.engines = building.engines();
+    let made = prepare()
+        .and_then(|builder| provider.add_to(builder, &setup))
+        .and_then(|mut builder| {
+            let made = match &graph.source {
+                Source::File(path) => builder.commit_from_file(path),
+                Source::Embedded(bytes) => builder.commit_from_memory(bytes),
+            };
+            made.map_err(|error| match provider {
+                ExecutionProvider::Cpu => fail(error.message()),
+                _ => provider.failed(error.message()),
+            })
+        });
+    building.end(made.is_ok());
+    let (session, placement) = (made?, recorder.finish());
+    placement.check(provider)?;
+    let running = Running { provider, placement };
+    let session = SharedSession::new(session, graph, running, options).map_err(|error| fail(&error))?;
+    Ok(Arc::new(session))
 }
 
 /// What making a session took and has freed, which glibc would keep: 17 MiB of 144 with weights of 17 MB.
@@ -351,11 +453,7 @@ fn prepare(
     builder = step(builder.with_inter_threads(1))?;
     // Always a number: left alone, ONNX Runtime pins the threads of every session to the same cores, so that an encoder and
     // a decoder would share one while another is idle.
-    let threads = match options.threads {
-        0 => cores(),
-        threads => threads as usize,
-    };
-    builder = step(builder.with_intra_threads(threads))?;
+    builder = step(builder.with_intra_threads(options.thread_count()))?;
     // The symbolic dimensions that a graph may have: streams, the padded picture, and parts of it.
     builder = step(builder.with_dimension_override("N", options.streams() as i64))?;
     for (name, size) in [("H", height), ("W", width)] {

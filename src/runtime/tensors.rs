@@ -136,10 +136,16 @@ pub enum Failure {
     State(ort::Error),
 }
 
+impl Failure {
+    pub fn error(&self) -> &ort::Error {
+        let (Self::Run(error) | Self::State(error)) = self;
+        error
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Run(error) | Self::State(error)) = self;
-        write!(f, "ONNX Runtime: {}", error.message())
+        write!(f, "ONNX Runtime: {}", self.error().message())
     }
 }
 

@@ -1,0 +1,166 @@
+//! What engines depend on beside the graph: the GPU, and the versions of what builds and runs them.
+
+use std::ffi::{CStr, c_int};
+use std::fs;
+use std::path::Path;
+
+use super::super::provider::{TF32_VARIABLE, tf32_setting};
+
+const NVIDIA: &str = "/proc/driver/nvidia";
+/// Newest first; ONNX Runtime's wheels of today want 10.
+const TENSORRT: [&CStr; 3] = [c"libnvinfer.so.11", c"libnvinfer.so.10", c"libnvinfer.so.8"];
+/// Which GPU a number means.
+const SELECTION: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];
+const UNKNOWN: &str = "unknown";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub device: i32,
+    /// Models of all GPUs, by their place on the bus. CUDA may number them otherwise: with another set of them, a number
+    /// may mean another one.
+    pub gpus: Vec<String>,
+    pub selection: String,
+    pub driver: String,
+    pub tensorrt: String,
+    pub runtime: String,
+    /// Whether the user has TF32 switched off.
+    pub tf32: String,
+}
+
+impl Machine {
+    /// This machine. What it does not say is unknown, and then the same for all that do not say it: TensorRT itself
+    /// refuses an engine of another GPU or version.
+    pub fn find(device: i32) -> Self {
+        let variable = |name: &&str| Some(format!("{name}={}", std::env::var(name).ok()?));
+        let selection: Vec<String> = SELECTION.iter().filter_map(variable).collect();
+        Self {
+            device,
+            gpus: gpus(Path::new(NVIDIA)),
+            selection: selection.join(" "),
+            driver: driver(Path::new(NVIDIA)),
+            tensorrt: TENSORRT
+                .iter()
+                .find_map(|library| tensorrt(library))
+                .unwrap_or(UNKNOWN.into()),
+            runtime: ort::info().into(),
+            tf32: tf32_setting().unwrap_or_default(),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let gpus = if self.gpus.is_empty() {
+            UNKNOWN.into()
+        } else {
+            self.gpus.join(", ")
+        };
+        format!(
+            "GPUs: {gpus}\ndevice-id: {}\nchosen by: {}\ndriver: {}\nTensorRT: {}\nONNX Runtime: {}\n{TF32_VARIABLE}: {}\n",
+            self.device, self.selection, self.driver, self.tensorrt, self.runtime, self.tf32
+        )
+    }
+}
+
+/// The models that the driver lists below `root`.
+fn gpus(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("gpus")).into_iter().flatten().flatten();
+    let mut places: Vec<_> = entries.map(|entry| entry.path()).collect();
+    places.sort();
+    let model = |place: &std::path::PathBuf| {
+        let text = fs::read_to_string(place.join("information")).ok()?;
+        let model = text.lines().find_map(|line| line.strip_prefix("Model:"))?;
+        Some(model.trim().to_string())
+    };
+    places.iter().filter_map(model).collect()
+}
+
+/// The driver's version, of a line like `NVRM version: NVIDIA UNIX x86_64 Kernel Module  555.42.02  Mon Jun 24 …`.
+fn driver(root: &Path) -> String {
+    let text = fs::read_to_string(root.join("version")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("NVRM version:"));
+    let is_version = |word: &&str| {
+        word.contains('.')
+            && word
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let version = line.and_then(|line| line.split_whitespace().find(is_version));
+    version.unwrap_or(UNKNOWN).into()
+}
+
+/// The version of TensorRT that the library has; `None` where it cannot be loaded.
+fn tensorrt(library: &CStr) -> Option<String> {
+    // SAFETY: plain calls with texts that end in NUL. The library stays loaded, as ONNX Runtime's provider will want it, so
+    // the function stays where it is; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
+    let version = unsafe {
+        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL);
+        if handle.is_null() {
+            return None;
+        }
+        let function = libc::dlsym(handle, c"getInferLibVersion".as_ptr());
+        if function.is_null() {
+            return None;
+        }
+        std::mem::transmute::<*mut libc::c_void, extern "C" fn() -> c_int>(function)()
+    };
+    Some(version.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What a driver's folder looks like, with two GPUs.
+    fn driver_folder() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (place, model) in [
+            ("0000:3b:00.0", "NVIDIA A100-PCIE-40GB"),
+            ("0000:01:00.0", "NVIDIA T400"),
+        ] {
+            let folder = root.path().join("gpus").join(place);
+            fs::create_dir_all(&folder).unwrap();
+            let text = format!("Model: \t\t {model}\nIRQ:   \t\t 42\nGPU UUID: \t GPU-0\nBus Location: \t {place}\n");
+            fs::write(folder.join("information"), text).unwrap();
+        }
+        let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.154.05  Thu Dec 28 15:37:48 UTC 2023\n\
+                       GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n";
+        fs::write(root.path().join("version"), version).unwrap();
+        root
+    }
+
+    #[test]
+    fn gpus_and_driver_are_read_where_the_driver_lists_them() {
+        let root = driver_folder();
+        assert_eq!(gpus(root.path()), ["NVIDIA T400", "NVIDIA A100-PCIE-40GB"]);
+        assert_eq!(driver(root.path()), "535.154.05");
+        let nothing = tempfile::tempdir().unwrap();
+        assert_eq!(gpus(nothing.path()), [""; 0]);
+        assert_eq!(driver(nothing.path()), UNKNOWN);
+    }
+
+    #[test]
+    fn tensorrt_says_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = |name: &str, source: &str| {
+            let (c, so) = (
+                folder.path().join(format!("{name}.c")),
+                folder.path().join(format!("lib{name}.so")),
+            );
+            fs::write(&c, source).unwrap();
+            let mut compiler = Command::new("cc");
+            let status = compiler
+                .args(["-shared", "-fPIC", "-o"])
+                .args([&so, &c])
+                .status()
+                .unwrap();
+            assert!(status.success());
+            CString::new(so.to_str().unwrap()).unwrap()
+        };
+        let toy = library("toy", "int getInferLibVersion(void) { return 100300; }");
+        assert_eq!(tensorrt(&toy).as_deref(), Some("100300"));
+        assert_eq!(tensorrt(&library("other", "int other(void) { return 1; }")), None);
+        assert_eq!(tensorrt(c"libno-such-library.so.10"), None);
+    }
+}

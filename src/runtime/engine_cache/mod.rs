@@ -1,0 +1,499 @@
+//! Engines that TensorRT has built, kept in the user's cache folder.
+//!
+//! An engine fits one graph at one size on one kind of GPU and under the versions that built it; all of that is in
+//! the name of its folder, as a hash, and in words in a file in it. That file is written when everything is built: where
+//! it is missing, building takes minutes, and is announced. TensorRT looks at an engine itself, too, and builds it anew
+//! where it does not like it: that is noticed afterwards.
+//!
+//! ```text
+//! gst-vidtok/tensorrt/MACHINE/              what was measured of kernels (*.timing)
+//! gst-vidtok/tensorrt/MACHINE/ENGINE/       engines (*.engine), engine.txt, lock
+//! ```
+
+mod machine;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use gst::glib;
+
+pub use machine::Machine;
+
+use super::library::CAT;
+use super::provider::Engines;
+use super::report::{Progress, Report};
+use super::{ExecutionProvider, Options};
+use crate::tokenizer::{Graph, Role, Source};
+
+/// Written when everything is built; says what the engines are of.
+const COMPLETE: &str = "engine.txt";
+const LOCK: &str = "lock";
+/// Bytes of a graph that are read at a time: it may have hundreds of megabytes.
+const CHUNK: usize = 1 << 20;
+/// Of a hash, in a folder's name: 64 bits.
+const HASH_DIGITS: usize = 16;
+
+/// What an engine is of, apart from the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub name: String,
+    pub role: Role,
+    /// SHA-256 of the graph's file.
+    pub graph: String,
+    pub precision: &'static str,
+    pub streams: usize,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Subject {
+    fn text(&self) -> String {
+        format!(
+            "tokenizer: {}\nrole: {}\ngraph (SHA-256): {}\nprecision: {}\nstreams: {}\npicture: {}×{}\n",
+            self.name,
+            self.role.as_str(),
+            self.graph,
+            self.precision,
+            self.streams,
+            self.width,
+            self.height
+        )
+    }
+}
+
+/// The place of one graph's engines.
+struct Cache {
+    timings: PathBuf,
+    folder: PathBuf,
+    text: String,
+    role: Role,
+}
+
+impl Cache {
+    /// Makes the folders and looks whether they can be written to.
+    fn open(root: &Path, machine: &Machine, subject: &Subject) -> io::Result<Self> {
+        let (machine, subject_text) = (machine.text(), subject.text());
+        let timings = root.join(hash(&machine));
+        let folder = timings.join(hash(&subject_text));
+        fs::create_dir_all(&folder)?;
+        for folder in [&timings, &folder] {
+            let probe = folder.join(format!("probe-{}", std::process::id()));
+            fs::write(&probe, "")?;
+            fs::remove_file(&probe)?;
+        }
+        Ok(Self {
+            timings,
+            folder,
+            text: format!("{machine}{subject_text}"),
+            role: subject.role,
+        })
+    }
+
+    /// The folders as ONNX Runtime takes them; `None` where they are no text.
+    fn engines(&self) -> Option<Engines> {
+        Some(Engines {
+            folder: self.folder.to_str()?.into(),
+            timings: self.timings.to_str()?.into(),
+            prefix: self.role.as_str(),
+        })
+    }
+
+    /// Whether everything is built, for exactly this.
+    fn is_complete(&self) -> bool {
+        let said = fs::read_to_string(self.folder.join(COMPLETE));
+        said.is_ok_and(|text| text == self.text) && !self.files().is_empty()
+    }
+
+    fn set_complete(&self) -> io::Result<()> {
+        fs::write(self.folder.join(COMPLETE), &self.text)
+    }
+
+    /// The engines that are there, and when they were written.
+    fn files(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let engines = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "engine"));
+        let mut files: Vec<_> = engines
+            .map(|entry| (entry.path(), entry.metadata().and_then(|m| m.modified()).ok()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Waits until no other process builds here. `None`: the file system knows no locks.
+    fn lock(&self) -> Option<File> {
+        let file = File::create(self.folder.join(LOCK)).ok()?;
+        match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => {
+                gst::info!(CAT, "Another process builds {}: waiting for it", self.folder.display());
+                file.lock().ok().map(|()| file)
+            }
+            Err(TryLockError::Error(_)) => None,
+        }
+    }
+}
+
+/// A session under way, whose engines are found or built meanwhile.
+pub struct Building<'a> {
+    report: &'a dyn Report,
+    what: String,
+    /// `None`: engines are not kept, or the provider has none.
+    cache: Option<Cache>,
+    engines: Option<Engines>,
+    /// Somebody was told that it takes time.
+    announced: bool,
+    before: Vec<(PathBuf, Option<SystemTime>)>,
+    /// Held until the session is made.
+    _lock: Option<File>,
+}
+
+impl<'a> Building<'a> {
+    /// Looks for the engines of `graph` and, where there are none, says that building them takes time. With another
+    /// provider than TensorRT this does nothing.
+    pub fn begin(
+        provider: ExecutionProvider,
+        graph: &Graph,
+        options: Options,
+        (width, height): (u32, u32),
+        report: &'a dyn Report,
+    ) -> Self {
+        let what = format!("{} of \"{}\"", graph.role.as_str(), graph.description.name);
+        if provider != ExecutionProvider::TensorRt {
+            return Self::without(what, report);
+        }
+        let subject = |graph_hash| Subject {
+            name: graph.description.name.clone(),
+            role: graph.role,
+            graph: graph_hash,
+            precision: graph.precision.as_str(),
+            streams: options.streams(),
+            width,
+            height,
+        };
+        let root = glib::user_cache_dir().join("gst-vidtok").join("tensorrt");
+        let opened = graph_hash(&graph.source)
+            .and_then(|hash| Cache::open(&root, &Machine::find(options.device), &subject(hash)));
+        match opened {
+            Ok(cache) => Self::with(cache, what, report),
+            Err(error) => {
+                report.warning(&format!(
+                    "TensorRT engines cannot be kept in {}, and are built at every start: {error}. Make that folder \
+                     writable, or set XDG_CACHE_HOME",
+                    root.display()
+                ));
+                let mut building = Self::without(what, report);
+                building.announce("at every start");
+                building
+            }
+        }
+    }
+
+    fn without(what: String, report: &'a dyn Report) -> Self {
+        Self {
+            report,
+            what,
+            cache: None,
+            engines: None,
+            announced: false,
+            before: Vec::new(),
+            _lock: None,
+        }
+    }
+
+    fn with(cache: Cache, what: String, report: &'a dyn Report) -> Self {
+        let mut building = Self::without(what, report);
+        let engines = cache.engines();
+        if !cache.is_complete() {
+            building.announce(&format!("once; kept in {}", cache.folder.display()));
+            building._lock = cache.lock();
+        }
+        building.before = cache.files();
+        building.engines = engines;
+        building.cache = Some(cache);
+        building
+    }
+
+    fn announce(&mut self, how_often: &str) {
+        let text = format!(
+            "building the TensorRT engine for the {} ({how_often}); this can take minutes",
+            self.what
+        );
+        gst::info!(CAT, "{text}");
+        self.report.progress(Progress::Start, &text);
+        self.announced = true;
+    }
+
+    /// Where the session's engines are kept.
+    pub fn engines(&self) -> Option<&Engines> {
+        self.engines.as_ref()
+    }
+
+    /// The session is made, or is not.
+    pub fn end(self, succeeded: bool) {
+        if self.announced {
+            let (progress, text) = match succeeded {
+                true => (Progress::Complete, "is ready"),
+                false => (Progress::Failed, "was not built"),
+            };
+            let text = format!("the TensorRT engine for the {} {text}", self.what);
+            self.report.progress(progress, &text);
+        }
+        let Some(cache) = self.cache.filter(|_| succeeded) else {
+            return;
+        };
+        if !self.announced && cache.files() != self.before {
+            self.report.warning(&format!(
+                "TensorRT did not take the engine for the {} in {} and built it anew",
+                self.what,
+                cache.folder.display()
+            ));
+        }
+        if let Err(error) = cache.set_complete() {
+            let text = format!("{} cannot be written: {error}", cache.folder.display());
+            self.report.warning(&text);
+        }
+    }
+}
+
+/// SHA-256 of a graph's bytes.
+fn graph_hash(source: &Source) -> io::Result<String> {
+    match source {
+        Source::Embedded(bytes) => read_hash(*bytes),
+        Source::File(path) => read_hash(File::open(path)?),
+    }
+}
+
+fn read_hash(mut from: impl io::Read) -> io::Result<String> {
+    let unknown = || io::Error::other("GLib knows no SHA-256");
+    let mut checksum = glib::Checksum::new(glib::ChecksumType::Sha256).ok_or_else(unknown)?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return checksum.string().ok_or_else(unknown),
+            Ok(read) => checksum.update(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A folder's name for a text.
+fn hash(text: &str) -> String {
+    let full = read_hash(text.as_bytes()).unwrap_or_default();
+    full.get(..HASH_DIGITS).unwrap_or("unknown").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Told {
+        progress: RefCell<Vec<Progress>>,
+        texts: RefCell<Vec<String>>,
+    }
+
+    impl Report for Told {
+        fn progress(&self, progress: Progress, text: &str) {
+            self.progress.borrow_mut().push(progress);
+            self.texts.borrow_mut().push(text.into());
+        }
+
+        fn warning(&self, text: &str) {
+            self.texts.borrow_mut().push(format!("warning: {text}"));
+        }
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            device: 0,
+            gpus: vec!["NVIDIA Toy 9000".into()],
+            selection: String::new(),
+            driver: "555.1".into(),
+            tensorrt: "10.3.0".into(),
+            runtime: "1.31.1".into(),
+            tf32: String::new(),
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject {
+            name: "toy".into(),
+            role: Role::Encoder,
+            graph: "ab".repeat(32),
+            precision: "fp32",
+            streams: 1,
+            width: 256,
+            height: 128,
+        }
+    }
+
+    fn open(root: &Path) -> Cache {
+        Cache::open(root, &machine(), &subject()).unwrap()
+    }
+
+    /// A session in which TensorRT writes `engine`, if that is not there yet.
+    fn session(root: &Path, told: &Told, engine: &str, succeeds: bool) {
+        let building = Building::with(open(root), "encoder of \"toy\"".into(), told);
+        let path = Path::new(&building.engines().unwrap().folder).join(engine);
+        if succeeds && !path.exists() {
+            fs::write(path, "engine").unwrap();
+        }
+        building.end(succeeds);
+    }
+
+    #[test]
+    fn an_engine_is_announced_when_it_is_built_and_not_when_it_is_there() {
+        let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
+        session(root.path(), &told, "encoder_1.engine", true);
+        assert_eq!(told.progress.take(), [Progress::Start, Progress::Complete]);
+        let texts = told.texts.take();
+        let folder = open(root.path()).folder;
+        for part in ["building the TensorRT engine", "once", folder.to_str().unwrap()] {
+            assert!(texts[0].contains(part), "{part} in {texts:?}");
+        }
+        session(root.path(), &told, "encoder_1.engine", true);
+        assert_eq!(told.progress.take(), []);
+        assert_eq!(told.texts.take(), [""; 0]);
+    }
+
+    #[test]
+    fn an_engine_that_tensorrt_does_not_like_is_not_built_anew_in_silence() {
+        let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
+        session(root.path(), &told, "encoder_1.engine", true);
+        told.texts.take();
+        session(root.path(), &told, "encoder_2.engine", true);
+        let texts = told.texts.take();
+        assert!(
+            texts.len() == 1 && texts[0].starts_with("warning:") && texts[0].contains("built it anew"),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn what_was_not_finished_is_built_again() {
+        let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
+        session(root.path(), &told, "encoder_1.engine", false);
+        assert_eq!(told.progress.take(), [Progress::Start, Progress::Failed]);
+        // Part of the engines, and then the power went.
+        fs::write(open(root.path()).folder.join("encoder_1.engine"), "engine").unwrap();
+        session(root.path(), &told, "encoder_2.engine", true);
+        assert_eq!(told.progress.take(), [Progress::Start, Progress::Complete]);
+        // Somebody has emptied the folder, and left the text.
+        for (engine, _) in open(root.path()).files() {
+            fs::remove_file(engine).unwrap();
+        }
+        assert!(!open(root.path()).is_complete());
+    }
+
+    #[test]
+    fn whatever_an_engine_depends_on_gives_it_a_folder_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path()).folder;
+        let subjects = [
+            Subject {
+                role: Role::Decoder,
+                ..subject()
+            },
+            Subject {
+                graph: "cd".repeat(32),
+                ..subject()
+            },
+            Subject {
+                precision: "fp16",
+                ..subject()
+            },
+            Subject {
+                streams: 4,
+                ..subject()
+            },
+            Subject {
+                width: 128,
+                height: 256,
+                ..subject()
+            },
+        ];
+        let machines = [
+            Machine { device: 1, ..machine() },
+            Machine {
+                gpus: vec!["Another".into()],
+                ..machine()
+            },
+            Machine {
+                selection: "CUDA_VISIBLE_DEVICES=1".into(),
+                ..machine()
+            },
+            Machine {
+                driver: "600.0".into(),
+                ..machine()
+            },
+            Machine {
+                tensorrt: "10.4.0".into(),
+                ..machine()
+            },
+            Machine {
+                runtime: "1.32.0".into(),
+                ..machine()
+            },
+            Machine {
+                tf32: "0".into(),
+                ..machine()
+            },
+        ];
+        let of_subjects = subjects
+            .iter()
+            .map(|subject| Cache::open(root.path(), &machine(), subject));
+        let of_machines = machines
+            .iter()
+            .map(|machine| Cache::open(root.path(), machine, &subject()));
+        let mut folders: Vec<_> = of_subjects
+            .chain(of_machines)
+            .map(|cache| cache.unwrap().folder)
+            .collect();
+        folders.push(first.clone());
+        let count = folders.len();
+        folders.sort();
+        folders.dedup();
+        assert_eq!(folders.len(), count);
+        // And the same again has the same.
+        assert_eq!(open(root.path()).folder, first);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        // A file where the folder belongs: not even root can write into it.
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(Cache::open(&file, &machine(), &subject()).is_err());
+    }
+
+    #[test]
+    fn who_comes_second_waits_for_who_builds() {
+        let root = tempfile::tempdir().unwrap();
+        let told = Told::default();
+        let first = Building::with(open(root.path()), "first".into(), &told);
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| open(root.path()).lock().is_some());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!second.is_finished());
+            first.end(false);
+            assert!(second.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_graph_is_told_by_its_bytes() {
+        // FIPS 180-2, appendix B.1.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(graph_hash(&Source::Embedded(b"abc")).unwrap(), abc);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "abc").unwrap();
+        assert_eq!(graph_hash(&Source::File(file.path().into())).unwrap(), abc);
+        assert!(graph_hash(&Source::File("/no/such/graph".into())).is_err());
+    }
+}

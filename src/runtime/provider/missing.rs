@@ -1,0 +1,233 @@
+//! Why a provider cannot be used, and what to install: from what ONNX Runtime says.
+
+use super::ExecutionProvider;
+
+/// What the system's loader says after a library's name.
+const NOT_FOUND: &str = ": cannot open shared object file";
+
+/// What is wrong and what to do about it, for the user. `otherwise`: what is known where `message` is of no known kind.
+pub fn explain(provider: ExecutionProvider, message: &str, otherwise: Option<&str>) -> String {
+    let cause = cause(provider, message).unwrap_or_else(|| otherwise.map_or_else(|| needs(provider), Into::into));
+    let said = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!(
+        "the execution provider \"{}\" cannot be used: {cause}. ONNX Runtime says: {}",
+        provider.name(),
+        said.trim_end_matches([' ', '.'])
+    )
+}
+
+/// Whether ONNX Runtime says that it was built without the provider.
+pub fn not_built_in(message: &str) -> bool {
+    ["is not enabled in this build", "is not supported in this build"]
+        .iter()
+        .any(|text| message.contains(text))
+}
+
+fn cause(provider: ExecutionProvider, message: &str) -> Option<String> {
+    if let Some(library) = missing_library(message) {
+        return Some(match package(library) {
+            Some(package) => format!(
+                "the library {library} was not found. Install {package}, and have the loader find it (LD_LIBRARY_PATH, or \
+                 ldconfig)"
+            ),
+            None => format!("the library {library} was not found. {}", needs(provider)),
+        });
+    }
+    if not_built_in(message) {
+        return Some(format!(
+            "this ONNX Runtime was built without it. Install one that has it (PyPI: {}), and set ORT_DYLIB_PATH to its \
+             folder onnxruntime/capi",
+            wheel(provider)
+        ));
+    }
+    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    if says(&["no CUDA-capable device", "CUDA failure 100"]) {
+        return Some("no NVIDIA GPU is to be seen. In a container, it has to be let in (--gpus all)".into());
+    }
+    if says(&["driver version is insufficient", "CUDA failure 35"]) {
+        return Some(
+            "the NVIDIA driver is missing, or too old for this ONNX Runtime's CUDA. Install a newer one".into(),
+        );
+    }
+    if says(&["invalid device ordinal", "CUDA failure 101"]) {
+        return Some("there is no such GPU. Set device-id to one that is there (nvidia-smi -L lists them)".into());
+    }
+    if says(&["out of memory", "Failed to allocate memory"]) {
+        return Some("the device's memory is full. Scale the video down, or use a narrower model".into());
+    }
+    None
+}
+
+/// The library that the loader did not find.
+fn missing_library(message: &str) -> Option<&str> {
+    if let Some((before, _)) = message.split_once(NOT_FOUND) {
+        return before.split_whitespace().next_back();
+    }
+    // cuDNN loads parts of itself, and its errors come in many words.
+    let failed = ["load", "open"]
+        .iter()
+        .any(|word| message.to_lowercase().contains(word));
+    let edge = |c: char| c.is_whitespace() || "{}()'\",;:".contains(c);
+    let mut words = message.split(edge).filter(|_| failed);
+    words.find(|word| word.starts_with("libcudnn"))
+}
+
+/// What a library comes with.
+fn package(library: &str) -> Option<String> {
+    let name = library.rsplit('/').next().unwrap_or(library);
+    let (stem, version) = name.split_once(".so").unwrap_or((name, ""));
+    let version = version.trim_start_matches('.').split('.').next().unwrap_or("");
+    // These carry CUDA's own version; other parts of CUDA have versions of their own.
+    let cuda = |pypi: &str| match version {
+        "12" => format!("CUDA 12 (PyPI: {pypi}-cu12, or NVIDIA's CUDA toolkit)"),
+        _ => format!("CUDA {version} (PyPI: {pypi}, or NVIDIA's CUDA toolkit)"),
+    };
+    let part_of_cuda = |pypi: &str| {
+        format!(
+            "the CUDA that this ONNX Runtime was built for (PyPI: {pypi}, for CUDA 12 {pypi}-cu12; or NVIDIA's CUDA toolkit)"
+        )
+    };
+    Some(match stem {
+        "libcuda" => "the NVIDIA driver (in a container: let the GPU in, --gpus all)".into(),
+        "libcublas" | "libcublasLt" => cuda("nvidia-cublas"),
+        "libcudart" => cuda("nvidia-cuda-runtime"),
+        "libnvrtc" => cuda("nvidia-cuda-nvrtc"),
+        "libcufft" => part_of_cuda("nvidia-cufft"),
+        "libcurand" => part_of_cuda("nvidia-curand"),
+        "libnvJitLink" => part_of_cuda("nvidia-nvjitlink"),
+        _ if stem.starts_with("libcudnn") => {
+            let version = if version.is_empty() { "9" } else { version };
+            format!("cuDNN {version} (PyPI: nvidia-cudnn-cu13, for CUDA 12 nvidia-cudnn-cu12)")
+        }
+        _ if stem.starts_with("libnvinfer") || stem.starts_with("libnvonnxparser") => {
+            format!("TensorRT {version} (PyPI: tensorrt)")
+        }
+        _ if stem.starts_with("libonnxruntime_providers") => {
+            "all of ONNX Runtime: it belongs beside libonnxruntime.so, as in the wheel's folder onnxruntime/capi".into()
+        }
+        _ if stem.starts_with("libopenvino") || stem.starts_with("libtbb") => {
+            "all of onnxruntime-openvino: it belongs beside libonnxruntime.so, as in the wheel's folder onnxruntime/capi".into()
+        }
+        _ => return None,
+    })
+}
+
+fn wheel(provider: ExecutionProvider) -> &'static str {
+    match provider {
+        ExecutionProvider::Cuda | ExecutionProvider::TensorRt => "onnxruntime-gpu",
+        ExecutionProvider::OpenVino => "onnxruntime-openvino",
+        ExecutionProvider::Auto | ExecutionProvider::Cpu => "onnxruntime",
+    }
+}
+
+fn needs(provider: ExecutionProvider) -> String {
+    let needed = match provider {
+        ExecutionProvider::Cuda => "an NVIDIA GPU and its driver, CUDA and cuDNN, and ",
+        ExecutionProvider::TensorRt => "an NVIDIA GPU and its driver, CUDA, cuDNN and TensorRT, and ",
+        _ => "",
+    };
+    format!(
+        "it needs {needed}an ONNX Runtime that is built for it (PyPI: {})",
+        wheel(provider)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the wheel onnxruntime-gpu 1.31.1 says on a machine without CUDA.
+    fn without(library: &str) -> String {
+        format!(
+            "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& \
+             onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library \
+             /opt/ort/libonnxruntime_providers_cuda.so with error: {library}: cannot open shared object file: No such file or \
+             directory\n"
+        )
+    }
+
+    fn assert_says(text: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(text.contains(part), "\"{part}\" is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_library_that_is_missing_is_named_with_what_it_comes_with() {
+        for (library, package) in [
+            ("libcublasLt.so.13", "CUDA 13 (PyPI: nvidia-cublas,"),
+            ("libcublas.so.12", "CUDA 12 (PyPI: nvidia-cublas-cu12,"),
+            ("libcudart.so.13", "nvidia-cuda-runtime,"),
+            ("libcufft.so.12", "nvidia-cufft"),
+            ("libcurand.so.10", "nvidia-curand"),
+            ("libcudnn.so.9", "cuDNN 9"),
+            ("libnvinfer.so.10", "TensorRT 10 (PyPI: tensorrt)"),
+            ("libnvonnxparser.so.10", "TensorRT 10"),
+            ("libcuda.so.1", "NVIDIA driver"),
+            ("/opt/ort/libonnxruntime_providers_cuda.so", "onnxruntime/capi"),
+        ] {
+            let text = explain(ExecutionProvider::Cuda, &without(library), None);
+            assert_says(&text, &["\"cuda\" cannot be used", library, "was not found", package]);
+            assert!(!text.contains('\n'), "{text}");
+        }
+        // One that nobody has thought of is named all the same.
+        let text = explain(ExecutionProvider::TensorRt, &without("libother.so.5"), None);
+        assert_says(&text, &["libother.so.5 was not found", "TensorRT", "onnxruntime-gpu"]);
+    }
+
+    #[test]
+    fn a_part_of_cudnn_that_cudnn_does_not_find_is_named() {
+        let said = "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}";
+        assert_says(
+            &explain(ExecutionProvider::Cuda, said, None),
+            &["libcudnn_graph.so.9.1.0 was not found", "cuDNN 9"],
+        );
+        // Its name alone does not mean that it is missing.
+        let said = "CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED in libcudnn.so.9";
+        assert!(!explain(ExecutionProvider::Cuda, said, None).contains("was not found"));
+    }
+
+    #[test]
+    fn a_build_without_the_provider_names_the_one_with_it() {
+        for (provider, said, wheel) in [
+            (
+                ExecutionProvider::Cuda,
+                "CUDA execution provider is not enabled in this build. ",
+                "onnxruntime-gpu",
+            ),
+            (
+                ExecutionProvider::OpenVino,
+                "OpenVINO execution provider is not supported in this build. ",
+                "onnxruntime-openvino",
+            ),
+        ] {
+            assert!(not_built_in(said));
+            assert_says(
+                &explain(provider, said, None),
+                &["built without it", wheel, "ORT_DYLIB_PATH"],
+            );
+        }
+    }
+
+    #[test]
+    fn what_cuda_says_of_gpus_is_put_into_words() {
+        for (said, meant) in [
+            ("CUDA failure 100: no CUDA-capable device is detected", "no NVIDIA GPU"),
+            (
+                "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+                "driver is missing, or too old",
+            ),
+            ("CUDA failure 101: invalid device ordinal", "device-id"),
+            ("CUDA failure 2: out of memory", "memory is full"),
+            ("something else", "it needs an NVIDIA GPU"),
+        ] {
+            assert_says(&explain(ExecutionProvider::Cuda, said, None), &[meant, said]);
+        }
+        // Who has got as far as running a network has what it needs.
+        let text = explain(ExecutionProvider::Cuda, "something else", Some("it does not run this"));
+        assert_says(
+            &text,
+            &["cannot be used: it does not run this. ONNX Runtime says: something else"],
+        );
+    }
+}
