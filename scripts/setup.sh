@@ -2,6 +2,7 @@
 # be called again and then takes a moment.
 #
 #   .venv/       Python packages
+#   .local/onnxruntime-*/  other builds of ONNX Runtime, for tests
 #   .local/lib/  the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where the plugin finds it
 
 # The same as in Cargo.toml: rust-version.
@@ -9,6 +10,9 @@ MIN_RUST=1.92
 MIN_GSTREAMER=1.22
 PLUGIN_FOLDER=$PWD/.local/lib/gstreamer-1.0
 RUNTIME_FOLDER=$PWD/.local/lib/onnxruntime
+# For tests: ONNX Runtime as it is built for NVIDIA's and for Intel's hardware.
+GPU_RUNTIME_FOLDER=$PWD/.local/onnxruntime-gpu
+OPENVINO_RUNTIME_FOLDER=$PWD/.local/onnxruntime-openvino
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
@@ -107,6 +111,36 @@ setup_onnxruntime() {
     library=$("$VENV_PYTHON" -c 'import importlib.util as u; print(u.find_spec("onnxruntime").submodule_search_locations[0])')/capi
     mkdir -p "$RUNTIME_FOLDER"
     cp "$library"/libonnxruntime*.so* "$RUNTIME_FOLDER/"
+}
+
+# other_onnxruntime PACKAGE FOLDER: the libraries out of another wheel of ONNX Runtime. Not installed, since all of its wheels
+# have Python packages of the same name. Fails where there is no such wheel for this machine.
+other_onnxruntime() {
+    local package=$1 folder=$2 wheels
+    if compgen -G "$folder/libonnxruntime.so*" >/dev/null; then
+        return
+    fi
+    say "Getting $package by pip (up to 256 MB, once)"
+    wheels=$(mktemp -d)
+    if ! quietly "$VENV_PYTHON" -m pip download --disable-pip-version-check --only-binary=:all: --no-deps -d "$wheels" "$package"; then
+        rm -rf "$wheels"
+        return 1
+    fi
+    rm -rf "$folder.part"
+    mkdir -p "$folder.part"
+    "$VENV_PYTHON" - "$wheels"/*.whl "$folder.part" <<'PYTHON'
+import pathlib
+import sys
+import zipfile
+
+wheel, folder = sys.argv[1:]
+with zipfile.ZipFile(wheel) as files:
+    for name in files.namelist():
+        if name.startswith("onnxruntime/capi/lib") and ".so" in name:
+            pathlib.Path(folder, pathlib.Path(name).name).write_bytes(files.read(name))
+PYTHON
+    rm -rf "$wheels" "$folder"
+    mv "$folder.part" "$folder"
 }
 
 # The release build, in a folder that holds nothing else: GStreamer looks into the folders below, too.

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test binary uses its own part.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -21,6 +22,23 @@ pub fn init() {
         gst::init().unwrap();
         gstvidtok::plugin_register_static().unwrap();
     });
+}
+
+/// Registers the elements to run with the ONNX Runtime in the folder that `variable` names, instead of the usual one. False:
+/// such tests are to be left out. Once a process, and all tests of a binary with the same.
+pub fn init_with_runtime(variable: &str) -> bool {
+    static CHOSEN: std::sync::Once = std::sync::Once::new();
+    if std::env::var_os("VIDTOK_WITHOUT_PROVIDERS").is_some() {
+        eprintln!("left out: VIDTOK_WITHOUT_PROVIDERS is set");
+        return false;
+    }
+    CHOSEN.call_once(|| {
+        let library = std::env::var_os(variable).unwrap_or_else(|| panic!("tests/run.sh sets {variable}"));
+        // SAFETY: the first thing in this process, and other tests wait for it.
+        unsafe { std::env::set_var("ORT_DYLIB_PATH", library) };
+        init();
+    });
+    true
 }
 
 /// The folder of a tokenizer that `tests/run.sh` has made.
@@ -104,6 +122,7 @@ pub struct Line {
     pub pipeline: gst::Pipeline,
     pub source: gst_app::AppSrc,
     pub sink: gst_app::AppSink,
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Line {
@@ -122,7 +141,21 @@ impl Line {
             .unwrap();
         source.set_caps(Some(caps));
         source.set_max_bytes(1 << 30);
-        Self { pipeline, source, sink }
+        let warnings = Arc::<Mutex<Vec<String>>>::default();
+        let seen = warnings.clone();
+        // Whoever waits for an error on the bus throws everything else away.
+        pipeline.bus().unwrap().set_sync_handler(move |_, message| {
+            if let gst::MessageView::Warning(warning) = message.view() {
+                seen.lock().unwrap().push(warning.error().to_string());
+            }
+            gst::BusSyncReply::Pass
+        });
+        Self {
+            pipeline,
+            source,
+            sink,
+            warnings,
+        }
     }
 
     pub fn play(&self) {
@@ -158,6 +191,11 @@ impl Line {
         };
         // What an application shows; where in the code it was is in the debug text.
         Some(error.error().to_string())
+    }
+
+    /// What the elements have warned of so far.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap().clone()
     }
 
     /// The token format that arrived at the sink.

@@ -58,7 +58,8 @@ class Toy:
         return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
 
 
-def encoder() -> onnx.ModelProto:
+def encoder(mixed: bool = False) -> onnx.ModelProto:
+    """`mixed`: with an operator that does nothing here, and that OpenVINO leaves to the CPU."""
     g = Toy("encoder")
     frames = g.input("frames", TensorProto.UINT8, [N, FRAMES, H, W, 3])
     first = g.input("first", TensorProto.BOOL, [N])
@@ -68,6 +69,9 @@ def encoder() -> onnx.ModelProto:
     sums = g.op("ReduceSum", values, np.array([1, 4], np.int64), keepdims=0)
     sums = g.op("Unsqueeze", sums, np.array([1], np.int64))
     means = g.op("AveragePool", sums, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
+    if mixed:
+        # The determinant of a matrix of one element.
+        means = g.op("Det", g.op("Unsqueeze", means, np.array([4, 5], np.int64)))
     memory = g.op("Add", g.op("Mul", memory, np.float32(0.5)), g.op("Mul", means, np.float32(1 / 12)))
     steps = g.op("Add", steps, np.int32(1))
     counted = g.op("Reshape", steps, np.array([-1, 1, 1, 1], np.int64))
@@ -102,7 +106,7 @@ def decoder(cell: int = CELL) -> onnx.ModelProto:
     return g.model()
 
 
-def export(folder: Path, name: str, cell: int = CELL) -> None:
+def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False) -> None:
     """A tokenizer folder in which both targets have these graphs."""
     description = tokenizer.Description(
         name=name,
@@ -119,4 +123,4 @@ def export(folder: Path, name: str, cell: int = CELL) -> None:
         licence="MIT",
     )
     for target in tokenizer.TARGETS:
-        tokenizer.write(folder, description, encoder(), decoder(cell), target)
+        tokenizer.write(folder, description, encoder(mixed), decoder(cell), target)
