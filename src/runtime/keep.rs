@@ -4,8 +4,8 @@
 //! state is.
 
 use ort::value::{DynTensor, Tensor, TensorElementType};
-use prost::Message;
 
+use super::one_node;
 use super::session::SharedSession;
 
 /// Made when a batch first runs without one of its streams.
@@ -60,88 +60,5 @@ impl Keep {
 
 /// An ONNX model with the one node `chosen = Where(hold, before, after)`, for tensors of any shape.
 fn chooser(element: TensorElementType) -> Vec<u8> {
-    let value = |name: &str, element_type| Value {
-        name: name.into(),
-        value_type: Some(Type {
-            tensor: Some(TensorType { element_type }),
-        }),
-    };
-    let state = ort::sys::ONNXTensorElementDataType::from(element) as i32;
-    let flag = ort::sys::ONNXTensorElementDataType::from(TensorElementType::Bool) as i32;
-    let node = Node {
-        input: ["hold", "before", "after"].map(String::from).into(),
-        output: vec!["chosen".into()],
-        operator: "Where".into(),
-    };
-    let model = Model {
-        ir_version: 8,
-        graph: Some(Graph {
-            node: vec![node],
-            name: "keep".into(),
-            input: vec![value("hold", flag), value("before", state), value("after", state)],
-            output: vec![value("chosen", state)],
-        }),
-        opset: vec![Opset { version: 17 }],
-    };
-    model.encode_to_vec()
-}
-
-// The few fields of ONNX's messages (onnx.proto) that such a model has.
-
-#[derive(Clone, PartialEq, Message)]
-struct Model {
-    #[prost(int64, tag = "1")]
-    ir_version: i64,
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-    #[prost(message, repeated, tag = "8")]
-    opset: Vec<Opset>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Opset {
-    #[prost(int64, tag = "2")]
-    version: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<Node>,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<Value>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<Value>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "4")]
-    operator: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    value_type: Option<Type>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Type {
-    #[prost(message, optional, tag = "1")]
-    tensor: Option<TensorType>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorType {
-    #[prost(int32, tag = "1")]
-    element_type: i32,
+    one_node::model("Where", &[TensorElementType::Bool, element, element], element)
 }

@@ -2,8 +2,8 @@
 //!
 //! From an element to ONNX Runtime: `network` is one stream's encoder or decoder. It runs on `tensors` of its own, or
 //! on those of a `batch`, whose `schedule` says who is in the next one, and where `keep` keeps the state of who is not. Either
-//! runs the `session`, which all streams of a kind share and which lets them in by `turns`. What a session runs on is the
-//! `provider`'s matter; `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT builds, and
+//! runs the `session`, which all streams of a kind share and which lets them in by `turns`; `resident` is between them where
+//! tensors must not move. What a session runs on is the `provider`'s matter; `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT builds, and
 //! `report` tells of what takes long.
 
 mod batch;
@@ -12,9 +12,11 @@ mod keep;
 mod library;
 mod memory;
 mod network;
+mod one_node;
 mod placement;
 mod provider;
 mod report;
+mod resident;
 mod schedule;
 mod session;
 mod tensors;

@@ -7,13 +7,14 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::Session;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session};
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
 use super::batch::Batches;
@@ -38,6 +39,8 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Threads within an operator; 0: a thread a core.
     pub threads: u32,
+    /// Capture the kernels of a run as a CUDA graph, and replay it.
+    pub cuda_graph: bool,
     /// Streams that run together, as one batch of this size; 0 and 1: each by itself.
     pub batch_streams: u32,
     /// How long a step waits for those of other streams.
@@ -51,6 +54,7 @@ impl Default for Options {
             device: 0,
             precision: None,
             threads: 0,
+            cuda_graph: false,
             batch_streams: 0,
             batch_timeout: DEFAULT_BATCH_TIMEOUT,
         }
@@ -105,6 +109,7 @@ pub struct SharedSession {
     input_names: Vec<CString>,
     output_names: Vec<CString>,
     turns: Turns,
+    recordings: AtomicU32,
     options: Options,
     /// What it was made of: with `auto`, another form of the graph than was given may suit better.
     pub graph: Graph,
@@ -143,6 +148,7 @@ impl SharedSession {
             output_names: names(&outputs)?,
             session,
             turns: Turns::new(at_once),
+            recordings: AtomicU32::new(0),
             options,
             graph: graph.clone(),
             running,
@@ -156,12 +162,22 @@ impl SharedSession {
     /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
     /// in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
     pub fn run(&self, feeds: &[(usize, &DynTensor)], fetches: &mut [(usize, &mut DynTensor)]) -> ort::Result<()> {
+        self.run_with(None, feeds, fetches)
+    }
+
+    /// The same, with options of the run.
+    pub fn run_with(
+        &self,
+        options: Option<&RunOptions>,
+        feeds: &[(usize, &DynTensor)],
+        fetches: &mut [(usize, &mut DynTensor)],
+    ) -> ort::Result<()> {
         let input_names: Vec<_> = feeds.iter().map(|(i, _)| self.input_names[*i].as_ptr()).collect();
         let inputs: Vec<_> = feeds.iter().map(|(_, tensor)| tensor.ptr()).collect();
         let output_names: Vec<_> = fetches.iter().map(|(i, _)| self.output_names[*i].as_ptr()).collect();
         let mut outputs: Vec<_> = fetches.iter_mut().map(|(_, tensor)| tensor.ptr_mut()).collect();
         let _turn = self.turns.enter();
-        // SAFETY: names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
+        // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
         // an output that it is given or fails. That several threads are in `Run` of one session is part of ONNX
         // Runtime's design ("Multiple threads can invoke the Run() method on the same inference session object",
         // docs/InferenceHighLevelDesign.md); a provider that cannot do it says so, and is then locked by ONNX Runtime.
@@ -170,7 +186,7 @@ impl SharedSession {
         unsafe {
             let status = (ort::api().Run)(
                 self.session.ptr().cast_mut(),
-                std::ptr::null(),
+                options.map_or(std::ptr::null(), |options| options.ptr()),
                 input_names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
@@ -180,6 +196,17 @@ impl SharedSession {
             );
             ort::Error::result_from_status(status)
         }
+    }
+
+    /// Whether runs are captured, and tensors must stay where they are.
+    pub fn captures(&self) -> bool {
+        self.options.cuda_graph
+    }
+
+    /// A number for what a stream's runs are captured as.
+    pub fn next_recording(&self) -> u32 {
+        // 0 is what ONNX Runtime takes for runs without a number.
+        1 + self.recordings.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Where this session's tensors belong.
@@ -230,6 +257,7 @@ impl SharedSession {
             threads: 1,
             target: Target::Cpu,
             precision: Precision::Fp32,
+            cuda_graph: false,
             engines: None,
         };
         let mut builder = provider.add_to(builder, &setup).map_err(fail)?;
@@ -348,6 +376,12 @@ fn create(
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
     let environment = library::load()?;
+    if options.cuda_graph && options.streams() > 1 {
+        // Which streams a batch holds changes, and with it where their states are.
+        return Err(RuntimeError::Graph(
+            "cuda-graph=true runs one stream at a time: leave batch-streams unset, or set cuda-graph=false".into(),
+        ));
+    }
     let mut last = RuntimeError::Provider("there is no execution provider".into());
     for provider in options.provider.candidates().iter().copied() {
         // With `auto`, the graph was chosen before it was known what would run it.
@@ -364,6 +398,10 @@ fn create(
         match made {
             Ok(session) => {
                 give_back_memory();
+                if options.cuda_graph && provider != ExecutionProvider::Cuda {
+                    let text = format!("cuda-graph=true has no use on \"{}\": it is for CUDA", provider.name());
+                    report.warning(&text);
+                }
                 return Ok(session);
             }
             Err(error) => last = error,
@@ -396,6 +434,7 @@ fn create_on(
         threads: options.thread_count(),
         target: graph.target,
         precision: graph.precision,
+        cuda_graph: options.cuda_graph,
         engines: None,
     };
     if provider == ExecutionProvider::TensorRt {

@@ -8,6 +8,7 @@ use ort::value::{DynTensor, TensorElementType};
 
 use super::RuntimeError;
 use super::keep::Keep;
+use super::resident::Resident;
 use super::session::SharedSession;
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
@@ -21,6 +22,13 @@ pub struct Wiring {
     pub states: Vec<(usize, usize)>,
 }
 
+impl Wiring {
+    /// The places of the outputs that callers take.
+    pub fn taken_places(&self) -> impl Iterator<Item = usize> {
+        self.taken.iter().map(|(place, _)| *place)
+    }
+}
+
 /// What a graph reads and writes in a run of `streams` streams, which are the first axis of every tensor.
 pub struct Tensors {
     given: Vec<HostTensor>,
@@ -28,6 +36,8 @@ pub struct Tensors {
     states: Vec<State>,
     wiring: Wiring,
     keep: Keep,
+    /// Where the run's own inputs and outputs are, if not in those that callers reach.
+    resident: Option<Resident>,
     // The last one: it is gone after the tensors that it has allocated.
     session: Arc<SharedSession>,
 }
@@ -48,7 +58,14 @@ impl Tensors {
             .taken
             .iter()
             .map(|(index, shape)| HostTensor::new(&memory.host, session.outputs[*index].element, shape));
-        let taken = taken.collect::<ort::Result<_>>()?;
+        let taken = taken.collect::<ort::Result<Vec<_>>>()?;
+        let resident = session.captures().then(|| {
+            let (given, taken) = (
+                given.iter().map(HostTensor::tensor),
+                taken.iter().map(HostTensor::tensor),
+            );
+            Resident::new(&session, given, taken)
+        });
         let state = |(input, _): &(usize, usize)| {
             let port = &session.inputs[*input];
             let tensor = || DynTensor::new(&memory.device, port.element, &port.shape[..]);
@@ -64,6 +81,7 @@ impl Tensors {
             states,
             wiring,
             keep: Keep::default(),
+            resident: resident.transpose()?,
             session,
         })
     }
@@ -106,17 +124,21 @@ impl Tensors {
     pub fn run(&mut self, holds: &[bool]) -> Result<(), Failure> {
         let mut feeds: Vec<(usize, &DynTensor)> = Vec::new();
         let mut fetches: Vec<(usize, &mut DynTensor)> = Vec::new();
-        for (index, tensor) in self.wiring.given.iter().zip(&self.given) {
-            feeds.push((*index, &tensor.tensor));
-        }
-        for ((index, _), tensor) in self.wiring.taken.iter().zip(&mut self.taken) {
-            fetches.push((*index, &mut tensor.tensor));
-        }
         for ((input, output), state) in self.wiring.states.iter().zip(&mut self.states) {
             feeds.push((*input, &state.before));
             fetches.push((*output, &mut state.after));
         }
-        self.session.run(&feeds, &mut fetches).map_err(Failure::Run)?;
+        let given = self.given.iter().map(HostTensor::tensor);
+        let taken = self.taken.iter_mut().map(|tensor| &mut tensor.tensor);
+        let run = match &mut self.resident {
+            Some(resident) => resident.run(&self.session, &self.wiring, (given, feeds), (taken, fetches)),
+            None => {
+                feeds.extend(self.wiring.given.iter().copied().zip(given));
+                fetches.extend(self.wiring.taken_places().zip(taken));
+                self.session.run(&feeds, &mut fetches)
+            }
+        };
+        run.map_err(Failure::Run)?;
         for state in &mut self.states {
             if holds.contains(&true) {
                 self.keep
@@ -124,6 +146,9 @@ impl Tensors {
                     .map_err(Failure::State)?;
             }
             std::mem::swap(&mut state.before, &mut state.after);
+        }
+        if let Some(resident) = &mut self.resident {
+            resident.swap();
         }
         Ok(())
     }
@@ -179,6 +204,10 @@ impl HostTensor {
             unsafe { tensor.data_ptr_mut().cast::<u8>().write_bytes(0, len) };
         }
         Ok(Self { tensor, len })
+    }
+
+    fn tensor(&self) -> &DynTensor {
+        &self.tensor
     }
 
     /// Bytes of the stream in `slot` of `slots`.

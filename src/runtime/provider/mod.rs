@@ -45,6 +45,8 @@ pub struct Setup<'a> {
     /// The form of the graph, and what it calculates with.
     pub target: Target,
     pub precision: Precision,
+    /// Capture runs as CUDA graphs.
+    pub cuda_graph: bool,
     /// Where TensorRT keeps what it builds; `None`: nowhere.
     pub engines: Option<&'a Engines>,
 }
@@ -107,13 +109,21 @@ impl ExecutionProvider {
 
     /// Adds this provider to a session. ONNX Runtime's own silent fall-back at this place is switched off.
     pub(super) fn add_to(self, builder: SessionBuilder, setup: &Setup) -> Result<SessionBuilder, RuntimeError> {
-        let cuda = || strict(with(ep::CUDA::default(), cuda::options(setup)));
         let providers = match self {
             // Always there, behind any other.
             Self::Auto | Self::Cpu => return Ok(builder),
-            Self::Cuda => vec![cuda()],
+            Self::Cuda => vec![strict(with(ep::CUDA::default(), cuda::options(setup)))],
             // CUDA takes the nodes that TensorRT does not.
-            Self::TensorRt => vec![strict(with(ep::TensorRT::default(), tensorrt::options(setup))), cuda()],
+            Self::TensorRt => {
+                let behind = Setup {
+                    cuda_graph: false,
+                    ..*setup
+                };
+                vec![
+                    strict(with(ep::TensorRT::default(), tensorrt::options(setup))),
+                    strict(with(ep::CUDA::default(), cuda::options(&behind))),
+                ]
+            }
             Self::OpenVino => vec![strict(with(ep::OpenVINO::default(), openvino::options(setup)))],
         };
         builder
@@ -153,6 +163,7 @@ mod tests {
             threads: 1,
             target: Target::Gpu,
             precision: Precision::Fp32,
+            cuda_graph: false,
             engines: None,
         }
     }
