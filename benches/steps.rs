@@ -144,7 +144,6 @@ fn main() -> Result<()> {
     let report = json!({
         "model": description.name,
         "step-frames": description.grouping().step_frames(),
-        "decoder-delay": description.decoder_delay,
         "start-ms": ms(&measured.start),
         "step-ms": measured.steps.iter().map(ms).collect::<Vec<_>>(),
         "peak-mib": memory_kb("VmHWM:") as f64 / 1024.0,
