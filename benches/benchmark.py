@@ -105,6 +105,10 @@ def main() -> None:
     options = option_parser.parse()
     folder = Path(os.environ["BENCHMARK_FOLDER"])
     programs = built(folder / "build.json")
+    if options.reference:
+        # Before an hour is spent.
+        imports = "import torch, vidtok.modules.model_3dcausal_v1_1, vidtok.modules.regularizers"
+        call(options.reference_python, ["-c", f"import sys; sys.path.insert(0, {str(options.reference)!r}); {imports}"])
     machine_before = machine.describe() | {"threads": options.threads or machine.cores()}
     results = [measure(case) for case in cases(options, programs, folder)]
     streams = [] if options.no_streams or "embedded" not in options.only else measure_streams(options, programs, folder)
@@ -139,7 +143,8 @@ def cases(options: Namespace, programs: Mapping[str, str], folder: Path) -> Iter
 
 def prepare(case: Case) -> None:
     """Make the clip, and the tokens for the decoder: one step more than it is to run, and all of the reference's."""
-    graphs.golden.recipe.frames(CLIP_FRAMES, case.size, case.size, CLIP_SEED).tofile(case.clip)
+    frames = max(CLIP_FRAMES, case.options.reference_frames)
+    graphs.golden.recipe.frames(frames, case.size, case.size, CLIP_SEED).tofile(case.clip)
     case.run("element", max(case.steps, latent_frames(case.options)), case.tokens)
 
 
@@ -302,7 +307,10 @@ def call(program: str, words: Mapping[str, object] | Sequence[object], environme
     """What a program prints; its own words, if it fails."""
     arguments = options_of(words) if isinstance(words, Mapping) else map(str, words)
     command = [program, *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    except OSError as error:
+        sys.exit(f"benchmark.py: {program}: {error.strerror}")
     if done.returncode:
         sys.exit(f"benchmark.py: failed ({done.returncode}): {' '.join(command)}")
     return done.stdout

@@ -24,7 +24,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="one turn of few steps: whether it works, not how fast")
     add("--only", action="append", choices=TOKENIZERS, help="measure this one; may be given again (default: all)")
-    add("--sizes", type=numbers, metavar="N,N", help="pixels a side (default: 256, and 128 for ch128)")
+    add("--sizes", type=pixels, metavar="N,N", help="pixels a side, multiples of 8 (default: 256, and 128 for ch128)")
     add("--steps", type=number, metavar="N", help="steps of a turn (default: 100, 10 and 5; quick: 20, 3 and 2)")
     add("--repeats", type=number, metavar="N", help="turns (default: 5; quick: 1)")
     add("--threads", type=count, default=0, metavar="N", help="CPU threads (default: 0, one a core)")
@@ -69,6 +69,13 @@ def number(text: str) -> int:
 
 def numbers(text: str) -> list[int]:
     return [number(part) for part in text.split(",")]
+
+
+def pixels(text: str) -> list[int]:
+    sizes = numbers(text)
+    if any(size % 8 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 8")
+    return sizes
 
 
 def clip(text: str) -> int:

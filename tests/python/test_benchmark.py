@@ -169,7 +169,8 @@ def test_options_depend_on_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--repeats", "0"], ["--sizes", "a"], ["--reference", "/"], ["--reference-frames", "16"]]
+    "words",
+    [["--repeats", "0"], ["--sizes", "a"], ["--sizes", "64,100"], ["--reference", "/"], ["--reference-frames", "16"]],
 )
 def test_wrong_options_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
