@@ -8,7 +8,7 @@ DESCRIPTION = """Measures the elements, and the bare graphs beside them: millise
 start-up, and many streams at once. Writes benchmark.json and benchmark.md, and prints the latter.
 
 What is compared takes turns, and medians are shown. Every measurement has a process of its own. Leave the machine
-alone while it runs: some 15 minutes on two cores without the reference, twice that with it, two with --quick."""
+alone while it runs: on two cores some 15 minutes, an hour with the reference, two minutes with --quick."""
 
 TOKENIZERS = ("embedded", "ch32", "ch128")
 # Steps of a turn: a step takes milliseconds, or seconds.
