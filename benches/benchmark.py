@@ -114,7 +114,7 @@ def main() -> None:
     streams = [] if options.no_streams or "embedded" not in options.only else measure_streams(options, programs, folder)
     result = {
         "machine": machine_before,
-        "versions": versions(results[0]["versions"], results),
+        "versions": versions([result.pop("versions") for result in results][0], results),
         "options": vars(options),
         "cases": results,
         "streams": streams,
