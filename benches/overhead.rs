@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{FPS, Result, buffer, frames_of, median, memory_kb, model_property, picture, play_to_end};
-use gst::prelude::*;
+use common::{
+    Result, buffer, feed, frames_of, median, memory_kb, model_property, picture, pipeline, play_to_end, video_caps,
+    watch,
+};
+use gst::prelude::PadExt;
 use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role, Target};
@@ -99,10 +102,7 @@ fn overhead(arguments: &Arguments) -> Result<()> {
         .map(|batch| encoder.encode(batch))
         .collect::<std::result::Result<_, _>>()?;
 
-    let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size)
-        .fps(FPS)
-        .build()?
-        .to_caps()?;
+    let video = video_caps(size)?;
     let frame_count = frames_of(steps, &description);
     let pictures: Vec<gst::Buffer> = (0..frame_count).map(|i| buffer(&frames[i % frames.len()], i)).collect();
     let model = model_property(arguments.model.as_deref());
@@ -201,35 +201,10 @@ fn run(
     on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static,
 ) -> Result<()> {
     let line = format!("appsrc name=source format=time max-bytes=0 ! {element} ! fakesink name=sink sync=false");
-    let pipeline = pipeline(&line, on_output)?;
-    let source = pipeline
-        .by_name("source")
-        .and_then(|source| source.downcast::<gst_app::AppSrc>().ok());
-    let source = source.ok_or("no appsrc")?;
-    source.set_caps(Some(caps));
-    for buffer in buffers {
-        source.push_buffer(buffer.clone())?;
-    }
-    source.end_of_stream()?;
+    let pipeline = pipeline(&line)?;
+    watch(&pipeline, "sink", "sink", on_output)?;
+    feed(&pipeline, caps, buffers.iter().cloned())?;
     play_to_end(&pipeline)
-}
-
-/// A pipeline with a sink named "sink", each of whose buffers is shown to `on_output`.
-fn pipeline(line: &str, on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static) -> Result<gst::Pipeline> {
-    let pipeline = gst::parse::launch(line)?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| "not a pipeline")?;
-    let pad = pipeline
-        .by_name("sink")
-        .and_then(|sink| sink.static_pad("sink"))
-        .ok_or("no sink")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        if let Some(buffer) = info.buffer() {
-            on_output(pad, buffer);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(pipeline)
 }
 
 fn memory(arguments: &Arguments) -> Result<()> {
@@ -240,7 +215,8 @@ fn memory(arguments: &Arguments) -> Result<()> {
     );
     let reports = Arc::new(Mutex::new(Vec::new()));
     let (seen, reported) = (AtomicU64::new(0), reports.clone());
-    let pipeline = pipeline(&line, move |_, _| {
+    let pipeline = pipeline(&line)?;
+    watch(&pipeline, "sink", "sink", move |_, _| {
         let frames = seen.fetch_add(1, Ordering::Relaxed) + 1;
         if MEMORY_REPORTS.contains(&frames) {
             reported.lock().unwrap().push((frames, memory_kb("VmRSS:")));

@@ -14,8 +14,11 @@ use std::process::Command;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{FPS, Result, buffer, frames_of, median, memory_kb, model_property, picture, play_to_end};
-use gst::prelude::*;
+use common::{
+    Result, buffer, feed, frames_of, median, memory_kb, model_property, picture, pipeline, play_to_end, role,
+    video_caps, watch,
+};
+use gst::prelude::PadExt;
 use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
@@ -63,13 +66,7 @@ impl Arguments {
                 "--case" => arguments.case = true,
                 "--pipeline" => arguments.pipeline = true,
                 "--model" => arguments.model = Some(value()?),
-                "--role" => {
-                    arguments.role = match value()?.as_str() {
-                        "encoder" => Role::Encoder,
-                        "decoder" => Role::Decoder,
-                        other => return Err(format!("--role is encoder or decoder, not {other}").into()),
-                    }
-                }
+                "--role" => arguments.role = role(&value()?)?,
                 "--size" => arguments.size = value()?.parse()?,
                 "--streams" => arguments.streams = list(&value()?)?,
                 "--threads" => arguments.threads = list(&value()?)?,
@@ -327,10 +324,7 @@ fn pipelines(arguments: &Arguments) -> Result<Vec<Value>> {
         .collect();
     let count = frames_of(steps, &description);
     let video: Vec<gst::Buffer> = (0..count).map(|i| buffer(&pictures[i % pictures.len()], i)).collect();
-    let caps = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size)
-        .fps(FPS)
-        .build()?
-        .to_caps()?;
+    let caps = video_caps(size)?;
     let model = model_property(arguments.model.as_deref());
     println!("threads   encode ms   decode ms   one after the other   in one pipeline   ratio");
     let mut rows = Vec::new();
@@ -371,34 +365,21 @@ fn run(
     buffers: &[gst::Buffer],
 ) -> Result<(Duration, Option<gst::Caps>, Vec<gst::Buffer>)> {
     let text = format!("appsrc name=source format=time max-bytes=0 ! {line} ! fakesink name=sink sync=false");
-    let pipeline = gst::parse::launch(&text)?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| "not a pipeline")?;
-    let element = |name: &str| pipeline.by_name(name).ok_or("an element is missing");
-    let pad = |name: &str, pad: &str| element(name)?.static_pad(pad).ok_or("a pad is missing");
+    let pipeline = pipeline(&text)?;
     let started = Arc::new(Mutex::new(None));
     let start = started.clone();
-    pad("source", "src")?.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+    watch(&pipeline, "source", "src", move |_, _| {
         start.lock().unwrap().get_or_insert_with(Instant::now);
-        gst::PadProbeReturn::Ok
-    });
+    })?;
     let seen = Arc::new(Mutex::new((None, None, Vec::new())));
     let see = seen.clone();
-    pad("sink", "sink")?.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    watch(&pipeline, "sink", "sink", move |pad, buffer| {
         let mut seen = see.lock().unwrap();
         seen.0 = Some(Instant::now());
         seen.1 = pad.current_caps();
-        seen.2.extend(info.buffer().cloned());
-        gst::PadProbeReturn::Ok
-    });
-    let source = element("source")?
-        .downcast::<gst_app::AppSrc>()
-        .map_err(|_| "no appsrc")?;
-    source.set_caps(Some(caps));
-    for buffer in buffers {
-        source.push_buffer(buffer.clone())?;
-    }
-    source.end_of_stream()?;
+        seen.2.push(buffer.clone());
+    })?;
+    feed(&pipeline, caps, buffers.iter().cloned())?;
     play_to_end(&pipeline)?;
     let (last, caps, out) = std::mem::take(&mut *seen.lock().unwrap());
     let first = started.lock().unwrap().ok_or("nothing went in")?;

@@ -1,8 +1,10 @@
 //! What the benchmarks share: moving pictures, a pipeline played to its end, medians, memory.
+#![allow(dead_code)] // Each benchmark uses its own part.
 
 use std::error::Error;
 
 use gst::prelude::*;
+use gstvidtok::tokenizer::Role;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -23,6 +25,49 @@ pub fn frames_of(steps: usize, description: &gstvidtok::tokenizer::Description) 
 /// The property `model`, if there is one, behind an element's name in a launch line.
 pub fn model_property(model: Option<&str>) -> String {
     model.map(|model| format!(" model=\"{model}\"")).unwrap_or_default()
+}
+
+/// An option's value that says which of a tokenizer's graphs is meant.
+pub fn role(text: &str) -> Result<Role> {
+    let role = [Role::Encoder, Role::Decoder]
+        .into_iter()
+        .find(|role| role.as_str() == text);
+    role.ok_or_else(|| format!("--role is encoder or decoder, not {text}").into())
+}
+
+pub fn pipeline(line: &str) -> Result<gst::Pipeline> {
+    let pipeline = gst::parse::launch(line)?.downcast();
+    Ok(pipeline.map_err(|_| "not a pipeline")?)
+}
+
+/// Shows `on_buffer` each buffer that passes a pad.
+pub fn watch(
+    pipeline: &gst::Pipeline,
+    element: &str,
+    pad: &str,
+    on_buffer: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static,
+) -> Result<()> {
+    let element = pipeline.by_name(element).ok_or("an element is missing")?;
+    let pad = element.static_pad(pad).ok_or("a pad is missing")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(buffer) = info.buffer() {
+            on_buffer(pad, buffer);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+/// Gives the appsrc "source" everything, which then waits in front of what is measured.
+pub fn feed(pipeline: &gst::Pipeline, caps: &gst::Caps, buffers: impl IntoIterator<Item = gst::Buffer>) -> Result<()> {
+    let source = pipeline.by_name("source").ok_or("no source")?;
+    let source = source.downcast::<gst_app::AppSrc>().map_err(|_| "no appsrc")?;
+    source.set_caps(Some(caps));
+    for buffer in buffers {
+        source.push_buffer(buffer)?;
+    }
+    source.end_of_stream()?;
+    Ok(())
 }
 
 pub fn play_to_end(pipeline: &gst::Pipeline) -> Result<()> {
@@ -48,9 +93,19 @@ pub fn picture(index: usize, size: usize) -> Vec<u8> {
         .collect()
 }
 
+/// The caps of square RGB pictures.
+pub fn video_caps(size: u32) -> Result<gst::Caps> {
+    let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size).fps(FPS);
+    Ok(info.build()?.to_caps()?)
+}
+
 /// An RGB picture of a width that needs no padding, at its time.
 pub fn buffer(picture: &[u8], index: usize) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_slice(picture.to_vec());
+    timed(gst::Buffer::from_slice(picture.to_vec()), index)
+}
+
+/// A picture at the time of the one of number `index`.
+pub fn timed(mut buffer: gst::Buffer, index: usize) -> gst::Buffer {
     let frame = gst::ClockTime::SECOND / FPS as u64;
     let buffer_mut = buffer.make_mut();
     buffer_mut.set_pts(frame * index as u64);

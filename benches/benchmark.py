@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+"""Measures everything in turns and writes the report. `benches/run.sh` runs it; `options.py` has its options."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import graphs
+import machine
+import options as option_parser
+import report
+from peer import Peer, without_tuning
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.append(str(ROOT / "python"))
+
+import vidtok_stream  # noqa: E402
+
+ROLES = ("encoder", "decoder")
+CH = {"ch32": 32, "ch128": 128}
+FACTOR = 4
+# Frames of the clip that encoders get, again and again.
+CLIP_FRAMES = 33
+CLIP_SEED = 7
+
+SHARE = {"what": "share of sgemm", "figure": "share"}
+EAGER = {"what": "times faster than PyTorch, eager", "figure": "reference.modes.eager.ratio"}
+GOALS = [
+    {"tokenizer": "ch128", "role": "encoder", "size": 128, **SHARE, "goal": 0.75},
+    {"tokenizer": "ch128", "role": "decoder", "size": 128, **SHARE, "goal": 0.85},
+    {"tokenizer": "ch128", "role": "encoder", "size": 128, **EAGER, "goal": 2.4},
+    {"tokenizer": "ch32", "role": "encoder", "size": 256, **EAGER, "goal": 4.5},
+    {"tokenizer": "ch32", "role": "decoder", "size": 256, **EAGER, "goal": 6.0},
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph at a size, with files of its own."""
+
+    options: Namespace
+    programs: Mapping[str, str]
+    tokenizer: str
+    size: int
+    role: str
+    folder: Path
+
+    @property
+    def threads(self) -> int:
+        return self.options.threads or machine.cores()
+
+    @property
+    def steps(self) -> int:
+        return option_parser.steps(self.options, self.tokenizer)
+
+    @property
+    def model(self) -> Path | None:
+        return self.folder / self.tokenizer if self.tokenizer in CH else None
+
+    @property
+    def clip(self) -> Path:
+        return self.folder / f"clip-{self.size}.rgb"
+
+    @property
+    def tokens(self) -> Path:
+        """What the encoder makes of the clip."""
+        return self.folder / f"{self.tokenizer}-{self.size}.vidtok"
+
+    def run(self, via: str, steps: int, output: Path | None = None) -> dict:
+        """A turn, in a process of its own."""
+        kind, *half = via.split()
+        model = self.model
+        if model and half:
+            model = model / f"{self.role}.gpu.fp16.onnx"
+        words = {
+            "role": self.role,
+            "via": kind,
+            "model": model,
+            "size": self.size,
+            "steps": steps,
+            "threads": self.threads,
+            "provider": self.options.provider,
+            "input": self.clip if self.role == "encoder" else self.tokens,
+            "output": output,
+        }
+        return json.loads(call(self.programs["steps"], words))
+
+    def runs(self) -> list[str]:
+        if self.options.provider == "cpu":
+            return ["element", "bare"]
+        return ["element", "element fp16"] if self.model else ["element"]
+
+
+def main() -> None:
+    options = option_parser.parse()
+    folder = Path(os.environ["BENCHMARK_FOLDER"])
+    programs = built(folder / "build.json")
+    if options.reference:
+        # Before an hour is spent.
+        imports = "import torch, vidtok.modules.model_3dcausal_v1_1, vidtok.modules.regularizers"
+        call(options.reference_python, ["-c", f"import sys; sys.path.insert(0, {str(options.reference)!r}); {imports}"])
+    machine_before = machine.describe() | {"threads": options.threads or machine.cores()}
+    results = [measure(case) for case in cases(options, programs, folder)]
+    streams = [] if options.no_streams or "embedded" not in options.only else measure_streams(options, programs, folder)
+    result = {
+        "machine": machine_before,
+        "versions": versions([result.pop("versions") for result in results][0], results),
+        "options": vars(options),
+        "cases": results,
+        "streams": streams,
+        "targets": report.targets(GOALS, results),
+    }
+    options.output.mkdir(parents=True, exist_ok=True)
+    written = report.markdown(result)
+    (options.output / "benchmark.json").write_text(json.dumps(result, indent=1, ensure_ascii=False, default=str) + "\n")
+    (options.output / "benchmark.md").write_text(written)
+    print(f"\n{written}\nWritten: benchmark.json and benchmark.md in {options.output.resolve()}")
+
+
+def cases(options: Namespace, programs: Mapping[str, str], folder: Path) -> Iterator[Case]:
+    """Encoders come in front of the decoders, which read what they make."""
+    for tokenizer in options.only:
+        if tokenizer in CH:
+            say(f"Exporting {tokenizer}")
+            graphs.export(CH[tokenizer], folder / tokenizer, options.provider != "cpu")
+        for size in option_parser.sizes(options, tokenizer):
+            for role in ROLES:
+                case = Case(options, programs, tokenizer, size, role, folder)
+                if role == "encoder":
+                    prepare(case)
+                yield case
+
+
+def prepare(case: Case) -> None:
+    """Make the clip, and the tokens for the decoder: one step more than it is to run, and all of the reference's."""
+    frames = max(CLIP_FRAMES, case.options.reference_frames)
+    graphs.golden.recipe.frames(frames, case.size, case.size, CLIP_SEED).tofile(case.clip)
+    case.run("element", max(case.steps, latent_frames(case.options)), case.tokens)
+
+
+def latent_frames(options: Namespace) -> int:
+    """Of the reference's clip."""
+    return 1 + (options.reference_frames - 1) // FACTOR
+
+
+def measure(case: Case) -> dict[str, object]:
+    """All that is compared takes turns."""
+    say(f"{case.tokenizer} {case.role}, {case.size}×{case.size}")
+    cpu = case.options.provider == "cpu"
+    runs = {via: [] for via in case.runs()}
+    products: list[float] = []
+    with ExitStack() as stack:
+        peer = reference(case, stack)
+        for _ in range(case.options.repeats):
+            for via, turns in runs.items():
+                turns.append(case.run(via, case.steps))
+            if cpu:
+                products.append(float(call(sys.executable, [HERE / "sgemm.py"], without_tuning(case.threads))))
+            if peer:
+                peer.turn()
+        referred = peer.figures() | compare(case, peer) if peer else None
+    return result(case, runs, products, referred)
+
+
+def result(
+    case: Case, runs: Mapping[str, Sequence[dict]], products: Sequence[float], referred: dict | None
+) -> dict[str, object]:
+    first = next(iter(runs.values()))[0]
+    figures: dict[str, object] = {
+        "tokenizer": case.tokenizer,
+        "size": case.size,
+        "role": case.role,
+        "versions": {key: first[key] for key in ("plugin", "gstreamer")},
+        "runs": {via: run_figures(turns) for via, turns in runs.items()},
+    }
+    if case.options.provider == "cpu":
+        bare, element = (figures["runs"][via]["mean-ms"] for via in ("bare", "element"))
+        graph = (case.model or graphs.EMBEDDED) / f"{case.role}.onnx"
+        # The faster product of the two, so that no share is flattered.
+        product = max([statistics.median(products), *filter(None, [(referred or {}).get("sgemm-gflops")])])
+        gflop = graphs.gflop(graph, case.size)
+        gflops = gflop / bare * 1e3
+        figures |= {"gflop": gflop, "gflops": gflops, "sgemm-gflops": product, "share": gflops / product}
+        figures["overhead"] = element / bare - 1
+    for mode in (referred or {}).get("modes", {}).values():
+        if "mean-ms" in mode:
+            mode["ratio"] = mode["mean-ms"] / figures["runs"]["element"]["mean-ms"]
+    return figures | {"reference": referred}
+
+
+def run_figures(turns: Sequence[dict]) -> dict[str, object]:
+    medians = {key: statistics.median(turn[key] for turn in turns) for key in ("start-ms", "peak-mib")}
+    return report.summary([turn["step-ms"] for turn in turns], turns[0]["step-frames"]) | medians
+
+
+def reference(case: Case, stack: ExitStack) -> Peer | None:
+    """VidTok's own code for the same work, warmed up; it has no network like the embedded one."""
+    options = case.options
+    if options.reference is None or case.model is None:
+        return None
+    given = case.clip
+    if case.role == "decoder":
+        given = case.folder / "tokens.npy"
+        np.save(given, vidtok_stream.read(case.tokens).tokens[: latent_frames(options)])
+    config = case.folder / f"{case.tokenizer}.json"
+    config.write_text(json.dumps(graphs.golden.document(graphs.NAME, CH[case.tokenizer])))
+    device = "cpu" if options.provider == "cpu" else "cuda"
+    modes = ["eager"] if options.no_compile else ["eager", "compile"]
+    if device == "cuda":
+        modes += [f"{mode} fp16" for mode in modes]
+    words = {
+        "checkout": options.reference,
+        "config": config,
+        "input": given,
+        "role": case.role,
+        "device": device,
+        "size": case.size,
+        "frames": options.reference_frames,
+        "seed": graphs.SEED,
+        "threads": case.threads,
+    }
+    command = [options.reference_python, HERE / "reference.py", *options_of(words)]
+    log = case.folder / f"reference-{case.tokenizer}-{case.role}.log"
+    return stack.enter_context(Peer(command, modes, without_tuning(case.threads), log))
+
+
+def compare(case: Case, peer: Peer) -> dict[str, object]:
+    """Whether the reference gives the same: how many tokens, or values of pixels, differ."""
+    count = latent_frames(case.options)
+    theirs = peer.result(case.folder / "result.npy")
+    if theirs is None:
+        return {"differing": None}
+    if case.role == "encoder":
+        ours = vidtok_stream.read(case.tokens).tokens[:count]
+        what = "tokens"
+    else:
+        output = case.folder / "pictures.rgb"
+        case.run("element", count, output)
+        # The reference's clip ends where our stream goes on: its last latent frames' pictures differ rightly.
+        frames = 1 + FACTOR * (count - 2)
+        ours = np.fromfile(output, np.uint8).reshape(-1, case.size, case.size, 3)[:frames]
+        theirs = theirs[:frames]
+        what = "values of pixels"
+    if ours.shape != theirs.shape:
+        raise SystemExit(f"benchmark.py: the reference gives {theirs.shape}, and not {ours.shape}")
+    distance = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+    most = f", by {distance.max()} at most" if case.role == "decoder" else ""
+    return {"differing": f"{np.count_nonzero(distance)} of {distance.size:,} {what}{most}"}
+
+
+def measure_streams(options: Namespace, programs: Mapping[str, str], folder: Path) -> list[dict]:
+    """Of the embedded tokenizer, at its first size, with a thread each and with those of one stream."""
+    parts = []
+    for role in ROLES:
+        say(f"Streams: {role}")
+        path = folder / f"streams-{role}.json"
+        words = {
+            "role": role,
+            "size": option_parser.sizes(options, "embedded")[0],
+            "streams": ",".join(map(str, options.streams)),
+            "threads": f"1,{options.threads}",
+            "steps": 5 if options.quick else 20,
+            "repeats": min(options.repeats, 3),
+            "json": path,
+        }
+        call(programs["streams"], words)
+        parts.append(json.loads(path.read_text()))
+    return parts
+
+
+def built(messages: Path) -> dict[str, str]:
+    """The benchmarks' programs, by what Cargo said when it built them."""
+    programs = {}
+    for line in messages.read_text(encoding="utf-8").splitlines():
+        message = json.loads(line)
+        if message.get("executable") and "bench" in message["target"]["kind"]:
+            programs[message["target"]["name"]] = message["executable"]
+    return programs
+
+
+def versions(element: Mapping[str, str], results: Sequence[dict]) -> dict[str, str]:
+    """What was measured."""
+    named = {
+        "gst-vidtok": element["plugin"],
+        "ONNX Runtime": machine.onnxruntime(Path(os.environ["ORT_DYLIB_PATH"])),
+        "GStreamer": element["gstreamer"].removeprefix("GStreamer "),
+    }
+    torch = next((result["reference"]["torch"] for result in results if result["reference"]), None)
+    return named | ({"PyTorch": torch} if torch else {})
+
+
+def options_of(words: Mapping[str, object]) -> list[str]:
+    return [text for key, value in words.items() if value is not None for text in (f"--{key}", str(value))]
+
+
+def call(program: str, words: Mapping[str, object] | Sequence[object], environment: Mapping | None = None) -> str:
+    """What a program prints; its own words, if it fails."""
+    arguments = options_of(words) if isinstance(words, Mapping) else map(str, words)
+    command = [program, *arguments]
+    try:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    except OSError as error:
+        sys.exit(f"benchmark.py: {program}: {error.strerror}")
+    if done.returncode:
+        sys.exit(f"benchmark.py: failed ({done.returncode}): {' '.join(command)}")
+    return done.stdout
+
+
+def say(what: str) -> None:
+    print(f"==> {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

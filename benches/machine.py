@@ -1,0 +1,54 @@
+"""What the measurements were made on."""
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+CPUS = Path("/sys/devices/system/cpu")
+
+
+def describe() -> dict[str, object]:
+    return {
+        "cpu": cpu(),
+        "cores": cores(),
+        "processors": len(os.sched_getaffinity(0)),
+        "memory-mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "os": system(),
+        "kernel": platform.release(),
+        # Of the minute before: what else ran.
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+class _ApiBase(ctypes.Structure):
+    """OrtApiBase of onnxruntime_c_api.h."""
+
+    _fields_ = [("get_api", ctypes.c_void_p), ("get_version_string", ctypes.CFUNCTYPE(ctypes.c_char_p))]
+
+
+def onnxruntime(place: Path) -> str:
+    """The version of the library, or of the one in a folder, as ORT_DYLIB_PATH names either."""
+    library = ctypes.CDLL(str(next(place.glob("libonnxruntime.so*")) if place.is_dir() else place))
+    library.OrtGetApiBase.restype = ctypes.POINTER(_ApiBase)
+    return library.OrtGetApiBase().contents.get_version_string().decode()
+
+
+def system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def cores() -> int:
+    """Threads that the property threads=0 stands for: hardware threads of one core count once."""
+    allowed = len(os.sched_getaffinity(0))
+    siblings = {path.read_text() for path in CPUS.glob("cpu[0-9]*/topology/thread_siblings")}
+    return min(len(siblings), allowed) if siblings else allowed

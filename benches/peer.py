@@ -1,0 +1,96 @@
+"""The process of `reference.py`, which is asked for a turn whenever it is the reference's."""
+
+import json
+import os
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+class Peer:
+    """What goes wrong over there is in the report and stops nothing here."""
+
+    def __init__(self, command: Sequence[object], modes: Sequence[str], environment: Mapping[str, str], log: Path):
+        self.log = log
+        self.times: dict[str, list[float]] = {mode: [] for mode in modes}
+        self.products: list[float] = []
+        self.warm: dict[str, float] = {}
+        self.errors: dict[str, str] = {}
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def __enter__(self) -> "Peer":
+        started = self.read()
+        if "error" in started:
+            raise SystemExit(f"benchmark.py: the reference does not start; see {self.log}")
+        self.torch = started["torch"]
+        for mode in self.times:
+            answer = self.ask(f"warm {mode}")
+            if "error" in answer:
+                self.errors[mode] = answer["error"]
+            else:
+                self.warm[mode] = answer["seconds"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def ask(self, question: str) -> dict:
+        try:
+            print(question, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            return {"error": f"the process has ended; see {self.log}"}
+        return self.read()
+
+    def read(self) -> dict:
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": f"the process has ended; see {self.log}"}
+
+    def turn(self) -> None:
+        """Every mode that works, once."""
+        for mode, times in self.times.items():
+            if mode in self.errors:
+                continue
+            answer = self.ask(f"turn {mode}")
+            if "error" in answer:
+                self.errors[mode] = answer["error"]
+            else:
+                times.append(answer["ms"])
+        product = self.ask("sgemm")
+        if "gflops" in product:
+            self.products.append(product["gflops"])
+
+    def result(self, path: Path) -> np.ndarray | None:
+        return None if "error" in self.ask(f"result {path}") else np.load(path)
+
+    def figures(self) -> dict[str, object]:
+        return {
+            "torch": self.torch,
+            "sgemm-gflops": statistics.median(self.products) if self.products else None,
+            "modes": {mode: self.mode(mode) for mode in self.times},
+        }
+
+    def mode(self, mode: str) -> dict[str, object]:
+        if mode in self.errors:
+            return {"error": self.errors[mode]}
+        times = self.times[mode]
+        return {"mean-ms": statistics.median(times), "turn-mean-ms": times, "warm-s": self.warm[mode]}
+
+
+def without_tuning(threads: int) -> dict[str, str]:
+    """The environment, with so many threads, and without what the user may have told OpenBLAS of another machine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    counts = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    return kept | dict.fromkeys(counts, str(threads))

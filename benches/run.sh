@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Sets up what is missing, builds the benchmarks and runs them: benches/run.sh --help
+set -euo pipefail
+here=$PWD
+cd "$(dirname "$0")/.."
+root=$PWD
+source scripts/setup.sh
+
+# Mistakes, and --help, before anything is set up.
+if command -v python3 >/dev/null; then
+    (cd "$here" && python3 "$root/benches/options.py" "$@")
+    for word in "$@"; do
+        case $word in -h | --help) exit ;; esac
+    done
+fi
+setup_rust
+setup_system
+setup_onnxruntime
+say "Python packages: the exporter's, and ONNX Runtime to count operations"
+setup_python -r tests/requirements.txt
+
+# Another ONNX Runtime, such as one for a GPU, can be named.
+export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$RUNTIME_FOLDER}
+export BENCHMARK_FOLDER=$TARGET_FOLDER/benchmark
+# Only the plugin that is built here is to be measured.
+unset GST_PLUGIN_PATH
+export GST_REGISTRY=$BENCHMARK_FOLDER/registry.bin
+mkdir -p "$BENCHMARK_FOLDER"
+say "Building (the first time, this takes a few minutes)"
+cargo bench --no-run --locked --bench steps --bench streams --message-format=json-render-diagnostics \
+    >"$BENCHMARK_FOLDER/build.json"
+cd "$here"
+"$VENV_PYTHON" "$root/benches/benchmark.py" "$@"

@@ -1,0 +1,355 @@
+//! One case of `benches/run.sh`, in a process of its own: what each step of a network takes, how long it is from NULL to
+//! the first output, and the most memory. Prints JSON.
+//!
+//! `--via element`: a pipeline with vidtokenc, or with vidtokparse and vidtokdec. A step is the time from one token buffer
+//! to the next. `--via bare`: the same graph, picture size, threads and session options in a loop over ONNX Runtime's own
+//! `Session::run`, with nothing of the plugin's but the file's reader.
+//!
+//! Options: `--role encoder|decoder`, `--via element|bare`, `--model MODEL` (else the built-in one), `--size N` (pixels a
+//! side, default 256), `--steps N` (20), `--threads N` (0: the element's default, and a thread a processor for the bare
+//! loop), `--provider NAME` (cpu), `--input FILE` (RGB frames, which are repeated; for a decoder a `.vidtok` file, as long as
+//! it takes), `--output FILE` (what the element gives). ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
+
+mod common;
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{Result, buffer, feed, frames_of, memory_kb, model_property, picture, pipeline, play_to_end, timed};
+use common::{video_caps, watch};
+use gstvidtok::runtime;
+use gstvidtok::stream::{Event, Reader, Tokens};
+use gstvidtok::tokenizer::{self, Description, Graph, Role, Source, Target};
+use ort::environment::Environment;
+use ort::memory::Allocator;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynTensor, DynValue, Tensor, TensorRef, ValueType};
+use serde_json::json;
+
+/// The first steps allocate what the others use.
+const WARM_STEPS: usize = 2;
+
+struct Arguments {
+    role: Role,
+    bare: bool,
+    model: Option<String>,
+    size: u32,
+    steps: usize,
+    threads: usize,
+    provider: String,
+    input: Option<String>,
+    output: Option<String>,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let mut arguments = Self {
+            role: Role::Encoder,
+            bare: false,
+            model: None,
+            size: 256,
+            steps: 20,
+            threads: 0,
+            provider: "cpu".into(),
+            input: None,
+            output: None,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                // Cargo's own.
+                "--bench" => (),
+                "--role" => arguments.role = common::role(&value()?)?,
+                "--via" => {
+                    arguments.bare = match value()?.as_str() {
+                        "element" => false,
+                        "bare" => true,
+                        other => return Err(format!("--via is element or bare, not {other}").into()),
+                    }
+                }
+                "--model" => arguments.model = Some(value()?),
+                "--size" => arguments.size = value()?.parse()?,
+                "--steps" => arguments.steps = value()?.parse()?,
+                "--threads" => arguments.threads = value()?.parse()?,
+                "--provider" => arguments.provider = value()?,
+                "--input" => arguments.input = Some(value()?),
+                "--output" => arguments.output = Some(value()?),
+                _ => return Err(format!("unknown option {word}").into()),
+            }
+        }
+        if arguments.steps == 0 || arguments.size == 0 {
+            return Err("--steps and --size begin at 1".into());
+        }
+        if arguments.bare && arguments.provider != "cpu" {
+            return Err("the bare loop runs on the CPU only".into());
+        }
+        Ok(arguments)
+    }
+
+    fn graph(&self) -> Result<Graph> {
+        let target = match self.provider.as_str() {
+            "cuda" | "tensorrt" => Target::Gpu,
+            _ => Target::Cpu,
+        };
+        Ok(match &self.model {
+            Some(model) => tokenizer::open(model, self.role, target)?,
+            None => tokenizer::embedded(self.role)?,
+        })
+    }
+
+    /// The file that a decoder reads.
+    fn tokens(&self) -> Result<&str> {
+        Ok(self.input.as_deref().ok_or("a decoder needs --input")?)
+    }
+
+    /// Pictures for an encoder, to be repeated.
+    fn pictures(&self) -> Result<Vec<Vec<u8>>> {
+        let size = self.size as usize;
+        let Some(path) = &self.input else {
+            return Ok((0..16).map(|index| picture(index, size)).collect());
+        };
+        let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+        let pictures = bytes.chunks_exact(size * size * 3);
+        if pictures.len() == 0 || !pictures.remainder().is_empty() {
+            return Err(format!("{path}: not whole RGB pictures of {size}×{size}").into());
+        }
+        Ok(pictures.map(<[u8]>::to_vec).collect())
+    }
+}
+
+/// What was measured.
+struct Measured {
+    /// From NULL, or from nothing, to the first output.
+    start: Duration,
+    /// Without the first ones.
+    steps: Vec<Duration>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    gst::init()?;
+    gstvidtok::plugin_register_static()?;
+    let description = arguments.graph()?.description;
+    let measured = if arguments.bare {
+        bare(&arguments)?
+    } else {
+        element(&arguments, &description)?
+    };
+    if measured.steps.len() < arguments.steps {
+        return Err(format!("only {} of {} steps were run", measured.steps.len(), arguments.steps).into());
+    }
+    let ms = |time: &Duration| time.as_secs_f64() * 1e3;
+    let report = json!({
+        "model": description.name,
+        "step-frames": description.grouping().step_frames(),
+        "start-ms": ms(&measured.start),
+        "step-ms": measured.steps.iter().map(ms).collect::<Vec<_>>(),
+        "peak-mib": memory_kb("VmHWM:") as f64 / 1024.0,
+        "gstreamer": gst::version_string().as_str(),
+        "plugin": gst::Registry::get().find_plugin("vidtok").map(|plugin| plugin.version().to_string()),
+    });
+    println!("{report}");
+    Ok(())
+}
+
+/// A pipeline, from NULL to its end.
+fn element(arguments: &Arguments, description: &Description) -> Result<Measured> {
+    let properties = format!(
+        "name=element{} execution-provider={} threads={}",
+        model_property(arguments.model.as_deref()),
+        arguments.provider,
+        arguments.threads
+    );
+    let sink = match &arguments.output {
+        Some(path) => format!("filesink location=\"{path}\""),
+        None => "fakesink sync=false".into(),
+    };
+    let (line, token_pad) = match arguments.role {
+        Role::Encoder => (
+            format!("appsrc name=source format=time max-bytes=0 ! vidtokenc {properties} ! {sink}"),
+            "src",
+        ),
+        Role::Decoder => (
+            format!(
+                "filesrc location=\"{}\" ! vidtokparse ! vidtokdec {properties} ! video/x-raw,format=RGB ! {sink}",
+                arguments.tokens()?
+            ),
+            "sink",
+        ),
+    };
+    let pipeline = pipeline(&line)?;
+    if arguments.role == Role::Encoder {
+        // The memory of a picture is shared by all its repetitions.
+        let pictures: Vec<_> = arguments.pictures()?.iter().map(|picture| buffer(picture, 0)).collect();
+        // One more than there are times between them.
+        let count = frames_of(WARM_STEPS + arguments.steps + 1, description);
+        let frames = (0..count).map(|index| timed(pictures[index % pictures.len()].copy(), index));
+        feed(&pipeline, &video_caps(arguments.size)?, frames)?;
+    }
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let seen = tokens.clone();
+    watch(&pipeline, "element", token_pad, move |_, _| {
+        seen.lock().unwrap().push(Instant::now());
+    })?;
+    let first = Arc::new(Mutex::new(None));
+    let came = first.clone();
+    watch(&pipeline, "element", "src", move |_, _| {
+        came.lock().unwrap().get_or_insert_with(Instant::now);
+    })?;
+    let started = Instant::now();
+    play_to_end(&pipeline)?;
+    let first = first.lock().unwrap().ok_or("the element gave nothing")?;
+    let tokens = tokens.lock().unwrap();
+    let steps = tokens.windows(2).map(|pair| pair[1] - pair[0]);
+    Ok(Measured {
+        start: first - started,
+        steps: steps.skip(WARM_STEPS).take(arguments.steps).collect(),
+    })
+}
+
+/// The graph alone.
+fn bare(arguments: &Arguments) -> Result<Measured> {
+    let data = match arguments.role {
+        Role::Encoder => Data::Frames(arguments.pictures()?),
+        Role::Decoder => Data::Tokens(read_tokens(arguments.tokens()?)?),
+    };
+    let started = Instant::now();
+    let mut graph = Bare::open(arguments)?;
+    graph.step(&data, 0)?;
+    let start = started.elapsed();
+    let mut steps = Vec::new();
+    for index in 1..WARM_STEPS + arguments.steps {
+        let started = Instant::now();
+        graph.step(&data, index)?;
+        steps.push(started.elapsed());
+    }
+    Ok(Measured {
+        start,
+        steps: steps.split_off(WARM_STEPS - 1),
+    })
+}
+
+enum Data {
+    Frames(Vec<Vec<u8>>),
+    /// Of a step each.
+    Tokens(Vec<Vec<i32>>),
+}
+
+/// The tokens of a file, packet by packet.
+fn read_tokens(path: &str) -> Result<Vec<Vec<i32>>> {
+    let mut reader = Reader::new();
+    reader.push(&std::fs::read(path).map_err(|error| format!("{path}: {error}"))?);
+    reader.finish();
+    let mut format = None;
+    let mut steps = Vec::new();
+    while let Some(event) = reader.next_event()? {
+        match (event, &format) {
+            (Event::Header(header), _) => format = Some(header.format.clone()),
+            (Event::Packet(packet), Some(format)) => {
+                match Tokens::from_payload(&packet.payload, format, packet.latent_frames)? {
+                    Tokens::Indices(indices) => steps.push(indices),
+                    Tokens::Floats(_) => return Err("the bare loop knows FSQ tokens only".into()),
+                }
+            }
+            (other, _) => return Err(format!("{path}: {other:?}").into()),
+        }
+    }
+    Ok(steps)
+}
+
+/// A graph and its state, with `ort` alone.
+struct Bare {
+    session: Session,
+    /// Shapes of the inputs "frames" or "tokens", "first" and "edge", where there are such.
+    given: Vec<(String, Vec<i64>)>,
+    states: Vec<(String, DynValue)>,
+}
+
+impl Bare {
+    fn open(arguments: &Arguments) -> Result<Self> {
+        let graph = arguments.graph()?;
+        let mut builder = session_builder(arguments, &runtime::load()?)?;
+        let session = match &graph.source {
+            Source::File(path) => builder.commit_from_file(path)?,
+            Source::Embedded(bytes) => builder.commit_from_memory(bytes)?,
+        };
+        let (mut given, mut states) = (Vec::new(), Vec::new());
+        for input in session.inputs() {
+            let ValueType::Tensor { ty, shape, .. } = input.dtype() else {
+                return Err(format!("the input {} is no tensor", input.name()).into());
+            };
+            let name = input.name().to_string();
+            if name.starts_with("state.") {
+                // What is in it does not matter: the first step ignores it.
+                let state = DynTensor::new(&Allocator::default(), *ty, &shape[..])?;
+                states.push((name, state.into_dyn()));
+            } else {
+                given.push((name, shape.to_vec()));
+            }
+        }
+        Ok(Self { session, given, states })
+    }
+
+    fn step(&mut self, data: &Data, index: usize) -> Result<()> {
+        let frames = self.frames(data, index);
+        let mut inputs: Vec<(Cow<str>, SessionInputValue)> = Vec::new();
+        for (name, shape) in &self.given {
+            let value = match (name.as_str(), data) {
+                ("frames", Data::Frames(_)) => TensorRef::from_array_view((&shape[..], &frames[..]))?.into(),
+                ("tokens", Data::Tokens(steps)) => {
+                    let tokens = steps.get(index).ok_or("the file has too few tokens")?;
+                    TensorRef::from_array_view((&shape[..], &tokens[..]))?.into()
+                }
+                ("first", _) => Tensor::from_array((&shape[..], vec![index == 0]))?.into(),
+                ("edge", _) => Tensor::from_array((&shape[..], vec![if index == 1 { 0f32 } else { 0.25 }]))?.into(),
+                (other, _) => return Err(format!("the graph has an unknown input \"{other}\"").into()),
+            };
+            inputs.push((name.into(), value));
+        }
+        let names: Vec<String> = self.states.iter().map(|(name, _)| name.clone()).collect();
+        let states = self.states.drain(..);
+        inputs.extend(states.map(|(name, state)| (name.into(), state.into())));
+        let mut outputs = self.session.run(inputs)?;
+        for name in names {
+            let next = outputs.remove(format!("{name}.next"));
+            self.states.push((name, next.ok_or("a state has no next one")?));
+        }
+        std::hint::black_box(&outputs);
+        Ok(())
+    }
+
+    /// Those of a step of an encoder, one behind the other.
+    fn frames(&self, data: &Data, index: usize) -> Vec<u8> {
+        let shape = self.given.iter().find(|(name, _)| name == "frames");
+        let (Some((_, shape)), Data::Frames(pictures)) = (shape, data) else {
+            return Vec::new();
+        };
+        let count = shape[1] as usize;
+        let frames = (index * count..(index + 1) * count).map(|frame| &pictures[frame % pictures.len()][..]);
+        frames.collect::<Vec<_>>().concat()
+    }
+}
+
+/// For a session as the plugin makes it, so that what differs is the element's own cost.
+fn session_builder(arguments: &Arguments, environment: &Environment) -> ort::Result<SessionBuilder> {
+    let threads = match arguments.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_intra_op_spinning(false)?
+        .with_inter_threads(1)?
+        .with_intra_threads(threads)?
+        .with_dimension_override("N", 1)?;
+    let size = i64::from(arguments.size);
+    for axis in ["H", "W"] {
+        builder = builder.with_dimension_override(axis, size)?;
+        for part in (2..=64).filter(|part| size % part == 0) {
+            builder = builder.with_dimension_override(format!("{axis}/{part}"), size / part)?;
+        }
+    }
+    Ok(builder)
+}

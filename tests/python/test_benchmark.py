@@ -1,0 +1,178 @@
+"""The benchmark's own arithmetic and tables; nothing is measured."""
+
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from golden import ROOT
+
+sys.path.append(str(ROOT / "benches"))
+
+import graphs  # noqa: E402
+import options  # noqa: E402
+import report  # noqa: E402
+
+
+def test_summary_takes_the_median_turn_and_percentiles_of_all_steps() -> None:
+    figures = report.summary([[10.0, 10.0], [20.0, 20.0], [90.0, 30.0]], frames=4)
+    assert figures["turn-mean-ms"] == [10, 20, 60]
+    assert figures["mean-ms"] == 20
+    assert figures["fps"] == 200
+    assert figures["p50-ms"] == 20
+    # Between the fifth step in order, 30, and the sixth, 90: at ¾ of the way.
+    assert figures["p95-ms"] == pytest.approx(75)
+    assert figures["worst-ms"] == 90
+    assert figures["steps"] == 6
+
+
+def test_summary_of_turns_of_different_length() -> None:
+    figures = report.summary([[1.0], [2.0, 4.0]], frames=1)
+    assert figures["mean-ms"] == 2
+    assert figures["worst-ms"] == 4
+
+
+def test_table_aligns_numbers_right_and_shows_what_is_missing() -> None:
+    assert report.table(("name", "ms"), [["a", 1.234], ["b", 1234.5], ["c", None]]) == (
+        "| name | ms |\n| --- | ---: |\n| a | 1.23 |\n| b | 1,234 |\n| c | – |\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.123, "0.12"), (12.34, "12.3"), (123.4, "123"), (-0.5, "-0.50"), (7, "7"), ("x", "x")]
+)
+def test_text(value: object, shown: str) -> None:
+    assert report.text(value) == shown
+
+
+def case(**figures: object) -> dict[str, object]:
+    return {"tokenizer": "ch32", "role": "encoder", "size": 256, **figures}
+
+
+GOAL = {"tokenizer": "ch32", "role": "encoder", "size": 256, "what": "w", "figure": "reference.modes.eager.ratio"}
+
+
+def eager(ratio: float) -> dict[str, object]:
+    return {"modes": {"eager": {"ratio": ratio}}}
+
+
+def test_targets_are_met_from_the_goal_on() -> None:
+    goals = [{**GOAL, "goal": 4.5}]
+    (met,) = report.targets(goals, [case(reference=eager(4.5))])
+    (missed,) = report.targets(goals, [case(reference=eager(4.49))])
+    assert (met["measured"], met["met"]) == (4.5, True)
+    assert (missed["measured"], missed["met"]) == (4.49, False)
+
+
+def test_targets_without_a_measurement_are_left_out() -> None:
+    goals = [{**GOAL, "goal": 4.5}]
+    assert report.targets(goals, [case(reference=None)]) == []
+    assert report.targets(goals, [case(size=128, reference=eager(9.0))]) == []
+
+
+def test_the_whole_report() -> None:
+    run = report.summary([[10.0, 20.0]], 4) | {"start-ms": 50.0, "peak-mib": 80.0}
+    modes = {"eager": {"mean-ms": 60.0, "ratio": 4.0, "warm-s": 1.5}, "compile": {"error": "no compiler"}}
+    measured = case(
+        runs={"element": run, "bare": run},
+        overhead=0.0,
+        share=0.5,
+        reference={"differing": "0 of 9 tokens", "modes": modes},
+        **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0},
+    )
+    rows = [
+        {"streams": n, "threads": 1, "frames-a-second": 100.0 * n, "cpu-ms-a-step": 9.0, "peak-mib": 80.0}
+        for n in (1, 2)
+    ]
+    text = report.markdown(
+        {
+            "machine": {"cpu": "A CPU", "cores": 2, "memory-mib": 4096, "os": "An OS", "load": 0.1, "threads": 2},
+            "versions": {"ONNX Runtime": "1.0"},
+            "options": {"provider": "cpu", "repeats": 1},
+            "cases": [measured],
+            "streams": [{"role": "encoder", "rows": rows}],
+            "targets": report.targets([{**GOAL, "goal": 4.5}], [measured]),
+        }
+    )
+    lines = text.splitlines()
+    for line in (
+        "A CPU, 2 cores, 4 GiB; An OS; ONNX Runtime 1.0. Provider cpu, 2 threads; 1 turns. Load before: 0.1.",
+        "| ch32 | 256×256 | encoder | element | 15.0 | 19.5 | 20.0 | 267 | 80.0 | 50.0 |",
+        "| ch32 | 256×256 | encoder | 3.00 | 200 | 400 | 50.0% | 0.0% |",
+        "| ch32 | 256×256 | encoder | eager | 60.0 | 4.00 | 1.50 | 0 of 9 tokens |",
+        "| ch32 | 256×256 | encoder | compile | – | – | – | no compiler |",
+        "| encoder | 1 | 2 | 200 | 2.00 | 9.00 | 80.0 |",
+        "| ch32 | 256×256 | encoder | w | 4.50 | 4.00 | no |",
+    ):
+        assert line in lines
+
+
+def model(nodes: list[onnx.NodeProto], inputs: dict[str, tuple], weights: dict[str, tuple]) -> onnx.ModelProto:
+    """With the shapes that ONNX works out; inputs and weights are {name: shape}."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+        [
+            helper.make_tensor(name, TensorProto.FLOAT, shape, bytes(4 * onnx.numpy_helper.np.prod(shape)), raw=True)
+            for name, shape in weights.items()
+        ],
+    )
+    return onnx.shape_inference.infer_shapes(helper.make_model(graph))
+
+
+def test_operations_of_a_convolution_with_stride_and_groups() -> None:
+    conv = helper.make_node("Conv", ["x", "w"], ["out"], strides=[2, 2], pads=[1, 1, 1, 1], group=2)
+    counted = graphs.operations(model([conv], {"x": (1, 6, 8, 8)}, {"w": (4, 3, 3, 3)}))
+    # 4 channels of 4×4 positions, each a sum of 3 channels of 3×3.
+    assert counted == [2 * 4 * 4 * 4 * 3 * 9]
+
+
+def test_operations_of_products() -> None:
+    product = helper.make_node("MatMul", ["x", "w"], ["out"])
+    assert graphs.operations(model([product], {"x": (5, 7, 3)}, {"w": (3, 11)})) == [2 * 5 * 7 * 11 * 3]
+    gemm = helper.make_node("Gemm", ["x", "w"], ["out"], transA=1)
+    assert graphs.operations(model([gemm], {"x": (3, 7)}, {"w": (3, 11)})) == [2 * 7 * 11 * 3]
+
+
+def test_a_mean_written_as_a_product_does_not_count() -> None:
+    product = helper.make_node("MatMul", ["row", "x"], ["out"])
+    assert graphs.operations(model([product], {"x": (32, 100)}, {"row": (1, 32)})) == [0]
+
+
+def test_an_unknown_shape_is_an_error() -> None:
+    product = helper.make_node("MatMul", ["x", "w"], ["out"])
+    with pytest.raises(ValueError, match="shape of x is not known"):
+        graphs.operations(model([product], {"x": ("n", 3)}, {"w": (3, 11)}))
+
+
+def test_operations_of_the_exported_graphs_are_in_proportion_to_the_picture(tmp_path: Path) -> None:
+    """A quarter of the positions takes a quarter of the work, but for attention: a sixteenth."""
+    graphs.export(8, tmp_path)
+    for role in ("encoder", "decoder"):
+        small, large = (graphs.gflop(tmp_path / f"{role}.onnx", size) for size in (64, 128))
+        # Scores and their product with the values, [positions, positions, channels] each.
+        attention = [2 * 2 * (size / 8) ** 4 * 32 / 1e9 for size in (64, 128)]
+        assert (large - attention[1]) / (small - attention[0]) == pytest.approx(4)
+
+
+def test_options_depend_on_quick() -> None:
+    long, short = options.parse([]), options.parse(["--quick"])
+    assert (long.repeats, long.streams, options.steps(long, "ch32")) == (5, [1, 2, 4, 8], 10)
+    assert (short.repeats, short.streams, options.steps(short, "ch32")) == (1, [1, 2], 3)
+    assert options.sizes(long, "ch128") == [128]
+    chosen = options.parse(["--quick", "--repeats", "3", "--sizes", "64,128", "--only", "ch128", "--only", "ch32"])
+    assert (chosen.repeats, chosen.sizes, chosen.only) == (3, [64, 128], ["ch32", "ch128"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--repeats", "0"], ["--sizes", "a"], ["--sizes", "64,100"], ["--reference", "/"], ["--reference-frames", "16"]],
+)
+def test_wrong_options_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options.parse(words)
+    assert words[0] in capsys.readouterr().err
