@@ -9,6 +9,7 @@ mod keep;
 mod library;
 mod memory;
 mod network;
+mod operators;
 mod provider;
 mod schedule;
 mod session;
