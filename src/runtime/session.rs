@@ -337,7 +337,7 @@ fn prepare(
     let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
     let mut builder = Session::builder(environment).map_err(|e| fail(e.message()))?;
     let step = |result: BuilderResult| result.map_err(|e| fail(e.message()));
-    builder = step(builder.with_optimization_level(GraphOptimizationLevel::Level3))?;
+    builder = step(builder.with_optimization_level(GraphOptimizationLevel::All))?;
     // Spinning threads take the cores from the decoder beside, and from everything else in a pipeline, live or not.
     builder = step(builder.with_intra_op_spinning(false))?;
     builder = step(builder.with_inter_threads(1))?;
