@@ -8,7 +8,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-OPSET = 18
+from . import operators
+from .operators import OPSET, Operator
+
 IR_VERSION = 8  # the ONNX release of that opset, so that older runtimes read the file
 
 Shape = Sequence[int | str]
@@ -33,6 +35,7 @@ class Graph:
         self.outputs: list[ir.Value] = []
         self._tape = Tape()
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._own: dict[str, Operator] = {}
 
     # Inputs, outputs, constants
 
@@ -71,15 +74,26 @@ class Graph:
             self.outputs,
             nodes=self._tape.nodes,
             initializers=self._tape.initializers,
-            opset_imports={"": OPSET},
+            opset_imports={"": OPSET} | ({operators.DOMAIN: operators.VERSION} if self._own else {}),
             name=self.name,
         )
-        return ir.to_proto(ir.Model(graph, ir_version=IR_VERSION, producer_name="gst-vidtok"))
+        functions = [operator.function for operator in self._own.values()]
+        return ir.to_proto(ir.Model(graph, ir_version=IR_VERSION, producer_name="gst-vidtok", functions=functions))
 
     # Operators
 
     def op(self, kind: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
         return self._tape.op(kind, inputs, attributes)
+
+    def known(self, value: ir.Value, dtype: ir.DataType, shape: Shape) -> ir.Value:
+        """Writes down what a runtime cannot work out: that half of `H` is `H/2`. A kernel of ours has to be told."""
+        value.dtype, value.shape = dtype, ir.Shape(shape)
+        return value
+
+    def own(self, operator: Operator, *inputs: ir.Value) -> ir.Value:
+        """One of this project's own."""
+        self._own[operator.name] = operator
+        return self._tape.op(operator.name, inputs, domain=operators.DOMAIN)
 
     def split(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
         if count == 1:
@@ -113,14 +127,6 @@ class Graph:
 
     def silu(self, x: ir.Value) -> ir.Value:
         return self.op("Mul", x, self.op("Sigmoid", x))
-
-    def layer_norm(self, x: ir.Value, weight: ir.Value, bias: ir.Value, channels: int, eps: float) -> ir.Value:
-        """Over the channels of a `[C, positions]` matrix: means by MatMul are the fastest form on a CPU."""
-        row = self.constant(np.full((1, channels), 1 / channels))
-        d = self.op("Sub", x, self.op("MatMul", row, x))
-        variance = self.op("MatMul", row, self.op("Mul", d, d))
-        deviation = self.op("Sqrt", self.op("Add", variance, self.constant(eps)))
-        return self.op("Add", self.op("Mul", self.op("Div", d, deviation), weight), bias)
 
     def attention(self, query: ir.Value, key: ir.Value, value: ir.Value, parts: int, axis: int) -> ir.Value:
         """Of queries `[…, positions, C]` and values like them, keys `[…, C, positions]`. The queries come in

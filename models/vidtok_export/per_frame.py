@@ -7,14 +7,16 @@ sees five dimensions. A state is one frame: `state.LAYER.N` is the layer's input
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import onnx_ir as ir
 
 from .architecture import Family
-from .form import LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .form import FLOAT, LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
 from .graph import dimension
+from .operators import CARRIED, NORM, NORM_SILU
 
 
 class PerFrame(Form):
@@ -42,14 +44,12 @@ class PerFrame(Form):
     def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
         g = self.g
         scale, shift = g.weight(weight[:, None], f"{name}.weight"), g.weight(bias[:, None], f"{name}.bias")
-        values = []
-        shape = g.op("Shape", x.values[0])
-        for value in x.values:
-            flat = g.op("Reshape", g.full(value), g.constant([x.channels, -1], np.int64))
-            flat = g.layer_norm(flat, scale, shift, x.channels, NORM_EPSILON)
-            flat = g.working(g.silu(flat) if activate else flat)
-            values.append(g.op("Reshape", flat, shape))
-        return replace(x, values=values)
+        row, epsilon = g.constant(np.full((1, x.channels), 1 / x.channels)), g.constant(NORM_EPSILON)
+        shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
+        values = [g.known(g.full(value), FLOAT, shape) for value in x.values]
+        operator = NORM_SILU if activate else NORM
+        values = [g.own(operator, value, scale, shift, row, epsilon) for value in values]
+        return replace(x, values=[g.working(value) for value in values])
 
     def conv(
         self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int], stride: int = 1
@@ -134,6 +134,7 @@ class PerFrame(Form):
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
         ages = [f"state.{name}.{age}" for age in range(before, 0, -1)]
         kept = [self.g.input(age, self.g.dtype, shape) for age in ages]
-        frames = [self.g.op("Where", self._first, fresh, state) for state in kept] + x.values
+        choose = partial(self.g.own, CARRIED) if self.g.dtype == FLOAT else partial(self.g.op, "Where")
+        frames = [choose(self._first, fresh, state) for state in kept] + x.values
         self._next_states += [(age, frame, shape) for age, frame in zip(ages, frames[-before:], strict=True)]
         return frames

@@ -13,6 +13,7 @@ mod library;
 mod memory;
 mod network;
 mod one_node;
+mod operators;
 mod placement;
 mod provider;
 mod report;

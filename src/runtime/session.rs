@@ -24,7 +24,7 @@ use super::placement::{Recorder, Running};
 use super::provider::{Setup, inexact, tf32_setting};
 use super::report::Report;
 use super::turns::Turns;
-use super::{ExecutionProvider, RuntimeError, library};
+use super::{ExecutionProvider, RuntimeError, library, operators};
 use crate::tokenizer::{Graph, Precision, Source, Target, Wanted};
 
 const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
@@ -426,7 +426,10 @@ fn create_on(
     let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
     let recorder = Recorder::default();
     let prepare = || {
-        let builder = prepare(environment, graph, options, width, height)?;
+        let mut builder = prepare(environment, graph, options, width, height)?;
+        if provider == ExecutionProvider::Cpu {
+            builder = with_own_operators(builder, graph)?;
+        }
         builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))
     };
     let mut setup = Setup {
@@ -486,7 +489,7 @@ fn prepare(
     let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
     let mut builder = Session::builder(environment).map_err(|e| fail(e.message()))?;
     let step = |result: BuilderResult| result.map_err(|e| fail(e.message()));
-    builder = step(builder.with_optimization_level(GraphOptimizationLevel::Level3))?;
+    builder = step(builder.with_optimization_level(GraphOptimizationLevel::All))?;
     // Spinning threads take the cores from the decoder beside, and from everything else in a pipeline, live or not.
     builder = step(builder.with_intra_op_spinning(false))?;
     builder = step(builder.with_inter_threads(1))?;
@@ -504,6 +507,13 @@ fn prepare(
     Ok(builder)
 }
 
+/// Other providers run what the graph's own operators are made of.
+fn with_own_operators(builder: SessionBuilder, graph: &Graph) -> Result<SessionBuilder, RuntimeError> {
+    let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
+    let domain = operators::domain().map_err(|e| fail(e.message()))?;
+    builder.with_operators(domain).map_err(|e| fail(e.message()))
+}
+
 /// Cores that this process may use; hardware threads of one core count once, as they share what convolutions need.
 fn cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
@@ -516,4 +526,98 @@ fn physical_cores() -> Option<usize> {
     let siblings = |cpu: std::fs::DirEntry| std::fs::read_to_string(cpu.path().join("topology/thread_siblings")).ok();
     let cores: HashSet<String> = cpus.flatten().filter_map(siblings).collect();
     (!cores.is_empty()).then_some(cores.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use ort::value::Tensor;
+
+    use super::*;
+    use crate::tokenizer::{self, Role};
+
+    const SIZE: u32 = 32;
+
+    /// What a graph gives for made-up frames and states, by name, and the operators that ran, from ONNX Runtime's profile.
+    fn run(role: Role, own_operators: bool, first: bool) -> (Vec<(String, Vec<f32>)>, HashSet<String>) {
+        let fixtures = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
+        let graph = tokenizer::open(&format!("{fixtures}/golden_fsq_v1_1"), role, Target::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let builder = prepare(&library::load().unwrap(), &graph, Options::default(), SIZE, SIZE).unwrap();
+        let mut builder = builder.with_profiling(folder.path().join("profile")).unwrap();
+        if own_operators {
+            builder = with_own_operators(builder, &graph).unwrap();
+        }
+        let Source::File(path) = &graph.source else {
+            panic!("a fixture is a file")
+        };
+        let mut session = builder.commit_from_file(path).unwrap();
+        let inputs: Vec<(String, DynTensor)> = session.inputs().iter().map(|input| made_up(input, first)).collect();
+        let outputs = session.run(inputs).unwrap();
+        let values = outputs.iter().map(|(name, value)| (name.to_string(), floats(&value)));
+        let values = values.collect();
+        drop(outputs);
+        let profile = session.end_profiling().unwrap();
+        let profile: serde_json::Value = serde_json::from_slice(&std::fs::read(profile).unwrap()).unwrap();
+        let events = profile.as_array().unwrap().iter();
+        let ran = events.filter_map(|event| event["args"]["op_name"].as_str().map(String::from));
+        (values, ran.collect())
+    }
+
+    fn made_up(input: &Outlet, first: bool) -> (String, DynTensor) {
+        let port = Port::new(input).unwrap();
+        let count = port.shape.iter().product::<i64>() as usize;
+        let wave = |i: usize| (i as f32 * 0.37 + port.name.len() as f32).sin();
+        let tensor = match port.element {
+            TensorElementType::Bool => Tensor::from_array((port.shape, vec![first; count])).unwrap().upcast(),
+            TensorElementType::Uint8 => {
+                let bytes: Vec<u8> = (0..count).map(|i| (127.0 + 120.0 * wave(i)) as u8).collect();
+                Tensor::from_array((port.shape, bytes)).unwrap().upcast()
+            }
+            TensorElementType::Int32 => {
+                let tokens: Vec<i32> = (0..count).map(|i| (i as i32 * 7919) % 32768).collect();
+                Tensor::from_array((port.shape, tokens)).unwrap().upcast()
+            }
+            _ => {
+                let floats: Vec<f32> = (0..count).map(wave).collect();
+                Tensor::from_array((port.shape, floats)).unwrap().upcast()
+            }
+        };
+        (port.name, tensor)
+    }
+
+    fn floats(value: &ort::value::ValueRef<'_>) -> Vec<f32> {
+        if let Ok((_, floats)) = value.try_extract_tensor::<f32>() {
+            return floats.to_vec();
+        }
+        if let Ok((_, bytes)) = value.try_extract_tensor::<u8>() {
+            return bytes.iter().map(|byte| f32::from(*byte)).collect();
+        }
+        let (_, integers) = value.try_extract_tensor::<i32>().unwrap();
+        integers.iter().map(|integer| *integer as f32).collect()
+    }
+
+    /// The kernels are what runs, not only what is registered, and they are what the functions say.
+    #[test]
+    fn own_operators_run_in_place_of_what_they_are_made_of() {
+        for role in [Role::Encoder, Role::Decoder] {
+            for first in [false, true] {
+                let (expected, portable) = run(role, false, first);
+                let (found, own) = run(role, true, first);
+                for name in ["Norm", "NormSilu", "Carried"] {
+                    assert!(own.contains(name), "{name} did not run: {own:?}");
+                    assert!(!portable.contains(name), "{name} needs no kernel");
+                }
+                assert!(portable.contains("Where") && !own.contains("Where"));
+                assert_eq!(found.len(), expected.len());
+                for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+                    assert_eq!(found.len(), expected.len());
+                    let off = |(a, b): (&f32, &f32)| (a - b).abs();
+                    let worst = found.iter().zip(expected).map(off).fold(0.0, f32::max);
+                    // A pixel may be rounded the other way. No token is near a tie in so small a picture.
+                    let most = if name == "frames" { 1.0 } else { 1e-4 };
+                    assert!(worst <= most, "{name} is off by {worst}");
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,58 @@
+"""Operators of this project's own: each is an ONNX function, made of standard operators.
+
+A runtime with a kernel of that name runs the kernel: the plugin brings them for the CPU (`src/runtime/operators`). Any
+other runtime takes the function apart, and runs what it is made of.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+DOMAIN = "vidtok"
+VERSION = 1
+OPSET = 18  # of the operators that they are made of
+
+Op = Callable[..., ir.Value]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """`body` gets what makes an operator, and the inputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+    body: Callable[..., ir.Value]
+
+    @cached_property
+    def function(self) -> ir.Function:
+        tape, inputs = Tape(), [ir.val(name) for name in self.inputs]
+        output = self.body(lambda kind, *values, **attributes: tape.op(kind, values, attributes), *inputs)
+        output.name = "y"
+        graph = ir.Graph(inputs, [output], nodes=tape.nodes, opset_imports={"": OPSET}, name=self.name)
+        return ir.Function(DOMAIN, self.name, graph=graph, attributes=[])
+
+
+def _norm(op: Op, x: ir.Value, scale: ir.Value, shift: ir.Value, row: ir.Value, epsilon: ir.Value) -> ir.Value:
+    """Means by MatMul are the fastest standard form on a CPU."""
+    flat = op("Flatten", x, axis=2)
+    d = op("Sub", flat, op("MatMul", row, flat))
+    variance = op("MatMul", row, op("Mul", d, d))
+    deviation = op("Sqrt", op("Add", variance, epsilon))
+    y = op("Add", op("Mul", op("Div", d, deviation), scale), shift)
+    return op("Reshape", y, op("Shape", x))
+
+
+def _norm_silu(op: Op, *inputs: ir.Value) -> ir.Value:
+    y = _norm(op, *inputs)
+    return op("Mul", y, op("Sigmoid", y))
+
+
+_NORM_INPUTS = ("x", "scale", "shift", "row", "epsilon")
+# LayerNorm over the channels of `x` `[1, C, H, W]`; scale and shift `[C, 1]`, `row` `[1, C]` of 1/C. And SiLU of it.
+NORM = Operator("Norm", _NORM_INPUTS, _norm)
+NORM_SILU = Operator("NormSilu", _NORM_INPUTS, _norm_silu)
+# `fresh` where `first` `[1]`, else `state`; a scalar `fresh` stands for one value everywhere.
+CARRIED = Operator("Carried", ("first", "fresh", "state"), lambda op, *inputs: op("Where", *inputs))

@@ -1,0 +1,296 @@
+//! `Norm`: LayerNorm over the channels of `[1, C, H, W]`; `NormSilu`: SiLU of it.
+
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
+};
+use ort::value::TensorElementType::Float32;
+
+use super::{Disjoint, input, output_is_like};
+
+pub struct NormOperator<const SILU: bool>;
+
+impl<const SILU: bool> Operator for NormOperator<SILU> {
+    type Kernel<'attr> = NormKernel<SILU>;
+
+    fn name(&self) -> &str {
+        if SILU { "NormSilu" } else { "Norm" }
+    }
+
+    /// `x`, `scale` and `shift` `[C, 1]`, a row of 1/C that only the function needs, `epsilon`.
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [Float32; 5].map(OperatorInput::required)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<NormKernel<SILU>> {
+        Ok(NormKernel)
+    }
+
+    fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
+        output_is_like(context, 0)
+    }
+}
+
+/// Has no state, as several threads run one kernel at the same time.
+pub struct NormKernel<const SILU: bool>;
+
+impl<const SILU: bool> Kernel for NormKernel<SILU> {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let (x, scale, shift, epsilon) = (
+            input(context, 0)?,
+            input(context, 1)?,
+            input(context, 2)?,
+            input(context, 4)?,
+        );
+        let (shape, x) = x.try_extract_tensor::<f32>()?;
+        let (_, scale) = scale.try_extract_tensor::<f32>()?;
+        let (_, shift) = shift.try_extract_tensor::<f32>()?;
+        let (_, epsilon) = epsilon.try_extract_tensor::<f32>()?;
+        let mut output = context
+            .output(0, shape.to_vec())?
+            .ok_or_else(|| ort::Error::new("the output is missing"))?;
+        let (_, y) = output.try_extract_tensor_mut::<f32>()?;
+        let (channels, [epsilon]) = (scale.len(), epsilon) else {
+            return Err(ort::Error::new("one epsilon is needed"));
+        };
+        let fits = shape.len() == 4 && shape[0] == 1 && shape[1] == channels as i64;
+        if !fits || shift.len() != channels || channels == 0 {
+            return Err(ort::Error::new("[1, C, H, W] and C scales and shifts are needed"));
+        }
+        let norm = Norm {
+            scale,
+            shift,
+            epsilon: *epsilon,
+        };
+        let (positions, y) = (x.len() / channels, Disjoint(y.as_mut_ptr()));
+        // Each thread takes some tiles, and has room for one of them.
+        let tile = tile(channels).min(positions.max(1));
+        let tiles = positions.div_ceil(tile);
+        let parts = tiles.min(MOST_PARTS);
+        context.par_for(parts, 0, |part| {
+            let mut room = Room::new(channels, tile);
+            for index in tiles * part / parts..tiles * (part + 1) / parts {
+                let start = index * tile;
+                let len = tile.min(positions - start);
+                let read = |channel: usize| &x[channel * positions + start..][..len];
+                // SAFETY: within the `channels` · `positions` floats of `y`; no other tile has these.
+                let write = |channel: usize| unsafe { y.slice(channel * positions + start, len) };
+                norm.apply::<SILU>(len, read, write, &mut room);
+            }
+        })
+    }
+}
+
+/// Parts that the tiles of a picture are divided into, for threads to take.
+const MOST_PARTS: usize = 64;
+/// Floats of a tile: with them the first two caches are neither idle nor full.
+const TILE: usize = 1 << 14;
+
+/// Positions that are computed together.
+fn tile(channels: usize) -> usize {
+    (TILE / channels).next_multiple_of(16).clamp(16, 512)
+}
+
+/// Room for a tile of `channels` rows.
+struct Room {
+    /// First the input, in one piece: its rows lie apart by a power of two, and would drive each other out of the caches.
+    rows: Vec<f32>,
+    mean: Vec<f32>,
+    factor: Vec<f32>,
+}
+
+impl Room {
+    fn new(channels: usize, positions: usize) -> Self {
+        Self {
+            rows: vec![0.0; channels * positions],
+            mean: vec![0.0; positions],
+            factor: vec![0.0; positions],
+        }
+    }
+}
+
+struct Norm<'a> {
+    scale: &'a [f32],
+    shift: &'a [f32],
+    epsilon: f32,
+}
+
+impl Norm<'_> {
+    /// Reads `len` floats of each channel and writes as many; the result for a position does not depend on those around it.
+    fn apply<'x, 'y, const SILU: bool>(
+        &self,
+        len: usize,
+        read: impl Fn(usize) -> &'x [f32],
+        write: impl Fn(usize) -> &'y mut [f32],
+        room: &mut Room,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { self.apply_avx2::<SILU>(len, read, write, room) };
+        }
+        self.apply_any::<SILU, false>(len, read, write, room);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn apply_avx2<'x, 'y, const SILU: bool>(
+        &self,
+        len: usize,
+        read: impl Fn(usize) -> &'x [f32],
+        write: impl Fn(usize) -> &'y mut [f32],
+        room: &mut Room,
+    ) {
+        self.apply_any::<SILU, true>(len, read, write, room);
+    }
+
+    /// Plain loops over neighbours, which the compiler makes vectors of. `FUSED`: the processor multiplies and adds in one.
+    #[inline(always)]
+    fn apply_any<'x, 'y, const SILU: bool, const FUSED: bool>(
+        &self,
+        len: usize,
+        read: impl Fn(usize) -> &'x [f32],
+        write: impl Fn(usize) -> &'y mut [f32],
+        room: &mut Room,
+    ) {
+        let channels = self.scale.len();
+        let (mean, factor) = (&mut room.mean[..len], &mut room.factor[..len]);
+        mean.fill(0.0);
+        for (channel, row) in room.rows.chunks_exact_mut(len).take(channels).enumerate() {
+            for ((kept, sum), x) in row.iter_mut().zip(&mut *mean).zip(read(channel)) {
+                *kept = *x;
+                *sum += x;
+            }
+        }
+        mean.iter_mut().for_each(|sum| *sum /= channels as f32);
+        factor.fill(0.0);
+        for row in room.rows.chunks_exact_mut(len).take(channels) {
+            for ((kept, sum), mean) in row.iter_mut().zip(&mut *factor).zip(&*mean) {
+                *kept -= mean;
+                *sum = multiply_add::<FUSED>(*kept, *kept, *sum);
+            }
+        }
+        for sum in &mut *factor {
+            *sum = 1.0 / (*sum / channels as f32 + self.epsilon).sqrt();
+        }
+        for (channel, row) in room.rows.chunks_exact(len).take(channels).enumerate() {
+            let (scale, shift) = (self.scale[channel], self.shift[channel]);
+            for ((y, d), factor) in write(channel).iter_mut().zip(row).zip(&*factor) {
+                let value = multiply_add::<FUSED>(d * factor, scale, shift);
+                *y = if SILU {
+                    value / (1.0 + exp::<FUSED>(-value))
+                } else {
+                    value
+                };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// e to the power of `x`, within 2 units in the last place; beyond what float32 holds, near its limits.
+///
+/// As in Cephes' `expf`: x = k·ln 2 + r, a polynomial of r, and k as the exponent.
+#[inline(always)]
+fn exp<const FUSED: bool>(x: f32) -> f32 {
+    /// Added, it leaves the nearest integer in the last bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    const POLYNOMIAL: [f32; 6] = [
+        1.987_569_1e-4,
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        5e-1,
+    ];
+    // Comparisons that compile to one instruction each, unlike `clamp`.
+    let x = if x < 87.0 { x } else { 87.0 };
+    let x = if x > -87.0 { x } else { -87.0 };
+    let rounded = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
+    let k = rounded - ROUND;
+    let r = multiply_add::<FUSED>(k, -LN_2_HIGH, x);
+    let r = multiply_add::<FUSED>(k, -LN_2_LOW, r);
+    let sum = POLYNOMIAL
+        .iter()
+        .fold(0.0, |sum, term| multiply_add::<FUSED>(sum, r, *term));
+    let power = multiply_add::<FUSED>(sum, r * r, r) + 1.0;
+    power * f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0f32.to_bits()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the operator is, in float64.
+    fn expected(x: &[f64], scale: f32, shift: f32, channel: usize, silu: bool) -> f64 {
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        let y = (x[channel] - mean) / (variance + 1e-6).sqrt() * f64::from(scale) + f64::from(shift);
+        if silu { y / (1.0 + (-y).exp()) } else { y }
+    }
+
+    #[test]
+    fn both_ways_of_computing_give_the_definition() {
+        check::<false>();
+        check::<true>();
+    }
+
+    fn check<const SILU: bool>() {
+        const CHANNELS: usize = 20;
+        const POSITIONS: usize = 37;
+        let wave = |i: usize, step: f32| (i as f32 * step).sin();
+        let x: Vec<f32> = (0..CHANNELS * POSITIONS).map(|i| 30.0 * wave(i, 0.7) + 100.0).collect();
+        let scale: Vec<f32> = (0..CHANNELS).map(|i| 1.0 + 3.0 * wave(i, 1.1)).collect();
+        let shift: Vec<f32> = (0..CHANNELS).map(|i| 9.0 * wave(i, 1.9)).collect();
+        let norm = Norm {
+            scale: &scale,
+            shift: &shift,
+            epsilon: 1e-6,
+        };
+        let run = |plain: bool| {
+            let mut y = vec![f32::NAN; x.len()];
+            let target = Disjoint(y.as_mut_ptr());
+            let read = |channel: usize| &x[channel * POSITIONS..][..POSITIONS];
+            // SAFETY: within `y`, and only this thread writes there.
+            let write = |channel: usize| unsafe { target.slice(channel * POSITIONS, POSITIONS) };
+            // Room for more than is needed, as for a picture's last tile.
+            let mut room = Room::new(CHANNELS, POSITIONS + 11);
+            if plain {
+                norm.apply_any::<SILU, false>(POSITIONS, read, write, &mut room);
+            } else {
+                norm.apply::<SILU>(POSITIONS, read, write, &mut room);
+            }
+            y
+        };
+        for y in [run(true), run(false)] {
+            for (i, y) in y.iter().enumerate() {
+                let (channel, position) = (i / POSITIONS, i % POSITIONS);
+                let column: Vec<f64> = (0..CHANNELS).map(|c| x[c * POSITIONS + position].into()).collect();
+                let expected = expected(&column, scale[channel], shift[channel], channel, SILU);
+                assert!((f64::from(*y) - expected).abs() < 2e-5, "{y} for {expected} at {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn powers_are_those_of_the_standard_library() {
+        for step in -1_000_000..=1_000_000 {
+            let x = step as f32 * 87e-6;
+            for power in [exp::<false>(x), exp::<true>(x)] {
+                let exact = f64::from(x).exp();
+                assert!((f64::from(power) / exact - 1.0).abs() < 3e-7, "{power} for {exact}");
+            }
+        }
+        assert!(exp::<false>(f32::INFINITY).is_finite());
+        assert!(exp::<false>(f32::NEG_INFINITY) > 0.0);
+    }
+}
