@@ -189,9 +189,9 @@ def result(
         # The faster product of the two, so that no share is flattered.
         product = max([statistics.median(products), *filter(None, [(referred or {}).get("sgemm-gflops")])])
         gflop = graphs.gflop(graph, case.size)
-        gflops = gflop / bare * 1e3
+        gflops = gflop / element * 1e3
         figures |= {"gflop": gflop, "gflops": gflops, "sgemm-gflops": product, "share": gflops / product}
-        figures["overhead"] = element / bare - 1
+        figures["beside-bare"] = element / bare
     for mode in (referred or {}).get("modes", {}).values():
         if "mean-ms" in mode:
             mode["ratio"] = mode["mean-ms"] / figures["runs"]["element"]["mean-ms"]

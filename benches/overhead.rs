@@ -1,6 +1,6 @@
 //! What the elements cost beyond the network: `cargo bench --bench overhead`, and with `-- --memory` whether memory is flat.
 //!
-//! Time: a bare loop over a graph in ONNX Runtime and a pipeline with the element take turns on the same frames, or
+//! Time: a bare loop over the network's own steps and a pipeline with the element take turns on the same frames, or
 //! tokens; the medians of both are compared. Both leave out their start and the first step.
 //!
 //! Options after `--`: `--size N` (pixels a side, default 256), `--steps N` in a turn (40), `--repeats N` (15), `--model MODEL`.

@@ -83,7 +83,7 @@ def markdown(report: Mapping[str, object]) -> str:
         machine(report),
         "Milliseconds a step, over the steps of all turns but each turn's first; frames a second; the process's peak "
         "memory; from NULL to the first output.\n\n" + steps(cases),
-        "The graph's own speed, beside a matrix product's (float32, 2048³), and what the element adds to it.\n\n"
+        "The element's speed, beside a matrix product's (float32, 2048³); its time by the bare graph's.\n\n"
         + shares(cases),
     ]
     if any(case.get("reference") for case in cases):
@@ -119,9 +119,9 @@ def steps(cases: Sequence[Figures]) -> str:
 
 
 def shares(cases: Sequence[Figures]) -> str:
-    headings = ("tokenizer", "pixels", "graph", "GFLOP a step", "GFLOP/s", "product's", "share", "element adds")
+    headings = ("tokenizer", "pixels", "graph", "GFLOP a step", "GFLOP/s", "product's", "share", "times the bare")
     keys = ("gflop", "gflops", "sgemm-gflops")
-    rows = [[*name(c), *map(c.get, keys), percent(c.get("share")), percent(c.get("overhead"))] for c in cases]
+    rows = [[*name(c), *map(c.get, keys), percent(c.get("share")), c.get("beside-bare")] for c in cases]
     return table(headings, rows)
 
 

@@ -77,10 +77,9 @@ def test_the_whole_report() -> None:
     modes = {"eager": {"mean-ms": 60.0, "ratio": 4.0, "warm-s": 1.5}, "compile": {"error": "no compiler"}}
     measured = case(
         runs={"element": run, "bare": run},
-        overhead=0.0,
         share=0.5,
         reference={"differing": "0 of 9 tokens", "modes": modes},
-        **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0},
+        **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0, "beside-bare": 0.75},
     )
     rows = [
         {"streams": n, "threads": 1, "frames-a-second": 100.0 * n, "cpu-ms-a-step": 9.0, "peak-mib": 80.0}
@@ -100,7 +99,7 @@ def test_the_whole_report() -> None:
     for line in (
         "A CPU, 2 cores, 4 GiB; An OS; ONNX Runtime 1.0. Provider cpu, 2 threads; 1 turns. Load before: 0.1.",
         "| ch32 | 256×256 | encoder | element | 15.0 | 19.5 | 20.0 | 267 | 80.0 | 50.0 |",
-        "| ch32 | 256×256 | encoder | 3.00 | 200 | 400 | 50.0% | 0.0% |",
+        "| ch32 | 256×256 | encoder | 3.00 | 200 | 400 | 50.0% | 0.75 |",
         "| ch32 | 256×256 | encoder | eager | 60.0 | 4.00 | 1.50 | 0 of 9 tokens |",
         "| ch32 | 256×256 | encoder | compile | – | – | – | no compiler |",
         "| encoder | 1 | 2 | 200 | 2.00 | 9.00 | 80.0 |",
