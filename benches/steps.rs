@@ -339,7 +339,7 @@ fn session_builder(arguments: &Arguments, environment: &Environment) -> ort::Res
         threads => threads,
     };
     let mut builder = Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .with_intra_threads(threads)?
