@@ -4,6 +4,7 @@ use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
 use ort::value::TensorElementType::{Bool, Float32};
+use ort::value::{DynTensorValueType, ValueRef};
 
 use super::{Disjoint, input, output_is_like};
 
@@ -42,7 +43,7 @@ pub struct Copy;
 impl Kernel for Copy {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let (first, fresh, state) = (input(context, 0)?, input(context, 1)?, input(context, 2)?);
-        let (_, first) = first.try_extract_tensor::<bool>()?;
+        let first = is_true(first)?;
         let (_, fresh) = fresh.try_extract_tensor::<f32>()?;
         let (shape, state) = state.try_extract_tensor::<f32>()?;
         let mut output = context
@@ -51,16 +52,14 @@ impl Kernel for Copy {
         let (_, y) = output.try_extract_tensor_mut::<f32>()?;
         let (len, to) = (y.len(), Disjoint(y.as_mut_ptr()));
         let from = match (first, fresh) {
-            ([false], _) => state,
-            ([true], fresh) if fresh.len() == len => fresh,
-            ([true], [value]) => {
+            (false, _) => state,
+            (true, fresh) if fresh.len() == len => fresh,
+            (true, [value]) => {
                 y.fill(*value);
                 return Ok(());
             }
             _ => {
-                return Err(ort::Error::new(
-                    "one truth value and a tensor like the state are needed",
-                ));
+                return Err(ort::Error::new("a tensor like the state is needed"));
             }
         };
         context.par_for(len.div_ceil(PART), 0, |part| {
@@ -70,4 +69,14 @@ impl Kernel for Copy {
             unsafe { to.slice(start, from.len()) }.copy_from_slice(from);
         })
     }
+}
+
+/// A tensor of one truth value.
+fn is_true(value: ValueRef<'_>) -> ort::Result<bool> {
+    let value = value.downcast::<DynTensorValueType>()?;
+    if *value.data_type() != Bool || value.shape().num_elements() != 1 {
+        return Err(ort::Error::new("one truth value is needed"));
+    }
+    // SAFETY: the tensor has one byte. It is read as such: a graph's file may have put anything there, and a `bool` is 0 or 1.
+    Ok(unsafe { *value.data_ptr().cast::<u8>() } != 0)
 }
