@@ -4,6 +4,8 @@ use super::ExecutionProvider;
 
 /// What the system's loader says after a library's name.
 const NOT_FOUND: &str = ": cannot open shared object file";
+/// What cuDNN 9 and 8 say of parts of their own.
+const CUDNN_NOT_FOUND: [&str; 2] = ["Unable to load any of", "Could not load library"];
 
 /// What is wrong and what to do about it, for the user. `otherwise`: what is known where `message` is of no known kind.
 pub fn explain(provider: ExecutionProvider, message: &str, otherwise: Option<&str>) -> String {
@@ -63,10 +65,8 @@ fn missing_library(message: &str) -> Option<&str> {
     if let Some((before, _)) = message.split_once(NOT_FOUND) {
         return before.split_whitespace().next_back();
     }
-    // cuDNN loads parts of itself, and its errors come in many words.
-    let failed = ["load", "open"]
-        .iter()
-        .any(|word| message.to_lowercase().contains(word));
+    // cuDNN loads parts of itself.
+    let failed = CUDNN_NOT_FOUND.iter().any(|text| message.contains(text)) && !message.contains("symbol");
     let edge = |c: char| c.is_whitespace() || "{}()'\",;:".contains(c);
     let mut words = message.split(edge).filter(|_| failed);
     words.find(|word| word.starts_with("libcudnn"))
@@ -183,8 +183,12 @@ mod tests {
             &["libcudnn_graph.so.9.1.0 was not found", "cuDNN 9"],
         );
         // Its name alone does not mean that it is missing.
-        let said = "CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED in libcudnn.so.9";
-        assert!(!explain(ExecutionProvider::Cuda, said, None).contains("was not found"));
+        for said in [
+            "CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED in libcudnn.so.9",
+            "Could not load symbol cudnnGetLibConfig. Error: libcudnn_graph.so.9: undefined symbol: cudnnGetLibConfig",
+        ] {
+            assert!(!explain(ExecutionProvider::Cuda, said, None).contains("was not found"));
+        }
     }
 
     #[test]
