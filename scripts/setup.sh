@@ -10,9 +10,9 @@ MIN_RUST=1.92
 MIN_GSTREAMER=1.22
 PLUGIN_FOLDER=$PWD/.local/lib/gstreamer-1.0
 RUNTIME_FOLDER=$PWD/.local/lib/onnxruntime
-# For tests: ONNX Runtime as it is built for NVIDIA's and for Intel's hardware.
-GPU_RUNTIME_FOLDER=$PWD/.local/onnxruntime-gpu
-OPENVINO_RUNTIME_FOLDER=$PWD/.local/onnxruntime-openvino
+# For tests: ONNX Runtime as it is built for NVIDIA's and for Intel's hardware. Tests know which libraries these releases want.
+GPU_RUNTIME=onnxruntime-gpu==1.31.1
+OPENVINO_RUNTIME=onnxruntime-openvino==1.24.1
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
@@ -113,34 +113,33 @@ setup_onnxruntime() {
     cp "$library"/libonnxruntime*.so* "$RUNTIME_FOLDER/"
 }
 
-# other_onnxruntime PACKAGE FOLDER: the libraries out of another wheel of ONNX Runtime. Not installed, since all of its wheels
-# have Python packages of the same name. Fails where there is no such wheel for this machine.
+# other_onnxruntime PACKAGE==VERSION: prints the folder with the libraries of another wheel of ONNX Runtime. Not installed, since
+# all of its wheels have Python packages of the same name. Fails where it cannot be had.
 other_onnxruntime() {
-    local package=$1 folder=$2 wheels
-    if compgen -G "$folder/libonnxruntime.so*" >/dev/null; then
-        return
-    fi
-    say "Getting $package by pip (up to 256 MB, once)"
-    wheels=$(mktemp -d)
-    if ! quietly "$VENV_PYTHON" -m pip download --disable-pip-version-check --only-binary=:all: --no-deps -d "$wheels" "$package"; then
-        rm -rf "$wheels"
-        return 1
-    fi
-    rm -rf "$folder.part"
-    mkdir -p "$folder.part"
-    "$VENV_PYTHON" - "$wheels"/*.whl "$folder.part" <<'PYTHON'
+    local folder=$PWD/.local/$1 part=$PWD/.local/$1.part
+    if [ ! -d "$folder" ]; then
+        say "Getting $1 by pip (up to 256 MB, once)" >&2
+        rm -rf "$part"
+        mkdir -p "$part" || return
+        # For one Python as good as for another: only the libraries are needed.
+        quietly "$VENV_PYTHON" -m pip download --disable-pip-version-check --only-binary=:all: --no-deps \
+            --python-version 3.12 -d "$part" "$1" || return
+        "$VENV_PYTHON" - "$part" <<'PYTHON' || return
 import pathlib
 import sys
 import zipfile
 
-wheel, folder = sys.argv[1:]
+folder = pathlib.Path(sys.argv[1])
+[wheel] = folder.glob("*.whl")
 with zipfile.ZipFile(wheel) as files:
     for name in files.namelist():
         if name.startswith("onnxruntime/capi/lib") and ".so" in name:
-            pathlib.Path(folder, pathlib.Path(name).name).write_bytes(files.read(name))
+            (folder / pathlib.Path(name).name).write_bytes(files.read(name))
+wheel.unlink()
 PYTHON
-    rm -rf "$wheels" "$folder"
-    mv "$folder.part" "$folder"
+        mv "$part" "$folder" || return
+    fi
+    printf '%s' "$folder"
 }
 
 # The release build, in a folder that holds nothing else: GStreamer looks into the folders below, too.
