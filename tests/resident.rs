@@ -93,7 +93,7 @@ fn each_of_several_outputs_comes_out_of_its_own_place() {
 }
 
 #[test]
-fn streams_that_share_a_network_do_not_share_places() {
+fn streams_do_not_share_places() {
     init();
     let steps = steps();
     let expected: Vec<_> = {

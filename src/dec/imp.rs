@@ -319,8 +319,8 @@ impl VidtokDec {
     /// Publishes what is known from the caps on: statistics and latency.
     fn announce(&self, stream: &Stream) {
         gst::info!(CAT, imp = self, "Running on {}", stream.running().provider.name());
-        let warning = self.stats.lock().unwrap().describe(stream.format(), stream.running());
-        if let Some(text) = warning {
+        let warnings = self.stats.lock().unwrap().describe(stream.format(), stream.running());
+        for text in warnings {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
         }
         *self.latency.lock().unwrap() = gst::ClockTime::ZERO;

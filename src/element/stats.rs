@@ -41,15 +41,13 @@ impl Stats {
     }
 
     /// Sets what is known once caps are. Gives what to warn of, where that was not said before.
-    pub fn describe(&mut self, format: &TokenFormat, running: &Running) -> Option<String> {
+    pub fn describe(&mut self, format: &TokenFormat, running: &Running) -> Vec<String> {
         self.model = Some(format.model.clone());
         self.shape = Some(shape(format));
         self.framerate = Some(format.framerate);
-        let said = self
-            .running
-            .replace(running.clone())
-            .and_then(|running| running.warning());
-        running.warning().filter(|warning| said.as_ref() != Some(warning))
+        let before = self.running.replace(running.clone());
+        let said: Vec<String> = before.iter().flat_map(Running::warnings).collect();
+        running.warnings().filter(|warning| !said.contains(warning)).collect()
     }
 
     /// Adds what a step of the network took, and how many streams made it together.

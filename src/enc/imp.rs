@@ -399,12 +399,12 @@ impl VidtokEnc {
         let format = stream.format();
         let step_frames = stream.step_frames() as u64;
         let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
-        let warning = {
+        let warnings = {
             let mut shared = self.shared.lock().unwrap();
             shared.latency = Latency { step_frames, frame };
             shared.stats.describe(format, stream.running())
         };
-        if let Some(text) = warning {
+        for text in warnings {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
         }
         let _ = self

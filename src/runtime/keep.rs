@@ -38,9 +38,8 @@ impl Keep {
         let spare = match self.spares.iter().position(same) {
             Some(index) => index,
             None => {
-                let device = session.memory().device;
                 self.spares
-                    .push(DynTensor::new(&device, element, after.shape().to_vec())?);
+                    .push(session.memory()?.device_tensor(element, after.shape())?);
                 self.spares.len() - 1
             }
         };

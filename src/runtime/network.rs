@@ -353,7 +353,8 @@ impl<'a> Check<'a> {
         }
         if self.session.streams > 1 && port.shape.first() == Some(&1) {
             return Err(self.wrong(
-                "runs one stream at a time: batch-streams needs the form for GPUs (models/export.py --target gpu)",
+                "runs one stream at a time: batch-streams needs the form for GPUs (models/export.py --target gpu; where \
+                 there is one in half precision only, set precision=fp16)",
             ));
         }
         Err(fail(&format!("has {} {:?}", port.element, port.shape)))

@@ -90,6 +90,8 @@ impl Nodes {
 pub struct Running {
     pub provider: ExecutionProvider,
     pub(super) placement: Placement,
+    /// What is less well than it could be, for whoever runs it.
+    pub(super) notes: Vec<String>,
 }
 
 impl Running {
@@ -103,9 +105,9 @@ impl Running {
         self.placement.elsewhere(self.provider)
     }
 
-    /// What to warn of where the provider runs less than everything.
-    pub fn warning(&self) -> Option<String> {
-        self.placement.warning(self.provider)
+    /// What to warn of, such as that the provider runs less than everything.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.notes.iter().cloned().chain(self.placement.warning(self.provider))
     }
 }
 

@@ -11,7 +11,7 @@ use ort::session::RunOptions;
 use ort::value::{DynTensor, TensorElementType};
 
 use super::one_node;
-use super::session::SharedSession;
+use super::session::{Mode, SharedSession};
 use super::tensors::Wiring;
 
 /// The run's option that says which recording it makes, or replays.
@@ -37,11 +37,24 @@ struct Recording {
 #[derive(Default)]
 struct Places(Option<Vec<usize>>);
 
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    First,
+    Again,
+    Moved,
+}
+
 impl Places {
     /// Whether these are the addresses of the first call.
-    fn are_still(&mut self, addresses: Vec<usize>) -> bool {
-        let first = self.0.get_or_insert_with(|| addresses.clone());
-        *first == addresses
+    fn see(&mut self, addresses: Vec<usize>) -> Seen {
+        match &self.0 {
+            None => {
+                self.0 = Some(addresses);
+                Seen::First
+            }
+            Some(first) if *first == addresses => Seen::Again,
+            Some(_) => Seen::Moved,
+        }
     }
 }
 
@@ -52,8 +65,8 @@ impl Resident {
         given: impl Iterator<Item = &'a DynTensor>,
         taken: impl Iterator<Item = &'a DynTensor>,
     ) -> ort::Result<Self> {
-        let device = session.memory().device;
-        let like = |tensor: &DynTensor| DynTensor::new(&device, *tensor.data_type(), tensor.shape().to_vec());
+        let memory = session.memory()?;
+        let like = |tensor: &DynTensor| memory.device_tensor(*tensor.data_type(), tensor.shape());
         let given: Vec<DynTensor> = given.map(like).collect::<ort::Result<_>>()?;
         let taken: Vec<DynTensor> = taken.map(like).collect::<ort::Result<_>>()?;
         let mut movers = Vec::<(TensorElementType, SharedSession)>::new();
@@ -98,11 +111,13 @@ impl Resident {
         let read = feeds.iter().map(|(_, tensor)| tensor.data_ptr() as usize);
         let written = fetches.iter().map(|(_, tensor)| tensor.data_ptr() as usize);
         let recording = &mut self.recordings[usize::from(self.odd)];
-        if !recording.places.are_still(read.chain(written).collect()) {
+        let mode = match recording.places.see(read.chain(written).collect()) {
+            Seen::First => Mode::Capture(&recording.options),
+            Seen::Again => Mode::Replay(&recording.options),
             // A replay would work on the old places, and give old results.
-            return Err(ort::Error::new("tensors have moved since the CUDA graph was captured"));
-        }
-        session.run_with(Some(&recording.options), &feeds, &mut fetches)?;
+            Seen::Moved => return Err(ort::Error::new("tensors have moved since the CUDA graph was captured")),
+        };
+        session.run_as(mode, &feeds, &mut fetches)?;
         for (from, to) in self.taken.iter().zip(taken) {
             copy(&self.movers, from, to)?;
         }
@@ -123,16 +138,16 @@ fn copy(movers: &[(TensorElementType, SharedSession)], from: &DynTensor, to: &mu
 
 #[cfg(test)]
 mod tests {
-    use super::Places;
+    use super::{Places, Seen};
 
     #[test]
     fn a_tensor_that_moves_is_noticed() {
         let mut places = Places::default();
-        assert!(places.are_still(vec![1, 2, 3]));
-        assert!(places.are_still(vec![1, 2, 3]));
-        assert!(!places.are_still(vec![1, 3, 2]));
+        assert_eq!(places.see(vec![1, 2, 3]), Seen::First);
+        assert_eq!(places.see(vec![1, 2, 3]), Seen::Again);
+        assert_eq!(places.see(vec![1, 3, 2]), Seen::Moved);
         // And stays so: what was captured is still there.
-        assert!(!places.are_still(vec![1, 3, 2]));
-        assert!(places.are_still(vec![1, 2, 3]));
+        assert_eq!(places.see(vec![1, 3, 2]), Seen::Moved);
+        assert_eq!(places.see(vec![1, 2, 3]), Seen::Again);
     }
 }

@@ -12,16 +12,18 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
 use ort::AsPointer;
+use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
 use super::batch::Batches;
+use super::capture::{self, GuardedSession};
 use super::engine_cache::Building;
 use super::library::CAT;
 use super::placement::{Recorder, Running};
-use super::provider::{Setup, inexact, tf32_setting};
+use super::provider::{Engines, Setup, inexact, tf32_setting};
 use super::report::Report;
 use super::turns::Turns;
 use super::{ExecutionProvider, RuntimeError, library, operators};
@@ -104,7 +106,7 @@ impl Options {
 
 /// A graph ready to run. Weights are in memory once, however many elements use it.
 pub struct SharedSession {
-    session: Session,
+    session: GuardedSession,
     /// Names as ONNX Runtime's C API wants them.
     input_names: Vec<CString>,
     output_names: Vec<CString>,
@@ -125,9 +127,34 @@ pub struct SharedSession {
 /// Where a session's tensors are.
 pub struct Memory {
     /// The device's own.
-    pub device: Allocator,
+    device: Allocator,
     /// What both the CPU and the device reach.
-    pub host: Allocator,
+    host: Allocator,
+    provider: ExecutionProvider,
+}
+
+impl Memory {
+    /// A tensor that only the device reaches. What is in it is undefined.
+    pub fn device_tensor(&self, element: TensorElementType, shape: &[i64]) -> ort::Result<DynTensor> {
+        let _call = capture::call(self.provider);
+        DynTensor::new(&self.device, element, shape)
+    }
+
+    /// A tensor that the CPU reaches, too. What is in it is undefined.
+    pub fn host_tensor(&self, element: TensorElementType, shape: &[i64]) -> ort::Result<DynTensor> {
+        let _call = capture::call(self.provider);
+        DynTensor::new(&self.host, element, shape)
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Copy)]
+pub enum Mode<'a> {
+    Plain,
+    /// Captured as what the options say.
+    Capture(&'a RunOptions),
+    /// Replays what was captured as what the options say.
+    Replay(&'a RunOptions),
 }
 
 impl SharedSession {
@@ -146,7 +173,7 @@ impl SharedSession {
         Ok(Self {
             input_names: names(&inputs)?,
             output_names: names(&outputs)?,
-            session,
+            session: GuardedSession::new(session, running.provider),
             turns: Turns::new(at_once),
             recordings: AtomicU32::new(0),
             options,
@@ -162,13 +189,13 @@ impl SharedSession {
     /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
     /// in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
     pub fn run(&self, feeds: &[(usize, &DynTensor)], fetches: &mut [(usize, &mut DynTensor)]) -> ort::Result<()> {
-        self.run_with(None, feeds, fetches)
+        self.run_as(Mode::Plain, feeds, fetches)
     }
 
-    /// The same, with options of the run.
-    pub fn run_with(
+    /// The same, captured or not.
+    pub fn run_as(
         &self,
-        options: Option<&RunOptions>,
+        mode: Mode,
         feeds: &[(usize, &DynTensor)],
         fetches: &mut [(usize, &mut DynTensor)],
     ) -> ort::Result<()> {
@@ -176,7 +203,15 @@ impl SharedSession {
         let inputs: Vec<_> = feeds.iter().map(|(_, tensor)| tensor.ptr()).collect();
         let output_names: Vec<_> = fetches.iter().map(|(i, _)| self.output_names[*i].as_ptr()).collect();
         let mut outputs: Vec<_> = fetches.iter_mut().map(|(_, tensor)| tensor.ptr_mut()).collect();
+        let options = match mode {
+            Mode::Plain => std::ptr::null(),
+            Mode::Capture(options) | Mode::Replay(options) => options.ptr(),
+        };
         let _turn = self.turns.enter();
+        let (_capture, _call) = match mode {
+            Mode::Capture(_) => (Some(capture::capture()), None),
+            Mode::Plain | Mode::Replay(_) => (None, capture::call(self.running.provider)),
+        };
         // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
         // an output that it is given or fails. That several threads are in `Run` of one session is part of ONNX
         // Runtime's design ("Multiple threads can invoke the Run() method on the same inference session object",
@@ -186,7 +221,7 @@ impl SharedSession {
         unsafe {
             let status = (ort::api().Run)(
                 self.session.ptr().cast_mut(),
-                options.map_or(std::ptr::null(), |options| options.ptr()),
+                options,
                 input_names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
@@ -210,31 +245,37 @@ impl SharedSession {
     }
 
     /// Where this session's tensors belong.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> ort::Result<Memory> {
+        let provider = self.running.provider;
         let allocator = |kind, device, memory_type| {
             let info = MemoryInfo::new(kind, device, AllocatorType::Device, memory_type);
             info.and_then(|info| Allocator::new(&self.session, info))
         };
-        let or_cpu = |allocator: ort::Result<Allocator>| {
-            allocator.unwrap_or_else(|error| {
-                // Slower, and as right: ONNX Runtime copies what is elsewhere.
+        let or_cpu = |allocator: ort::Result<Allocator>| match allocator {
+            // Slower, and as right: ONNX Runtime copies what is elsewhere. What is replayed does not, and would see the
+            // same for ever.
+            Err(error) if !self.captures() => {
                 gst::warning!(CAT, "Keeping tensors in the CPU's memory: {}", error.message());
-                Allocator::default()
-            })
+                Ok(Allocator::default())
+            }
+            allocator => allocator,
         };
-        if !self.running.provider.has_memory() {
-            return Memory {
+        if !provider.has_memory() {
+            return Ok(Memory {
                 device: Allocator::default(),
                 host: Allocator::default(),
-            };
+                provider,
+            });
         }
+        let _call = capture::call(provider);
         let device = self.options.device;
         let pinned = |device| allocator(AllocationDevice::CUDA_PINNED, device, MemoryType::CPUOutput);
-        Memory {
-            device: or_cpu(allocator(AllocationDevice::CUDA, device, MemoryType::Default)),
+        Ok(Memory {
+            device: or_cpu(allocator(AllocationDevice::CUDA, device, MemoryType::Default))?,
             // ONNX Runtime before 1.23 has one for all devices, under the number 0.
-            host: or_cpu(pinned(device).or_else(|_| pinned(0))),
-        }
+            host: or_cpu(pinned(device).or_else(|_| pinned(0)))?,
+            provider,
+        })
     }
 
     /// A small model on the same device, for this session's tensors.
@@ -260,10 +301,16 @@ impl SharedSession {
             cuda_graph: false,
             engines: None,
         };
-        let mut builder = provider.add_to(builder, &setup).map_err(fail)?;
-        let session = builder.commit_from_memory(model)?;
-        let placement = recorder.finish();
-        let running = Running { provider, placement };
+        let session = {
+            let _call = capture::call(provider);
+            let mut builder = provider.add_to(builder, &setup).map_err(fail)?;
+            builder.commit_from_memory(model)?
+        };
+        let running = Running {
+            provider,
+            placement: recorder.finish(),
+            notes: Vec::new(),
+        };
         Self::new(session, &self.graph, running, self.options).map_err(ort::Error::new)
     }
 }
@@ -326,9 +373,15 @@ pub fn shared(
     try_out: TryOut,
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
+    if options.cuda_graph {
+        // What is captured is a stream's own, and is gone with the session only.
+        return create(graph, options, (width, height), try_out, report);
+    }
     let key = Key {
         graph: graph_key(graph),
         options: Options {
+            // Has chosen the graph.
+            precision: None,
             // Of the stream, not of the session.
             batch_timeout: Duration::ZERO,
             batch_streams: options.streams() as u32,
@@ -376,63 +429,129 @@ fn create(
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
     let environment = library::load()?;
-    if options.cuda_graph && options.streams() > 1 {
+    if options.cuda_graph && options.batch_streams > 1 {
         // Which streams a batch holds changes, and with it where their states are.
         return Err(RuntimeError::Graph(
             "cuda-graph=true runs one stream at a time: leave batch-streams unset, or set cuda-graph=false".into(),
         ));
     }
-    let mut last = RuntimeError::Provider("there is no execution provider".into());
+    let mut left = Left::default();
     for provider in options.provider.candidates().iter().copied() {
-        // With `auto`, the graph was chosen before it was known what would run it.
-        let form = (graph.target == Target::Cpu && provider.target() == Target::Gpu)
-            .then(|| graph.in_form_for(Target::Gpu))
-            .flatten();
-        let graph = form.as_ref().unwrap_or(graph);
-        let made = create_on(&environment, provider, graph, options, size, report).and_then(|session| {
-            if provider != ExecutionProvider::Cpu {
-                try_out(&session)?;
-            }
-            Ok(session)
-        });
-        match made {
-            Ok(session) => {
-                give_back_memory();
-                if options.cuda_graph && provider != ExecutionProvider::Cuda {
-                    let text = format!("cuda-graph=true has no use on \"{}\": it is for CUDA", provider.name());
-                    report.warning(&text);
-                }
-                return Ok(session);
-            }
-            Err(error) => last = error,
+        // Before a graph is read for it.
+        if let Err(error) = load_provider(&environment, provider, options) {
+            left.because(provider, error);
+            continue;
         }
-        // Not worth a line to those who installed what runs on the CPU alone.
-        if provider != ExecutionProvider::Cpu && !ExecutionProvider::is_not_built_in(&last) {
-            gst::warning!(CAT, "{last}");
+        let mut notes = Vec::new();
+        let form = form_for(provider, graph, &mut notes);
+        let graph = form.as_ref().unwrap_or(graph);
+        for attempt in attempts(provider, options) {
+            let notes = notes.iter().cloned().chain(left.uncaptured(options, attempt));
+            let made = create_on(&environment, graph, attempt, size, notes.collect(), report).and_then(|session| {
+                if provider != ExecutionProvider::Cpu {
+                    try_out(&session)?;
+                }
+                Ok(session)
+            });
+            match made {
+                Ok(session) => {
+                    give_back_memory();
+                    return Ok(session);
+                }
+                Err(error) => left.because(provider, error),
+            }
         }
     }
     // What remains when everything before it failed.
-    Err(last)
+    Err(left
+        .0
+        .unwrap_or(RuntimeError::Provider("there is no execution provider".into())))
 }
 
+/// Why what was tried before was left.
+#[derive(Default)]
+struct Left(Option<RuntimeError>);
+
+impl Left {
+    fn because(&mut self, provider: ExecutionProvider, error: RuntimeError) {
+        // Not worth a line to those who installed what runs on the CPU alone.
+        if provider != ExecutionProvider::Cpu && !ExecutionProvider::is_not_built_in(&error) {
+            gst::warning!(CAT, "{error}");
+        }
+        self.0 = Some(error);
+    }
+
+    /// What to say where runs were to be captured, and are not.
+    fn uncaptured(&self, options: Options, attempt: Options) -> Option<String> {
+        let captures = attempt.cuda_graph && attempt.provider == ExecutionProvider::Cuda;
+        (options.cuda_graph && !captures).then(|| match &self.0 {
+            None => format!(
+                "cuda-graph=true has no use on \"{}\": it is for CUDA",
+                attempt.provider.name()
+            ),
+            Some(error) => format!(
+                "cuda-graph=true is not in effect, and \"{}\" runs the network: {error}",
+                attempt.provider.name()
+            ),
+        })
+    }
+}
+
+/// What is tried on a provider, in order: with `auto`, CUDA without capturing is better than no CUDA.
+fn attempts(provider: ExecutionProvider, options: Options) -> Vec<Options> {
+    let attempt = Options { provider, ..options };
+    let plain = Options {
+        cuda_graph: false,
+        ..attempt
+    };
+    match (options.provider, provider) {
+        (ExecutionProvider::Auto, ExecutionProvider::Cuda) if options.cuda_graph => vec![attempt, plain],
+        // The CPU's provider ignores it, and tests what is around it.
+        (_, ExecutionProvider::Cuda) | (ExecutionProvider::Cpu, _) => vec![attempt],
+        _ => vec![plain],
+    }
+}
+
+/// Another form of the graph that suits the provider better: with `auto`, the graph was chosen before it was known what
+/// would run it.
+fn form_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>) -> Option<Graph> {
+    if graph.target != Target::Cpu || provider.target() != Target::Gpu {
+        return None;
+    }
+    graph.in_form_for(Target::Gpu).unwrap_or_else(|error| {
+        notes.push(format!("\"{}\" runs the form for CPUs: {error}", provider.name()));
+        None
+    })
+}
+
+/// Has ONNX Runtime load a provider's library, and with it those that it needs.
+fn load_provider(environment: &Environment, provider: ExecutionProvider, options: Options) -> Result<(), RuntimeError> {
+    let fail = |error: ort::Error| RuntimeError::Library(format!("ONNX Runtime: {}", error.message()));
+    let builder = Session::builder(environment).map_err(fail)?;
+    let setup = Setup {
+        device: options.device,
+        threads: options.thread_count(),
+        target: provider.target(),
+        precision: Precision::Fp32,
+        cuda_graph: false,
+        engines: None,
+    };
+    let _call = capture::call(provider);
+    provider.add_to(builder, &setup).map(drop)
+}
+
+/// A session on the provider of `options`. `notes`: what is known to be less well than it could be.
 fn create_on(
-    environment: &ort::environment::Environment,
-    provider: ExecutionProvider,
+    environment: &Environment,
     graph: &Graph,
     options: Options,
     (width, height): (u32, u32),
+    mut notes: Vec<String>,
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
+    let provider = options.provider;
     let fail = |error: &str| RuntimeError::Graph(format!("{}: {error}", graph.location()));
-    let recorder = Recorder::default();
-    let prepare = || {
-        let mut builder = prepare(environment, graph, options, width, height)?;
-        if provider == ExecutionProvider::Cpu {
-            builder = with_own_operators(builder, graph)?;
-        }
-        builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))
-    };
-    let mut setup = Setup {
+    let setup = Setup {
         device: options.device,
         threads: options.thread_count(),
         target: graph.target,
@@ -441,30 +560,42 @@ fn create_on(
         engines: None,
     };
     if provider == ExecutionProvider::TensorRt {
-        // Nothing is announced, and no folder made, where TensorRT cannot be loaded.
-        provider.add_to(prepare()?, &setup)?;
-        if let Some(text) = inexact(graph.precision, tf32_setting().as_deref()) {
-            report.warning(&text);
-        }
+        notes.extend(inexact(graph.precision, tf32_setting().as_deref()));
     }
-    let building = Building::begin(provider, graph, options, (width, height), report);
-    setup.engines = building.engines();
-    let made = prepare()
-        .and_then(|builder| provider.add_to(builder, &setup))
-        .and_then(|mut builder| {
-            let made = match &graph.source {
-                Source::File(path) => builder.commit_from_file(path),
-                Source::Embedded(bytes) => builder.commit_from_memory(bytes),
-            };
-            made.map_err(|error| match provider {
-                ExecutionProvider::Cpu => fail(error.message()),
-                _ => provider.failed(error.message()),
-            })
-        });
+    let mut building = Building::begin(provider, graph, &setup, (options.streams(), width, height), report);
+    let make = |engines: Option<&Engines>| {
+        let mut builder = prepare(environment, graph, options, width, height)?;
+        if provider == ExecutionProvider::Cpu {
+            builder = with_own_operators(builder, graph)?;
+        }
+        let recorder = Recorder::default();
+        builder = builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))?;
+        let _call = capture::call(provider);
+        let mut builder = provider.add_to(builder, &Setup { engines, ..setup })?;
+        let made = match &graph.source {
+            Source::File(path) => builder.commit_from_file(path),
+            Source::Embedded(bytes) => builder.commit_from_memory(bytes),
+        };
+        let session = made.map_err(|error| match provider {
+            ExecutionProvider::Cpu => fail(error.message()),
+            _ => provider.failed(error.message()),
+        })?;
+        Ok((session, recorder.finish()))
+    };
+    let mut made = make(building.engines());
+    if let Err(error) = &made
+        && building.discard(error)
+    {
+        made = make(building.engines());
+    }
     building.end(made.is_ok());
-    let (session, placement) = (made?, recorder.finish());
+    let (session, placement) = made?;
     placement.check(provider)?;
-    let running = Running { provider, placement };
+    let running = Running {
+        provider,
+        placement,
+        notes,
+    };
     let session = SharedSession::new(session, graph, running, options).map_err(|error| fail(&error))?;
     Ok(Arc::new(session))
 }
@@ -478,9 +609,9 @@ fn give_back_memory() {
     }
 }
 
-/// A session builder with everything but the provider.
-fn prepare(
-    environment: &ort::environment::Environment,
+/// A session builder with everything but the provider and the graph's own operators.
+pub fn prepare(
+    environment: &Environment,
     graph: &Graph,
     options: Options,
     width: u32,

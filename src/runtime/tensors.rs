@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ort::memory::Allocator;
 use ort::value::{DynTensor, TensorElementType};
 
 use super::RuntimeError;
 use super::keep::Keep;
 use super::resident::Resident;
-use super::session::SharedSession;
+use super::session::{Memory, SharedSession};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,12 +51,12 @@ impl Tensors {
     /// Allocates everything for the inputs and outputs of `wiring`, which fit the graph. Says what is wrong as ONNX Runtime
     /// says it.
     pub fn new(session: Arc<SharedSession>, wiring: Wiring) -> ort::Result<Self> {
-        let memory = session.memory();
-        let given = given(&session, &wiring, &memory.host)?;
+        let memory = session.memory()?;
+        let given = given(&session, &wiring, &memory)?;
         let taken = wiring
             .taken
             .iter()
-            .map(|(index, shape)| HostTensor::new(&memory.host, session.outputs[*index].element, shape));
+            .map(|(index, shape)| HostTensor::new(&memory, session.outputs[*index].element, shape));
         let taken = taken.collect::<ort::Result<Vec<_>>>()?;
         let resident = session.captures().then(|| {
             let (given, taken) = (
@@ -68,7 +67,7 @@ impl Tensors {
         });
         let state = |(input, _): &(usize, usize)| {
             let port = &session.inputs[*input];
-            let tensor = || DynTensor::new(&memory.device, port.element, &port.shape[..]);
+            let tensor = || memory.device_tensor(port.element, &port.shape);
             Ok(State {
                 before: tensor()?,
                 after: tensor()?,
@@ -96,7 +95,7 @@ impl Tensors {
 
     /// Another set of tensors for the inputs that callers give: one is filled while the graph runs on the other.
     pub fn spare_given(&self) -> ort::Result<Vec<HostTensor>> {
-        given(&self.session, &self.wiring, &self.session.memory().host)
+        given(&self.session, &self.wiring, &self.session.memory()?)
     }
 
     /// The inputs that callers give, in the wiring's order.
@@ -180,10 +179,10 @@ impl From<Failure> for RuntimeError {
     }
 }
 
-fn given(session: &SharedSession, wiring: &Wiring, host: &Allocator) -> ort::Result<Vec<HostTensor>> {
+fn given(session: &SharedSession, wiring: &Wiring, memory: &Memory) -> ort::Result<Vec<HostTensor>> {
     let ports = wiring.given.iter().map(|index| &session.inputs[*index]);
     ports
-        .map(|port| HostTensor::new(host, port.element, &port.shape))
+        .map(|port| HostTensor::new(memory, port.element, &port.shape))
         .collect()
 }
 
@@ -194,9 +193,9 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of zeros. `allocator` has to be one of memory that the CPU reaches.
-    pub fn new(allocator: &Allocator, element: TensorElementType, shape: &[i64]) -> ort::Result<Self> {
-        let mut tensor = DynTensor::new(allocator, element, shape)?;
+    /// A tensor of zeros.
+    fn new(memory: &Memory, element: TensorElementType, shape: &[i64]) -> ort::Result<Self> {
+        let mut tensor = memory.host_tensor(element, shape)?;
         let len = element.byte_size(shape.iter().product::<i64>() as usize).unwrap_or(0);
         if len > 0 {
             // SAFETY: the tensor was just made with that many bytes, where the CPU may write. ort zeroes only what it

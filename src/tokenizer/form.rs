@@ -48,7 +48,7 @@ impl Precision {
 /// Which of a tokenizer's graphs is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    /// Preferred: a graph for a CPU runs everywhere, and takes the place of one that is not there.
+    /// Preferred: a graph for another machine gives the same, if slower.
     pub target: Target,
     /// This one or none; `None`: single, else whatever there is.
     pub precision: Option<Precision>,
@@ -64,17 +64,23 @@ impl From<Target> for Wanted {
 }
 
 impl Wanted {
-    /// Of `forms`, the place of the one that suits best; `None` where none does.
+    /// Of `forms`, targets and precisions, the place of the one that suits best; `None` where none does. Exact tokens matter
+    /// more than speed.
     pub(super) fn choose(self, forms: &[(&str, &str)]) -> Option<usize> {
-        let best = |target: Target| {
-            let fits = |(found, precision): &(&str, &str)| {
-                *found == target.as_str() && self.precision.is_none_or(|wanted| *precision == wanted.as_str())
-            };
-            let fitting = forms.iter().enumerate().filter(|(_, form)| fits(form));
-            let best = fitting.max_by_key(|(_, (_, precision))| *precision == Precision::Fp32.as_str());
-            best.map(|(index, _)| index)
+        let precisions = match &self.precision {
+            Some(precision) => std::slice::from_ref(precision),
+            None => &[Precision::Fp32, Precision::Fp16],
         };
-        best(self.target).or_else(|| best(Target::Cpu))
+        let targets = match self.target {
+            Target::Cpu => [Target::Cpu, Target::Gpu],
+            Target::Gpu => [Target::Gpu, Target::Cpu],
+        };
+        let order = precisions
+            .iter()
+            .flat_map(|p| targets.map(|t| (t.as_str(), p.as_str())));
+        order
+            .into_iter()
+            .find_map(|form| forms.iter().position(|found| *found == form))
     }
 }
 
@@ -83,18 +89,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wanted_form_else_one_for_a_cpu_and_single_precision_unless_told_otherwise() {
+    fn single_precision_unless_told_otherwise_and_then_the_wanted_target() {
         let forms = [("cpu", "fp32"), ("gpu", "fp16"), ("gpu", "fp32")];
         let choose = |forms: &[(&str, &str)], target, precision| Wanted { target, precision }.choose(forms);
         assert_eq!(choose(&forms, Target::Gpu, None), Some(2));
         assert_eq!(choose(&forms, Target::Gpu, Some(Precision::Fp16)), Some(1));
         assert_eq!(choose(&forms, Target::Cpu, None), Some(0));
-        // None for a CPU in half precision, and one for a GPU need not run there.
-        assert_eq!(choose(&forms, Target::Cpu, Some(Precision::Fp16)), None);
-        assert_eq!(choose(&forms[..1], Target::Gpu, None), Some(0));
+        // Nobody has asked for half precision.
+        assert_eq!(choose(&forms[..2], Target::Gpu, None), Some(0));
+        // The other form, of the precision that was asked for.
+        assert_eq!(choose(&forms, Target::Cpu, Some(Precision::Fp16)), Some(1));
+        assert_eq!(choose(&forms[2..], Target::Cpu, None), Some(0));
         assert_eq!(choose(&forms[..1], Target::Gpu, Some(Precision::Fp16)), None);
         // Nothing else there: better than nothing, where nothing else was asked for.
         assert_eq!(choose(&[("cpu", "fp16")], Target::Cpu, None), Some(0));
-        assert_eq!(choose(&[], Target::Cpu, None), None);
+        assert_eq!(choose(&[("npu", "fp32")], Target::Cpu, None), None);
     }
 }

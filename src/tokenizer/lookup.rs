@@ -201,9 +201,8 @@ impl Folder {
     }
 }
 
-pub(super) fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
-    let place = folder.join(DESCRIPTION_FILE);
-    let place = place.display().to_string();
+fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
+    let place = description_place(folder);
     if !folder.join(DESCRIPTION_FILE).is_file() {
         return Err(TokenizerError::NotFound(format!(
             "the folder \"{}\" has no {DESCRIPTION_FILE}: a tokenizer folder is made by models/export.py",
@@ -213,17 +212,39 @@ pub(super) fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<G
     let read = Folder::read(folder).map_err(|e| invalid(&place, &e))?;
     let missing = || match wanted.precision {
         Some(precision) => TokenizerError::NotFound(format!(
-            "{place}: it lists no graphs in {0} for this machine: make some with models/export.py --precision {0}{1}",
+            "{place}: it lists no graphs in {0}: make some with models/export.py --precision {0}{1}",
             precision.as_str(),
-            if wanted.target == Target::Gpu {
-                " --target gpu"
-            } else {
-                ""
+            match wanted.target {
+                Target::Gpu => " --target gpu",
+                Target::Cpu => "",
             }
         )),
-        None => invalid(&place, "it lists no graphs for this machine"),
+        None => invalid(&place, "it lists no graphs for a CPU or a GPU"),
     };
     let variant = read.variant(wanted).ok_or_else(missing)?;
+    from_variant(folder, role, variant, &read.description)
+}
+
+/// The graph for `role` in a tokenizer's folder that is for `target` and of this precision; `None`: it lists no such.
+pub(super) fn form_in_folder(
+    folder: &Path,
+    role: Role,
+    (target, precision): (Target, Precision),
+) -> Result<Option<Graph>, TokenizerError> {
+    let read = Folder::read(folder).map_err(|e| invalid(&description_place(folder), &e))?;
+    let fits = |variant: &&Variant| variant.target == target.as_str() && variant.precision == precision.as_str();
+    let variant = read.variants.iter().find(fits);
+    variant
+        .map(|variant| from_variant(folder, role, variant, &read.description))
+        .transpose()
+}
+
+fn from_variant(
+    folder: &Path,
+    role: Role,
+    variant: &Variant,
+    description: &Description,
+) -> Result<Graph, TokenizerError> {
     let file = match role {
         Role::Encoder => &variant.encoder,
         Role::Decoder => &variant.decoder,
@@ -231,11 +252,11 @@ pub(super) fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<G
     // A description comes from elsewhere: it may name files beside it, not anywhere on the machine.
     if file.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
         return Err(invalid(
-            &place,
+            &description_place(folder),
             &format!("the graph \"{}\" is not in its folder", file.display()),
         ));
     }
-    let graph = from_file(folder.join(file), role, Some(&read.description))?;
+    let graph = from_file(folder.join(file), role, Some(description))?;
     for (key, said, found) in [
         ("target", &variant.target, graph.target.as_str()),
         ("precision", &variant.precision, graph.precision.as_str()),
@@ -251,6 +272,10 @@ pub(super) fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<G
         folder: Some(folder.to_path_buf()),
         ..graph
     })
+}
+
+fn description_place(folder: &Path) -> String {
+    folder.join(DESCRIPTION_FILE).display().to_string()
 }
 
 fn from_file(path: PathBuf, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {

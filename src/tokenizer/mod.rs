@@ -56,13 +56,16 @@ pub struct Graph {
 
 impl Graph {
     /// The same tokenizer's graph in the form for `target`, of this precision; `None`: there is no other to choose.
-    pub fn in_form_for(&self, target: Target) -> Option<Self> {
-        let wanted = Wanted {
-            target,
-            precision: Some(self.precision),
+    ///
+    /// # Errors
+    /// The tokenizer's folder lists one, and it cannot be used.
+    pub fn in_form_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
         };
-        let found = lookup::from_folder(self.folder.as_deref()?, self.role, wanted).ok()?;
-        (found.target == target && found.description.digest == self.description.digest).then_some(found)
+        let found = lookup::form_in_folder(folder, self.role, (target, self.precision))?;
+        // A folder may have been written anew meanwhile.
+        Ok(found.filter(|found| found.description.digest == self.description.digest))
     }
 
     /// Where the graph comes from, for people.

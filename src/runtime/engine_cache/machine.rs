@@ -28,8 +28,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine. What it does not say is unknown, and then the same for all that do not say it: TensorRT itself
-    /// refuses an engine of another GPU or version.
+    /// This machine, with the TensorRT that is loaded. What it does not say is unknown, and then the same for all that do not
+    /// say it: TensorRT itself refuses an engine of another GPU or version.
     pub fn find(device: i32) -> Self {
         let variable = |name: &&str| Some(format!("{name}={}", std::env::var(name).ok()?));
         let selection: Vec<String> = SELECTION.iter().filter_map(variable).collect();
@@ -87,12 +87,13 @@ fn driver(root: &Path) -> String {
     version.unwrap_or(UNKNOWN).into()
 }
 
-/// The version of TensorRT that the library has; `None` where it cannot be loaded.
+/// The version of TensorRT that the library has; `None` where nobody has loaded it. ONNX Runtime's provider has, of several the
+/// one that it uses.
 fn tensorrt(library: &CStr) -> Option<String> {
-    // SAFETY: plain calls with texts that end in NUL. The library stays loaded, as ONNX Runtime's provider will want it, so
-    // the function stays where it is; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
+    // SAFETY: plain calls with texts that end in NUL. The library is counted once more, so it and the function stay where
+    // they are; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
     let version = unsafe {
-        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL);
+        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         if handle.is_null() {
             return None;
         }
@@ -158,9 +159,15 @@ mod tests {
             assert!(status.success());
             CString::new(so.to_str().unwrap()).unwrap()
         };
+        // SAFETY: libraries of one function, which nobody calls on loading.
+        let load = |library: &CStr| assert!(!unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_NOW) }.is_null());
         let toy = library("toy", "int getInferLibVersion(void) { return 100300; }");
+        assert_eq!(tensorrt(&toy), None, "it is there, and not loaded");
+        load(&toy);
         assert_eq!(tensorrt(&toy).as_deref(), Some("100300"));
-        assert_eq!(tensorrt(&library("other", "int other(void) { return 1; }")), None);
+        let other = library("other", "int other(void) { return 1; }");
+        load(&other);
+        assert_eq!(tensorrt(&other), None);
         assert_eq!(tensorrt(c"libno-such-library.so.10"), None);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! An engine fits one graph at one size on one kind of GPU and under the versions that built it; all of that is in
 //! the name of its folder, as a hash, and in words in a file in it. That file is written when everything is built: where
-//! it is missing, building takes minutes, and is announced. TensorRT looks at an engine itself, too, and builds it anew
-//! where it does not like it: that is noticed afterwards.
+//! it is missing, what is there is thrown away, building takes minutes, and is announced. TensorRT looks at an engine
+//! itself, too: one that it cannot read is thrown away, and one that it builds anew is noticed afterwards.
 //!
 //! ```text
 //! gst-vidtok/tensorrt/MACHINE/              what was measured of kernels (*.timing)
@@ -22,14 +22,18 @@ use gst::glib;
 pub use machine::Machine;
 
 use super::library::CAT;
-use super::provider::Engines;
+use super::provider::{Engines, Setup, engine_settings};
 use super::report::{Progress, Report};
-use super::{ExecutionProvider, Options};
+use super::{ExecutionProvider, RuntimeError};
 use crate::tokenizer::{Graph, Role, Source};
 
 /// Written when everything is built; says what the engines are of.
 const COMPLETE: &str = "engine.txt";
 const LOCK: &str = "lock";
+/// What TensorRT leaves in a folder of engines.
+const BUILT: [&str; 2] = ["engine", "profile"];
+/// In what ONNX Runtime says of an engine that TensorRT cannot read.
+const UNREADABLE: &str = "deserialize engine";
 /// Bytes of a graph that are read at a time: it may have hundreds of megabytes.
 const CHUNK: usize = 1 << 20;
 /// Of a hash, in a folder's name: 64 bits.
@@ -43,6 +47,8 @@ pub struct Subject {
     /// SHA-256 of the graph's file.
     pub graph: String,
     pub precision: &'static str,
+    /// TensorRT's options.
+    pub settings: String,
     pub streams: usize,
     pub width: u32,
     pub height: u32,
@@ -51,11 +57,12 @@ pub struct Subject {
 impl Subject {
     fn text(&self) -> String {
         format!(
-            "tokenizer: {}\nrole: {}\ngraph (SHA-256): {}\nprecision: {}\nstreams: {}\npicture: {}×{}\n",
+            "tokenizer: {}\nrole: {}\ngraph (SHA-256): {}\nprecision: {}\nsettings: {}\nstreams: {}\npicture: {}×{}\n",
             self.name,
             self.role.as_str(),
             self.graph,
             self.precision,
+            self.settings,
             self.streams,
             self.width,
             self.height
@@ -65,10 +72,9 @@ impl Subject {
 
 /// The place of one graph's engines.
 struct Cache {
-    timings: PathBuf,
     folder: PathBuf,
+    engines: Engines,
     text: String,
-    role: Role,
 }
 
 impl Cache {
@@ -81,22 +87,25 @@ impl Cache {
         for folder in [&timings, &folder] {
             let probe = folder.join(format!("probe-{}", std::process::id()));
             fs::write(&probe, "")?;
-            fs::remove_file(&probe)?;
+            match fs::remove_file(&probe) {
+                // Another element's was the same.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                removed => removed?,
+            }
         }
+        // As ONNX Runtime takes them.
+        let text = |folder: &Path| {
+            let text = folder.to_str().map(String::from);
+            text.ok_or_else(|| io::Error::other("its path is no UTF-8"))
+        };
         Ok(Self {
-            timings,
+            engines: Engines {
+                folder: text(&folder)?,
+                timings: text(&timings)?,
+                prefix: subject.role.as_str(),
+            },
             folder,
             text: format!("{machine}{subject_text}"),
-            role: subject.role,
-        })
-    }
-
-    /// The folders as ONNX Runtime takes them; `None` where they are no text.
-    fn engines(&self) -> Option<Engines> {
-        Some(Engines {
-            folder: self.folder.to_str()?.into(),
-            timings: self.timings.to_str()?.into(),
-            prefix: self.role.as_str(),
         })
     }
 
@@ -113,21 +122,37 @@ impl Cache {
     /// The engines that are there, and when they were written.
     fn files(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let engines = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "engine"));
-        let mut files: Vec<_> = engines
+        let built = |entry: &fs::DirEntry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|e| BUILT.iter().any(|built| e == *built))
+        };
+        let mut files: Vec<_> = entries
+            .filter(built)
             .map(|entry| (entry.path(), entry.metadata().and_then(|m| m.modified()).ok()))
             .collect();
         files.sort();
         files
     }
 
-    /// Waits until no other process builds here. `None`: the file system knows no locks.
-    fn lock(&self) -> Option<File> {
+    /// Throws the engines away.
+    fn clear(&self) {
+        let files = self.files().into_iter().map(|(path, _)| path);
+        for file in files.chain([self.folder.join(COMPLETE)]) {
+            // One that stays is noticed when it is read.
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    /// Takes the lock that says who builds here. `wait` is called before waiting for another process. `None`: the file system
+    /// knows no locks.
+    fn lock(&self, wait: impl FnOnce()) -> Option<File> {
         let file = File::create(self.folder.join(LOCK)).ok()?;
         match file.try_lock() {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => {
-                gst::info!(CAT, "Another process builds {}: waiting for it", self.folder.display());
+                wait();
                 file.lock().ok().map(|()| file)
             }
             Err(TryLockError::Error(_)) => None,
@@ -141,7 +166,6 @@ pub struct Building<'a> {
     what: String,
     /// `None`: engines are not kept, or the provider has none.
     cache: Option<Cache>,
-    engines: Option<Engines>,
     /// Somebody was told that it takes time.
     announced: bool,
     before: Vec<(PathBuf, Option<SystemTime>)>,
@@ -155,8 +179,8 @@ impl<'a> Building<'a> {
     pub fn begin(
         provider: ExecutionProvider,
         graph: &Graph,
-        options: Options,
-        (width, height): (u32, u32),
+        setup: &Setup,
+        (streams, width, height): (usize, u32, u32),
         report: &'a dyn Report,
     ) -> Self {
         let what = format!("{} of \"{}\"", graph.role.as_str(), graph.description.name);
@@ -168,13 +192,14 @@ impl<'a> Building<'a> {
             role: graph.role,
             graph: graph_hash,
             precision: graph.precision.as_str(),
-            streams: options.streams(),
+            settings: engine_settings(setup),
+            streams,
             width,
             height,
         };
         let root = glib::user_cache_dir().join("gst-vidtok").join("tensorrt");
-        let opened = graph_hash(&graph.source)
-            .and_then(|hash| Cache::open(&root, &Machine::find(options.device), &subject(hash)));
+        let opened =
+            graph_hash(&graph.source).and_then(|hash| Cache::open(&root, &Machine::find(setup.device), &subject(hash)));
         match opened {
             Ok(cache) => Self::with(cache, what, report),
             Err(error) => {
@@ -184,7 +209,7 @@ impl<'a> Building<'a> {
                     root.display()
                 ));
                 let mut building = Self::without(what, report);
-                building.announce("at every start");
+                building.announce_building("at every start");
                 building
             }
         }
@@ -195,7 +220,6 @@ impl<'a> Building<'a> {
             report,
             what,
             cache: None,
-            engines: None,
             announced: false,
             before: Vec::new(),
             _lock: None,
@@ -204,18 +228,36 @@ impl<'a> Building<'a> {
 
     fn with(cache: Cache, what: String, report: &'a dyn Report) -> Self {
         let mut building = Self::without(what, report);
-        let engines = cache.engines();
         if !cache.is_complete() {
-            building.announce(&format!("once; kept in {}", cache.folder.display()));
-            building._lock = cache.lock();
+            building.begin_anew(&cache);
         }
         building.before = cache.files();
-        building.engines = engines;
         building.cache = Some(cache);
         building
     }
 
-    fn announce(&mut self, how_often: &str) {
+    /// Has everything built, unless another process has done so meanwhile.
+    fn begin_anew(&mut self, cache: &Cache) {
+        let mut waited = false;
+        self._lock = cache.lock(|| {
+            waited = true;
+            self.report.progress(
+                Progress::Start,
+                &format!(
+                    "waiting for another process that builds the TensorRT engine for the {}; this can take minutes",
+                    self.what
+                ),
+            );
+        });
+        self.announced |= waited;
+        if waited && cache.is_complete() {
+            return;
+        }
+        cache.clear();
+        self.announce_building(&format!("once; kept in {}", cache.folder.display()));
+    }
+
+    fn announce_building(&mut self, how_often: &str) {
         let text = format!(
             "building the TensorRT engine for the {} ({how_often}); this can take minutes",
             self.what
@@ -227,7 +269,24 @@ impl<'a> Building<'a> {
 
     /// Where the session's engines are kept.
     pub fn engines(&self) -> Option<&Engines> {
-        self.engines.as_ref()
+        self.cache.as_ref().map(|cache| &cache.engines)
+    }
+
+    /// Throws away engines that TensorRT cannot read, as `error` says. True: try again.
+    pub fn discard(&mut self, error: &RuntimeError) -> bool {
+        let unreadable = !self.before.is_empty() && error.to_string().contains(UNREADABLE);
+        let Some(cache) = self.cache.take_if(|_| unreadable) else {
+            return false;
+        };
+        self.report.warning(&format!(
+            "TensorRT cannot read the engine for the {} in {}, and builds it anew",
+            self.what,
+            cache.folder.display()
+        ));
+        self.begin_anew(&cache);
+        self.before = cache.files();
+        self.cache = Some(cache);
+        true
     }
 
     /// The session is made, or is not.
@@ -326,6 +385,7 @@ mod tests {
             role: Role::Encoder,
             graph: "ab".repeat(32),
             precision: "fp32",
+            settings: "trt_fp16_enable=0".into(),
             streams: 1,
             width: 256,
             height: 128,
@@ -375,19 +435,48 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_finished_is_built_again() {
+    fn what_was_not_finished_is_thrown_away_and_built_again() {
         let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
         session(root.path(), &told, "encoder_1.engine", false);
         assert_eq!(told.progress.take(), [Progress::Start, Progress::Failed]);
-        // Part of the engines, and then the power went.
-        fs::write(open(root.path()).folder.join("encoder_1.engine"), "engine").unwrap();
-        session(root.path(), &told, "encoder_2.engine", true);
+        // Part of an engine, and then the power went.
+        let half = open(root.path()).folder.join("encoder_1.engine");
+        fs::write(&half, "eng").unwrap();
+        session(root.path(), &told, "encoder_1.engine", true);
         assert_eq!(told.progress.take(), [Progress::Start, Progress::Complete]);
+        assert_eq!(fs::read(&half).unwrap(), b"engine");
         // Somebody has emptied the folder, and left the text.
-        for (engine, _) in open(root.path()).files() {
-            fs::remove_file(engine).unwrap();
-        }
+        fs::remove_file(half).unwrap();
         assert!(!open(root.path()).is_complete());
+    }
+
+    #[test]
+    fn an_engine_that_tensorrt_cannot_read_is_built_anew_and_other_faults_are_not_its_own() {
+        let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
+        session(root.path(), &told, "encoder_1.engine", true);
+        told.texts.take();
+        told.progress.take();
+        let mut building = Building::with(open(root.path()), "encoder of \"toy\"".into(), &told);
+        let full = RuntimeError::Provider("CUDA failure 2: out of memory".into());
+        assert!(!building.discard(&full));
+        let damaged = "TensorRT EP could not deserialize engine from cache: encoder_1.engine";
+        let damaged = RuntimeError::Provider(damaged.into());
+        assert!(building.discard(&damaged));
+        assert!(building.engines().is_some());
+        assert_eq!(told.progress.take(), [Progress::Start]);
+        let texts = told.texts.take();
+        assert!(
+            texts[0].starts_with("warning:") && texts[0].contains("cannot read"),
+            "{texts:?}"
+        );
+        let engine = open(root.path()).folder.join("encoder_1.engine");
+        assert!(!engine.exists() && !open(root.path()).is_complete());
+        // Nothing is left to throw away.
+        assert!(!building.discard(&damaged));
+        fs::write(engine, "engine").unwrap();
+        building.end(true);
+        assert_eq!(told.progress.take(), [Progress::Complete]);
+        assert!(open(root.path()).is_complete());
     }
 
     #[test]
@@ -405,6 +494,10 @@ mod tests {
             },
             Subject {
                 precision: "fp16",
+                ..subject()
+            },
+            Subject {
+                settings: "trt_fp16_enable=1".into(),
                 ..subject()
             },
             Subject {
@@ -473,17 +566,33 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_second_waits_for_who_builds() {
-        let root = tempfile::tempdir().unwrap();
-        let told = Told::default();
-        let first = Building::with(open(root.path()), "first".into(), &told);
-        std::thread::scope(|scope| {
-            let second = scope.spawn(|| open(root.path()).lock().is_some());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(!second.is_finished());
-            first.end(false);
-            assert!(second.join().unwrap());
-        });
+    fn who_comes_second_waits_for_who_builds_and_does_not_build_again() {
+        for succeeds in [true, false] {
+            let root = tempfile::tempdir().unwrap();
+            let told = Told::default();
+            let first = Building::with(open(root.path()), "first".into(), &told);
+            let engine = open(root.path()).folder.join("encoder_1.engine");
+            let (root, file) = (root.path(), engine.clone());
+            std::thread::scope(|scope| {
+                let second = scope.spawn(move || {
+                    let told = Told::default();
+                    let building = Building::with(open(root), "second".into(), &told);
+                    let there = file.exists();
+                    building.end(there);
+                    (told.texts.take(), there)
+                });
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                assert!(!second.is_finished());
+                if succeeds {
+                    fs::write(&engine, "engine").unwrap();
+                }
+                first.end(succeeds);
+                let (texts, there) = second.join().unwrap();
+                assert_eq!(there, succeeds);
+                assert!(texts[0].starts_with("waiting for another process"), "{texts:?}");
+                assert_eq!(texts[1].starts_with("building"), !succeeds, "{texts:?}");
+            });
+        }
     }
 
     #[test]

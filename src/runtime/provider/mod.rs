@@ -9,7 +9,7 @@ use gst::glib;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-pub use tensorrt::{TF32_VARIABLE, inexact, tf32_setting};
+pub use tensorrt::{TF32_VARIABLE, engine_settings, inexact, tf32_setting};
 
 use super::RuntimeError;
 use crate::tokenizer::{Precision, Target};

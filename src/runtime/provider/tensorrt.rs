@@ -27,6 +27,16 @@ pub fn options(setup: &Setup) -> ProviderOptions {
     options
 }
 
+/// What engines depend on of the options, in words.
+pub fn engine_settings(setup: &Setup) -> String {
+    let options = options(&Setup {
+        engines: None,
+        ..*setup
+    });
+    let settings: Vec<String> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    settings.join(" ")
+}
+
 /// What the user has set it to.
 pub fn tf32_setting() -> Option<String> {
     std::env::var(TF32_VARIABLE).ok()
