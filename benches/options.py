@@ -28,14 +28,19 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--steps", type=number, metavar="N", help="steps of a turn (default: 100, 10 and 5; quick: 20, 3 and 2)")
     add("--repeats", type=number, metavar="N", help="turns (default: 5; quick: 1)")
     add("--threads", type=count, default=0, metavar="N", help="CPU threads (default: 0, one a core)")
-    add("--streams", type=numbers, metavar="N,N", help="numbers of streams (default: 1,2,4,8; quick: 1,2)")
+    add(
+        "--streams",
+        type=numbers,
+        metavar="N,N",
+        help="numbers of streams (default: 1,2,4,8; quick: 1,2); embedded, first size",
+    )
     add("--no-streams", action="store_true", help="leave the streams out")
     add("--provider", default="cpu", choices=("cpu", "cuda", "tensorrt"), help="of the elements (default: cpu)")
     add("--reference", type=folder, metavar="CHECKOUT", help="measure VidTok's own PyTorch code, from a checkout of it")
     add("--reference-python", default="python3", metavar="PYTHON", help="one with torch and what the checkout imports")
     add("--reference-frames", type=clip, default=17, metavar="N", help="of the clip: 1, and 4 a step (default: 17)")
     add("--no-compile", action="store_true", help="leave torch.compile out")
-    add("--output", type=Path, default=Path(), metavar="DIR", help="where to write (default: the checkout's root)")
+    add("--output", type=Path, default=Path(), metavar="DIR", help="where to write (default: the current folder)")
     return complete(parser.parse_args(words))
 
 

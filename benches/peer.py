@@ -13,8 +13,11 @@ import numpy as np
 class Peer:
     """What goes wrong over there is in the report and stops nothing here."""
 
-    def __init__(self, command: Sequence[object], modes: Sequence[str], environment: Mapping[str, str], log: Path):
-        self.log = log
+    def __init__(
+        self, command: Sequence[object], modes: Sequence[str], environment: Mapping[str, str], log: Path, output: Path
+    ):
+        """`output`: where the command writes its results."""
+        self.log, self.output = log, output
         self.times: dict[str, list[float]] = {mode: [] for mode in modes}
         self.products: list[float] = []
         self.warm: dict[str, float] = {}
@@ -72,8 +75,11 @@ class Peer:
         if "gflops" in product:
             self.products.append(product["gflops"])
 
-    def result(self, path: Path) -> np.ndarray | None:
-        return None if "error" in self.ask(f"result {path}") else np.load(path)
+    def result(self, mode: str) -> np.ndarray | None:
+        """What a mode gives; `None` where it fails."""
+        if mode in self.errors or "error" in self.ask(f"result {mode}"):
+            return None
+        return np.load(self.output)
 
     def figures(self) -> dict[str, object]:
         return {

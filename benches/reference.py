@@ -1,7 +1,7 @@
 """VidTok's own PyTorch code, encoding or decoding a whole clip, for `benches/benchmark.py` to compare with.
 
 A process for an encoder or a decoder, which does what each line of standard input says and answers in a line of JSON:
-`warm MODE`, `turn MODE`, `sgemm`, `result FILE`. A mode is `eager` or `compile`, on a GPU also with ` fp16` behind it
+`warm MODE`, `turn MODE`, `sgemm`, `result MODE`. A mode is `eager` or `compile`, on a GPU also with ` fp16` behind it
 (autocast). The clip goes through whole, so that nothing is computed twice. The time of a step is the clip's divided by
 the number of its latent frames, of which the first takes as much as each later one: its frame is repeated.
 """
@@ -41,7 +41,7 @@ class Reference:
         module.load_state_dict(weights(module, options.role, options.seed))
         self.module = module.eval().to(self.device)
         self.modules: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"eager": self.module}
-        self.role = options.role
+        self.role, self.output = options.role, options.output
         self.input = self.frames(options) if options.role == "encoder" else self.codes(options)
         self.latent_frames = 1 + (options.frames - 1) // self.factor
 
@@ -63,7 +63,7 @@ class Reference:
             return {"ms": self.run(argument)[1] / self.latent_frames}
         if command == "sgemm":
             return {"gflops": sgemm(self.device)}
-        return self.result(Path(argument))
+        return self.result(argument)
 
     def warm(self, mode: str) -> Mapping[str, object]:
         started = time.perf_counter()
@@ -88,16 +88,16 @@ class Reference:
         if self.device != "cpu":
             torch.cuda.synchronize()
 
-    def result(self, path: Path) -> Mapping[str, object]:
+    def result(self, mode: str) -> Mapping[str, object]:
         """Writes tokens [t, h, w], or pictures [T, H, W, 3] of bytes."""
-        output = self.run("eager")[0]
+        output = self.run(mode)[0].float()
         if self.role == "encoder":
             with torch.inference_mode():
                 array = self.quantizer(output)[1]["indices"][0]
         else:
             pictures = output[0, :, self.factor - 1 :].permute(1, 2, 3, 0)
             array = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        np.save(path, array.cpu().numpy())
+        np.save(self.output, array.cpu().numpy())
         return {}
 
 
@@ -127,7 +127,14 @@ def sgemm(device: str) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, kind in (("checkout", Path), ("config", Path), ("input", Path), ("role", str), ("device", str)):
+    for name, kind in (
+        ("checkout", Path),
+        ("config", Path),
+        ("input", Path),
+        ("output", Path),
+        ("role", str),
+        ("device", str),
+    ):
         parser.add_argument(f"--{name}", type=kind, required=True)
     for name in ("size", "frames", "seed", "threads"):
         parser.add_argument(f"--{name}", type=int, required=True)

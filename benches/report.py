@@ -27,26 +27,6 @@ def summary(turns: Sequence[Sequence[float]], frames: int) -> dict[str, object]:
     }
 
 
-def targets(goals: Sequence[Mapping[str, object]], cases: Sequence[Figures]) -> list[dict[str, object]]:
-    """Each goal with what was measured; those of which nothing was measured are left out."""
-    found = []
-    for goal in goals:
-        for case in cases:
-            if any(case[key] != goal[key] for key in ("tokenizer", "role", "size")):
-                continue
-            if (measured := look_up(case, str(goal["figure"]))) is not None:
-                found.append({**goal, "measured": measured, "met": measured >= goal["goal"]})
-    return found
-
-
-def look_up(case: Figures, path: str) -> float | None:
-    """The figure at a path such as `reference.eager.ratio`."""
-    value: object = case
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, float) else None
-
-
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Markdown; columns of numbers are flush right."""
     texts = [[text(value) for value in row] for row in rows]
@@ -81,19 +61,21 @@ def markdown(report: Mapping[str, object]) -> str:
     cases, streams = report["cases"], report["streams"]
     parts = [
         machine(report),
-        "Milliseconds a step, over the steps of all turns but each turn's first; frames a second; the process's peak "
-        "memory; from NULL to the first output.\n\n" + steps(cases),
-        "The element's speed, beside a matrix product's (float32, 2048³); its time by the bare graph's.\n\n"
-        + shares(cases),
+        "The elements.\n\n" + overview(cases),
+        "Milliseconds a step, over the steps of all turns but each turn's first ones; frames a second; the "
+        "process's peak memory; from NULL to the first output.\n\n" + steps(cases),
+        "The element's speed, beside a matrix product's (float32, 2048³); its time by the bare graph's, which is "
+        "without the plugin's kernels.\n\n" + shares(cases),
     ]
     if any(case.get("reference") for case in cases):
         parts.append(
             "The reference in PyTorch, on a whole clip; times faster is what the element is.\n\n" + references(cases)
         )
     if streams:
-        parts.append("Streams of the built-in tokenizer in one process, all together.\n\n" + stream_table(streams))
-    if report["targets"]:
-        parts.append("Goals.\n\n" + goals(report["targets"]))
+        parts.append(
+            "Streams of the built-in tokenizer's network in one process, all together; memory while they run.\n\n"
+            + stream_table(streams)
+        )
     return "\n".join(parts)
 
 
@@ -109,6 +91,19 @@ def machine(report: Mapping[str, object]) -> str:
 
 def name(case: Figures) -> list[object]:
     return [case["tokenizer"], f"{case['size']}×{case['size']}", case["role"]]
+
+
+def overview(cases: Sequence[Figures]) -> str:
+    """The elements' figures of all the tables below."""
+    headings = ("tokenizer", "pixels", "graph", "p50, ms", "p95", "worst", "fps", "MiB", "start, ms")
+    headings += ("share of sgemm", "times PyTorch, eager")
+    keys = ("p50-ms", "p95-ms", "worst-ms", "fps", "peak-mib", "start-ms")
+    rows = []
+    for case in cases:
+        modes = (case["reference"] or {}).get("modes", {})
+        figures = (case["runs"]["element"][key] for key in keys)
+        rows.append([*name(case), *figures, percent(case.get("share")), modes.get("eager", {}).get("ratio")])
+    return table(headings, rows)
 
 
 def steps(cases: Sequence[Figures]) -> str:
@@ -132,25 +127,17 @@ def references(cases: Sequence[Figures]) -> str:
         found = case.get("reference") or {}
         for mode, figures in found.get("modes", {}).items():
             figure = [figures.get(key) for key in ("mean-ms", "ratio", "warm-s")]
-            rows.append([*name(case), mode, *figure, figures.get("error") or found.get("differing")])
+            rows.append([*name(case), mode, *figure, figures.get("error") or figures.get("differing")])
     return table(headings, rows)
 
 
 def stream_table(streams: Sequence[Figures]) -> str:
-    headings = ("graph", "threads", "streams", "fps", "times one", "CPU ms a step", "MiB")
+    headings = ("graph", "threads", "streams", "fps", "times the first", "CPU ms a step", "MiB")
     rows = []
     for part in streams:
         for row in part["rows"]:
             first = next(other for other in part["rows"] if other["threads"] == row["threads"])
             times = row["frames-a-second"] / first["frames-a-second"]
-            figures = (row["frames-a-second"], times, row["cpu-ms-a-step"], row["peak-mib"])
+            figures = (row["frames-a-second"], times, row["cpu-ms-a-step"], row["running-mib"])
             rows.append([part["role"], row["threads"], row["streams"], *figures])
-    return table(headings, rows)
-
-
-def goals(found: Sequence[Figures]) -> str:
-    headings = ("tokenizer", "pixels", "graph", "what", "goal", "measured", "met")
-    rows = [
-        [*name(goal), goal["what"], goal["goal"], goal["measured"], "yes" if goal["met"] else "no"] for goal in found
-    ]
     return table(headings, rows)

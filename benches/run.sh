@@ -13,6 +13,9 @@ if command -v python3 >/dev/null; then
         case $word in -h | --help) exit ;; esac
     done
 fi
+# What else ran, before setting up and building add to it.
+read -r BENCHMARK_LOAD _ </proc/loadavg
+export BENCHMARK_LOAD
 setup_rust
 setup_system
 setup_onnxruntime
@@ -21,7 +24,8 @@ setup_python -r tests/requirements.txt
 
 # Another ONNX Runtime, such as one for a GPU, can be named.
 export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$RUNTIME_FOLDER}
-export BENCHMARK_FOLDER=$TARGET_FOLDER/benchmark
+BENCHMARK_FOLDER=$(realpath -m "$TARGET_FOLDER")/benchmark
+export BENCHMARK_FOLDER
 # Only the plugin that is built here is to be measured.
 unset GST_PLUGIN_PATH
 export GST_REGISTRY=$BENCHMARK_FOLDER/registry.bin

@@ -6,8 +6,7 @@
 //! `Session::run`, with nothing of the plugin's but the file's reader.
 //!
 //! Options: `--role encoder|decoder`, `--via element|bare`, `--model MODEL` (else the built-in one), `--size N` (pixels a
-//! side, default 256), `--steps N` (20), `--threads N` (0: the element's default, and a thread a processor for the bare
-//! loop), `--provider NAME` (cpu), `--input FILE` (RGB frames, which are repeated; for a decoder a `.vidtok` file, as long as
+//! side, default 256), `--steps N` (20), `--threads N` (0: one a core), `--provider NAME` (cpu), `--input FILE` (RGB frames, which are repeated; for a decoder a `.vidtok` file, as long as
 //! it takes), `--output FILE` (what the element gives). ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
 
 mod common;
@@ -18,12 +17,10 @@ use std::time::{Duration, Instant};
 
 use common::{Result, buffer, feed, frames_of, memory_kb, model_property, picture, pipeline, play_to_end, timed};
 use common::{video_caps, watch};
-use gstvidtok::runtime;
+use gstvidtok::runtime::{self, Options};
 use gstvidtok::stream::{Event, Reader, Tokens};
 use gstvidtok::tokenizer::{self, Description, Graph, Role, Source, Target};
-use ort::environment::Environment;
 use ort::memory::Allocator;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynTensor, DynValue, Tensor, TensorRef, ValueType};
 use serde_json::json;
@@ -270,7 +267,11 @@ struct Bare {
 impl Bare {
     fn open(arguments: &Arguments) -> Result<Self> {
         let graph = arguments.graph()?;
-        let mut builder = session_builder(arguments, &runtime::load()?)?;
+        let options = Options {
+            threads: arguments.threads.try_into()?,
+            ..Options::default()
+        };
+        let mut builder = runtime::prepare(&runtime::load()?, &graph, options, arguments.size, arguments.size)?;
         let session = match &graph.source {
             Source::File(path) => builder.commit_from_file(path)?,
             Source::Embedded(bytes) => builder.commit_from_memory(bytes)?,
@@ -330,26 +331,4 @@ impl Bare {
         let frames = (index * count..(index + 1) * count).map(|frame| &pictures[frame % pictures.len()][..]);
         frames.collect::<Vec<_>>().concat()
     }
-}
-
-/// For a session as the plugin makes it, so that what differs is the element's own cost.
-fn session_builder(arguments: &Arguments, environment: &Environment) -> ort::Result<SessionBuilder> {
-    let threads = match arguments.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let mut builder = Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_op_spinning(false)?
-        .with_inter_threads(1)?
-        .with_intra_threads(threads)?
-        .with_dimension_override("N", 1)?;
-    let size = i64::from(arguments.size);
-    for axis in ["H", "W"] {
-        builder = builder.with_dimension_override(axis, size)?;
-        for part in (2..=64).filter(|part| size % part == 0) {
-            builder = builder.with_dimension_override(format!("{axis}/{part}"), size / part)?;
-        }
-    }
-    Ok(builder)
 }

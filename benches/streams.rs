@@ -4,8 +4,8 @@
 //! two one after the other.
 //!
 //! Options after `--`: `--model MODEL`, `--role encoder|decoder`, `--size N` (pixels a side, default 256), `--streams N,N,…`
-//! (1,2,4,8), `--threads N,N,…` (1,0), `--batch N` (the property batch-streams; for graphs that run several streams),
-//! `--steps N` of each stream (20), `--repeats N` (3), `--json FILE`. ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
+//! (1,2,4,8), `--threads N,N,…` (1,0), `--provider NAME` (cpu), `--batch N` (the property batch-streams; for graphs that run
+//! several streams), `--steps N` of each stream (20), `--repeats N` (3), `--json FILE`. ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
 
 mod common;
 
@@ -15,11 +15,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{
-    Result, buffer, feed, frames_of, median, memory_kb, model_property, picture, pipeline, play_to_end, role,
+    Result, buffer, feed, frames_of, median, memory_kb, model_property, picture, pipeline, play_to_end, provider, role,
     video_caps, watch,
 };
 use gst::prelude::PadExt;
-use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
+use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ struct Arguments {
     size: u32,
     streams: Vec<usize>,
     threads: Vec<u32>,
+    provider: ExecutionProvider,
     batch: u32,
     steps: usize,
     repeats: usize,
@@ -53,6 +54,7 @@ impl Arguments {
             size: 256,
             streams: vec![1, 2, 4, 8],
             threads: vec![1, 0],
+            provider: ExecutionProvider::Cpu,
             batch: 0,
             steps: 20,
             repeats: 3,
@@ -70,6 +72,7 @@ impl Arguments {
                 "--size" => arguments.size = value()?.parse()?,
                 "--streams" => arguments.streams = list(&value()?)?,
                 "--threads" => arguments.threads = list(&value()?)?,
+                "--provider" => arguments.provider = provider(&value()?)?,
                 "--batch" => arguments.batch = value()?.parse()?,
                 "--steps" => arguments.steps = value()?.parse()?,
                 "--repeats" => arguments.repeats = value()?.parse()?,
@@ -85,6 +88,7 @@ impl Arguments {
 
     fn options(&self, threads: u32) -> Options {
         Options {
+            provider: self.provider,
             threads,
             batch_streams: self.batch,
             ..Options::default()
@@ -185,6 +189,7 @@ fn in_a_process(arguments: &Arguments, threads: u32, streams: usize) -> Result<V
         ("--threads", threads.to_string()),
         ("--streams", streams.to_string()),
         ("--size", arguments.size.to_string()),
+        ("--provider", arguments.provider.name().to_string()),
         ("--batch", arguments.batch.to_string()),
         ("--steps", arguments.steps.to_string()),
     ] {

@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use gst::prelude::*;
+use gstvidtok::runtime::ExecutionProvider;
 use gstvidtok::tokenizer::Role;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -33,6 +34,15 @@ pub fn role(text: &str) -> Result<Role> {
         .into_iter()
         .find(|role| role.as_str() == text);
     role.ok_or_else(|| format!("--role is encoder or decoder, not {text}").into())
+}
+
+/// An execution provider by its name.
+pub fn provider(name: &str) -> Result<ExecutionProvider> {
+    use ExecutionProvider::{Auto, Cpu, Cuda, OpenVino, TensorRt};
+    let provider = [Auto, Cpu, Cuda, OpenVino, TensorRt]
+        .into_iter()
+        .find(|provider| provider.name() == name);
+    provider.ok_or_else(|| format!("there is no execution provider {name}").into())
 }
 
 pub fn pipeline(line: &str) -> Result<gst::Pipeline> {

@@ -11,9 +11,12 @@ from golden import ROOT
 
 sys.path.append(str(ROOT / "benches"))
 
+import benchmark  # noqa: E402
 import graphs  # noqa: E402
 import options  # noqa: E402
+import peer  # noqa: E402
 import report  # noqa: E402
+from peer import Peer  # noqa: E402
 
 
 def test_summary_takes_the_median_turn_and_percentiles_of_all_steps() -> None:
@@ -51,38 +54,18 @@ def case(**figures: object) -> dict[str, object]:
     return {"tokenizer": "ch32", "role": "encoder", "size": 256, **figures}
 
 
-GOAL = {"tokenizer": "ch32", "role": "encoder", "size": 256, "what": "w", "figure": "reference.modes.eager.ratio"}
-
-
-def eager(ratio: float) -> dict[str, object]:
-    return {"modes": {"eager": {"ratio": ratio}}}
-
-
-def test_targets_are_met_from_the_goal_on() -> None:
-    goals = [{**GOAL, "goal": 4.5}]
-    (met,) = report.targets(goals, [case(reference=eager(4.5))])
-    (missed,) = report.targets(goals, [case(reference=eager(4.49))])
-    assert (met["measured"], met["met"]) == (4.5, True)
-    assert (missed["measured"], missed["met"]) == (4.49, False)
-
-
-def test_targets_without_a_measurement_are_left_out() -> None:
-    goals = [{**GOAL, "goal": 4.5}]
-    assert report.targets(goals, [case(reference=None)]) == []
-    assert report.targets(goals, [case(size=128, reference=eager(9.0))]) == []
-
-
 def test_the_whole_report() -> None:
     run = report.summary([[10.0, 20.0]], 4) | {"start-ms": 50.0, "peak-mib": 80.0}
-    modes = {"eager": {"mean-ms": 60.0, "ratio": 4.0, "warm-s": 1.5}, "compile": {"error": "no compiler"}}
+    eager = {"mean-ms": 60.0, "ratio": 4.0, "warm-s": 1.5, "differing": "0 of 9 tokens"}
+    modes = {"eager": eager, "compile": {"error": "no compiler"}, "eager fp16": eager | {"differing": "1 of 9 tokens"}}
     measured = case(
         runs={"element": run, "bare": run},
         share=0.5,
-        reference={"differing": "0 of 9 tokens", "modes": modes},
+        reference={"modes": modes},
         **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0, "beside-bare": 0.75},
     )
     rows = [
-        {"streams": n, "threads": 1, "frames-a-second": 100.0 * n, "cpu-ms-a-step": 9.0, "peak-mib": 80.0}
+        {"streams": n, "threads": 1, "frames-a-second": 100.0 * n, "cpu-ms-a-step": 9.0, "running-mib": 80.0}
         for n in (1, 2)
     ]
     text = report.markdown(
@@ -92,20 +75,102 @@ def test_the_whole_report() -> None:
             "options": {"provider": "cpu", "repeats": 1},
             "cases": [measured],
             "streams": [{"role": "encoder", "rows": rows}],
-            "targets": report.targets([{**GOAL, "goal": 4.5}], [measured]),
         }
     )
     lines = text.splitlines()
     for line in (
         "A CPU, 2 cores, 4 GiB; An OS; ONNX Runtime 1.0. Provider cpu, 2 threads; 1 turns. Load before: 0.1.",
+        "| ch32 | 256×256 | encoder | 15.0 | 19.5 | 20.0 | 267 | 80.0 | 50.0 | 50.0% | 4.00 |",
         "| ch32 | 256×256 | encoder | element | 15.0 | 19.5 | 20.0 | 267 | 80.0 | 50.0 |",
         "| ch32 | 256×256 | encoder | 3.00 | 200 | 400 | 50.0% | 0.75 |",
         "| ch32 | 256×256 | encoder | eager | 60.0 | 4.00 | 1.50 | 0 of 9 tokens |",
+        "| ch32 | 256×256 | encoder | eager fp16 | 60.0 | 4.00 | 1.50 | 1 of 9 tokens |",
         "| ch32 | 256×256 | encoder | compile | – | – | – | no compiler |",
         "| encoder | 1 | 2 | 200 | 2.00 | 9.00 | 80.0 |",
-        "| ch32 | 256×256 | encoder | w | 4.50 | 4.00 | no |",
     ):
         assert line in lines
+
+
+def turn(*steps: float, start: float = 50.0, peak: float = 80.0) -> dict[str, object]:
+    """What a turn's process prints, of steps of four frames."""
+    return {
+        "step-ms": list(steps),
+        "step-frames": 4,
+        "start-ms": start,
+        "peak-mib": peak,
+        "plugin": "1",
+        "gstreamer": "2",
+    }
+
+
+def test_figures_of_a_case() -> None:
+    runs = {
+        "element": [turn(10.0, start=1.0), turn(20.0, start=3.0), turn(30.0, start=2.0, peak=90.0)],
+        "bare": [turn(40.0), turn(40.0), turn(40.0)],
+    }
+    referred = {"sgemm-gflops": 90.0, "modes": {"eager": {"mean-ms": 60.0}, "compile": {"error": "none"}}}
+    figures = benchmark.result(runs, [100.0, 300.0, 200.0], 2.0, referred)
+    assert figures["runs"]["element"]["start-ms"] == 2
+    assert figures["runs"]["element"]["peak-mib"] == 80
+    assert figures["beside-bare"] == 0.5
+    # 2 GFLOP in 20 ms, beside the median of NumPy's products, which is more than PyTorch's.
+    assert figures["gflops"] == pytest.approx(100)
+    assert figures["sgemm-gflops"] == 200
+    assert figures["share"] == pytest.approx(0.5)
+    assert figures["reference"]["modes"]["eager"]["ratio"] == 3
+    assert "ratio" not in figures["reference"]["modes"]["compile"]
+    referred["sgemm-gflops"] = 400.0
+    assert benchmark.result(runs, [100.0], 2.0, referred)["share"] == pytest.approx(0.25)
+
+
+def test_half_precision_is_compared_with_half_precision() -> None:
+    runs = {"element": [turn(20.0)], "element fp16": [turn(5.0)]}
+    modes = {"eager": {"mean-ms": 40.0}, "compile fp16": {"mean-ms": 20.0}}
+    figures = benchmark.result(runs, [], None, {"sgemm-gflops": None, "modes": modes})
+    assert [mode["ratio"] for mode in figures["reference"]["modes"].values()] == [2, 4]
+    assert "share" not in figures
+
+
+# Answers like reference.py.
+CHILD = """
+import json, sys
+import numpy
+print(json.dumps({"torch": "9"}), flush=True)
+for line in sys.stdin:
+    command, _, mode = line.strip().partition(" ")
+    if mode == "broken" and command == sys.argv[1]:
+        answer = {"error": "it broke"}
+    elif command == "result":
+        numpy.save(sys.argv[2], [len(mode)])
+        answer = {}
+    else:
+        answer = {"warm": {"seconds": 1.0}, "turn": {"ms": 7.0}, "sgemm": {"gflops": 5.0}}[command]
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.mark.parametrize("breaks_at", ["warm", "turn"])
+def test_a_mode_of_the_reference_that_fails_stops_nothing(breaks_at: str, tmp_path: Path) -> None:
+    output = tmp_path / "result.npy"
+    command = [sys.executable, "-c", CHILD, breaks_at, output]
+    with Peer(command, ["eager", "broken"], peer.without_tuning(1), tmp_path / "log", output) as asked:
+        asked.turn()
+        asked.turn()
+        figures = asked.figures()
+        assert asked.result("eager") == [5]
+        assert asked.result("broken") is None
+    assert figures["torch"] == "9"
+    assert figures["sgemm-gflops"] == 5
+    assert figures["modes"]["eager"] == {"mean-ms": 7, "turn-mean-ms": [7, 7], "warm-s": 1}
+    assert figures["modes"]["broken"] == {"error": "it broke"}
+
+
+def test_a_reference_that_does_not_start_says_where_it_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = Peer([sys.executable, "-c", "raise SystemExit('no torch')"], ["eager"], peer.without_tuning(1), log, log)
+    with pytest.raises(SystemExit, match=str(log)), child:
+        pass
+    assert "no torch" in log.read_text()
 
 
 def model(nodes: list[onnx.NodeProto], inputs: dict[str, tuple], weights: dict[str, tuple]) -> onnx.ModelProto:
