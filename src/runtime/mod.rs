@@ -2,13 +2,14 @@
 //!
 //! From an element to ONNX Runtime: `network` is one stream's encoder or decoder. It runs on `tensors` of its own, or
 //! on those of a `batch`, whose `schedule` says who is in the next one, and where `keep` keeps the state of who is not. Either
-//! runs the `session`, which all streams of a kind share and which lets them in by `turns`; `resident` is between them where
-//! tensors must not move, and `capture` keeps others away meanwhile. What a session runs on is the `provider`'s matter;
-//! `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT builds, and `report` tells of what
-//! takes long.
+//! runs the `session`, which all streams of a kind share (`sharing`) and which lets them in by `turns`; `resident` is between
+//! them where tensors must not move, and `capture` keeps others away meanwhile. `create` makes a session as `options` say; what
+//! it runs on is the `provider`'s matter. `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT
+//! builds, and `report` tells of what takes long.
 
 mod batch;
 mod capture;
+mod create;
 mod engine_cache;
 mod keep;
 mod library;
@@ -16,23 +17,26 @@ mod memory;
 mod network;
 mod one_node;
 mod operators;
+mod options;
 mod placement;
 mod provider;
 mod report;
 mod resident;
 mod schedule;
 mod session;
+mod sharing;
 mod tensors;
 mod turns;
 
 use std::fmt;
 
+pub use create::prepare;
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
+pub use options::Options;
 pub use placement::Running;
 pub use provider::ExecutionProvider;
 pub use report::{Progress, Report, Silent};
-pub use session::{Options, prepare};
 
 use crate::tokenizer::TokenizerError;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ort::value::TensorElementType;
 
 use super::batch::Member;
-use super::session::{self, Port, SharedSession};
+use super::session::{Port, SharedSession};
 use super::tensors::{Tensors, Wiring};
-use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory};
+use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory, sharing};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -189,7 +189,7 @@ impl Network {
         };
         let wire = |session: &SharedSession| Check::new(session, size, token_type).wire(role);
         let try_out = |session: &Arc<SharedSession>| try_out(session, wire(session)?.0, size);
-        let session = session::shared(graph, options, size, &try_out, report)?;
+        let session = sharing::shared(graph, options, size, &try_out, report)?;
         let (wiring, inputs) = wire(&session)?;
         let (running, outputs) = (session.running.clone(), wiring.taken.len());
         let allocate = || {

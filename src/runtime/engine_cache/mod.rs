@@ -170,7 +170,7 @@ pub struct Building<'a> {
     announced: bool,
     before: Vec<(PathBuf, Option<SystemTime>)>,
     /// Held until the session is made.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl<'a> Building<'a> {
@@ -222,7 +222,7 @@ impl<'a> Building<'a> {
             cache: None,
             announced: false,
             before: Vec::new(),
-            _lock: None,
+            lock: None,
         }
     }
 
@@ -239,7 +239,9 @@ impl<'a> Building<'a> {
     /// Has everything built, unless another process has done so meanwhile.
     fn begin_anew(&mut self, cache: &Cache) {
         let mut waited = false;
-        self._lock = cache.lock(|| {
+        // One's own would be waited for, too.
+        self.lock = None;
+        self.lock = cache.lock(|| {
             waited = true;
             self.report.progress(
                 Progress::Start,
@@ -576,9 +578,12 @@ mod tests {
             std::thread::scope(|scope| {
                 let second = scope.spawn(move || {
                     let told = Told::default();
-                    let building = Building::with(open(root), "second".into(), &told);
+                    let mut building = Building::with(open(root), "second".into(), &told);
                     let there = file.exists();
-                    building.end(there);
+                    // It cannot be read, and is built by who waited.
+                    let damaged = RuntimeError::Provider(format!("could not {UNREADABLE}"));
+                    assert_eq!(building.discard(&damaged), there);
+                    building.end(true);
                     (told.texts.take(), there)
                 });
                 std::thread::sleep(std::time::Duration::from_millis(50));
@@ -590,6 +595,7 @@ mod tests {
                 let (texts, there) = second.join().unwrap();
                 assert_eq!(there, succeeds);
                 assert!(texts[0].starts_with("waiting for another process"), "{texts:?}");
+                // First of all that it builds, or that it cannot read what the other one has built.
                 assert_eq!(texts[1].starts_with("building"), !succeeds, "{texts:?}");
             });
         }

@@ -1,0 +1,96 @@
+//! Sessions shared by all elements that want the same.
+//!
+//! Streams share one session, not only its weights' bytes: ONNX Runtime copies weights into the layout that its
+//! convolutions want, and every further session would have copies of its own, prepacked weights and shared initializers
+//! or not.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
+use std::time::{Duration, SystemTime};
+
+use super::create::{TryOut, create};
+use super::report::Report;
+use super::session::SharedSession;
+use super::{Options, RuntimeError};
+use crate::tokenizer::{Graph, Source};
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    graph: GraphKey,
+    options: Options,
+    width: u32,
+    height: u32,
+}
+
+/// Tells graphs apart: a file that was written anew is another graph.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum GraphKey {
+    File(PathBuf, Option<SystemTime>, u64),
+    Embedded(usize),
+}
+
+/// Locked while its session is made: of two elements that start together, the second finds the first one's, and those
+/// that want another one do not wait.
+type Place = Arc<Mutex<Weak<SharedSession>>>;
+
+static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
+
+/// The session for `graph` at `width` × `height` pixels (padded to whole cells); made if no element has it.
+///
+/// A session on anything but the CPU is tried out before anybody gets it: libraries and GPUs may turn out not to work only
+/// when a graph runs, and then it is the provider's fault, and with `auto` the next one's turn.
+pub fn shared(
+    graph: &Graph,
+    options: Options,
+    (width, height): (u32, u32),
+    try_out: TryOut,
+    report: &dyn Report,
+) -> Result<Arc<SharedSession>, RuntimeError> {
+    if options.cuda_graph {
+        // What is captured is a stream's own, and is gone with the session only.
+        return create(graph, options, (width, height), try_out, report);
+    }
+    let key = Key {
+        graph: graph_key(graph),
+        options: Options {
+            // Has chosen the graph.
+            precision: None,
+            // Of the stream, not of the session.
+            batch_timeout: Duration::ZERO,
+            batch_streams: options.streams() as u32,
+            ..options
+        },
+        width,
+        height,
+    };
+    let place = {
+        let mut sessions = lock(&SESSIONS);
+        // Nobody has these sessions, and nobody is making them.
+        sessions.retain(|_, place| Arc::strong_count(place) > 1 || lock(place).strong_count() > 0);
+        sessions.entry(key).or_default().clone()
+    };
+    let mut place = lock(&place);
+    if let Some(session) = place.upgrade() {
+        return Ok(session);
+    }
+    let session = create(graph, options, (width, height), try_out, report)?;
+    *place = Arc::downgrade(&session);
+    Ok(session)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a session is made leaves nothing half done.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn graph_key(graph: &Graph) -> GraphKey {
+    match &graph.source {
+        Source::Embedded(bytes) => GraphKey::Embedded(bytes.as_ptr() as usize),
+        Source::File(path) => {
+            let metadata = std::fs::metadata(path).ok();
+            let modified = metadata.as_ref().and_then(|m| m.modified().ok());
+            GraphKey::File(path.clone(), modified, metadata.map_or(0, |m| m.len()))
+        }
+    }
+}
