@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 CPUS = Path("/sys/devices/system/cpu")
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
 
 
 def describe() -> dict[str, object]:
@@ -22,9 +23,12 @@ def describe() -> dict[str, object]:
 
 
 def cpu() -> str:
+    """The processor's name and its widest vectors: a virtual machine's name may say no more than the maker."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = said.get("flags", "").split()
+    vectors = [name for flag, name in VECTORS.items() if flag in flags][:1]
+    return ", ".join([said.get("model name", platform.machine()), *vectors])
 
 
 class _ApiBase(ctypes.Structure):
