@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::create::{TryOut, create};
 use super::report::Report;
 use super::session::SharedSession;
-use super::{Options, RuntimeError};
+use super::{ExecutionProvider, Options, RuntimeError};
 use crate::tokenizer::{Graph, Source};
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -47,10 +47,6 @@ pub fn shared(
     try_out: TryOut,
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
-    if options.cuda_graph {
-        // What is captured is a stream's own, and is gone with the session only.
-        return create(graph, options, (width, height), try_out, report);
-    }
     let key = Key {
         graph: graph_key(graph),
         options: Options {
@@ -75,7 +71,10 @@ pub fn shared(
         return Ok(session);
     }
     let session = create(graph, options, (width, height), try_out, report)?;
-    *place = Arc::downgrade(&session);
+    // What CUDA has captured is a stream's own, and is gone with the session only: nobody else is to find it.
+    if !(session.captures() && session.running.provider == ExecutionProvider::Cuda) {
+        *place = Arc::downgrade(&session);
+    }
     Ok(session)
 }
 
