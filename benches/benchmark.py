@@ -171,8 +171,7 @@ def measure(case: Case) -> dict[str, object]:
                 peer.turn()
         referred = peer.figures() if peer else None
         if peer:
-            for mode, figures in referred["modes"].items():
-                figures["differing"] = compare(case, peer, mode)
+            compare(case, peer, referred["modes"])
     gflop = graphs.gflop((case.model or graphs.EMBEDDED) / f"{case.role}.onnx", case.size) if cpu else None
     named = {"tokenizer": case.tokenizer, "size": case.size, "role": case.role}
     return named | result(runs, products, gflop, referred)
@@ -197,9 +196,7 @@ def result(
         figures["beside-bare"] = element / bare
     for mode, theirs in (referred or {}).get("modes", {}).items():
         if "mean-ms" in theirs:
-            # "compile fp16" by "element fp16".
-            ours = figures["runs"]["element" + mode.removeprefix(mode.split()[0])]
-            theirs["ratio"] = theirs["mean-ms"] / ours["mean-ms"]
+            theirs["ratio"] = theirs["mean-ms"] / figures["runs"][element_beside(mode)]["mean-ms"]
     return figures
 
 
@@ -240,28 +237,42 @@ def reference(case: Case, stack: ExitStack) -> Peer | None:
     return stack.enter_context(Peer(command, modes, without_tuning(case.threads), log, words["output"]))
 
 
-def compare(case: Case, peer: Peer, mode: str) -> str | None:
-    """How many tokens, or values of pixels, of a mode of the reference are not the element's."""
+def element_beside(mode: str) -> str:
+    """What a mode of the reference is compared with: "element fp16" for "compile fp16"."""
+    return "element" + mode.removeprefix(mode.split()[0])
+
+
+def compare(case: Case, peer: Peer, modes: Mapping[str, dict]) -> None:
+    """Add to each mode how many tokens, or values of pixels, are not the element's."""
     count = latent_frames(case.options)
-    theirs = peer.result(mode)
-    if theirs is None:
-        return None
+    # The reference's clip ends where our stream goes on: its last latent frame's pictures differ rightly.
+    kept = count if case.role == "encoder" else 1 + FACTOR * (count - 2)
+    own: dict[str, np.ndarray] = {}
+    for mode, figures in modes.items():
+        theirs = peer.result(mode)
+        if theirs is None:
+            continue
+        via = element_beside(mode)
+        if via not in own:
+            own[via] = element_result(case, via, count)
+        ours, theirs = own[via][:kept], theirs[:kept]
+        if ours.shape != theirs.shape:
+            raise SystemExit(f"benchmark.py: the reference gives {theirs.shape}, and not {ours.shape}")
+        distance = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+        differing = f"{np.count_nonzero(distance)} of {distance.size:,}"
+        if case.role == "encoder":
+            figures["differing"] = f"{differing} tokens"
+        else:
+            figures["differing"] = f"{differing} values of pixels, by {distance.max()} at most"
+
+
+def element_result(case: Case, via: str, steps: int) -> np.ndarray:
+    """Tokens [t, h, w], or pictures [T, H, W, 3], of so many steps at least."""
+    output = case.folder / "result.bin"
+    case.run(via, steps, output)
     if case.role == "encoder":
-        ours = vidtok_stream.read(case.tokens).tokens[:count]
-        what = "tokens"
-    else:
-        output = case.folder / "pictures.rgb"
-        case.run("element" + mode.removeprefix(mode.split()[0]), count, output)
-        # The reference's clip ends where our stream goes on: its last latent frames' pictures differ rightly.
-        frames = 1 + FACTOR * (count - 2)
-        ours = np.fromfile(output, np.uint8).reshape(-1, case.size, case.size, 3)[:frames]
-        theirs = theirs[:frames]
-        what = "values of pixels"
-    if ours.shape != theirs.shape:
-        raise SystemExit(f"benchmark.py: the reference gives {theirs.shape}, and not {ours.shape}")
-    distance = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
-    most = f", by {distance.max()} at most" if case.role == "decoder" else ""
-    return f"{np.count_nonzero(distance)} of {distance.size:,} {what}{most}"
+        return vidtok_stream.read(output).tokens
+    return np.fromfile(output, np.uint8).reshape(-1, case.size, case.size, 3)
 
 
 def measure_streams(options: Namespace, programs: Mapping[str, str], folder: Path, role: str) -> dict:
