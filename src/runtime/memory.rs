@@ -2,6 +2,7 @@
 
 use super::RuntimeError;
 use super::session::Port;
+use crate::system::memory::{self, Free};
 use crate::tokenizer::{Description, Graph};
 
 /// A step's memory as a multiple of the state: the state before and after it, and what the layers hold in between.
@@ -10,12 +11,12 @@ const STATES_IN_A_STEP: u128 = 4;
 
 /// Refuses a picture of `size` pixels (padded) where a step of `graph` cannot fit into the memory that is free.
 pub fn check(inputs: &[Port], size: (u32, u32), graph: &Graph) -> Result<(), RuntimeError> {
-    let Some(available) = available() else { return Ok(()) };
+    let Some(free) = memory::free() else { return Ok(()) };
     let needs = Needs {
         state: state_bytes(inputs),
         attention: attention_bytes(size, graph.description.space_factor, graph.attention_parts),
     };
-    match explain(&needs, available.into(), size, &graph.description) {
+    match explain(&needs, free, size, &graph.description) {
         Some(text) => Err(RuntimeError::Memory(format!("The {} {text}", graph.role.as_str()))),
         None => Ok(()),
     }
@@ -53,9 +54,9 @@ fn state_bytes(inputs: &[Port]) -> u128 {
     states.map(bytes).fold(0, u128::saturating_add)
 }
 
-/// What is wrong with needing that much where `available` are free, and what would fit; `None`: nothing.
-fn explain(needs: &Needs, available: u128, (width, height): (u32, u32), tokenizer: &Description) -> Option<String> {
-    let needed = needs.total();
+/// What is wrong with needing that much where only `free` is there, and what would fit; `None`: nothing.
+fn explain(needs: &Needs, free: Free, (width, height): (u32, u32), tokenizer: &Description) -> Option<String> {
+    let (needed, available) = (needs.total(), u128::from(free.bytes));
     if needed <= available {
         return None;
     }
@@ -74,27 +75,21 @@ fn explain(needs: &Needs, available: u128, (width, height): (u32, u32), tokenize
     };
     let megabytes = |bytes: u128| bytes.div_ceil(1_000_000);
     Some(format!(
-        "\"{}\" needs about {} MB for {width}×{height} pixels (state {} MB, attention {} MB), {} MB are free: {way_out}",
+        "\"{}\" needs about {} MB for {width}×{height} pixels (state {} MB, attention {} MB), {} MB are free{}: {way_out}",
         tokenizer.name,
         megabytes(needed),
         megabytes(needs.state),
         megabytes(needs.attention),
-        megabytes(available)
+        megabytes(available),
+        free.bound
     ))
-}
-
-/// Bytes that can be allocated without swapping; `None` where the system does not say.
-fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    kilobytes.checked_mul(1024)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::Regularizer;
+    use crate::system::memory::Bound;
 
     #[test]
     fn the_error_names_what_is_needed_and_what_would_fit() {
@@ -110,8 +105,15 @@ mod tests {
             decoder_delay: 0,
             licence: "MIT".into(),
         };
-        let explain =
-            |state, attention, available| explain(&Needs { state, attention }, available, (1280, 720), &tokenizer);
+        let explain = |state, attention, bytes| {
+            let bound = Bound::ControlGroup;
+            explain(
+                &Needs { state, attention },
+                Free { bytes, bound },
+                (1280, 720),
+                &tokenizer,
+            )
+        };
         assert_eq!(explain(1_000_000_000, 0, 4_000_000_000), None);
         let text = explain(1_000_000_000, 0, 1_000_000_000).unwrap();
         // A quarter of the memory: half the width and height.
@@ -119,7 +121,7 @@ mod tests {
             "toy",
             "about 4000 MB",
             "1280×720",
-            "1000 MB are free",
+            "1000 MB are free in this control group",
             "about 640×360 fits",
         ] {
             assert!(text.contains(part), "{part} in {text}");
