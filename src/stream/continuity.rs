@@ -11,7 +11,7 @@ pub enum Link {
     Follows,
     /// It starts a segment.
     Starts,
-    /// It starts a segment of another stream than the one before it.
+    /// It starts a segment where another stream was joined, or another copy of the same.
     Joins,
     /// Something before it in its segment is missing: what it decodes to is wrong. So it is up to the next segment start.
     Uncertain,
@@ -236,7 +236,8 @@ impl Continuity {
                 if ahead == Some(0) && *packet == last.latest && !self.ended {
                     return self.repeated();
                 }
-                if !same || (number == Some(0) && ahead != Some(1)) {
+                // Whatever follows on a stream's end, and where numbers begin anew, was put there.
+                if ahead != Some(1) && (!same || self.ended || number == Some(0)) {
                     link = Link::Joins;
                 }
                 if !last.ended && last.is_numbered() {
@@ -366,3 +367,6 @@ fn identity(header: &StreamHeader) -> Identity {
         checksum: header.checksum,
     }
 }
+
+#[cfg(test)]
+mod tests;
