@@ -96,6 +96,7 @@ fn causal(format: &TokenFormat, packets: usize, segment: usize, time: impl Fn(u6
         let packet = Packet {
             segment_start,
             end_of_stream: last,
+            segment_end: last || (i + 1).is_multiple_of(segment),
             real_frames: real_frames as u32,
             pts: Some(times.pts),
             duration: times.duration,
@@ -232,7 +233,6 @@ fn expected(case: &Case, file: &[u8]) -> Vec<(&'static str, Value)> {
             durations.push(duration);
         }
     }
-    let last = &parts[parts.len() - 1].packet;
     vec![
         ("header", header),
         ("dtype", json!(dtype.as_str())),
@@ -246,7 +246,7 @@ fn expected(case: &Case, file: &[u8]) -> Vec<(&'static str, Value)> {
         ("gaps", json!([])),
         ("skipped-bytes", json!(0)),
         ("cut-bytes", json!(0)),
-        ("ended", json!(last.end_of_stream)),
+        ("ended", json!(true)),
     ]
 }
 
@@ -364,6 +364,8 @@ fn times_without_a_framerate_and_unknown_ones() {
     let packet = |(i, (pts, duration, offsets))| {
         let packet = Packet {
             segment_start: i == 0,
+            segment_end: i == 5,
+            end_of_stream: i == 5,
             real_frames: if i == 0 { 1 } else { 4 },
             pts,
             duration,
@@ -393,6 +395,8 @@ fn packets_of_several_latent_frames() {
         let times = PacketTimes::of(&frames, framerate);
         let packet = Packet {
             segment_start: true,
+            segment_end: true,
+            end_of_stream: i == 3,
             real_frames,
             pts: Some(times.pts),
             duration: times.duration,
