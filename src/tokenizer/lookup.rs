@@ -18,6 +18,14 @@ const DESCRIPTION_FILE: &str = "tokenizer.json";
 /// A description is a kilobyte; anything far above is not one.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 
+/// What a `tokenizer.json` says of its tokenizer.
+///
+/// # Errors
+/// Names what is missing or impossible.
+pub fn describe(json: &str) -> Result<Description, String> {
+    Folder::parse(json).map(|folder| folder.description)
+}
+
 /// The graph for `role` of the tokenizer in the plugin, which is one for a CPU in single precision.
 pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
     let folder = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
