@@ -242,3 +242,41 @@ fn a_graph_written_anew_as_it_was_is_the_same() {
     });
     assert!(!tokens.unwrap().is_empty());
 }
+
+/// Runs the test `name` of this binary, which is left out otherwise, with a limit of address space.
+fn run_with_address_space(megabytes: u32, name: &str) -> bool {
+    let script = format!(
+        "ulimit -v {} && exec \"$0\" --exact --ignored {name}",
+        u64::from(megabytes) * 1000
+    );
+    let test = std::env::current_exe().unwrap();
+    Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(test)
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[test]
+fn a_picture_that_does_not_fit_into_the_processs_limit_is_an_error() {
+    assert!(run_with_address_space(3000, "with_little_address_space"));
+}
+
+#[test]
+#[ignore = "run by another test, with a limit"]
+fn with_little_address_space() {
+    init();
+    // 4 GB, of which the first frame shows nothing.
+    let line = Line::new(
+        &format!("vidtokenc model={}", tokenizer(GOLDEN)),
+        &video_caps(1280, 1024, (30, 1)),
+    );
+    line.play();
+    line.push(buffer(&video(1, 1280, 1024)[0], 1280));
+    let error = line.error(LIMIT).expect("an error");
+    for part in ["MB for 1280×1024 pixels", "ulimit -v", "scale the video down"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}

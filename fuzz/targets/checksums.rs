@@ -30,7 +30,7 @@ fn repair_header(bytes: &mut [u8]) -> Option<usize> {
 /// Returns the packet's length, if it is all there.
 fn repair_packet(bytes: &mut [u8], stream: [u8; 4]) -> Option<usize> {
     let header = number(bytes, 4, 2).filter(|header| bytes.starts_with(&SYNC) && *header >= 48)?;
-    let offsets = if bytes[6] & 4 == 0 {
+    let offsets = if bytes.get(6)? & 4 == 0 {
         0
     } else {
         number(bytes, 16, 4)?.checked_sub(1)? * 8

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ort::value::TensorElementType;
 
 use super::batch::Member;
+use super::memory::Demand;
 use super::session::{Port, SharedSession};
 use super::tensors::{Tensors, Wiring};
-use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory, sharing};
+use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, sharing};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -144,6 +145,8 @@ impl DecoderNetwork {
 /// A graph with the state of one stream.
 struct Network {
     stream: Stream,
+    /// What a step needs, for the error where it does not get it.
+    demand: Demand,
     description: Arc<Description>,
     running: Running,
     token_type: TensorElementType,
@@ -192,10 +195,11 @@ impl Network {
         let session = sharing::shared(graph, options, size, &try_out, report)?;
         let (wiring, inputs) = wire(&session)?;
         let (running, outputs) = (session.running.clone(), wiring.taken.len());
+        let demand = Demand::of(&session, size);
         let allocate = || {
-            check_memory(&session, size)?;
+            check_memory(&session, &demand)?;
             Tensors::new(session.clone(), wiring.clone())
-                .map_err(|error| RuntimeError::Memory(format!("ONNX Runtime: {}", error.message())))
+                .map_err(|error| demand.explain(RuntimeError::Run(format!("ONNX Runtime: {}", error.message()))))
         };
         let stream = if session.streams > 1 {
             Stream::Batched(session.batches.join(&wiring, options.batch_timeout, allocate)?)
@@ -204,6 +208,7 @@ impl Network {
         };
         Ok(Self {
             stream,
+            demand,
             description,
             running,
             token_type,
@@ -227,11 +232,13 @@ impl Network {
         let result = match &mut self.stream {
             Stream::Alone(tensors) => {
                 tensors.give(0, &given)?;
-                tensors.run(&[false])?;
+                tensors
+                    .run(&[false])
+                    .map_err(|failure| self.demand.explain(failure.into()))?;
                 take(&tensors.taken(0))
             }
             Stream::Batched(member) => {
-                let outputs = member.step(&given)?;
+                let outputs = member.step(&given).map_err(|error| self.demand.explain(error))?;
                 self.streams = outputs.streams;
                 take(&outputs.bytes.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>())
             }
@@ -244,19 +251,19 @@ impl Network {
 /// Runs a session once, on zeros and tensors of its own: whatever makes its provider unusable shows now. It is also when
 /// CUDA chooses among algorithms, and no frame waits for that.
 fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Result<(), RuntimeError> {
-    check_memory(session, size)?;
+    check_memory(session, &Demand::of(session, size))?;
     let failed = |error: &ort::Error| session.running.provider.failed(error.message());
     let mut tensors = Tensors::new(session.clone(), wiring).map_err(|error| failed(&error))?;
     tensors.run(&[]).map_err(|failure| failed(failure.error()))
 }
 
 /// Refuses what does not fit into the CPU's memory, where the network is in it.
-fn check_memory(session: &SharedSession, size: (u32, u32)) -> Result<(), RuntimeError> {
+fn check_memory(session: &SharedSession, demand: &Demand) -> Result<(), RuntimeError> {
     if session.running.provider.has_memory() {
         // How much a device has, it says itself, when it is tried out.
         return Ok(());
     }
-    memory::check(&session.inputs, size, &session.graph)
+    demand.check()
 }
 
 /// Checks that a graph is what its description says, so that a run cannot read or write beside a buffer.

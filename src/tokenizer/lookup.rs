@@ -356,6 +356,7 @@ fn checked(
         target,
         precision,
         attention_parts,
+        channels: model.channels,
         source,
         folder: None,
     })

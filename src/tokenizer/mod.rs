@@ -57,6 +57,8 @@ pub struct Graph {
     pub precision: Precision,
     /// How many parts attention over all positions takes its queries in; 0: the graph has none, or does not say.
     pub attention_parts: u32,
+    /// Channels of the layer next to the pixels; 0: there is no convolution to tell it by.
+    pub channels: u32,
     pub source: Source,
     /// The tokenizer folder that it was chosen from; `None`: it was named itself, or is embedded.
     folder: Option<PathBuf>,

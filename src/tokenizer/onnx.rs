@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::external::outside;
-use super::protobuf::{Field, Fields, Malformed, Value};
+use super::protobuf::{Field, Fields, Malformed, Value, numbers};
 
 /// Most nodes, attributes and tensors: ONNX Runtime makes objects of each, and a graph of ours has a few thousand.
 const MAX_PARTS: usize = 1 << 20;
@@ -52,6 +52,7 @@ mod sparse {
     pub const INDICES: u64 = 2;
 }
 pub(super) mod tensor {
+    pub const DIMS: u64 = 1;
     pub const NAME: u64 = 8;
     pub const RAW_DATA: u64 = 9;
     pub const EXTERNAL_DATA: u64 = 13;
@@ -87,6 +88,8 @@ pub struct Model {
     pub metadata: HashMap<String, String>,
     /// Plain names of the files in the graph's folder that hold weights.
     pub files: BTreeSet<String>,
+    /// Channels that convolutions make of pixels' three, or three of.
+    pub channels: u32,
 }
 
 /// Reads an ONNX file.
@@ -128,7 +131,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
     if !has_version || !has_graph {
         return Err(Fault::NotOnnx);
     }
-    model.files = walk.files;
+    (model.files, model.channels) = (walk.files, walk.channels);
     Ok(model)
 }
 
@@ -137,6 +140,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
 struct Walk {
     parts: usize,
     files: BTreeSet<String>,
+    channels: u32,
 }
 
 impl Walk {
@@ -148,6 +152,7 @@ impl Walk {
                 (graph::INITIALIZER, tensor) if main => {
                     self.count(depth)?;
                     self.files.extend(outside(tensor)?.map(|outside| outside.file));
+                    self.channels = self.channels.max(channels_beside_pixels(tensor)?);
                 }
                 (graph::INITIALIZER, tensor) => self.tensor(tensor, depth + 1)?,
                 (_, sparse) => self.sparse(sparse, depth + 1)?,
@@ -232,6 +237,31 @@ pub(super) fn messages<'a>(
         }) if numbers.contains(&number) => Some(Ok((number, bytes))),
         Ok(_) => None,
         Err(error) => Some(Err(error)),
+    })
+}
+
+/// Channels that weights make of three, or three of; 0 where they are no convolution's of that kind.
+fn channels_beside_pixels(tensor: &[u8]) -> Result<u32, Malformed> {
+    let mut sizes = Vec::new();
+    for field in Fields::new(tensor) {
+        match field? {
+            Field {
+                number: tensor::DIMS,
+                value: Value::Number(size),
+                ..
+            } => sizes.push(size),
+            // Packed into one field.
+            Field {
+                number: tensor::DIMS,
+                value: Value::Bytes(packed),
+                ..
+            } => sizes.extend(numbers(packed)),
+            _ => (),
+        }
+    }
+    Ok(match sizes[..] {
+        [3, channels, _, _, ..] | [channels, 3, _, _, ..] => channels.try_into().unwrap_or(0),
+        _ => 0,
     })
 }
 
@@ -368,6 +398,23 @@ pub(super) mod tests {
         assert!(refused(&file(&[(model::GRAPH, b""), (model::TRAINING, &training)])).contains("w.bin"));
         let compiled = message(&[(graph::NODE, &message(&[(node::OP_TYPE, COMPILED)]))]);
         assert!(refused(&file(&[(model::GRAPH, &compiled)])).contains("EPContext"));
+    }
+
+    #[test]
+    fn channels_are_those_next_to_the_pixels() {
+        let of = |dims: &[u8]| {
+            // One field each, and all of them packed into one.
+            let single: Vec<u8> = dims
+                .iter()
+                .flat_map(|size| [(tensor::DIMS as u8) << 3, *size])
+                .collect();
+            let packed = message(&[(tensor::DIMS, dims)]);
+            [single, packed].map(|tensor| read(&with_initializer(&tensor)).unwrap().channels)
+        };
+        assert_eq!(of(&[16, 3, 3, 3]), [16; 2]);
+        assert_eq!(of(&[3, 32, 3, 3, 3]), [32; 2]);
+        assert_eq!(of(&[64, 32, 3, 3]), [0; 2]);
+        assert_eq!(of(&[3, 32]), [0; 2]);
     }
 
     #[test]

@@ -89,6 +89,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// Numbers that are packed into a field, up to the first that is cut.
+pub fn numbers(packed: &[u8]) -> impl Iterator<Item = u64> {
+    let mut rest = Fields::new(packed);
+    std::iter::from_fn(move || rest.number().ok())
+}
+
 /// Bytes of a length that is filled in afterwards: enough for 35 bits.
 const LENGTH_BYTES: usize = 5;
 
