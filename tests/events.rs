@@ -158,19 +158,6 @@ fn new_caps_end_the_segment_under_the_old_ones() {
 }
 
 #[test]
-fn a_gap_ends_the_segment() {
-    let mut h = encoder();
-    let frames = video(9, 16, 16);
-    push(&mut h, &frames[..3]);
-    h.push_event(gst::event::Gap::builder(gst::ClockTime::from_mseconds(100)).build());
-    push(&mut h, &frames[5..6]);
-    assert_eq!(
-        pulled(&mut h),
-        [(true, FRAMES[1]), (false, FRAMES[2]), (true, FRAMES[1])]
-    );
-}
-
-#[test]
 fn time_that_goes_back_starts_a_segment() {
     let mut h = encoder();
     let frames = video(9, 16, 16);

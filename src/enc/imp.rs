@@ -24,6 +24,12 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
+use super::clock::FrameClock;
+use super::key_requests::{KeyRequest, KeyRequests};
+use super::live::Latency;
+use super::orientation::Orientation;
+use super::picture;
+use super::playback::{self, Change};
 use super::posterior::{Latent, Sampler};
 use super::settings::Settings;
 use super::stream::{Encoded, Stream};
@@ -45,9 +51,14 @@ struct State {
     stream: Option<(gst_video::VideoInfo, Stream)>,
     /// Encoded and not yet pushed: the base class asks for it.
     output: Option<gst::Buffer>,
-    /// The next buffer follows a gap.
+    /// The next buffer follows a discontinuity.
     discont: bool,
-    last_pts: Option<gst::ClockTime>,
+    clock: FrameClock,
+    /// The playback segment under way differs from the one before by running time alone: the next frame tells whether it begins anew, then at
+    /// this time.
+    may_begin_at: Option<u64>,
+    /// Another stream has begun, and no playback segment of it yet.
+    is_new_stream: bool,
 }
 
 /// What other threads ask for while a step runs.
@@ -55,31 +66,8 @@ struct State {
 struct Shared {
     stats: Stats,
     latency: Latency,
-    /// Requests for a segment start that no frame has met yet.
-    key_requests: Vec<KeyRequest>,
-}
-
-/// Frames that a step waits for, and how far apart they are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Latency {
-    step_frames: u64,
-    /// From the framerate; measured where there is none.
-    frame: Option<gst::ClockTime>,
-}
-
-impl Latency {
-    /// Filling a group, and as long again for the network.
-    fn time(self) -> Option<gst::ClockTime> {
-        self.frame.map(|frame| frame * (2 * self.step_frames).saturating_sub(1))
-    }
-}
-
-/// A force-key-unit event.
-struct KeyRequest {
-    running_time: Option<gst::ClockTime>,
-    all_headers: bool,
-    count: u32,
-    seqnum: gst::Seqnum,
+    key_requests: KeyRequests,
+    orientation: Orientation,
 }
 
 /// Locks are taken in the order of the fields. Only `state` is held while the network runs or a buffer is pushed:
@@ -176,6 +164,7 @@ impl BaseTransformImpl for VidtokEnc {
         let mut shared = self.shared.lock().unwrap();
         shared.key_requests.clear();
         shared.latency = Latency::default();
+        shared.orientation = Orientation::default();
         Ok(())
     }
 
@@ -216,21 +205,28 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let mut state = self.state.lock().unwrap();
-        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
-        self.drain(&mut state, false);
-        state.stream = None;
-        let video = gst_video::VideoInfo::from_caps(incaps)?;
-        if video.is_interlaced() {
-            self.post_error_message(gst::error_msg!(
-                gst::StreamError::Format,
-                ("Interlaced video cannot be tokenized: put a deinterlace element in front")
-            ));
-            return Err(gst::loggable_error!(CAT, "interlaced"));
-        }
-        let stream = self.open(incaps, outcaps).map_err(|error| {
+        let video = self.video_info(incaps)?;
+        let fail = |error: RuntimeError| {
             self.post_error_message(error_message(&error));
             gst::loggable_error!(CAT, "{error}")
-        })?;
+        };
+        let (format, stream_format) = self.wanted_format(incaps, outcaps).map_err(fail)?;
+        state.clock.set_framerate(format.framerate);
+        if let Some((before, stream)) = &mut state.stream
+            && stream.makes(&format, stream_format)
+        {
+            *before = video;
+            return Ok(());
+        }
+        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
+        self.drain(&mut state, false);
+        let stream = match state.stream.take() {
+            Some((_, mut stream)) if stream.is_of_size(&format) => {
+                stream.change_format(format, stream_format).map_err(fail)?;
+                stream
+            }
+            _ => self.open(format, stream_format).map_err(fail)?,
+        };
         self.announce(&stream, outcaps);
         state.stream = Some((video, stream));
         Ok(())
@@ -242,8 +238,7 @@ impl BaseTransformImpl for VidtokEnc {
         }
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
-            let batch = self.settings.lock().unwrap().network.batch_latency();
-            let own = self.shared.lock().unwrap().latency.time().unwrap_or_default() + batch;
+            let own = self.shared.lock().unwrap().latency.own();
             query.set(live, min + own, max.map(|max| max + own));
         }
         true
@@ -253,25 +248,20 @@ impl BaseTransformImpl for VidtokEnc {
         use gst::EventView;
         match event.view() {
             EventView::Eos(_) => self.drain(&mut self.state.lock().unwrap(), true),
-            EventView::Segment(_) | EventView::StreamStart(_) | EventView::Gap(_) => {
-                self.drain(&mut self.state.lock().unwrap(), false);
-            }
-            EventView::Caps(caps) => {
-                let current = self.obj().sink_pad().current_caps();
-                if current.as_ref().map(|caps| caps.as_ref()) != Some(caps.caps()) {
-                    self.drain(&mut self.state.lock().unwrap(), false);
+            EventView::StreamStart(start) => self.start_stream(start.stream_id()),
+            EventView::Segment(segment) => self.start_playback_segment(segment.segment()),
+            EventView::Gap(gap) => {
+                if self.covers_gap(gap) {
+                    return true;
                 }
             }
+            EventView::Caps(caps) => self.end_before(caps.caps()),
+            EventView::Tag(tags) => self.warn_of_orientation(tags.tag()),
             EventView::FlushStop(_) => self.reset(),
             EventView::CustomDownstream(_) => {
-                if let Ok(key_unit) = gst_video::DownstreamForceKeyUnitEvent::parse(&event) {
+                if let Some(request) = KeyRequest::from_upstream(&event) {
                     // Goes on in front of the segment start that it asks for.
-                    self.request_key(
-                        key_unit.running_time,
-                        key_unit.all_headers,
-                        key_unit.count,
-                        event.seqnum(),
-                    );
+                    self.request_key(request);
                     return true;
                 }
             }
@@ -281,14 +271,12 @@ impl BaseTransformImpl for VidtokEnc {
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
-        if let Ok(key_unit) = gst_video::UpstreamForceKeyUnitEvent::parse(&event) {
-            self.request_key(
-                key_unit.running_time,
-                key_unit.all_headers,
-                key_unit.count,
-                event.seqnum(),
-            );
+        if let Some(request) = KeyRequest::from_downstream(&event) {
+            self.request_key(request);
             return true;
+        }
+        if let gst::EventView::Latency(latency) = event.view() {
+            self.shared.lock().unwrap().latency.configured = Some(latency.latency());
         }
         if let gst::EventView::Seek(seek) = event.view()
             && seek.get().0 < 0.0
@@ -304,6 +292,14 @@ impl BaseTransformImpl for VidtokEnc {
     }
 
     fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.obj().sink_pad().current_caps().is_none() {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ("There are no caps, so this is no raw video yet: put decodebin ! videoconvert in front")
+            );
+            return Err(gst::FlowError::NotNegotiated);
+        }
         let mut state = self.state.lock().unwrap();
         // The base class's `is_discont` stays set until something is pushed: the buffer's own flag counts.
         if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
@@ -345,6 +341,22 @@ impl VidtokEnc {
         Ok(())
     }
 
+    /// What the caps say of the pictures.
+    fn video_info(&self, caps: &gst::Caps) -> Result<gst_video::VideoInfo, gst::LoggableError> {
+        let fail = |text: String| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
+            gst::loggable_error!(CAT, "{text}")
+        };
+        let video = gst_video::VideoInfo::from_caps(caps)
+            .map_err(|_| fail(format!("GStreamer cannot handle pictures of the caps {caps}")))?;
+        if video.is_interlaced() {
+            return Err(fail(
+                "Interlaced video cannot be tokenized: put a deinterlace element in front".into(),
+            ));
+        }
+        Ok(video)
+    }
+
     /// The format for tokens of `incaps`, with what `outcaps` leave open at its default.
     fn token_format(
         &self,
@@ -367,11 +379,23 @@ impl VidtokEnc {
         Ok((format, if raw { StreamFormat::Raw } else { StreamFormat::Framed }))
     }
 
-    fn open(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Stream, RuntimeError> {
+    fn wanted_format(
+        &self,
+        incaps: &gst::CapsRef,
+        outcaps: &gst::CapsRef,
+    ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
+        self.token_format(&self.graph()?, incaps, outcaps)
+    }
+
+    fn graph(&self) -> Result<Graph, RuntimeError> {
+        let graph = self.graph.lock().unwrap();
+        let graph = graph.as_ref().map(|(_, graph)| graph.clone());
+        graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))
+    }
+
+    fn open(&self, format: TokenFormat, stream_format: StreamFormat) -> Result<Stream, RuntimeError> {
         let settings = self.settings.lock().unwrap().clone();
-        let graph = self.graph.lock().unwrap().clone().map(|(_, graph)| graph);
-        let graph = graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))?;
-        let (format, stream_format) = self.token_format(&graph, incaps, outcaps)?;
+        let graph = self.graph()?;
         let sampler = match settings.latent {
             Latent::Mean => None,
             Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
@@ -399,9 +423,15 @@ impl VidtokEnc {
         let format = stream.format();
         let step_frames = stream.step_frames() as u64;
         let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
+        let batch = self.settings.lock().unwrap().network.batch_latency();
         let warnings = {
             let mut shared = self.shared.lock().unwrap();
-            shared.latency = Latency { step_frames, frame };
+            shared.latency = Latency {
+                step_frames,
+                frame,
+                batch,
+                ..shared.latency
+            };
             shared.stats.describe(format, stream.running())
         };
         for text in warnings {
@@ -416,136 +446,180 @@ impl VidtokEnc {
             .structure(0)
             .is_some_and(|s| s.get::<&str>("stream-format") == Ok("raw"))
         {
-            gst::element_imp_info!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "Raw tokens of \"{}\", little endian, shape {}",
-                    format.model,
-                    shape(format)
-                )
+            let text = format!(
+                "Raw tokens of \"{}\", little endian, shape {}",
+                format.model,
+                shape(format)
             );
+            // gst-launch-1.0 shows the debug text only.
+            gst::element_imp_info!(self, gst::StreamError::Format, ("{text}"), ["{text}"]);
+        }
+    }
+
+    /// Ends the segment where another stream begins; the same one may say again that it has.
+    fn start_stream(&self, id: &str) {
+        let before = self.obj().sink_pad().sticky_event::<gst::event::StreamStart>(0);
+        if before.is_some_and(|before| before.stream_id() == id) {
+            return;
+        }
+        let mut state = self.state.lock().unwrap();
+        self.drain(&mut state, false);
+        state.is_new_stream = true;
+        self.shared.lock().unwrap().orientation = Orientation::default();
+    }
+
+    /// Ends the segment where a playback segment shows other frames than the one before would.
+    fn start_playback_segment(&self, segment: &gst::Segment) {
+        let change = playback::change(&self.obj().segment(), segment);
+        let mut state = self.state.lock().unwrap();
+        let is_new_stream = std::mem::take(&mut state.is_new_stream);
+        let start = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.start());
+        let start = start.map_or(0, gst::ClockTime::nseconds);
+        match change {
+            Change::Same => (),
+            Change::Shifted if !is_new_stream => state.may_begin_at = Some(start),
+            Change::Shifted | Change::New => self.begin_playback_segment(&mut state, start),
+        }
+    }
+
+    fn begin_playback_segment(&self, state: &mut State, start: u64) {
+        self.drain(state, false);
+        state.clock.restart(start);
+        state.may_begin_at = None;
+    }
+
+    /// Ends the segment where tokens change with the caps, while downstream still knows the old ones.
+    fn end_before(&self, caps: &gst::CapsRef) {
+        let tokens = self.obj().src_pad().current_caps();
+        let mut state = self.state.lock().unwrap();
+        let Some((_, stream)) = &state.stream else { return };
+        let wanted = tokens.and_then(|tokens| self.wanted_format(caps, &tokens).ok());
+        if !wanted.is_some_and(|(format, stream_format)| stream.makes(&format, stream_format)) {
+            self.drain(&mut state, false);
+        }
+    }
+
+    /// Whether a GAP lies within what the group under way stands for; it then stops here. A live one that is longer than the latency ends the
+    /// segment, so that look-ahead decoders give the frames that they owe.
+    fn covers_gap(&self, gap: &gst::event::Gap) -> bool {
+        let (start, duration) = gap.get();
+        let end = start.saturating_add(duration.unwrap_or_default());
+        let mut state = self.state.lock().unwrap();
+        let is_under_way = state.stream.as_ref().is_some_and(|(_, stream)| stream.filled() > 0);
+        let latency = self.shared.lock().unwrap().latency;
+        let is_long = state
+            .clock
+            .last()
+            .is_some_and(|last| latency.is_exceeded_by_gap(last, end));
+        if is_long && self.is_live() {
+            gst::debug!(CAT, imp = self, "A pause until {end}: the segment ends");
+            self.drain(&mut state, false);
+            return false;
+        }
+        is_under_way
+    }
+
+    fn is_live(&self) -> bool {
+        let mut query = gst::query::Latency::new();
+        self.obj().sink_pad().peer_query(&mut query) && query.result().0
+    }
+
+    fn warn_of_orientation(&self, tags: &gst::TagListRef) {
+        let warning = self
+            .shared
+            .lock()
+            .unwrap()
+            .orientation
+            .warning(tags, self.obj().sink_pad());
+        if let Some(text) = warning {
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
         }
     }
 
     fn reset(&self) {
-        let start = self.segment_start();
         let mut state = self.state.lock().unwrap();
         state.output = None;
-        state.last_pts = None;
+        state.clock.restart(0);
+        state.may_begin_at = None;
         if let Some((_, stream)) = &mut state.stream {
-            stream.reset(start);
+            stream.reset();
         }
         self.shared.lock().unwrap().key_requests.clear();
     }
 
-    /// Where PTS are counted from that no buffer carries.
-    fn segment_start(&self) -> u64 {
-        let segment = self.obj().segment();
-        segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.start())
-            .map_or(0, |start| start.nseconds())
-    }
-
-    fn request_key(&self, running_time: Option<gst::ClockTime>, all_headers: bool, count: u32, seqnum: gst::Seqnum) {
-        gst::debug!(CAT, imp = self, "Key unit requested at running time {running_time:?}");
-        self.shared.lock().unwrap().key_requests.push(KeyRequest {
-            running_time,
-            all_headers,
-            count,
-            seqnum,
-        });
-    }
-
-    /// Whether a frame at `running_time` meets a request for a segment start.
-    fn key_requested_at(&self, running_time: Option<gst::ClockTime>) -> bool {
-        let shared = self.shared.lock().unwrap();
-        shared
-            .key_requests
-            .iter()
-            .any(|request| request.is_met_at(running_time))
+    fn request_key(&self, request: KeyRequest) {
+        gst::debug!(
+            CAT,
+            imp = self,
+            "Key unit requested at running time {:?}",
+            request.running_time()
+        );
+        self.shared.lock().unwrap().key_requests.push(request);
     }
 
     /// Says downstream that the segment start it asked for comes next.
     fn answer_key_requests(&self, pts: Option<gst::ClockTime>) {
         let segment = self.obj().segment();
-        let segment = segment.downcast_ref::<gst::ClockTime>();
-        let running_time = segment.and_then(|segment| segment.to_running_time(pts));
-        let stream_time = segment.and_then(|segment| segment.to_stream_time(pts));
-        let answered: Vec<KeyRequest> = {
-            let requests = &mut self.shared.lock().unwrap().key_requests;
-            let (met, open) = requests.drain(..).partition(|request| request.is_met_at(running_time));
-            *requests = open;
-            met
-        };
+        let running_time = segment
+            .downcast_ref::<gst::ClockTime>()
+            .and_then(|segment| segment.to_running_time(pts));
+        let answered = self.shared.lock().unwrap().key_requests.take_met_at(running_time);
         for request in answered {
-            let event = gst_video::DownstreamForceKeyUnitEvent::builder()
-                .timestamp(pts)
-                .stream_time(stream_time)
-                .running_time(running_time)
-                .all_headers(request.all_headers)
-                .count(request.count)
-                .seqnum(request.seqnum)
-                .build();
-            self.obj().src_pad().push_event(event);
+            self.obj().src_pad().push_event(request.answer(&segment, pts));
         }
     }
 
     fn encode(&self, state: &mut State, inbuf: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let State { stream, .. } = state;
+        let segment = self.obj().segment();
+        let segment = segment.downcast_ref::<gst::ClockTime>();
+        let nanoseconds = |time: Option<gst::ClockTime>| time.map(|time| time.nseconds());
+        if let Some(start) = state.may_begin_at.take()
+            && nanoseconds(inbuf.pts()).is_none_or(|pts| state.clock.last().is_some_and(|last| pts <= last.pts))
+        {
+            self.begin_playback_segment(state, start);
+        }
+        let State { stream, clock, .. } = state;
         let (_, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         stream.set_key_interval(self.settings.lock().unwrap().key_interval.into());
-        let nanoseconds = |time: Option<gst::ClockTime>| time.map(|time| time.nseconds());
-        let time = stream.frame_time(nanoseconds(inbuf.pts()), nanoseconds(inbuf.duration()));
-        let Some(time) = time else {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                ("A frame has no timestamp, and there is no framerate to count one from: set one with videorate or caps")
-            );
-            return Err(gst::FlowError::Error);
-        };
+        let to_stream_time = |pts| playback::to_stream_time(segment, pts);
+        let time = clock.next(nanoseconds(inbuf.pts()), nanoseconds(inbuf.duration()), to_stream_time);
+        let time = time.map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+            gst::FlowError::Error
+        })?;
         let pts = gst::ClockTime::from_nseconds(time.pts);
-        let segment = self.obj().segment();
-        let running_time = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.to_running_time(pts));
+        let running_time = segment.and_then(|s| s.to_running_time(pts));
         if stream.filled() == 0 && self.is_too_late(running_time, inbuf) {
             return Ok(gst::FlowSuccess::Ok);
         }
-        // Constant in a playback segment, whose end drains the group under way.
-        let stream_time = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.to_stream_time(pts));
-        if let Some(stream_time) = stream_time {
-            stream.set_stream_time(stream_time.nseconds() as i64 - pts.nseconds() as i64);
-        }
-        if stream.goes_back(time.pts) {
-            gst::warning!(CAT, imp = self, "Time goes back to {pts}: starting a new segment");
+        if let Some(last) = clock.last().filter(|_| clock.goes_back(time.pts)) {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "Time goes back from {} to {pts}: a new segment starts here",
+                    gst::ClockTime::from_nseconds(last.pts)
+                )
+            );
             self.drain(state, false);
-        } else if self.key_requested_at(running_time) {
+            state.discont = true;
+        } else if self.shared.lock().unwrap().key_requests.any_met_at(running_time) {
             stream.finish_after_group();
         }
         let State {
             stream,
             output,
             discont,
-            last_pts,
+            clock,
+            ..
         } = state;
         let (video, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(inbuf, video).map_err(|_| {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "A frame of {} bytes is not a picture of the size that the caps say",
-                    inbuf.size()
-                )
-            );
+        let frame = picture::map(inbuf, video).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
         })?;
-        self.measure_latency(last_pts.replace(pts), pts);
+        self.measure_latency(clock.tokenized(time));
+        stream.set_stream_time(i128::from(to_stream_time(time.pts)) - i128::from(time.pts));
         let encoded = stream.push(&frame, time).map_err(|error| {
             self.post_error_message(error_message(&error));
             gst::FlowError::Error
@@ -577,8 +651,8 @@ impl VidtokEnc {
     }
 
     /// Without a framerate, the distance of two frames tells how long a group takes to fill.
-    fn measure_latency(&self, last: Option<gst::ClockTime>, pts: gst::ClockTime) {
-        let Some(distance) = last.and_then(|last| pts.checked_sub(last)).filter(|d| !d.is_zero()) else {
+    fn measure_latency(&self, distance: Option<u64>) {
+        let Some(distance) = distance.map(gst::ClockTime::from_nseconds) else {
             return;
         };
         let latency = &mut self.shared.lock().unwrap().latency;
@@ -607,14 +681,13 @@ impl VidtokEnc {
     /// Whether a frame comes later than `max-lateness` allows; it is then dropped, counted and reported.
     fn is_too_late(&self, running_time: Option<gst::ClockTime>, buffer: &gst::Buffer) -> bool {
         let allowed = self.settings.lock().unwrap().max_lateness;
-        let (Ok(allowed), Some(due), Some(now)) =
-            (u64::try_from(allowed), running_time, self.obj().current_running_time())
-        else {
+        let (Some(due), Some(now)) = (running_time, self.obj().current_running_time()) else {
             return false;
         };
-        if now <= due + gst::ClockTime::from_nseconds(allowed) {
+        let latency = self.shared.lock().unwrap().latency;
+        let Some(lateness) = latency.lateness(now, due, allowed) else {
             return false;
-        }
+        };
         let (processed, dropped) = {
             let stats = &mut self.shared.lock().unwrap().stats;
             stats.dropped += 1;
@@ -625,19 +698,12 @@ impl VidtokEnc {
             .running_time(due)
             .timestamp(buffer.pts())
             .duration(buffer.duration())
-            .values((now - due).nseconds() as i64, 0.0, 1_000_000)
+            .values(lateness.nseconds() as i64, 0.0, 1_000_000)
             .stats(count(processed), count(dropped))
             .src(&*self.obj())
             .build();
         let _ = self.obj().post_message(message);
         true
-    }
-}
-
-impl KeyRequest {
-    fn is_met_at(&self, running_time: Option<gst::ClockTime>) -> bool {
-        self.running_time
-            .is_none_or(|wanted| running_time.is_some_and(|now| now >= wanted))
     }
 }
 

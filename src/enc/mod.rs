@@ -3,8 +3,14 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod clock;
 mod imp;
+mod key_requests;
+mod live;
+mod orientation;
+mod picture;
 mod pixels;
+mod playback;
 mod posterior;
 mod settings;
 mod stream;

@@ -12,11 +12,8 @@ use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::runtime::{EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::{Packet, StreamError, Tokens, Writer};
-use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, regular_offsets, shifted};
+use crate::timeline::{FrameTime, Group, Groups, PacketTimes};
 use crate::tokenizer::{Description, Graph};
-
-/// How far, in nanoseconds, a frame's duration may be from that of the framerate to be its rounding.
-const ROUNDING: u64 = 1_000;
 
 pub struct Stream {
     tokenizer: Arc<Description>,
@@ -28,10 +25,8 @@ pub struct Stream {
     sampler: Option<Sampler>,
     groups: Groups,
     stack: FrameStack,
-    /// The latest PTS that a buffer carried, and frames since: what a missing PTS is counted from.
-    counted_from: (u64, u64),
     /// From a buffer's PTS to its stream time, which is what a file keeps.
-    to_stream_time: i64,
+    to_stream_time: i128,
 }
 
 /// A token buffer, and what is in it.
@@ -74,7 +69,6 @@ impl Stream {
             writer,
             network,
             sampler,
-            counted_from: (0, 0),
             to_stream_time: 0,
         })
     }
@@ -106,42 +100,31 @@ impl Stream {
         self.groups.finish_after_group();
     }
 
-    /// Forgets everything that is not encoded yet; the next frame starts a segment. PTS count from `start`.
-    pub fn reset(&mut self, start: u64) {
+    /// Forgets everything that is not encoded yet; the next frame starts a segment.
+    pub fn reset(&mut self) {
         self.groups.finish();
-        self.counted_from = (start, 0);
     }
 
-    /// The time of the next frame: its own PTS, else counted from the framerate.
-    ///
-    /// `None` where there is neither.
-    pub fn frame_time(&mut self, pts: Option<u64>, duration: Option<u64>) -> Option<FrameTime> {
-        let (base, count) = match pts {
-            Some(pts) => (pts, 0),
-            None => self.counted_from,
-        };
-        let pts = match pts {
-            Some(pts) => pts,
-            None => base.checked_add(frames_to_time(count, self.format.framerate)?)?,
-        };
-        self.counted_from = (base, count + 1);
-        let regular = || regular_offsets(pts, None, 2, self.format.framerate)?.pop();
-        // A duration is the framerate's, rounded: on its grid, a file lasts as long as its frames.
-        let duration = match (duration, regular()) {
-            (Some(own), Some(regular)) if own.abs_diff(regular) <= ROUNDING => Some(regular),
-            (own, regular) => own.or(regular),
-        };
-        Some(FrameTime { pts, duration })
+    /// Whether tokens of `format` in `stream_format` are those that this stream makes.
+    pub fn makes(&self, format: &TokenFormat, stream_format: StreamFormat) -> bool {
+        self.format == *format && self.stream_format == stream_format
     }
 
-    /// Says how far stream time is from the PTS of buffers, in the playback segment under way.
-    pub fn set_stream_time(&mut self, shift: i64) {
+    /// Whether the network takes pictures of the size that `format` says.
+    pub fn is_of_size(&self, format: &TokenFormat) -> bool {
+        (self.format.width, self.format.height) == (format.width, format.height)
+    }
+
+    /// Goes on in another format for pictures of the same size. The segment has ended.
+    pub fn change_format(&mut self, format: TokenFormat, stream_format: StreamFormat) -> Result<(), RuntimeError> {
+        self.writer = Writer::new(format.clone()).map_err(|e| stream_error(&e))?;
+        (self.format, self.stream_format) = (format, stream_format);
+        Ok(())
+    }
+
+    /// Says how far stream time is from the PTS of buffers, for the group under way.
+    pub fn set_stream_time(&mut self, shift: i128) {
         self.to_stream_time = shift;
-    }
-
-    /// Whether a frame at `pts` would go back in time within its group.
-    pub fn goes_back(&self, pts: u64) -> bool {
-        self.groups.last_pts().is_some_and(|last| pts < last)
     }
 
     /// Adds a frame; runs the network when it completes a group.
@@ -214,13 +197,22 @@ impl Stream {
         })
     }
 
+    /// `frames` at the times that the stream keeps: what is before its start is at its start.
+    fn in_stream_time(&self, frames: &[FrameTime]) -> Vec<FrameTime> {
+        let shifted = |pts: u64| (i128::from(pts) + self.to_stream_time).clamp(0, i128::from(u64::MAX)) as u64;
+        let frame = |frame: &FrameTime| FrameTime {
+            pts: shifted(frame.pts),
+            ..*frame
+        };
+        frames.iter().map(frame).collect()
+    }
+
     /// A buffer with the tokens in the stream format that was negotiated.
     fn buffer(&self, tokens: &Tokens, info: &PacketInfo, frames: &[FrameTime]) -> Result<gst::Buffer, StreamError> {
         match self.stream_format {
             StreamFormat::Framed => {
                 // A file has no playback segment that would say where its time begins.
-                let in_stream_time = shifted(frames, self.to_stream_time);
-                let times = PacketTimes::of(in_stream_time.as_deref().unwrap_or(frames), self.format.framerate);
+                let times = PacketTimes::of(&self.in_stream_time(frames), self.format.framerate);
                 let packet = Packet {
                     segment_start: info.segment_start,
                     end_of_stream: info.end_of_stream,
