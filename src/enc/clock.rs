@@ -16,8 +16,8 @@ const ROUNDING: u64 = 1_000;
 pub enum ClockError {
     /// No PTS, and no framerate to count one from.
     Unknown,
-    /// Later than a stream can keep.
-    TooLarge(u64),
+    /// The end of a frame at `pts` is later than a stream can keep.
+    TooLate { pts: u64, duration: u64 },
 }
 
 impl fmt::Display for ClockError {
@@ -26,10 +26,10 @@ impl fmt::Display for ClockError {
             Self::Unknown => f.write_str(
                 "A frame has no timestamp, and there is no framerate to count one from: set one with videorate or caps",
             ),
-            Self::TooLarge(time) => write!(
+            Self::TooLate { pts, duration } => write!(
                 f,
-                "A frame's timestamp or its end is {time} ns, and a stream keeps times up to {MAX_TIME} ns, 73 years: take \
-                 timestamps from the stream's start, or let a live source make them (do-timestamp=true)"
+                "A frame has the timestamp {pts} ns and lasts {duration} ns, and a stream keeps times up to {MAX_TIME} ns, 73 \
+                 years: take timestamps from the stream's start, or let a live source make them (do-timestamp=true)"
             ),
         }
     }
@@ -85,18 +85,11 @@ impl FrameClock {
             (Some(own), Some(regular)) if own.abs_diff(regular) <= ROUNDING => Some(regular),
             (own, regular) => own.or(regular),
         };
-        let kept = to_stream_time(pts);
-        for end in [
-            pts.checked_add(duration.unwrap_or(0)),
-            kept.checked_add(duration.unwrap_or(0)),
-        ] {
-            // A buffer's own PTS may be anything that adds up: only what the stream keeps is bounded further.
-            end.filter(|end| *end < 1 << 63)
-                .ok_or(ClockError::TooLarge(pts.max(duration.unwrap_or(0))))?;
-        }
-        let end = kept + duration.unwrap_or(0);
-        if end > MAX_TIME {
-            return Err(ClockError::TooLarge(end));
+        let lasts = duration.unwrap_or(0);
+        let ends_by = |start: u64, limit: u64| start.checked_add(lasts).is_some_and(|end| end <= limit);
+        // A buffer's own PTS has to add up: only what the stream keeps is bounded further.
+        if !ends_by(pts, i64::MAX as u64) || !ends_by(to_stream_time(pts), MAX_TIME) {
+            return Err(ClockError::TooLate { pts, duration: lasts });
         }
         (self.base, self.count) = (base, count + 1);
         Ok(FrameTime { pts, duration })
@@ -186,9 +179,11 @@ mod tests {
         let time = |pts, duration, shift: u64| clock(FPS25, 0).next(Some(pts), duration, |pts| pts - shift);
         let unix = 1_790_000_000_000_000_000;
         assert_eq!(time(unix, None, 0).map(|t| t.pts), Ok(unix));
-        assert_eq!(time(MAX_TIME + 1, Some(1), 0), Err(ClockError::TooLarge(MAX_TIME + 2)));
-        assert!(time(MAX_TIME, Some(1), 0).is_err() && time(0, Some(MAX_TIME + 1), 0).is_err());
-        assert!(time(u64::MAX - 1, Some(5), 0).is_err() && time(5, Some(u64::MAX - 1), 0).is_err());
+        for (pts, duration) in [(MAX_TIME, 1), (0, MAX_TIME + 1), (u64::MAX - 1, 5), (5, u64::MAX - 1)] {
+            let error = ClockError::TooLate { pts, duration };
+            assert_eq!(time(pts, Some(duration), 0), Err(error));
+            assert!(error.to_string().contains(&pts.to_string()));
+        }
         // Beyond the limit by its own clock, and near the start in stream time.
         assert!(time(MAX_TIME + 7, Some(1), MAX_TIME).is_ok());
     }
