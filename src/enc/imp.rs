@@ -30,18 +30,16 @@ use super::live::Latency;
 use super::orientation::Orientation;
 use super::picture;
 use super::playback::{self, Change};
-use super::posterior::{Latent, Sampler};
 use super::settings::Settings;
-use super::stream::{Encoded, Stream};
-use crate::caps::{StreamFormat, packet_template};
-use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates, shape};
-use crate::format::{TokenFormat, TokenType};
-use crate::negotiation::{token_format, tokens_of, video_of, video_template};
-use crate::runtime::{self, RuntimeError};
-use crate::timeline::frames_to_time;
+use super::stream::{Encoded, Finished, Stream};
+use crate::caps::packet_template;
+use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
+use crate::negotiation::{tokens_of, video_of, video_template};
+use crate::runtime::{self, Cancel, RuntimeError};
+use crate::stream::check_stream_id;
 use crate::tokenizer::{self, Graph, Role};
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokenc", gst::DebugColorFlags::empty(), Some("VidTok encoder")));
 
 /// What the streaming thread works on.
@@ -63,9 +61,9 @@ struct State {
 
 /// What other threads ask for while a step runs.
 #[derive(Default)]
-struct Shared {
-    stats: Stats,
-    latency: Latency,
+pub(super) struct Shared {
+    pub(super) stats: Stats,
+    pub(super) latency: Latency,
     key_requests: KeyRequests,
     orientation: Orientation,
 }
@@ -75,10 +73,12 @@ struct Shared {
 #[derive(Default)]
 pub struct VidtokEnc {
     state: Mutex<State>,
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     /// The encoder graph, and the settings that it was found by. Set in READY and above.
-    graph: Mutex<Option<(NetworkSettings, Graph)>>,
-    shared: Mutex<Shared>,
+    pub(super) graph: Mutex<Option<(NetworkSettings, Graph)>>,
+    pub(super) shared: Mutex<Shared>,
+    /// Ends the network's steps where nobody waits for their tokens any more: no lock.
+    pub(super) cancel: Cancel,
 }
 
 #[glib::object_subclass]
@@ -138,13 +138,19 @@ impl ElementImpl for VidtokEnc {
     }
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        use gst::StateChange::{NullToReady, ReadyToPaused};
+        use gst::StateChange::{NullToReady, PausedToReady, ReadyToPaused};
         if matches!(transition, NullToReady | ReadyToPaused) {
             // Before anything flows: a wrong model or a missing library is said at once.
             self.prepare().map_err(|error| {
                 self.post_error_message(error_message(&error));
                 gst::StateChangeError
             })?;
+        }
+        match transition {
+            ReadyToPaused => self.cancel.reset(),
+            // The pads wait for the step under way.
+            PausedToReady => self.cancel.cancel(),
+            _ => (),
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::ReadyToNull {
@@ -222,10 +228,14 @@ impl BaseTransformImpl for VidtokEnc {
         self.drain(&mut state, false);
         let stream = match state.stream.take() {
             Some((_, mut stream)) if stream.is_of_size(&format) => {
-                stream.change_format(format, stream_format).map_err(fail)?;
+                stream.set_format(format, stream_format).map_err(fail)?;
                 stream
             }
-            _ => self.open(format, stream_format).map_err(fail)?,
+            before => {
+                // Before the next network takes memory, the last one gives its own back.
+                let going_on = before.map(|(_, stream)| stream.go_on());
+                self.open(format, stream_format, going_on).map_err(fail)?
+            }
         };
         self.announce(&stream, outcaps);
         state.stream = Some((video, stream));
@@ -257,6 +267,7 @@ impl BaseTransformImpl for VidtokEnc {
             }
             EventView::Caps(caps) => self.end_before(caps.caps()),
             EventView::Tag(tags) => self.warn_of_orientation(tags.tag()),
+            EventView::FlushStart(_) => self.cancel.cancel(),
             EventView::FlushStop(_) => self.reset(),
             EventView::CustomDownstream(_) => {
                 if let Some(request) = KeyRequest::from_upstream(&event) {
@@ -321,6 +332,9 @@ impl VidtokEnc {
     /// Loads ONNX Runtime and finds the graph.
     fn prepare(&self) -> Result<(), RuntimeError> {
         let settings = self.settings.lock().unwrap().network.clone();
+        if let Some(id) = &self.settings.lock().unwrap().stream_id {
+            check_stream_id(id).map_err(|error| RuntimeError::Graph(error.to_string()))?;
+        }
         let mut found = self.graph.lock().unwrap();
         if found.as_ref().is_some_and(|(by, _)| *by == settings) {
             return Ok(());
@@ -339,121 +353,6 @@ impl VidtokEnc {
         *found = Some((settings, graph));
         self.shared.lock().unwrap().stats = Stats::default();
         Ok(())
-    }
-
-    /// What the caps say of the pictures.
-    fn video_info(&self, caps: &gst::Caps) -> Result<gst_video::VideoInfo, gst::LoggableError> {
-        let fail = |text: String| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
-            gst::loggable_error!(CAT, "{text}")
-        };
-        let video = gst_video::VideoInfo::from_caps(caps)
-            .map_err(|_| fail(format!("GStreamer cannot handle pictures of the caps {caps}")))?;
-        if video.is_interlaced() {
-            return Err(fail(
-                "Interlaced video cannot be tokenized: put a deinterlace element in front".into(),
-            ));
-        }
-        Ok(video)
-    }
-
-    /// The format for tokens of `incaps`, with what `outcaps` leave open at its default.
-    fn token_format(
-        &self,
-        graph: &Graph,
-        incaps: &gst::CapsRef,
-        outcaps: &gst::CapsRef,
-    ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
-        let fail = |error: &dyn std::fmt::Display| RuntimeError::Graph(error.to_string());
-        let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
-        let raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
-        let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
-        let set = self.settings.lock().unwrap().token_type.token_type();
-        let token_type = token_type
-            .or(set)
-            .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let caps = incaps.to_owned();
-        let video = gst_video::VideoInfo::from_caps(&caps).map_err(|e| fail(&e))?;
-        let format = token_format(&video, incaps, &graph.description, token_type);
-        format.check().map_err(|e| fail(&e))?;
-        Ok((format, if raw { StreamFormat::Raw } else { StreamFormat::Framed }))
-    }
-
-    fn wanted_format(
-        &self,
-        incaps: &gst::CapsRef,
-        outcaps: &gst::CapsRef,
-    ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
-        self.token_format(&self.graph()?, incaps, outcaps)
-    }
-
-    fn graph(&self) -> Result<Graph, RuntimeError> {
-        let graph = self.graph.lock().unwrap();
-        let graph = graph.as_ref().map(|(_, graph)| graph.clone());
-        graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))
-    }
-
-    fn open(&self, format: TokenFormat, stream_format: StreamFormat) -> Result<Stream, RuntimeError> {
-        let settings = self.settings.lock().unwrap().clone();
-        let graph = self.graph()?;
-        let sampler = match settings.latent {
-            Latent::Mean => None,
-            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
-                return Err(RuntimeError::Graph(format!(
-                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
-                    graph.description.name
-                )));
-            }
-            Latent::Sample => Some(Sampler::new(settings.seed)),
-        };
-        let key_interval = settings.key_interval.into();
-        Stream::new(
-            &graph,
-            settings.network.options,
-            format,
-            stream_format,
-            key_interval,
-            sampler,
-            &BusReport(self.obj().upcast_ref()),
-        )
-    }
-
-    /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
-    fn announce(&self, stream: &Stream, outcaps: &gst::Caps) {
-        let format = stream.format();
-        let step_frames = stream.step_frames() as u64;
-        let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
-        let batch = self.settings.lock().unwrap().network.batch_latency();
-        let warnings = {
-            let mut shared = self.shared.lock().unwrap();
-            shared.latency = Latency {
-                step_frames,
-                frame,
-                batch,
-                ..shared.latency
-            };
-            shared.stats.describe(format, stream.running())
-        };
-        for text in warnings {
-            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
-        }
-        let _ = self
-            .obj()
-            .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
-        let provider = stream.running().provider.name();
-        gst::info!(CAT, imp = self, "Running on {provider}, giving {outcaps}");
-        if outcaps
-            .structure(0)
-            .is_some_and(|s| s.get::<&str>("stream-format") == Ok("raw"))
-        {
-            let text = format!(
-                "Raw tokens of \"{}\", little endian, shape {}",
-                format.model,
-                shape(format)
-            );
-            // gst-launch-1.0 shows the debug text only.
-            gst::element_imp_info!(self, gst::StreamError::Format, ("{text}"), ["{text}"]);
-        }
     }
 
     /// Ends the segment where another stream begins; the same one may say again that it has.
@@ -545,6 +444,7 @@ impl VidtokEnc {
             stream.reset();
         }
         self.shared.lock().unwrap().key_requests.clear();
+        self.cancel.reset();
     }
 
     fn request_key(&self, request: KeyRequest) {
@@ -604,7 +504,11 @@ impl VidtokEnc {
             self.drain(state, false);
             state.discont = true;
         } else if self.shared.lock().unwrap().key_requests.any_met_at(running_time) {
-            stream.finish_after_group();
+            if stream.filled() == 0 {
+                self.drain(state, false);
+            } else {
+                stream.finish_after_group();
+            }
         }
         let State {
             stream,
@@ -620,11 +524,11 @@ impl VidtokEnc {
         })?;
         self.measure_latency(clock.tokenized(time));
         stream.set_stream_time(i128::from(to_stream_time(time.pts)) - i128::from(time.pts));
-        let encoded = stream.push(&frame, time).map_err(|error| {
-            self.post_error_message(error_message(&error));
-            gst::FlowError::Error
-        })?;
-        if let Some(encoded) = encoded {
+        let encoded = stream.push(&frame, time).map_err(|error| self.failed(&error))?;
+        if let Some(mut encoded) = encoded {
+            if let Some(mark) = encoded.mark.take() {
+                self.push(mark)?;
+            }
             let mut buffer = self.account(encoded);
             if std::mem::take(discont) {
                 buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
@@ -634,20 +538,41 @@ impl VidtokEnc {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could.
+    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could, and the mark of the end.
     ///
     /// Pushes by itself, because the base class would mark the tail as what comes after it.
     fn drain(&self, state: &mut State, end_of_stream: bool) {
         let Some((_, stream)) = &mut state.stream else { return };
-        let buffer = match stream.finish(end_of_stream) {
-            Ok(Some(encoded)) => self.account(encoded),
-            Ok(None) => return,
-            Err(error) => return self.post_error_message(error_message(&error)),
+        let Finished { mut tail, mark } = match stream.finish(end_of_stream) {
+            Ok(finished) => finished,
+            Err(error) => {
+                let _ = self.failed(&error);
+                return;
+            }
         };
-        // An error downstream shows again at the next buffer, and was posted by whoever had it.
-        if let Err(error) = self.obj().src_pad().push(buffer) {
-            gst::debug!(CAT, imp = self, "The last group of a segment was not taken: {error}");
+        let before = tail.as_mut().and_then(|tail| tail.mark.take());
+        let tail = tail.map(|tail| self.account(tail));
+        for buffer in before.into_iter().chain(tail).chain(mark) {
+            // An error downstream shows again at the next buffer, and was posted where it happened.
+            if self.push(buffer).is_err() {
+                return;
+            }
         }
+    }
+
+    fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.obj().src_pad().push(buffer).inspect_err(|error| {
+            gst::debug!(CAT, imp = self, "A segment's end was not taken: {error}");
+        })
+    }
+
+    /// Posts why a step failed, unless it was ended.
+    fn failed(&self, error: &RuntimeError) -> gst::FlowError {
+        if matches!(error, RuntimeError::Cancelled) {
+            return gst::FlowError::Flushing;
+        }
+        self.post_error_message(error_message(error));
+        gst::FlowError::Error
     }
 
     /// Without a framerate, the distance of two frames tells how long a group takes to fill.
@@ -663,6 +588,7 @@ impl VidtokEnc {
         }
     }
 
+    /// Counts what was encoded, and answers requests for a segment start.
     fn account(&self, encoded: Encoded) -> gst::Buffer {
         {
             let stats = &mut self.shared.lock().unwrap().stats;
@@ -705,10 +631,4 @@ impl VidtokEnc {
         let _ = self.obj().post_message(message);
         true
     }
-}
-
-/// A text field of caps, or the first of those that it may be.
-fn first_text(s: &gst::StructureRef, field: &str) -> Option<String> {
-    let list = || s.get::<gst::List>(field).ok()?.first()?.get().ok();
-    s.get(field).ok().or_else(list)
 }

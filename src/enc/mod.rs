@@ -8,11 +8,13 @@ mod imp;
 mod key_requests;
 mod live;
 mod orientation;
+mod packets;
 mod picture;
 mod pixels;
 mod playback;
 mod posterior;
 mod settings;
+mod setup;
 mod stream;
 
 glib::wrapper! {
