@@ -378,6 +378,14 @@ fn frames_that_come_too_late_are_dropped_counted_and_reported() {
     std::thread::sleep(std::time::Duration::from_millis(400));
     frames[1..].iter().for_each(|f| line.push(buffer(f, SIZE.0)));
     line.source.end_of_stream().unwrap();
+    // Nothing but the mark of the stream's end.
+    let mark = line.sink.try_pull_sample(LIMIT).unwrap();
+    assert!(
+        mark.buffer()
+            .unwrap()
+            .flags()
+            .contains(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::HEADER)
+    );
     assert!(line.sink.try_pull_sample(LIMIT).is_none() && line.sink.is_eos());
     let stats = line.stats("enc");
     assert_eq!((stats.get("frames"), stats.get("dropped")), (Ok(1u64), Ok(9u64)));

@@ -85,7 +85,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecInt64::builder("max-lateness")
                     .nick("Maximum lateness")
-                    .blurb("Live: drop frames later than this many ns, a group never in part (-1: drop nothing)")
+                    .blurb("Live: drop frames later than the pipeline's latency and this many ns, a group never in part (-1: drop nothing)")
                     .minimum(-1)
                     .default_value(DEFAULT_MAX_LATENESS)
                     .mutable_playing()
@@ -107,7 +107,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecString::builder("stream-id")
                     .nick("Stream id")
-                    .blurb("Names the stream in the byte stream, so that packets of others are told apart: 1 to 64 visible ASCII characters (unset: random)")
+                    .blurb("Tells the stream's packets from those of others: 1 to 64 visible ASCII characters (unset: random)")
                     .mutable_ready()
                     .build(),
                 Stats::property(),
