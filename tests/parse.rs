@@ -417,7 +417,7 @@ fn what_cannot_be_sought_says_so() {
     assert!(seek(&player, -1.0).is_err());
     assert!(seek(&player, 2.0).is_ok());
 
-    let player = Player::pause(&bytes, "queue ! vidtokparse");
+    let player = Player::pause(&bytes, "queue ! capsfilter ! identity name=pipe ! vidtokparse");
     assert!(seek(&player, 1.0).is_err());
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
     let mut query = gst::query::Seeking::new(gst::Format::Time);

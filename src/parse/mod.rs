@@ -6,10 +6,16 @@ use gst::prelude::*;
 use crate::caps::{MEDIA_TYPE, StreamFormat};
 use crate::stream::MAGIC;
 
+mod clock;
+mod damage;
 mod framer;
 mod imp;
 mod index;
 mod joined;
+mod remote;
+mod search;
+mod seek;
+mod walk;
 
 glib::wrapper! {
     pub struct VidtokParse(ObjectSubclass<imp::VidtokParse>) @extends gst_base::BaseParse, gst::Element, gst::Object;
