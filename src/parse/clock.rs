@@ -91,6 +91,7 @@ mod tests {
 
     #[test]
     fn a_segment_starts_with_the_first_packet_and_a_seek_is_counted_from_there() {
+        gst::init().unwrap();
         let at = gst::ClockTime::from_mseconds;
         let mut clock = Clock {
             origin: Some(at(8000).nseconds()),

@@ -19,6 +19,8 @@ pub enum Step {
     Frame(Frame),
     /// Pass over a packet with a damaged body. What its header says of time still counts.
     Lost(PacketHeader),
+    /// Make a buffer of an end mark.
+    End { bytes: usize, mark: Arc<StreamHeader> },
 }
 
 /// A packet, behind its stream header if `packet_at` is not 0.
@@ -93,6 +95,10 @@ impl Framer {
                 // What something whole follows on is not the cut-off end.
                 self.cut = false;
             }
+            Step::End { bytes, .. } => {
+                self.offset += *bytes as u64;
+                self.cut = false;
+            }
             Step::Lost(packet) => {
                 self.offset += packet.packet_bytes() as u64;
                 self.skipped += packet.packet_bytes() as u64;
@@ -127,6 +133,7 @@ impl Framer {
                 Look::Short(bytes) => return Ok(Step::Wait(bytes)),
                 Look::Header(bytes) => return self.look_behind_header(data, bytes, at_end),
                 Look::Lost(packet) => return Ok(Step::Lost(packet)),
+                Look::End(bytes, mark) => return Ok(Step::End { bytes, mark }),
                 Look::Packet(packet) => {
                     return Ok(Step::Frame(Frame {
                         bytes: packet.packet_bytes(),
@@ -167,6 +174,7 @@ impl Framer {
     fn look_once(&mut self, data: &[u8], at_end: bool) -> Result<Look, FramerError> {
         Ok(match self.walker.look(data).map_err(FramerError::Stream)? {
             Found::Header { bytes } => Look::Header(bytes),
+            Found::End { bytes, mark } => Look::End(bytes, mark),
             Found::Garbage(bytes) => Look::Garbage(bytes),
             Found::Short(bytes) if !at_end => Look::Short(bytes),
             Found::Short(_) => {
@@ -202,6 +210,7 @@ enum Look {
     Garbage(usize),
     Short(usize),
     Header(usize),
+    End(usize, Arc<StreamHeader>),
     Packet(PacketHeader),
     /// A packet that is there, but damaged.
     Lost(PacketHeader),

@@ -13,8 +13,8 @@
 //! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its first PTS
 //! on: the PTS stay, and stream time is 0 there.
 //!
-//! Damaged bytes are skipped, and the next buffer has DISCONT. A warning message says so the first time; another sums up
-//! at the end.
+//! Damaged bytes are skipped, packets that came twice are left out, and where packets are missing the next buffer has
+//! DISCONT. A warning message says so the first time; another sums up at the end. The property `stats` counts.
 //!
 //! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
 //! the target. A key-unit seek makes that the position, unless the file has no other start than its first: then it is
@@ -34,16 +34,15 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::clock::Clock;
-use super::damage::DamageLog;
-use super::framer::{Frame, Framer, FramerError, Step};
+use super::framer::{Framer, FramerError, Step};
 use super::index::{Index, Start};
 use super::joined::Timeline;
+use super::losses::Losses;
 use super::remote::Remote;
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::pad_templates;
 use crate::format::TokenFormat;
-use crate::meta::{self, TokenMeta};
-use crate::stream::{MAX_JSON_BYTES, Packet, PacketHeader, StreamError, Tokens};
+use crate::stream::{Continuity, Link, MAX_JSON_BYTES, PacketHeader};
 
 /// Shorter than any stream header or packet.
 const MIN_FRAME_BYTES: u32 = 12;
@@ -53,7 +52,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 
 #[derive(Default)]
 pub(super) struct State {
-    framer: Framer,
+    pub framer: Framer,
     /// Set in pull mode, before the first frame.
     pub index: Option<Arc<Index>>,
     /// Of the file, where there is an index.
@@ -61,21 +60,33 @@ pub(super) struct State {
     /// What is known of an upstream that pushes.
     pub remote: Remote,
     /// Of the packets' own times. Begins anew with every segment event, and at a seek as the index says.
-    timeline: Timeline,
+    pub timeline: Timeline,
     pub clock: Clock,
     /// Upstream's segment is in time: its times are one timeline already.
     upstream_in_time: bool,
     /// What was asked for in the seek before, where bytes are pushed.
     pub key_units: bool,
     /// What the caps on the source pad say. Set when they are known.
-    output: Option<(TokenFormat, StreamFormat)>,
-    /// PTS and duration of the frame that is being finished.
-    times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
-    /// The next buffer follows on something that was skipped.
-    discont: bool,
+    pub output: Option<(TokenFormat, StreamFormat)>,
+    /// PTS and duration of the frame that is being finished, and the PTS that its packet says.
+    pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
+    own_pts: Option<Option<u64>>,
+    /// The next buffer follows on something that is missing.
+    pub discont: bool,
+    /// Compares packets since the last seek or the like; `in_order` once there was one.
+    pub continuity: Continuity,
+    in_order: bool,
     /// Part of a packet is there.
     in_packet: bool,
-    damage: DamageLog,
+    pub losses: Losses,
+}
+
+impl State {
+    /// What comes next does not follow on what came before.
+    fn forget_order(&mut self) {
+        self.continuity.reset();
+        self.in_order = false;
+    }
 }
 
 /// The state is not locked while something is pushed or pulled; `seeking` is, and comes first.
@@ -93,6 +104,15 @@ impl ObjectSubclass for VidtokParse {
 }
 
 impl ObjectImpl for VidtokParse {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| vec![VidtokParse::stats_property()]);
+        &PROPERTIES
+    }
+
+    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+        self.stats().to_value()
+    }
+
     fn constructed(&self) {
         self.parent_constructed();
         let parse = self.obj();
@@ -179,13 +199,10 @@ impl BaseParseImpl for VidtokParse {
                 packet.packet_bytes()
             }
             Step::Frame(found) => {
-                self.tell_of_damage(offset);
+                let damaged = self.tell_of_damage(offset);
                 self.negotiate()?;
                 self.place(&found.packet);
-                if !found.packet.segment_start && self.plays_key_units() {
-                    self.state().discont = true;
-                    found.bytes
-                } else {
+                if self.passes(&found.packet, offset, damaged, discont) {
                     let mut output = self.output_buffer(buffer, &map, &found)?;
                     self.decorate(output.make_mut(), &found.packet, discont);
                     if self.state().upstream_in_time {
@@ -193,11 +210,18 @@ impl BaseParseImpl for VidtokParse {
                         parse.set_ts_at_offset(found.packet_at);
                     }
                     drop(map);
-                    frame.set_output_buffer(output);
-                    parse.set_min_frame_size(MIN_FRAME_BYTES);
-                    parse.finish_frame(frame, found.bytes as u32)?;
-                    return Ok((gst::FlowSuccess::Ok, 0));
+                    return self.finish(frame, output, found.bytes);
                 }
+                found.bytes
+            }
+            Step::End { bytes, mark } => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                if let Some(output) = self.end_mark(buffer, &mark, bytes, (offset, damaged))? {
+                    drop(map);
+                    return self.finish(frame, output, bytes);
+                }
+                bytes
             }
         };
         let (end, size) = (offset + passed as u64, {
@@ -220,14 +244,12 @@ impl BaseParseImpl for VidtokParse {
         // What the base class has put where it had no times is an estimate; but it knows upstream's.
         let (pts, duration) = {
             let mut state = self.state();
-            let (own, duration) = state.times;
             let upstream = frame.buffer().and_then(|buffer| buffer.pts());
-            let nanoseconds = |time: Option<gst::ClockTime>| time.map(gst::ClockTime::nseconds);
-            if state.upstream_in_time {
-                let pts = state.clock.upstream(nanoseconds(upstream), nanoseconds(own));
+            if let (true, Some(own)) = (state.upstream_in_time, state.own_pts.take()) {
+                let pts = state.clock.upstream(upstream.map(gst::ClockTime::nseconds), own);
                 state.times.0 = pts.map(gst::ClockTime::from_nseconds);
             }
-            (state.times.0, duration)
+            state.times
         };
         if let Some(buffer) = frame.buffer_mut() {
             buffer.set_pts(pts);
@@ -250,7 +272,11 @@ impl BaseParseImpl for VidtokParse {
                 self.obj().drain();
                 self.state().clock.origin = None;
             }
-            gst::EventView::FlushStop(_) => self.state().discont = false,
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.discont = false;
+                state.forget_order();
+            }
             // The base class would make up caps for it, or take a packet that is not all there yet for cut off.
             gst::EventView::Gap(_) => {
                 let state = self.state();
@@ -343,6 +369,7 @@ impl VidtokParse {
                 return Ok(());
             };
             state.timeline = timeline;
+            state.forget_order();
             (offset, header_at)
         };
         if header_at != start {
@@ -359,6 +386,7 @@ impl VidtokParse {
         let mut state = self.state();
         let state = &mut *state;
         state.timeline = Timeline::default();
+        state.forget_order();
         state.upstream_in_time = in_time;
         state.clock.new_segment();
         if in_time {
@@ -369,7 +397,7 @@ impl VidtokParse {
     }
 
     /// Whether only packets pass that start a segment.
-    fn plays_key_units(&self) -> bool {
+    pub(super) fn plays_key_units(&self) -> bool {
         let flags = self.obj().segment().flags();
         flags.contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS) || (self.state().key_units && !self.is_pulling())
     }
@@ -414,166 +442,49 @@ impl VidtokParse {
         if !state.upstream_in_time && state.clock.origin.is_none() {
             state.clock.origin = pts;
         }
+        state.own_pts = Some(packet.pts);
         state.times = (
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
     }
 
-    /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
-    fn negotiate(&self) -> Result<(), gst::FlowError> {
-        let src = self.obj().src_pad().clone();
-        let (format, output) = {
-            let state = self.state();
-            let (header, _) = state.framer.header().ok_or(gst::FlowError::Error)?;
-            (header.format.clone(), state.output.clone())
-        };
-        let reconfigure = src.check_reconfigure();
-        if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
-            return Ok(());
-        }
-        // Framed comes first; where downstream takes neither, it refuses these caps and the user reads them.
-        let allowed = src.allowed_caps();
-        let takes = |wanted| {
-            allowed
-                .as_ref()
-                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(wanted)))
-        };
-        let stream_format = [StreamFormat::Framed, StreamFormat::Raw]
-            .into_iter()
-            .find(|wanted| takes(*wanted));
-        let output_now = (format, stream_format.unwrap_or(StreamFormat::Framed));
-        if output.as_ref() == Some(&output_now) {
-            return Ok(());
-        }
-        let caps = output_now.0.to_caps(output_now.1);
-        gst::debug!(CAT, imp = self, "Output is {caps}");
-        let mut tags = gst::TagList::new();
-        tags.make_mut()
-            .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
-        self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
-        if !src.push_event(gst::event::Caps::new(&caps)) {
-            return Err(if src.pad_flags().contains(gst::PadFlags::FLUSHING) {
-                gst::FlowError::Flushing
-            } else {
-                gst::FlowError::NotNegotiated
-            });
-        }
-        self.state().output = Some(output_now);
-        Ok(())
-    }
-
-    /// The frame as downstream wants it. `data` are the bytes of `buffer`.
-    fn output_buffer(
-        &self,
-        buffer: &gst::BufferRef,
-        data: &[u8],
-        found: &Frame,
-    ) -> Result<gst::Buffer, gst::FlowError> {
-        let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        match stream_format {
-            StreamFormat::Raw => {
-                let raw = raw_buffer(&data[found.packet_at..], &found.packet, &format);
-                raw.map_err(|error| self.fail(&FramerError::Stream(error)))
-            }
-            StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
-                // The stream header was somewhere else.
-                let header = self
-                    .state()
-                    .framer
-                    .header()
-                    .map_or(Vec::new(), |(_, bytes)| bytes.to_vec());
-                Ok(gst::Buffer::from_mut_slice([&header, &data[..found.bytes]].concat()))
-            }
-            StreamFormat::Framed => {
-                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..found.bytes);
-                region.map_err(|_| gst::FlowError::Error)
-            }
-        }
-    }
-
-    /// Gives the buffer of a packet its flags.
-    fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
-        let mut state = self.state();
-        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
-        // segment start.
-        buffer.set_pts(gst::ClockTime::NONE);
-        buffer.set_duration(state.times.1);
-        if !packet.segment_start {
-            buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
-        } else if matches!(state.output, Some((_, StreamFormat::Framed))) {
-            buffer.set_flags(gst::BufferFlags::HEADER);
-        }
-        if std::mem::take(&mut state.discont) || discont {
-            buffer.set_flags(gst::BufferFlags::DISCONT);
-        }
-    }
-
-    /// Says what there is to say about bytes in front of `offset` that are no packet.
-    fn tell_of_damage(&self, offset: u64) {
-        let text = {
-            let mut state = self.state();
-            let Some(damage) = state.framer.take_damage(offset) else {
-                return;
-            };
+    /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something
+    /// was lost in front of it where that is `damaged`, and may have been at a `discont`.
+    fn passes(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
+        let key_units = self.plays_key_units();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if key_units {
+            state.forget_order();
             state.discont = true;
-            state.damage.add(damage)
-        };
-        self.warn(text);
-    }
-
-    /// Says what there is to say at the stream's end.
-    fn tell_of_end(&self) {
-        let (damage, sum) = {
-            let mut state = self.state();
-            let end = state.framer.offset();
-            let damage = state.framer.take_damage(end);
-            let cut = damage.filter(|_| state.framer.is_cut());
-            if let Some(damage) = cut {
-                gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes);
-            }
-            let damage = damage.filter(|_| cut.is_none());
-            let text = damage.and_then(|damage| state.damage.add(damage));
-            (text, state.damage.sum_up())
-        };
-        self.warn(damage);
-        self.warn(sum);
-    }
-
-    fn warn(&self, text: Option<String>) {
-        if let Some(text) = text {
-            gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+            return packet.segment_start;
         }
-    }
-
-    /// Posts `error`; the result ends streaming.
-    fn fail(&self, error: &FramerError) -> gst::FlowError {
-        match error {
-            FramerError::Stream(error @ StreamError::NewerVersion(_)) => {
-                gst::element_imp_error!(self, gst::StreamError::WrongType, ("{error}"));
-            }
-            FramerError::Stream(error) => gst::element_imp_error!(self, gst::StreamError::Decode, ("{error}")),
-            FramerError::NotVidTok(bytes) => gst::element_imp_error!(
-                self,
-                gst::StreamError::WrongType,
-                ("There is no VidTok stream header in the first {bytes} bytes: this is no .vidtok stream")
-            ),
+        if let Some((stream, _)) = state.framer.header() {
+            state.continuity.header(stream);
         }
-        gst::FlowError::Error
+        if (damaged || discont) && state.in_order {
+            state.continuity.lost();
+        }
+        state.in_order = true;
+        let place = state.continuity.packet(packet);
+        let repeated = place.link == Link::Repeated;
+        state.losses.repeated += u64::from(repeated);
+        drop(guard);
+        self.tell_of_hole(place.hole, offset, damaged);
+        !repeated
     }
-}
 
-/// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
-fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Result<gst::Buffer, StreamError> {
-    let packet = Packet::from_checked(data, header)?;
-    let tokens = Tokens::from_payload(&packet.payload, format, packet.latent_frames)?;
-    let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(format)?);
-    let meta = TokenMeta {
-        segment_start: packet.segment_start,
-        end_of_stream: packet.end_of_stream,
-        real_frames: packet.real_frames,
-        offsets: packet.offsets,
-    };
-    meta::add(buffer.make_mut(), &meta);
-    Ok(buffer)
+    fn finish(
+        &self,
+        mut frame: gst_base::BaseParseFrame,
+        output: gst::Buffer,
+        bytes: usize,
+    ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let parse = self.obj();
+        frame.set_output_buffer(output);
+        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        parse.finish_frame(frame, bytes as u32)?;
+        Ok((gst::FlowSuccess::Ok, 0))
+    }
 }

@@ -71,6 +71,10 @@ impl Index {
                     (header_at, header_end) = (offset, offset + bytes as u64);
                     bytes
                 }
+                Found::End { bytes, mark } => {
+                    timeline.end_mark(&mark);
+                    bytes
+                }
                 Found::Garbage(bytes) => {
                     read_ahead = SEARCH_READ;
                     bytes
@@ -207,7 +211,7 @@ where
 pub mod tests {
     use super::*;
     use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, Writer};
+    use crate::stream::{Packet, StreamHeader, Writer};
 
     /// Bytes of the payload of a packet here: much more than is read of it.
     const PAYLOAD: usize = 40_000;
@@ -229,21 +233,42 @@ pub mod tests {
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
         };
-        Writer::new(format).unwrap()
+        Writer::new(format, "toy").unwrap()
     }
 
-    /// Segments of three packets of 100 ns each.
-    pub fn file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let packets = (0..3 * segments).map(|i| Packet {
-            segment_start: i % 3 == 0,
+    fn packets(segments: u64, first_pts: u64) -> impl Iterator<Item = Packet> {
+        (0..3 * segments).map(move |i| Packet {
+            segment_start: i.is_multiple_of(3),
+            segment_end: i % 3 == 2,
             latent_frames: 1,
             real_frames: 1,
             pts: Some(first_pts + i * 100),
             duration: Some(100),
             payload: vec![0; PAYLOAD],
             ..Packet::default()
-        });
-        packets.flat_map(|packet| writer().write(&packet).unwrap()).collect()
+        })
+    }
+
+    /// Segments of three packets of 100 ns each.
+    pub fn file(segments: u64, first_pts: u64) -> Vec<u8> {
+        let mut writer = writer();
+        packets(segments, first_pts)
+            .flat_map(|packet| writer.write(&packet).unwrap())
+            .collect()
+    }
+
+    /// The same, as version 1.0 writes it.
+    fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
+        let format = writer().format().clone();
+        let header = StreamHeader::encode(&format, None, None).unwrap();
+        let stream = StreamHeader::decode(&header).unwrap().0.checksum;
+        let packets = packets(segments, first_pts);
+        let piece = |packet: Packet| {
+            let packet_bytes = packet.encode(&format, stream, None).unwrap();
+            let header = if packet.segment_start { &header[..] } else { &[] };
+            [header, &packet_bytes].concat()
+        };
+        packets.flat_map(piece).collect()
     }
 
     fn build(bytes: &[u8]) -> (Index, usize) {
@@ -272,9 +297,19 @@ pub mod tests {
     }
 
     #[test]
-    fn joined_files_have_one_timeline() {
-        // The second begins anew, the third after a gap, the fourth where the third began.
+    fn joined_files_follow_directly_on_each_other() {
         let bytes = [file(2, 0), file(1, 0), file(1, 5000), file(1, 5000)].concat();
+        let (index, _) = build(&bytes);
+        assert_eq!(
+            (times(&index), index.begin(), index.end()),
+            (vec![0, 300, 600, 900, 1200], Some(0), Some(1500))
+        );
+    }
+
+    #[test]
+    fn joined_files_without_stream_ids_are_told_by_their_times() {
+        // The second begins anew, the third after a gap, the fourth where the third began.
+        let bytes = [old_file(2, 0), old_file(1, 0), old_file(1, 5000), old_file(1, 5000)].concat();
         let (index, _) = build(&bytes);
         assert_eq!(
             (times(&index), index.end()),

@@ -7,12 +7,14 @@ use crate::caps::{MEDIA_TYPE, StreamFormat};
 use crate::stream::MAGIC;
 
 mod clock;
-mod damage;
 mod framer;
 mod imp;
 mod index;
 mod joined;
+mod losses;
+mod output;
 mod remote;
+mod report;
 mod search;
 mod seek;
 mod walk;

@@ -175,8 +175,8 @@ impl VidtokParse {
                 }
                 Act::Pass
             }
-            gst::EventView::Segment(event) => {
-                let segment = event.segment().downcast_ref::<gst::format::Bytes>();
+            gst::EventView::Segment(view) => {
+                let segment = view.segment().downcast_ref::<gst::format::Bytes>();
                 let from = segment.and_then(|segment| segment.start()).map(|start| *start);
                 if self.state().remote.takes_segment(from) {
                     // Bytes may come only behind a segment event; the flush has removed the one before.

@@ -345,7 +345,9 @@ impl Gleaner {
         }
         if data.starts_with(&MAGIC[..3]) {
             let (header, bytes) = StreamHeader::decode(data)?;
-            self.header = Some((offset, offset + bytes as u64, header.checksum));
+            if header.end.is_none() {
+                self.header = Some((offset, offset + bytes as u64, header.checksum));
+            }
             return Ok((bytes, None));
         }
         let packet = PacketHeader::decode(data)?;
@@ -413,7 +415,7 @@ mod tests {
         let index = Index::build(bytes.len() as u64, read).unwrap();
         let ends = open(&bytes, 4096).unwrap();
         assert_eq!((Some(ends.first.pts), Some(ends.end)), (index.begin(), index.end()));
-        for target in (6_900..19_200).step_by(50) {
+        for target in (6_900..19_200).step_by(150) {
             for snap in [Snap::Before, Snap::After, Snap::Nearest] {
                 let (mut search, next) = Locate::new(ends, target, snap, None);
                 let (found, read) = run(&bytes, 4096, next, |part| search.feed(part));

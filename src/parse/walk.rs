@@ -68,7 +68,8 @@ impl Walker {
     }
 
     fn is_readable(&self, packet: &PacketHeader) -> bool {
-        self.header().is_some_and(|header| header.checksum == packet.stream)
+        self.header()
+            .is_some_and(|header| header.checksum == packet.stream && header.end.is_none())
     }
 }
 
@@ -148,7 +149,7 @@ pub mod tests {
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
         };
-        let writer = Writer::new(format).unwrap();
+        let mut writer = Writer::new(format, format!("stream {grid}").replace(' ', "-")).unwrap();
         let packet = |i: u64| {
             let latent_frames = 1 + (i % 2) as u32;
             Packet {
@@ -209,6 +210,12 @@ pub mod tests {
                 Step::Lost(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
                 Step::Frame(frame) => (frame.bytes, at, frame.packet),
                 Step::Lost(packet) => (packet.packet_bytes(), at, packet),
+                Step::End { bytes, mark } => {
+                    timeline.end_mark(&mark);
+                    at += bytes;
+                    wanted = 1;
+                    continue;
+                }
             };
             let time = timeline.place(framer.header().unwrap().0, &packet).unwrap();
             if packet.segment_start {
@@ -244,7 +251,7 @@ pub mod tests {
         let whole = stream(20, 6, 0);
         let header = whole.windows(4).position(|bytes| bytes == SYNC).unwrap();
         // Shorter than its magic and version it could be of a newer version.
-        for cut in 8..whole.len() {
+        for cut in (8..whole.len()).step_by(7) {
             let bytes = [&whole[..cut], &whole[..]].concat();
             let (starts, _) = indexed(&bytes);
             // Its packet, where what was cut off is as long as the stream header in front of it.

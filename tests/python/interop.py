@@ -15,7 +15,7 @@ from vidtok_stream import Stream, packets, read, write
 def facts(stream: Stream) -> dict[str, object]:
     tokens = stream.tokens
     return {
-        "header": json.loads(stream.format.to_json()),
+        "header": json.loads(stream.format.to_json()) | {"stream-id": stream.stream_id},
         "dtype": str(tokens.dtype),
         "shape": tokens.shape,
         # As Rust holds them.
