@@ -206,8 +206,9 @@ impl BaseParseImpl for VidtokParse {
                     let mut output = self.output_buffer(buffer, &map, &found)?;
                     self.decorate(output.make_mut(), &found.packet, discont);
                     if self.state().upstream_in_time {
-                        // Upstream's time is that of the packet, not of a stream header in front of it.
-                        parse.set_ts_at_offset(found.packet_at);
+                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
+                        // two buffers counts as the end of the first.
+                        parse.set_ts_at_offset(found.packet_at + 1);
                     }
                     drop(map);
                     return self.finish(frame, output, found.bytes);

@@ -296,9 +296,13 @@ impl VidtokParse {
             remote.job = Some(Job::Locate(Box::new(search), target));
         }
         // What downstream holds would keep the streaming thread from being flushed.
-        let flush = gst::event::FlushStart::builder().seqnum(seek.seqnum()).build();
-        self.obj().src_pad().push_event(flush);
-        self.follow(next)
+        let src = self.obj().src_pad().clone();
+        src.push_event(gst::event::FlushStart::builder().seqnum(seek.seqnum()).build());
+        let done = self.follow(next);
+        // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream; what follows
+        // is the search's, until the base class seeks and flushes once more.
+        src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
+        done
     }
 
     /// Does what a search wants, unless another has replaced it.
