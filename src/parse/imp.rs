@@ -63,7 +63,7 @@ pub(super) struct State {
     pub timeline: Timeline,
     pub clock: Clock,
     /// Upstream's segment is in time: its times are one timeline already.
-    upstream_in_time: bool,
+    pub upstream_in_time: bool,
     /// What was asked for in the seek before, where bytes are pushed.
     pub key_units: bool,
     /// What the caps on the source pad say. Set when they are known.

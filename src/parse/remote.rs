@@ -298,10 +298,16 @@ impl VidtokParse {
         // What downstream holds would keep the streaming thread from being flushed.
         let src = self.obj().src_pad().clone();
         src.push_event(gst::event::FlushStart::builder().seqnum(seek.seqnum()).build());
+        let reads = matches!(next, Next::Read(_));
         let done = self.follow(next);
-        // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream; what follows
-        // is the search's, until the base class seeks and flushes once more.
-        src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
+        if reads || !done {
+            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream; what
+            // follows is the search's, until the base class seeks, which has to wait for this one, and flushes once more.
+            src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
+        }
+        if !done {
+            self.state().remote.job = None;
+        }
         done
     }
 

@@ -99,6 +99,7 @@ impl VidtokParse {
         {
             let mut state = self.state();
             state.clock.sought = true;
+            state.times = (Some(target.time), None);
             state.key_units = target.flags.contains(gst::SeekFlags::TRICKMODE_KEY_UNITS);
         }
         self.parent_src_event(target.event(if to_key { time } else { target.time }))
@@ -132,16 +133,23 @@ impl VidtokParse {
                 }
                 true
             }
-            gst::QueryViewMut::Position(position) => {
-                let answered = self.parent_src_query(position);
-                if let (true, gst::GenericFormattedValue::Time(Some(time))) = (answered, position.result()) {
-                    position.set(self.state().clock.stream_time(time));
+            // The base class would ask upstream, which may answer without knowing.
+            gst::QueryViewMut::Position(position)
+                if position.format() == gst::Format::Time && !self.state().upstream_in_time =>
+            {
+                // Not from its segment, which the streaming thread holds as long as it waits downstream.
+                let state = self.state();
+                if let Some(time) = state.times.0 {
+                    position.set(state.clock.stream_time(time));
                 }
-                answered
+                state.times.0.is_some()
             }
             gst::QueryViewMut::Segment(segment) => {
                 let answered = self.parent_src_query(segment);
                 let (rate, start, stop) = segment.result();
+                if self.state().upstream_in_time {
+                    return answered;
+                }
                 if let (gst::GenericFormattedValue::Time(start), gst::GenericFormattedValue::Time(stop)) = (start, stop)
                 {
                     let clock = &self.state().clock;
