@@ -21,6 +21,8 @@ pub struct Remote {
     /// Set once the stream's ends are known: then it can be sought in.
     ends: Option<Ends>,
     job: Option<Job>,
+    /// The next bytes are the stream's first, and its ends are to be looked for.
+    fresh: bool,
     /// Where the bytes have to begin that come next; others are of an earlier seek.
     expected: Option<u64>,
     /// Told apart by this, a search that another has replaced goes no further.
@@ -128,6 +130,13 @@ impl Remote {
 impl VidtokParse {
     /// Keeps from the base class what comes for a search.
     pub fn watch_sink(&self, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
+        let is_data = matches!(
+            info.data,
+            Some(gst::PadProbeData::Buffer(_) | gst::PadProbeData::BufferList(_))
+        );
+        if is_data && std::mem::take(&mut self.state().remote.fresh) {
+            self.open();
+        }
         let act = match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => match buffer.map_readable() {
                 Ok(map) => self.state().remote.feed(&map, Some(buffer)),
@@ -183,9 +192,8 @@ impl VidtokParse {
                     let _ = self.obj().sink_pad().store_sticky_event(event);
                     return Act::Drop;
                 }
-                if from == Some(0) && self.state().remote.ends.is_none() {
-                    self.open();
-                }
+                let remote = &mut self.state().remote;
+                remote.fresh = from == Some(0) && remote.ends.is_none();
                 Act::Pass
             }
             gst::EventView::Eos(_) => self.state().remote.feed(&[], None),
@@ -196,6 +204,10 @@ impl VidtokParse {
     /// Begins to look for the stream's ends, where upstream can be sought in.
     fn open(&self) {
         let pad = self.obj().sink_pad().clone();
+        if refuses_ranges(&pad) {
+            gst::info!(CAT, imp = self, "The server does not say that it serves ranges");
+            return;
+        }
         let mut query = gst::query::Seeking::new(gst::Format::Bytes);
         if !pad.peer_query(&mut query) || !query.result().0 {
             return;
@@ -349,4 +361,21 @@ impl VidtokParse {
         }
         done
     }
+}
+
+/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible until it
+/// is too late: then it ends with an error.
+fn refuses_ranges(pad: &gst::Pad) -> bool {
+    let mut refuses = false;
+    pad.sticky_events_foreach(|event| {
+        let headers = event.structure().filter(|headers| headers.name() == "http-headers");
+        if let Some(answer) = headers.and_then(|headers| headers.get::<gst::Structure>("response-headers").ok()) {
+            let mut fields = answer
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case("accept-ranges"));
+            refuses = !fields.any(|(_, value)| value.get::<String>().is_ok_and(|value| value.contains("bytes")));
+        }
+        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+    });
+    refuses
 }

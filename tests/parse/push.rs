@@ -14,14 +14,15 @@ struct Server {
 }
 
 impl Server {
-    fn new(bytes: Vec<u8>) -> Self {
+    /// A server that does not know `ranges` sends all it has.
+    fn new(bytes: Vec<u8>, ranges: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, requests) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
         let (bytes, counted) = (Arc::new(bytes), requests.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (bytes, counted) = (bytes.clone(), counted.clone());
-                std::thread::spawn(move || serve(client, &bytes, &counted));
+                std::thread::spawn(move || serve(client, &bytes, ranges, &counted));
             }
         });
         Self { address, requests }
@@ -29,7 +30,7 @@ impl Server {
 }
 
 /// Answers the requests of one connection, until the client is gone.
-fn serve(client: TcpStream, bytes: &[u8], requests: &AtomicUsize) -> Option<()> {
+fn serve(client: TcpStream, bytes: &[u8], ranges: bool, requests: &AtomicUsize) -> Option<()> {
     let mut lines = BufReader::new(client.try_clone().ok()?).lines();
     let mut client = client;
     loop {
@@ -40,7 +41,7 @@ fn serve(client: TcpStream, bytes: &[u8], requests: &AtomicUsize) -> Option<()> 
             if line.is_empty() {
                 break;
             }
-            if let Some(range) = line.strip_prefix("range: bytes=") {
+            if let Some(range) = line.strip_prefix("range: bytes=").filter(|_| ranges) {
                 from = range.split('-').next()?.parse::<usize>().ok();
             }
         }
@@ -54,7 +55,8 @@ fn serve(client: TcpStream, bytes: &[u8], requests: &AtomicUsize) -> Option<()> 
             None => "200 OK".into(),
         };
         let head = format!(
-            "HTTP/1.1 {status}\r\nAccept-Ranges: bytes\r\nContent-Type: video/x-vidtok\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\n{}Content-Type: video/x-vidtok\r\nContent-Length: {}\r\n\r\n",
+            if ranges { "Accept-Ranges: bytes\r\n" } else { "" },
             size - start
         );
         client.write_all(head.as_bytes()).ok()?;
@@ -143,7 +145,7 @@ fn a_file_is_sought_in_over_http() {
         return;
     }
     let (packets, pieces) = stream(60, 8_000_000_000);
-    let server = Server::new(pieces.concat());
+    let server = Server::new(pieces.concat(), true);
     let source = format!("souphttpsrc location=http://{}/a.vidtok ! vidtokparse", server.address);
     let player = Player::with_source(&source, None);
     player.pipeline.set_state(gst::State::Paused).unwrap();
@@ -153,6 +155,24 @@ fn a_file_is_sought_in_over_http() {
     assert_seekable(&player, &packets, &pieces, 60, 8_000_000_000);
     let requests = server.requests.load(Ordering::Relaxed);
     assert!(requests < 90, "{requests} requests for 9 seeks");
+}
+
+#[test]
+fn a_file_plays_from_a_server_without_ranges() {
+    init();
+    if gst::ElementFactory::find("souphttpsrc").is_none() {
+        eprintln!("left out: there is no souphttpsrc");
+        return;
+    }
+    let (packets, pieces) = stream(60, 0);
+    let server = Server::new(pieces.concat(), false);
+    let source = format!("souphttpsrc location=http://{}/a.vidtok ! vidtokparse", server.address);
+    let player = Player::with_source(&source, None);
+    player.pipeline.set_state(gst::State::Playing).unwrap();
+    assert_framed(&buffers(&player.samples()), &packets, &pieces);
+    let mut query = gst::query::Seeking::new(gst::Format::Time);
+    assert!(player.pipeline.query(&mut query));
+    assert!(!query.result().0);
 }
 
 #[test]
