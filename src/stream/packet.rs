@@ -377,3 +377,57 @@ fn header_crc(header: &[u8]) -> u32 {
     crc.update(&header[HEADER_CRC_AT + 4..]);
     crc.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet header with right checksums, at any place.
+    fn decode(segment_start: bool, latent_frame: u64, segment: Option<u32>) -> Result<PacketHeader, Fault> {
+        let position = Some(Position { latent_frame, segment });
+        let header = PacketHeader {
+            segment_start,
+            end_of_stream: false,
+            segment_end: false,
+            has_offsets: false,
+            stream: 0,
+            latent_frames: 1,
+            real_frames: 1,
+            pts: None,
+            duration: None,
+            position,
+            header_bytes: Position::header_bytes(position),
+            payload_bytes: 0,
+            body_crc: 0,
+        };
+        PacketHeader::decode(&header.encode())
+    }
+
+    #[test]
+    fn positions_are_read_as_far_as_the_header_goes() {
+        for (start, latent_frame, segment) in [
+            (true, 0, Some(u32::MAX)),
+            (true, 0, None),
+            (false, 1, None),
+            (false, MAX_LATENT_NUMBER, Some(0)),
+        ] {
+            let position = decode(start, latent_frame, segment).unwrap().position;
+            assert_eq!(position, Some(Position { latent_frame, segment }));
+        }
+    }
+
+    #[test]
+    fn impossible_positions_are_refused() {
+        for (start, latent_frame, reason) in [
+            (false, u64::MAX, "18446744073709551615"),
+            (false, MAX_LATENT_NUMBER + 1, "the last may be"),
+            (false, 0, "no segment start at latent frame 0"),
+            (true, 1, "a segment start at latent frame 1"),
+        ] {
+            match decode(start, latent_frame, Some(0)) {
+                Err(Fault::Refused(error)) => assert!(error.to_string().contains(reason), "{error}"),
+                other => panic!("{latent_frame}: {other:?}"),
+            }
+        }
+    }
+}
