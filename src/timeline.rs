@@ -449,7 +449,7 @@ mod tests {
     fn groups_of_a_causal_stream() {
         let causal = Grouping::Causal { factor: 4 };
         assert_eq!(cut(causal, 0, 18), "s1 4 4 4 4 1e");
-        assert_eq!(cut(causal, 0, 1), "s1e");
+        assert_eq!(cut(causal, 0, 1), "s1");
         assert_eq!(cut(causal, 0, 0), "");
         assert_eq!(cut(causal, 1, 3), "s1e s1e s1e");
         assert_eq!(cut(causal, 2, 12), "s1 4e s1 4e s1 1e");

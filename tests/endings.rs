@@ -53,7 +53,7 @@ fn story(buffers: &[gst::Buffer]) -> String {
             sign(packet.end_of_stream, ".")
         )),
         Event::End(mark) => {
-            let End { segment, stream, .. } = mark.end.clone().unwrap();
+            let End { segment, stream, .. } = mark.end.unwrap();
             let stream = stream.map_or(String::new(), |stream| format!(" of {}", totals(stream)));
             Some(format!("[{}{stream}]", totals(segment)))
         }
@@ -152,6 +152,20 @@ fn every_stream_ends_with_a_mark_of_its_own() {
         assert_eq!(mark.pts().unwrap().nseconds(), count * 1_000_000_000 / 30);
         assert_eq!(mark.duration(), Some(gst::ClockTime::ZERO));
     }
+}
+
+#[test]
+fn a_sink_takes_the_mark_where_the_playback_segment_stops() {
+    let mut h = encoder("");
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_stop(gst::ClockTime::from_nseconds(5 * 1_000_000_000 / 30));
+    h.push_event(gst::event::Segment::new(&segment));
+    push(&mut h, &video(5, SIZE.0, SIZE.1));
+    h.push_event(gst::event::Eos::new());
+    let buffers = pull(&mut h);
+    assert_eq!(story(&buffers), "s1 4 [2+5 of 2+5]");
+    // What begins at the stop is outside, and left out.
+    assert_eq!(buffers.last().unwrap().pts(), None);
 }
 
 #[test]

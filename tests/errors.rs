@@ -255,7 +255,8 @@ fn times_that_no_stream_can_keep() {
     };
     init();
     // Nanoseconds since 1970 are possible, since 1900 they are not.
-    assert_eq!(run(1_790_000_000_000_000_000).finish().len(), 1);
+    // A packet and the end mark.
+    assert_eq!(run(1_790_000_000_000_000_000).finish().len(), 2);
     for pts in [4_000_000_000_000_000_000, u64::MAX - 1] {
         let error = run(pts).error(LIMIT).expect("an error");
         assert_says(&error, &["timestamp", &pts.to_string(), "73 years", "do-timestamp"]);
@@ -283,6 +284,19 @@ fn no_caps_at_all() {
     };
     assert_says(&error.error().to_string(), &["no caps", "decodebin ! videoconvert"]);
     pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn tokens_that_downstream_does_not_take() {
+    init();
+    let wanted = "video/x-vidtok,stream-format=raw,token-type=float32";
+    let line = Line::new(
+        &format!("vidtokenc model={} ! {wanted}", tokenizer(TINY)),
+        &video_caps(16, 16, (30, 1)),
+    );
+    line.play();
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    assert_says(&line.error(LIMIT).expect("an error"), &["float32", "uint16", "can be"]);
 }
 
 #[test]

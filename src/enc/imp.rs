@@ -46,7 +46,7 @@ use super::key_requests::{KeyRequest, KeyRequests};
 use super::live::Latency;
 use super::orientation::Orientation;
 use super::picture;
-use super::playback::{self, Change};
+use super::playback;
 use super::settings::Settings;
 use super::stream::{Encoded, Finished, Stream};
 use crate::caps::packet_template;
@@ -61,19 +61,19 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 
 /// What the streaming thread works on.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Set when caps are known.
-    stream: Option<(gst_video::VideoInfo, Stream)>,
+    pub(super) stream: Option<(gst_video::VideoInfo, Stream)>,
     /// Encoded and not yet pushed: the base class asks for it.
-    output: Option<gst::Buffer>,
+    pub(super) output: Option<gst::Buffer>,
     /// The next buffer follows a discontinuity.
-    discont: bool,
-    clock: FrameClock,
+    pub(super) discont: bool,
+    pub(super) clock: FrameClock,
     /// The playback segment under way differs from the one before by running time alone: the next frame tells whether it begins anew, then at
     /// this time.
-    may_begin_at: Option<u64>,
+    pub(super) may_begin_at: Option<u64>,
     /// Another stream has begun, and no playback segment of it yet.
-    is_new_stream: bool,
+    pub(super) is_new_stream: bool,
 }
 
 /// What other threads ask for while a step runs.
@@ -82,14 +82,14 @@ pub(super) struct Shared {
     pub(super) stats: Stats,
     pub(super) latency: Latency,
     key_requests: KeyRequests,
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
 }
 
 /// Locks are taken in the order of the fields. Only `state` is held while the network runs or a buffer is pushed:
 /// nothing but the streaming thread takes it.
 #[derive(Default)]
 pub struct VidtokEnc {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     pub(super) settings: Mutex<Settings>,
     /// The encoder graph, and the settings that it was found by. Set in READY and above.
     pub(super) graph: Mutex<Option<(NetworkSettings, Graph)>>,
@@ -277,12 +277,16 @@ impl BaseTransformImpl for VidtokEnc {
             EventView::Eos(_) => self.drain(&mut self.state.lock().unwrap(), true),
             EventView::StreamStart(start) => self.start_stream(start.stream_id()),
             EventView::Segment(segment) => self.start_playback_segment(segment.segment()),
-            EventView::Gap(gap) => {
-                if self.covers_gap(gap) {
-                    return true;
+            EventView::Gap(gap) if self.covers_gap(gap) => return true,
+            EventView::Caps(caps) => {
+                let caps = caps.caps_owned();
+                self.end_before(&caps);
+                let is_taken = self.parent_sink_event(event);
+                if !is_taken {
+                    self.explain_refusal(&caps);
                 }
+                return is_taken;
             }
-            EventView::Caps(caps) => self.end_before(caps.caps()),
             EventView::Tag(tags) => self.warn_of_orientation(tags.tag()),
             EventView::FlushStart(_) => self.cancel.cancel(),
             EventView::FlushStop(_) => self.reset(),
@@ -370,86 +374,6 @@ impl VidtokEnc {
         *found = Some((settings, graph));
         self.shared.lock().unwrap().stats = Stats::default();
         Ok(())
-    }
-
-    /// Ends the segment where another stream begins; the same one may say again that it has.
-    fn start_stream(&self, id: &str) {
-        let before = self.obj().sink_pad().sticky_event::<gst::event::StreamStart>(0);
-        if before.is_some_and(|before| before.stream_id() == id) {
-            return;
-        }
-        let mut state = self.state.lock().unwrap();
-        self.drain(&mut state, false);
-        state.is_new_stream = true;
-        self.shared.lock().unwrap().orientation = Orientation::default();
-    }
-
-    /// Ends the segment where a playback segment shows other frames than the one before would.
-    fn start_playback_segment(&self, segment: &gst::Segment) {
-        let change = playback::change(&self.obj().segment(), segment);
-        let mut state = self.state.lock().unwrap();
-        let is_new_stream = std::mem::take(&mut state.is_new_stream);
-        let start = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.start());
-        let start = start.map_or(0, gst::ClockTime::nseconds);
-        match change {
-            Change::Same => (),
-            Change::Shifted if !is_new_stream => state.may_begin_at = Some(start),
-            Change::Shifted | Change::New => self.begin_playback_segment(&mut state, start),
-        }
-    }
-
-    fn begin_playback_segment(&self, state: &mut State, start: u64) {
-        self.drain(state, false);
-        state.clock.restart(start);
-        state.may_begin_at = None;
-    }
-
-    /// Ends the segment where tokens change with the caps, while downstream still knows the old ones.
-    fn end_before(&self, caps: &gst::CapsRef) {
-        let tokens = self.obj().src_pad().current_caps();
-        let mut state = self.state.lock().unwrap();
-        let Some((_, stream)) = &state.stream else { return };
-        let wanted = tokens.and_then(|tokens| self.wanted_format(caps, &tokens).ok());
-        if !wanted.is_some_and(|(format, stream_format)| stream.makes(&format, stream_format)) {
-            self.drain(&mut state, false);
-        }
-    }
-
-    /// Whether a GAP lies within what the group under way stands for; it then stops here. A live one that is longer than the latency ends the
-    /// segment, so that look-ahead decoders give the frames that they owe.
-    fn covers_gap(&self, gap: &gst::event::Gap) -> bool {
-        let (start, duration) = gap.get();
-        let end = start.saturating_add(duration.unwrap_or_default());
-        let mut state = self.state.lock().unwrap();
-        let is_under_way = state.stream.as_ref().is_some_and(|(_, stream)| stream.filled() > 0);
-        let latency = self.shared.lock().unwrap().latency;
-        let is_long = state
-            .clock
-            .last()
-            .is_some_and(|last| latency.is_exceeded_by_gap(last, end));
-        if is_long && self.is_live() {
-            gst::debug!(CAT, imp = self, "A pause until {end}: the segment ends");
-            self.drain(&mut state, false);
-            return false;
-        }
-        is_under_way
-    }
-
-    fn is_live(&self) -> bool {
-        let mut query = gst::query::Latency::new();
-        self.obj().sink_pad().peer_query(&mut query) && query.result().0
-    }
-
-    fn warn_of_orientation(&self, tags: &gst::TagListRef) {
-        let warning = self
-            .shared
-            .lock()
-            .unwrap()
-            .orientation
-            .warning(tags, self.obj().sink_pad());
-        if let Some(text) = warning {
-            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
-        }
     }
 
     fn reset(&self) {
@@ -544,7 +468,7 @@ impl VidtokEnc {
         let encoded = stream.push(&frame, time).map_err(|error| self.failed(&error))?;
         if let Some(mut encoded) = encoded {
             if let Some(mark) = encoded.mark.take() {
-                self.push(mark)?;
+                self.push(self.within_segment(mark))?;
             }
             let mut buffer = self.account(encoded);
             if std::mem::take(discont) {
@@ -558,7 +482,7 @@ impl VidtokEnc {
     /// Ends the segment: pushes the group under way, which then has fewer real frames than it could, and the mark of the end.
     ///
     /// Pushes by itself, because the base class would mark the tail as what comes after it.
-    fn drain(&self, state: &mut State, end_of_stream: bool) {
+    pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {
         let Some((_, stream)) = &mut state.stream else { return };
         let Finished { mut tail, mark } = match stream.finish(end_of_stream) {
             Ok(finished) => finished,
@@ -569,12 +493,25 @@ impl VidtokEnc {
         };
         let before = tail.as_mut().and_then(|tail| tail.mark.take());
         let tail = tail.map(|tail| self.account(tail));
-        for buffer in before.into_iter().chain(tail).chain(mark) {
+        let within = |mark| self.within_segment(mark);
+        for buffer in before.map(within).into_iter().chain(tail).chain(mark.map(within)) {
             // An error downstream shows again at the next buffer, and was posted where it happened.
             if self.push(buffer).is_err() {
                 return;
             }
         }
+    }
+
+    /// An end mark that no sink leaves out: at the playback segment's stop it has no time.
+    fn within_segment(&self, mut mark: gst::Buffer) -> gst::Buffer {
+        let segment = self.obj().segment();
+        let stop = segment
+            .downcast_ref::<gst::ClockTime>()
+            .and_then(|segment| segment.stop());
+        if stop.is_some_and(|stop| mark.pts() >= Some(stop)) {
+            mark.make_mut().set_pts(gst::ClockTime::NONE);
+        }
+        mark
     }
 
     fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {

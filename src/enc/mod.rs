@@ -4,6 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 
 mod clock;
+mod events;
 mod imp;
 mod key_requests;
 mod live;

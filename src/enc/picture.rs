@@ -45,7 +45,6 @@ mod tests {
     use super::*;
 
     fn video(width: u32) -> gst_video::VideoInfo {
-        gst::init().unwrap();
         let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, 4);
         video.build().unwrap()
     }
@@ -56,6 +55,7 @@ mod tests {
 
     #[test]
     fn a_picture_is_as_large_as_its_padded_rows() {
+        gst::init().unwrap();
         assert!(map(&gst::Buffer::from_slice([0u8; 4 * 32]), &video(10)).is_ok());
         for bytes in [0, 4 * 30, 4 * 32 + 1, 4 * 40] {
             let said = refusal(&gst::Buffer::from_mut_slice(vec![0u8; bytes]), 10);
@@ -72,6 +72,7 @@ mod tests {
 
     #[test]
     fn a_picture_may_lie_in_several_memories() {
+        gst::init().unwrap();
         let mut buffer = gst::Buffer::new();
         for rows in [1, 3] {
             let memory = gst::Memory::from_mut_slice(vec![rows as u8; rows * 32]);
@@ -84,6 +85,7 @@ mod tests {
 
     #[test]
     fn a_meta_of_another_picture_is_refused() {
+        gst::init().unwrap();
         let with_meta = |width, height, stride: i32| {
             let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; 1024]);
             let flags = gst_video::VideoFrameFlags::empty();

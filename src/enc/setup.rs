@@ -2,6 +2,8 @@
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, VidtokEnc};
 use super::live::Latency;
@@ -97,6 +99,20 @@ impl VidtokEnc {
             self.cancel.clone(),
             &BusReport(self.obj().upcast_ref()),
         )
+    }
+
+    /// Says why no caps were agreed on, where it is what downstream wants. Anything else has been told.
+    pub(super) fn explain_refusal(&self, incaps: &gst::Caps) {
+        let source = self.obj().src_pad().clone();
+        let wanted = source.peer_query_caps(None);
+        let possible = self.transform_caps(gst::PadDirection::Sink, incaps, None);
+        if let Some(possible) = possible.filter(|possible| !possible.can_intersect(&wanted)) {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ("What follows takes {wanted}, and the tokens of this video can be {possible}")
+            );
+        }
     }
 
     /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
