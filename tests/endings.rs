@@ -10,7 +10,9 @@ use gst_check::Harness;
 use gstvidtok::stream::{End, Event, Reader, Totals};
 
 const SIZE: (u32, u32) = (16, 16);
-/// What a flush or going to NULL may take at 256×256.
+/// Pixels a side of a picture whose steps take longer than stopping may.
+const LARGE: u32 = 1024;
+/// What a flush or going to NULL may take.
 const PROMPT: Duration = Duration::from_millis(500);
 
 fn encoder(properties: &str) -> Harness {
@@ -271,18 +273,23 @@ fn an_impossible_id_is_refused_before_anything_flows() {
     }
 }
 
-/// A line of the built-in tokenizer at 256×256 that is given more than it can have done.
+/// A line of the built-in tokenizer that has begun a step of a second and more.
 fn busy() -> Line {
     init();
-    let line = Line::new("vidtokenc", &video_caps(256, 256, (30, 1)));
+    let line = Line::new("vidtokenc", &video_caps(LARGE, LARGE, (30, 1)));
     line.play();
     feed(&line);
     line
 }
 
 fn feed(line: &Line) {
-    video(40, 256, 256).iter().for_each(|f| line.push(buffer(f, 256)));
-    // The next step is under way.
+    let picture = vec![7u8; (LARGE * LARGE * 3) as usize];
+    for i in 0..9 {
+        let mut frame = gst::Buffer::from_slice(picture.clone());
+        frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * i));
+        line.push(frame);
+    }
+    // The first packet is one frame; the next step is under way.
     line.sink.try_pull_sample(LIMIT).expect("a first packet");
 }
 
