@@ -167,7 +167,8 @@ class Continuity:
             # What came before it was cut off, or there was nothing.
             self.ended = end.stream is not None
             return None
-        if not segment.stream.is_stream_of(_Identity(mark.stream_id)):
+        # Where packets were read without their stream header, any mark is theirs.
+        if segment.stream.id not in (None, mark.stream_id):
             return Hole(Loss.OTHER_STREAM)
         ahead = _ahead(end.segment_number, segment.latest.segment) or 0
         missing = end.segment.latent_frames - segment.totals.latent_frames
