@@ -132,7 +132,6 @@ fn buffer(stream_format: StreamFormat, input: &mut Unstructured) -> Result<gst::
             } else {
                 None
             },
-            ..TokenMeta::default()
         }),
         _ => None,
     };

@@ -82,7 +82,7 @@ fn stream(input: &mut Unstructured) -> Result<()> {
                     u64::from(operation) * 1_000_003
                 };
                 pts = pts.saturating_add(step).min(MOST);
-                let duration = (operation % 2 == 0).then_some(step.min(MOST));
+                let duration = operation.is_multiple_of(2).then_some(step.min(MOST));
                 assert!(groups.filled() < groups.capacity());
                 decoder.take(groups.push(FrameTime { pts, duration }));
                 pushed += 1;
