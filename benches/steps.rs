@@ -19,7 +19,7 @@ use common::{Result, buffer, feed, frames_of, memory_kb, model_property, picture
 use common::{video_caps, watch};
 use gstvidtok::runtime::{self, Options};
 use gstvidtok::stream::{Event, Reader, Tokens};
-use gstvidtok::tokenizer::{self, Description, Graph, Role, Source, Target};
+use gstvidtok::tokenizer::{self, Description, Graph, Role, Target};
 use ort::memory::Allocator;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynTensor, DynValue, Tensor, TensorRef, ValueType};
@@ -272,10 +272,7 @@ impl Bare {
             ..Options::default()
         };
         let mut builder = runtime::prepare(&runtime::load()?, &graph, options, arguments.size, arguments.size)?;
-        let session = match &graph.source {
-            Source::File(path) => builder.commit_from_file(path)?,
-            Source::Embedded(bytes) => builder.commit_from_memory(bytes)?,
-        };
+        let session = builder.commit_from_memory(&graph.bytes()?)?;
         let (mut given, mut states) = (Vec::new(), Vec::new());
         for input in session.inputs() {
             let ValueType::Tensor { ty, shape, .. } = input.dtype() else {

@@ -13,6 +13,7 @@ mod element;
 mod enc;
 mod negotiation;
 mod parse;
+mod system;
 
 use gst::glib;
 

@@ -1,48 +1,28 @@
 """Reads the tensors of a checkpoint, which is a stranger's file: nothing in it is run.
 
-A `.ckpt` is a zip archive of `torch.save`: a pickle that describes tensors, and a file of raw numbers for
-each storage. The unpickler here knows the few names that takes and builds inert descriptions of them.
+A `.ckpt` is a zip archive of `torch.save`: a pickle that describes tensors, which `unpickle` reads, and a file of raw
+numbers for each storage.
 """
 
-import io
 import math
-import pickle
-import pickletools
+import os
+import stat
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import safetensors
+
+from . import unpickle
+from .unpickle import Storage, Tensor
 
 PREFIXES = ("encoder.", "decoder.")
 MAX_PICKLE = 64 << 20  # of descriptions only: published ones have under 1 MB
 
 # The name that safetensors has for a number's type, and how its bytes are read.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-STORAGES = {
-    "DoubleStorage": "F64",
-    "FloatStorage": "F32",
-    "HalfStorage": "F16",
-    "BFloat16Storage": "BF16",
-    # Counters and the like: they may be there, but not as weights.
-    "LongStorage": "I64",
-    "IntStorage": "I32",
-    "ShortStorage": "I16",
-    "CharStorage": "I8",
-    "ByteStorage": "U8",
-    "BoolStorage": "BOOL",
-}
-
-# What describing tensors in dicts, lists and tuples takes; none makes an object but by a known name.
-OPCODES = frozenset(
-    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT "
-    "UNICODE BINUNICODE SHORT_BINUNICODE STRING BINSTRING SHORT_BINSTRING "
-    "EMPTY_DICT EMPTY_LIST EMPTY_TUPLE DICT LIST TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS APPEND APPENDS "
-    "PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID".split()
-)
 
 
 class CheckpointError(ValueError):
@@ -50,15 +30,34 @@ class CheckpointError(ValueError):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The encoder's and decoder's tensors by name, as float32."""
+    """The encoder's and decoder's tensors by name, as float32.
+
+    Raises CheckpointError for every file that is not a whole checkpoint.
+    """
     try:
-        tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        with _open(path) as file:
+            tensors = _read_safetensors(file) if path.suffix == ".safetensors" else _read_torch(file)
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise CheckpointError(f"{name} holds numbers that are not finite")
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
+    except OSError as error:
+        raise CheckpointError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: it does not fit into memory") from error
+    except Exception as error:  # of libraries that a damaged file leads astray
+        raise CheckpointError(f"{path}: it is damaged: {type(error).__name__}: {error}") from error
     return tensors
+
+
+def _open(path: Path) -> BinaryIO:
+    """A regular file: to open another, such as a FIFO, could take for ever."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise CheckpointError("it is not a regular file")
+    return file
 
 
 def _wanted(name: object) -> bool:
@@ -82,9 +81,9 @@ def _float32(numbers: np.ndarray, kind: str) -> np.ndarray:
 # safetensors
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     try:
-        entries = safetensors.deserialize(path.read_bytes())
+        entries = safetensors.deserialize(file.read())
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"not a safetensors file: {error}") from error
     return {
@@ -97,56 +96,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 # torch.save
 
 
-class _Storage(NamedTuple):
-    kind: str
-    key: str
-    count: int
-
-
-class _Tensor(NamedTuple):
-    storage: Any
-    offset: Any
-    shape: Any
-    strides: Any
-
-
-class _RebuildTensor:
-    """Stands for PyTorch's function; without attributes, so that a pickle cannot change it."""
-
-    __slots__ = ()
-
-    def __call__(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> _Tensor:
-        return _Tensor(storage, offset, shape, strides)
-
-
-KNOWN = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
-    **{("torch", name): kind for name, kind in STORAGES.items()},
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return KNOWN[module, name]
-        except KeyError:
-            raise CheckpointError(
-                f"its pickle asks for {module}.{name}, which a table of tensors does not need; refused. "
-                "Save the weights alone (the state_dict) or as .safetensors"
-            ) from None
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
-            raise CheckpointError("its pickle refers to something that is not a storage")
-        _, kind, key, _location, count = pid
-        return _Storage(kind, key, count)
-
-
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def _read_torch(file: BinaryIO) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _Archive(archive, path.stat().st_size).tensors()
+        with zipfile.ZipFile(file) as archive:
+            return _Archive(archive, os.fstat(file.fileno()).st_size).tensors()
     except zipfile.BadZipFile as error:
         raise CheckpointError(
             f"not a zip archive as torch.save writes it since PyTorch 1.6, or damaged: {error}"
@@ -178,11 +131,17 @@ class _Archive:
         return {name: _tensor(name, value, raw[value.storage.key]) for name, value in sorted(found.items())}
 
     def _state_dict(self) -> dict:
-        root = _unpickled(self._member("data.pkl", MAX_PICKLE))
+        try:
+            root, unknown = unpickle.read(self._member("data.pkl", MAX_PICKLE))
+        except unpickle.PickleError as error:
+            raise CheckpointError(str(error)) from error
         if isinstance(root, dict) and "state_dict" in root:
             root = root["state_dict"]
         if not isinstance(root, dict):
             raise CheckpointError("it holds neither a state_dict nor a dict with one")
+        if not any(_wanted(name) for name in root):
+            asks = f"; its pickle also asks for {', '.join(unknown[:3])}, which is refused" if unknown else ""
+            raise CheckpointError(f"it holds no tensor whose name begins with {' or '.join(PREFIXES)}{asks}")
         return root
 
     def _info(self, name: str) -> zipfile.ZipInfo:
@@ -204,27 +163,14 @@ class _Archive:
             raise CheckpointError(f"{name} cannot be read: {error}") from error
 
 
-def _unpickled(data: bytes) -> object:
-    count = 0
-    try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if opcode.name not in OPCODES:
-                raise CheckpointError(f"its pickle uses {opcode.name}, which a table of tensors does not need; refused")
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
-                raise CheckpointError("its pickle numbers its objects out of order")
-        return _Unpickler(io.BytesIO(data), encoding="utf-8").load()
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise CheckpointError(f"its pickle is damaged: {type(error).__name__}: {error}") from error
-
-
 def _check_tensor(name: str, tensor: object) -> None:
     """That the description is one of a tensor, and stays inside its storage."""
-    if not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
+    if isinstance(tensor, unpickle.StandIn):
+        raise CheckpointError(f"{name} is not a tensor: its pickle asks for {tensor.name}, which is refused")
+    if not isinstance(tensor, Tensor) or not isinstance(tensor.storage, Storage):
         raise CheckpointError(f"{name} is not a tensor")
     storage, offset, shape, strides = tensor
-    if not isinstance(storage.kind, str) or not isinstance(storage.key, str):
+    if not isinstance(storage.kind, unpickle.StorageType) or not isinstance(storage.key, str):
         raise CheckpointError(f"{name} has no proper storage")
     sizes_are_tuples = isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides) <= 8
     if not sizes_are_tuples or not _counts([storage.count, offset, *shape, *strides]):
@@ -238,7 +184,7 @@ def _counts(values: Iterable[object]) -> bool:
     return all(type(value) is int and 0 <= value < 1 << 40 for value in values)
 
 
-def _tensor(name: str, tensor: _Tensor, raw: bytes) -> np.ndarray:
+def _tensor(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
     numbers = _numbers(raw, tensor.storage.kind, name)
     if len(numbers) != tensor.storage.count:
         raise CheckpointError(f"{name}: its storage has {len(numbers)} numbers, not {tensor.storage.count}")

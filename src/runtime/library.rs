@@ -7,6 +7,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 
 use super::RuntimeError;
+use crate::system::file;
 
 /// Environment variable that names the library, or the folder that it is in.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -36,6 +37,11 @@ pub fn load() -> Result<Environment, RuntimeError> {
     let places = places();
     let mut tried = Vec::new();
     for library in places.iter().flat_map(|place| place.libraries()) {
+        // The loader would wait for ever for somebody to write to a FIFO.
+        if let Some(special) = named_file(&library).and_then(file::special) {
+            tried.push(format!("{} is {special}", library.display()));
+            continue;
+        }
         match ort::init_from(&library) {
             Ok(builder) => {
                 gst::info!(CAT, "Loaded {}", library.display());
@@ -165,6 +171,11 @@ fn places() -> Vec<Place> {
     beside
         .chain([Place::System("libonnxruntime.so"), Place::System("libonnxruntime.so.1")])
         .collect()
+}
+
+/// The file that the loader opens, where it is told which: a name alone it looks for by itself.
+fn named_file(library: &Path) -> Option<&Path> {
+    (library.components().count() > 1).then_some(library)
 }
 
 fn reason(library: &Path, error: &ort::LoadDynamicError) -> String {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ort::value::TensorElementType;
 
 use super::batch::Member;
+use super::memory::Demand;
 use super::session::{Port, SharedSession};
 use super::tensors::{Failure, Tensors, Wiring};
-use super::{Cancel, ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory, sharing};
+use super::{Cancel, ExecutionProvider, Options, Report, Running, RuntimeError, Silent, sharing};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -154,6 +155,8 @@ impl DecoderNetwork {
 /// A graph with the state of one stream.
 struct Network {
     stream: Stream,
+    /// What a step needs, for the error where it does not get it.
+    demand: Demand,
     description: Arc<Description>,
     running: Running,
     token_type: TensorElementType,
@@ -203,10 +206,11 @@ impl Network {
         let session = sharing::shared(graph, options, size, &try_out, report)?;
         let (wiring, inputs) = wire(&session)?;
         let (running, outputs) = (session.running.clone(), wiring.taken.len());
+        let demand = Demand::of(&session, size);
         let allocate = || {
-            check_memory(&session, size)?;
+            check_memory(&session, &demand)?;
             Tensors::new(session.clone(), wiring.clone())
-                .map_err(|error| RuntimeError::Memory(format!("ONNX Runtime: {}", error.message())))
+                .map_err(|error| demand.explain(RuntimeError::Run(format!("ONNX Runtime: {}", error.message()))))
         };
         let stream = if session.streams > 1 {
             Stream::Batched(session.batches.join(&wiring, options.batch_timeout, allocate)?)
@@ -215,6 +219,7 @@ impl Network {
         };
         Ok(Self {
             stream,
+            demand,
             description,
             running,
             token_type,
@@ -236,7 +241,7 @@ impl Network {
             Given::Edge => &edge[..],
         };
         let given: Vec<&[u8]> = self.inputs.iter().map(bytes).collect();
-        let result = self.run(&given, take);
+        let result = self.run(&given, take).map_err(|error| self.demand.explain(error));
         // A step that was cancelled leaves no state to go on with.
         self.first = match &result {
             Ok(_) => false,
@@ -265,7 +270,7 @@ impl Network {
 /// Runs a session once, on zeros and tensors of its own: whatever makes its provider unusable shows now. It is also when
 /// CUDA chooses among algorithms, and no frame waits for that.
 fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Result<(), RuntimeError> {
-    check_memory(session, size)?;
+    check_memory(session, &Demand::of(session, size))?;
     let failed = |error: &ort::Error| session.running.provider.failed(error.message());
     let mut tensors = Tensors::new(session.clone(), wiring).map_err(|error| failed(&error))?;
     tensors.run(&[], &[]).map_err(|failure| match failure {
@@ -275,12 +280,12 @@ fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Re
 }
 
 /// Refuses what does not fit into the CPU's memory, where the network is in it.
-fn check_memory(session: &SharedSession, size: (u32, u32)) -> Result<(), RuntimeError> {
+fn check_memory(session: &SharedSession, demand: &Demand) -> Result<(), RuntimeError> {
     if session.running.provider.has_memory() {
         // How much a device has, it says itself, when it is tried out.
         return Ok(());
     }
-    memory::check(&session.inputs, size, &session.graph)
+    demand.check()
 }
 
 /// Checks that a graph is what its description says, so that a run cannot read or write beside a buffer.

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::create::{TryOut, create};
 use super::report::Report;
 use super::session::SharedSession;
 use super::{ExecutionProvider, Options, RuntimeError};
-use crate::tokenizer::{Graph, Source};
+use crate::tokenizer::{Graph, Identity, Source};
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -23,10 +23,10 @@ struct Key {
     height: u32,
 }
 
-/// Tells graphs apart: a file that was written anew is another graph.
+/// Tells graphs apart: a file that was written anew is another graph, whatever its times say.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum GraphKey {
-    File(PathBuf, Option<SystemTime>, u64),
+    File(PathBuf, Identity),
     Embedded(usize),
 }
 
@@ -86,10 +86,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn graph_key(graph: &Graph) -> GraphKey {
     match &graph.source {
         Source::Embedded(bytes) => GraphKey::Embedded(bytes.as_ptr() as usize),
-        Source::File(path) => {
-            let metadata = std::fs::metadata(path).ok();
-            let modified = metadata.as_ref().and_then(|m| m.modified().ok());
-            GraphKey::File(path.clone(), modified, metadata.map_or(0, |m| m.len()))
-        }
+        Source::File(path, identity) => GraphKey::File(path.clone(), *identity),
     }
 }

@@ -5,24 +5,37 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Description, Graph, Precision, Role, Source, Target, TokenizerError, Wanted, embedded as built_in, onnx};
+use super::onnx::{self, Fault};
+use super::{
+    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, Wanted, contents,
+    embedded as built_in,
+};
+use crate::system::file;
 
 /// Environment variable with folders that hold tokenizer folders, separated by `:`.
 pub const SEARCH_PATH_VARIABLE: &str = "GST_VIDTOK_MODEL_PATH";
 const DESCRIPTION_FILE: &str = "tokenizer.json";
 /// A description is a kilobyte; anything far above is not one.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
-/// Protobuf's own limit.
-const MAX_GRAPH_BYTES: u64 = 1 << 31;
+
+/// What a `tokenizer.json` says of its tokenizer.
+///
+/// # Errors
+/// Names what is missing or impossible.
+pub fn describe(json: &str) -> Result<Description, String> {
+    Folder::parse(json).map(|folder| folder.description)
+}
 
 /// The graph for `role` of the tokenizer in the plugin, which is one for a CPU in single precision.
 pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
     let folder = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
-    let source = Source::Embedded(match role {
+    let bytes = match role {
         Role::Encoder => built_in::ENCODER,
         Role::Decoder => built_in::DECODER,
-    });
-    checked(source, role, Some(&folder.description))
+    };
+    let place = "the embedded tokenizer";
+    let model = onnx::read(bytes).map_err(|fault| refused(place, fault))?;
+    checked(Source::Embedded(bytes), place, &model, role, Some(&folder.description))
 }
 
 /// The same where the precision that is wanted is its own.
@@ -55,7 +68,8 @@ pub fn open(model: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph,
     if path.is_dir() {
         return from_folder(path, role, wanted);
     }
-    if path.is_file() {
+    // What is no regular file says so when it is opened.
+    if path.exists() {
         if path.file_name().is_some_and(|name| name == DESCRIPTION_FILE) {
             return from_folder(path.parent().unwrap_or(Path::new(".")), role, wanted);
         }
@@ -168,10 +182,8 @@ struct Variant {
 
 impl Folder {
     fn read(folder: &Path) -> Result<Self, String> {
-        Self::parse(
-            &String::from_utf8(read_bounded(&folder.join(DESCRIPTION_FILE), MAX_DESCRIPTION_BYTES)?)
-                .map_err(|e| e.to_string())?,
-        )
+        let json = file::read_text(&folder.join(DESCRIPTION_FILE), MAX_DESCRIPTION_BYTES);
+        Self::parse(&json.map_err(|e| e.to_string())?)
     }
 
     fn parse(json: &str) -> Result<Self, String> {
@@ -203,7 +215,7 @@ impl Folder {
 
 fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
     let place = description_place(folder);
-    if !folder.join(DESCRIPTION_FILE).is_file() {
+    if !folder.join(DESCRIPTION_FILE).exists() {
         return Err(TokenizerError::NotFound(format!(
             "the folder \"{}\" has no {DESCRIPTION_FILE}: a tokenizer folder is made by models/export.py",
             folder.display()
@@ -279,28 +291,36 @@ fn description_place(folder: &Path) -> String {
 }
 
 fn from_file(path: PathBuf, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {
-    checked(Source::File(path), role, expected)
+    let place = path.display().to_string();
+    let (bytes, model) = contents::read(&path).map_err(|fault| refused(&place, fault))?;
+    let source = Source::File(path, Identity::of(&bytes));
+    drop(bytes);
+    checked(source, &place, &model, role, expected)
 }
 
-/// Reads the graph's metadata and checks it against `role` and the folder's description.
-fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result<Graph, TokenizerError> {
-    let (place, bytes) = match &source {
-        Source::Embedded(bytes) => (
-            "the embedded tokenizer".to_string(),
-            prost::bytes::Bytes::from_static(bytes),
-        ),
-        Source::File(path) => {
-            let place = path.display().to_string();
-            (
-                place.clone(),
-                read_bounded(path, MAX_GRAPH_BYTES)
-                    .map_err(|e| invalid(&place, &e))?
-                    .into(),
-            )
-        }
-    };
-    let fail = |text: &str| invalid(&place, text);
-    let metadata = onnx::metadata(bytes).ok_or_else(|| fail(&not_onnx(&place)))?;
+/// The bytes of the graph at `path`, which were `identity` when they were checked.
+pub(super) fn read_again(path: &Path, identity: &Identity) -> Result<Vec<u8>, TokenizerError> {
+    let place = path.display().to_string();
+    let (bytes, _) = contents::read(path).map_err(|fault| refused(&place, fault))?;
+    if Identity::of(&bytes) != *identity {
+        return Err(invalid(
+            &place,
+            "it, or a file with its weights, was replaced after it was checked: set the element to NULL and start it again",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Checks the graph's metadata against `role` and the folder's description.
+fn checked(
+    source: Source,
+    place: &str,
+    model: &onnx::Model,
+    role: Role,
+    expected: Option<&Description>,
+) -> Result<Graph, TokenizerError> {
+    let metadata = &model.metadata;
+    let fail = |text: &str| invalid(place, text);
     let prefixed = |key: &str| metadata.get(&format!("vidtok.{key}")).cloned();
     if !metadata.keys().any(|key| key.starts_with("vidtok.")) {
         return Err(fail(
@@ -336,6 +356,7 @@ fn checked(source: Source, role: Role, expected: Option<&Description>) -> Result
         target,
         precision,
         attention_parts,
+        channels: model.channels,
         source,
         folder: None,
     })
@@ -364,10 +385,9 @@ fn invalid(place: &str, text: &str) -> TokenizerError {
     TokenizerError::Invalid(format!("{place}: {text}"))
 }
 
-fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > most {
-        return Err(format!("it has {size} bytes, at most {most} are read"));
+fn refused(place: &str, fault: Fault) -> TokenizerError {
+    match fault {
+        Fault::NotOnnx => invalid(place, &not_onnx(place)),
+        Fault::Refused(text) => invalid(place, &text),
     }
-    std::fs::read(path).map_err(|e| e.to_string())
 }

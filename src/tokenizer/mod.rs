@@ -3,19 +3,26 @@
 //! A tokenizer is a folder with `tokenizer.json` and ONNX graphs, each of which repeats the description in its
 //! own metadata. Everything here works without ONNX Runtime.
 
+mod contents;
 mod description;
 mod embedded;
+mod external;
 mod form;
 mod lookup;
 mod onnx;
+mod protobuf;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use contents::Identity;
 pub use description::Description;
+pub use external::with_weights;
 pub use form::{Precision, Target, Wanted};
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, embedded_if, open};
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open};
+pub use onnx::read as read_onnx;
 
 /// What a graph does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +43,8 @@ impl Role {
 /// Where a graph's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    File(PathBuf),
+    /// A file, and what it held, weights in files beside it included, when it was checked.
+    File(PathBuf, Identity),
     Embedded(&'static [u8]),
 }
 
@@ -49,6 +57,8 @@ pub struct Graph {
     pub precision: Precision,
     /// How many parts attention over all positions takes its queries in; 0: the graph has none, or does not say.
     pub attention_parts: u32,
+    /// Channels of the layer next to the pixels; 0: there is no convolution to tell it by.
+    pub channels: u32,
     pub source: Source,
     /// The tokenizer folder that it was chosen from; `None`: it was named itself, or is embedded.
     folder: Option<PathBuf>,
@@ -71,8 +81,20 @@ impl Graph {
     /// Where the graph comes from, for people.
     pub fn location(&self) -> String {
         match &self.source {
-            Source::File(path) => path.display().to_string(),
+            Source::File(path, _) => path.display().to_string(),
             Source::Embedded(_) => "embedded in the plugin".into(),
+        }
+    }
+
+    /// The ONNX file that was checked, with all weights in it. A file is read again: kept from READY on, it would take as
+    /// much memory again as the network.
+    ///
+    /// # Errors
+    /// The file cannot be read any more, or is another one by now.
+    pub fn bytes(&self) -> Result<Cow<'static, [u8]>, TokenizerError> {
+        match &self.source {
+            Source::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Source::File(path, identity) => lookup::read_again(path, identity).map(Cow::Owned),
         }
     }
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+import mutate
 from golden import DATA
 from vidtok_export import checkpoint
 from vidtok_export.checkpoint import CheckpointError
@@ -206,7 +207,10 @@ def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "damaged"),  # bytes longer than memory
         (b"\x80\x02(ios\nsystem\n.", "uses INST"),
         (b"\x80\x02\x82\x01.", "uses EXT1"),
-        (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "uses NEWOBJ"),
+        (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "holds no tensor"),
+        (b"\x80\x02cos\nsystem\n.", "neither a state_dict"),
+        (b"\x80\x02}q\0X\x01\0\0\0aK\x01K\x02K\x03u.", "damaged"),
+        (b"\x80\x02" + b"N0" * (1 << 20) + b"N.", "steps"),
         # `__call__` of what stands for PyTorch's function, set from within
         (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x08\0\0\0__call__K\x01s\x86b.", "damaged"),
         (b"\x80\x02ctorch\nFloatStorage\n}X\x05\0\0\0upperK\x01sb.", "damaged"),
@@ -239,8 +243,120 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
         checkpoint.read(path)
 
 
+class Configuration(dict):
+    """An object of a program's own, as omegaconf has them, with a state, items and a constructor's arguments."""
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(a=1)
+        self.values = values
+
+    def __reduce_ex__(self, _: object) -> tuple:
+        return type(self), (1,), {"values": [Path("x"), frozenset({2}), {3}, b"raw"]}, iter([]), iter(self.items())
+
+
+class Slotted:
+    """One that pickles by `__new__` with keywords."""
+
+    def __getnewargs_ex__(self) -> tuple:
+        return (1,), {"b": 2}
+
+    def __new__(cls, a: int = 0, b: int = 0) -> "Slotted":
+        return super().__new__(cls)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_objects_of_unknown_classes_are_stand_ins(tmp_path: Path, protocol: int) -> None:
+    stream = io.BytesIO()
+    others = {"hyper_parameters": Configuration(), "slots": Slotted(), "paths": [Path("a"), {Path("b"): 1}]}
+    parameter = Call(Global("torch._utils", "_rebuild_parameter"), tensor(key="1"), True, {})
+    root = {**others, "state_dict": {"encoder.a": tensor(), "encoder.b": parameter, "loss.c": Slotted()}}
+    Pickler(stream, protocol=protocol).dump(root)
+    path = archive(tmp_path / "a.ckpt", stream.getvalue(), {key: FLOATS.tobytes() for key in "01"})
+    tensors = checkpoint.read(path)
+    assert set(tensors) == {"encoder.a", "encoder.b"}
+    for value in tensors.values():
+        np.testing.assert_array_equal(value, FLOATS.reshape(2, 4))
+
+
+def test_an_object_in_the_place_of_a_tensor_is_named(tmp_path: Path) -> None:
+    wanted = Call(Global("library.of.mine", "Quantized"), tensor())
+    with pytest.raises(CheckpointError, match=r"encoder\.a is not a tensor.*library\.of\.mine\.Quantized"):
+        checkpoint.read(archive(tmp_path / "a.ckpt", {"encoder.a": wanted}))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_an_attack_beside_tensors_is_not_run(tmp_path: Path, protocol: int) -> None:
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump({"encoder.a": tensor()})
+    # The same dict gets another item, which is the attack.
+    attack = pickle.dumps(Touch(tmp_path / "pwned"), protocol)
+    attack = attack[2:] if protocol >= 2 else attack
+    root = stream.getvalue()[:-1] + b"X\x05\0\0\0other" + attack[:-1] + b"s."
+    tensors = checkpoint.read(archive(tmp_path / "a.ckpt", root))
+    assert set(tensors) == {"encoder.a"}
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_keys_that_take_for_ever_to_hash(tmp_path: Path) -> None:
+    """A tuple of twice the same tuple, sixty times within each other: its hash has 2⁶⁰ parts."""
+    key = b")" + b"".join(b"2\x86" for _ in range(60))
+    data = b"\x80\x02}" + key + b"K\x01s."
+    with pytest.raises(CheckpointError, match="holds no tensor"):
+        checkpoint.read(archive(tmp_path / "bad.ckpt", data))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.ckpt")
+    os.mkfifo(tmp_path / "fifo.safetensors")
+    (tmp_path / "folder.ckpt").mkdir()
+    for name, message in [
+        ("nothing.ckpt", "No such file"),
+        ("fifo.ckpt", "not a regular file"),
+        ("fifo.safetensors", "not a regular file"),
+        ("folder.ckpt", "not a regular file|Is a directory"),
+    ]:
+        with pytest.raises(CheckpointError, match=message) as error:
+            checkpoint.read(tmp_path / name)
+        assert name in str(error.value)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite(tmp_path: Path, value: float) -> None:
     raw = np.full(8, value, "<f4").tobytes()
     with pytest.raises(CheckpointError, match="holds numbers that are not finite"):
         checkpoint.read(archive(tmp_path / "bad.ckpt", {"encoder.a": tensor()}, {"0": raw}))
+
+
+def assert_read_or_refused(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    try:
+        tensors = checkpoint.read(path)
+    except CheckpointError as error:
+        assert str(error).startswith(str(path)) and len(str(error)) < 2000
+    else:
+        assert all(tensor.dtype == np.float32 for tensor in tensors.values())
+
+
+def seeds(tmp_path: Path) -> dict[str, list[bytes]]:
+    """Files of each kind, and pickles alone."""
+    tiny = (DATA / "tiny.ckpt").read_bytes()
+    hand_made = archive(tmp_path / "seed", {"state_dict": {"encoder.a": tensor()}, "other": Slotted()})
+    with zipfile.ZipFile(DATA / "tiny.ckpt") as file:
+        pickled = file.read("tiny/data.pkl")
+    stream = io.BytesIO()
+    Pickler(stream, protocol=4).dump({"encoder.a": tensor(), "other": [Configuration(), Slotted(), {1.5, None}]})
+    weights = save({"encoder.a": FLOATS.astype(np.float16), "decoder.b": FLOATS.reshape(2, 4), "loss.c": FLOATS})
+    return {
+        "ckpt": [tiny, hand_made.read_bytes()],
+        "safetensors": [weights],
+        "pickle": [pickled, stream.getvalue()],
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of escapes in a pickle's texts
+@pytest.mark.parametrize("kind", ["ckpt", "safetensors", "pickle"])
+def test_a_changed_file_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    for data in mutate.mutations(seeds(tmp_path)[kind]):
+        if kind == "pickle":  # with checksums that are right
+            data = archive(tmp_path / "wrapped", data, {key: FLOATS.tobytes() for key in "0123"}).read_bytes()
+        assert_read_or_refused(tmp_path / f"a.{'ckpt' if kind == 'pickle' else kind}", data)

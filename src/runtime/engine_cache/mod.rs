@@ -13,7 +13,7 @@
 mod machine;
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -25,7 +25,8 @@ use super::library::CAT;
 use super::provider::{Engines, Setup, engine_settings};
 use super::report::{Progress, Report};
 use super::{ExecutionProvider, RuntimeError};
-use crate::tokenizer::{Graph, Role, Source};
+use crate::system::file;
+use crate::tokenizer::{Graph, Identity, Role, Source};
 
 /// Written when everything is built; says what the engines are of.
 const COMPLETE: &str = "engine.txt";
@@ -34,8 +35,8 @@ const LOCK: &str = "lock";
 const BUILT: [&str; 2] = ["engine", "profile"];
 /// In what ONNX Runtime says of an engine that TensorRT cannot read.
 const UNREADABLE: &str = "deserialize engine";
-/// Bytes of a graph that are read at a time: it may have hundreds of megabytes.
-const CHUNK: usize = 1 << 20;
+/// Most bytes of the file that says what engines are of.
+const MAX_TEXT: u64 = 1 << 16;
 /// Of a hash, in a folder's name: 64 bits.
 const HASH_DIGITS: usize = 16;
 
@@ -44,7 +45,7 @@ const HASH_DIGITS: usize = 16;
 pub struct Subject {
     pub name: String,
     pub role: Role,
-    /// SHA-256 of the graph's file.
+    /// SHA-256 of the graph's file, weights in other files included.
     pub graph: String,
     pub precision: &'static str,
     /// TensorRT's options.
@@ -86,7 +87,7 @@ impl Cache {
         fs::create_dir_all(&folder)?;
         for folder in [&timings, &folder] {
             let probe = folder.join(format!("probe-{}", std::process::id()));
-            fs::write(&probe, "")?;
+            file::create(&probe)?;
             match fs::remove_file(&probe) {
                 // Another element's was the same.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -111,12 +112,12 @@ impl Cache {
 
     /// Whether everything is built, for exactly this.
     fn is_complete(&self) -> bool {
-        let said = fs::read_to_string(self.folder.join(COMPLETE));
+        let said = file::read_text(&self.folder.join(COMPLETE), MAX_TEXT);
         said.is_ok_and(|text| text == self.text) && !self.files().is_empty()
     }
 
     fn set_complete(&self) -> io::Result<()> {
-        fs::write(self.folder.join(COMPLETE), &self.text)
+        file::create(&self.folder.join(COMPLETE))?.write_all(self.text.as_bytes())
     }
 
     /// The engines that are there, and when they were written.
@@ -148,7 +149,7 @@ impl Cache {
     /// Takes the lock that says who builds here. `wait` is called before waiting for another process. `None`: the file system
     /// knows no locks.
     fn lock(&self, wait: impl FnOnce()) -> Option<File> {
-        let file = File::create(self.folder.join(LOCK)).ok()?;
+        let file = file::create(&self.folder.join(LOCK)).ok()?;
         match file.try_lock() {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => {
@@ -198,8 +199,8 @@ impl<'a> Building<'a> {
             height,
         };
         let root = glib::user_cache_dir().join("gst-vidtok").join("tensorrt");
-        let opened =
-            graph_hash(&graph.source).and_then(|hash| Cache::open(&root, &Machine::find(setup.device), &subject(hash)));
+        let subject = subject(graph_hash(&graph.source));
+        let opened = Cache::open(&root, &Machine::find(setup.device), &subject);
         match opened {
             Ok(cache) => Self::with(cache, what, report),
             Err(error) => {
@@ -318,32 +319,20 @@ impl<'a> Building<'a> {
     }
 }
 
-/// SHA-256 of a graph's bytes.
-fn graph_hash(source: &Source) -> io::Result<String> {
+/// SHA-256 of a graph's bytes and weights.
+fn graph_hash(source: &Source) -> String {
     match source {
-        Source::Embedded(bytes) => read_hash(*bytes),
-        Source::File(path) => read_hash(File::open(path)?),
+        Source::Embedded(bytes) => Identity::of(bytes),
+        Source::File(_, identity) => *identity,
     }
-}
-
-fn read_hash(mut from: impl io::Read) -> io::Result<String> {
-    let unknown = || io::Error::other("GLib knows no SHA-256");
-    let mut checksum = glib::Checksum::new(glib::ChecksumType::Sha256).ok_or_else(unknown)?;
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match from.read(&mut chunk) {
-            Ok(0) => return checksum.string().ok_or_else(unknown),
-            Ok(read) => checksum.update(&chunk[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
+    .to_string()
 }
 
 /// A folder's name for a text.
 fn hash(text: &str) -> String {
-    let full = read_hash(text.as_bytes()).unwrap_or_default();
-    full.get(..HASH_DIGITS).unwrap_or("unknown").into()
+    let mut digits = Identity::of(text.as_bytes()).to_string();
+    digits.truncate(HASH_DIGITS);
+    digits
 }
 
 #[cfg(test)]
@@ -602,13 +591,14 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_told_by_its_bytes() {
-        // FIPS 180-2, appendix B.1.
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(graph_hash(&Source::Embedded(b"abc")).unwrap(), abc);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "abc").unwrap();
-        assert_eq!(graph_hash(&Source::File(file.path().into())).unwrap(), abc);
-        assert!(graph_hash(&Source::File("/no/such/graph".into())).is_err());
+    fn a_place_with_something_special_in_it_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = open(root.path());
+        for name in [COMPLETE, LOCK] {
+            crate::system::file::tests::make_fifo(&cache.folder.join(name));
+        }
+        assert!(!cache.is_complete());
+        assert!(cache.lock(|| panic!("nobody is waited for")).is_none());
+        assert!(cache.set_complete().is_err());
     }
 }

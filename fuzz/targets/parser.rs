@@ -1,0 +1,97 @@
+//! Any bytes through `vidtokparse`, from a file that can be sought in or as they come: it ends, and so do seeks.
+
+use std::io::Write;
+
+use gst::prelude::*;
+
+use super::{checksums, pads};
+
+/// Of a seek: bits of the first byte.
+const REPAIR: u8 = 1;
+const PULL: u8 = 2;
+const SEEK: u8 = 4;
+const RAW: u8 = 8;
+
+/// The first byte is how the bytes come, the second where a seek goes, the third its flags.
+pub fn run(input: &[u8]) {
+    let [how, place, flags, bytes @ ..] = input else { return };
+    pads::init();
+    let mut bytes = bytes.to_vec();
+    if how & REPAIR != 0 {
+        checksums::repair(&mut bytes);
+    }
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&bytes).expect("room in the temporary folder");
+    let source = format!(
+        "filesrc location={} blocksize={}",
+        file.path().display(),
+        1 + usize::from(*place) * 7
+    );
+    let push = if how & PULL == 0 { "! identity" } else { "" };
+    let stream_format = if how & RAW == 0 { "framed" } else { "raw" };
+    let line =
+        format!("{source} {push} ! vidtokparse ! video/x-vidtok,stream-format={stream_format} ! fakesink sync=false");
+    let pipeline = gst::parse::launch(&line)
+        .expect("the elements")
+        .downcast::<gst::Pipeline>()
+        .expect("a pipeline");
+    let bus = pipeline.bus().expect("a pipeline's bus");
+    if how & SEEK != 0 && prerolled(&pipeline) {
+        seek(&pipeline, *place, *flags);
+    }
+    if pipeline.set_state(gst::State::Playing).is_ok() {
+        let ends = [
+            gst::MessageType::Eos,
+            gst::MessageType::SegmentDone,
+            gst::MessageType::Error,
+        ];
+        let end = bus.timed_pop_filtered(pads::LIMIT, &ends).expect("the pipeline hangs");
+        pads::check_message(&end);
+    }
+    pipeline.set_state(gst::State::Null).expect("a pipeline stops");
+    pads::check(&bus);
+}
+
+fn prerolled(pipeline: &gst::Pipeline) -> bool {
+    if pipeline.set_state(gst::State::Paused).is_err() {
+        return false;
+    }
+    let bus = pipeline.bus().expect("a pipeline's bus");
+    let ends = [
+        gst::MessageType::AsyncDone,
+        gst::MessageType::Error,
+        gst::MessageType::Eos,
+    ];
+    let message = bus.timed_pop_filtered(pads::LIMIT, &ends).expect("the pipeline hangs");
+    pads::check_message(&message);
+    matches!(message.view(), gst::MessageView::AsyncDone(_))
+}
+
+fn seek(pipeline: &gst::Pipeline, place: u8, flags: u8) {
+    let duration = pipeline
+        .query_duration::<gst::ClockTime>()
+        .unwrap_or(gst::ClockTime::SECOND);
+    let at = |part: u8| {
+        duration
+            .mul_div_floor(u64::from(part), 200)
+            .unwrap_or(gst::ClockTime::ZERO)
+    };
+    let all = gst::SeekFlags::FLUSH | gst::SeekFlags::from_bits_truncate(u32::from(flags) << 1);
+    // Some seeks are refused, and that is right.
+    let _ = match flags % 3 {
+        0 => pipeline.seek_simple(all, at(place)),
+        1 => {
+            // A stop before the start is the caller's fault.
+            let (start, stop) = (at(place.min(flags)), at(place.max(flags)));
+            pipeline.seek(1.0, all, gst::SeekType::Set, start, gst::SeekType::Set, stop)
+        }
+        _ => pipeline.seek(
+            0.5,
+            all,
+            gst::SeekType::None,
+            gst::ClockTime::NONE,
+            gst::SeekType::Set,
+            at(place),
+        ),
+    };
+}

@@ -1,0 +1,4 @@
+//! What the system gives: files that others wrote, and memory.
+
+pub mod file;
+pub mod memory;

@@ -1,0 +1,193 @@
+//! Weights of an ONNX file in files beside it: which they are, and putting them into it.
+//!
+//! ONNX Runtime would open such files by itself, when and where we do not see it; so it never has to.
+
+use std::collections::HashMap;
+use std::path::{Component, Path};
+
+use super::onnx::{Fault, graph, model, read_entry, tensor, text};
+use super::protobuf::{self, Field, Fields, Value};
+
+/// Where an initializer's data are, if not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    pub tensor: String,
+    pub file: String,
+    offset: u64,
+    /// `None`: up to the file's end.
+    length: Option<u64>,
+}
+
+impl Outside {
+    fn data<'a>(&self, files: &'a HashMap<String, Vec<u8>>) -> Result<&'a [u8], Fault> {
+        let Self {
+            tensor,
+            file,
+            offset,
+            length,
+        } = self;
+        let bytes = files.get(file).map(Vec::as_slice).unwrap_or_default();
+        let refused = || {
+            Fault::Refused(format!(
+                "the weights \"{tensor}\" reach beyond the end of {file}, which has {} bytes",
+                bytes.len()
+            ))
+        };
+        let rest = usize::try_from(*offset)
+            .ok()
+            .and_then(|offset| bytes.get(offset..))
+            .ok_or_else(refused)?;
+        match length {
+            None => Ok(rest),
+            Some(length) => usize::try_from(*length)
+                .ok()
+                .and_then(|length| rest.get(..length))
+                .ok_or_else(refused),
+        }
+    }
+}
+
+/// Where a tensor's data are; `None`: in it.
+pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
+    let (mut name, mut is_outside) = (String::new(), false);
+    let mut said: HashMap<String, String> = HashMap::new();
+    for field in Fields::new(bytes) {
+        let field = field?;
+        match (field.number, field.value) {
+            (tensor::NAME, Value::Bytes(bytes)) => name = text(bytes),
+            (tensor::DATA_LOCATION, Value::Number(location)) => is_outside |= location == tensor::EXTERNAL,
+            (tensor::EXTERNAL_DATA, Value::Bytes(bytes)) => {
+                is_outside = true;
+                let (key, value) = read_entry(bytes)?;
+                if said.insert(key.clone(), value).is_some() {
+                    return Err(Fault::Refused(format!(
+                        "the tensor \"{name}\" says twice what the \"{key}\" of its data is"
+                    )));
+                }
+            }
+            _ => (),
+        }
+    }
+    if !is_outside {
+        return Ok(None);
+    }
+    let file = said.remove("location").unwrap_or_default();
+    if !is_plain_name(&file) {
+        return Err(Fault::Refused(format!(
+            "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's own folder"
+        )));
+    }
+    let number = |key: &str| match said.get(key) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            Fault::Refused(format!(
+                "the tensor \"{name}\" has data of the impossible {key} \"{text}\" in {file}"
+            ))
+        }),
+    };
+    let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+    Ok(Some(Outside {
+        tensor: name,
+        file,
+        offset,
+        length,
+    }))
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    // Of "name/" and "name/." a path's only part is the name, too.
+    let whole = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
+    whole && parts.next().is_none() && !name.contains('\0')
+}
+
+/// The same ONNX file with all weights in it. `files` are the bytes of those that it refers to, by name. `most`: bytes that it
+/// may have then.
+pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, most: u64) -> Result<Vec<u8>, Fault> {
+    let mut all = Vec::with_capacity(bytes.len());
+    for field in Fields::new(bytes) {
+        let field = field?;
+        let (model::GRAPH, Value::Bytes(graph)) = (field.number, field.value) else {
+            all.extend_from_slice(field.raw);
+            continue;
+        };
+        let length = protobuf::begin(model::GRAPH, &mut all);
+        for field in Fields::new(graph) {
+            put_with_weights(&field?, files, most, &mut all)?;
+        }
+        protobuf::end(length, &mut all);
+    }
+    Ok(all)
+}
+
+/// Appends a field of a graph, an initializer with its data in it.
+fn put_with_weights(field: &Field, files: &HashMap<String, Vec<u8>>, most: u64, to: &mut Vec<u8>) -> Result<(), Fault> {
+    let (graph::INITIALIZER, Value::Bytes(tensor)) = (field.number, field.value) else {
+        to.extend_from_slice(field.raw);
+        return Ok(());
+    };
+    let Some(outside) = outside(tensor)? else {
+        to.extend_from_slice(field.raw);
+        return Ok(());
+    };
+    let data = outside.data(files)?;
+    // Small files may say again and again that the same bytes are theirs.
+    if (to.len() as u64).saturating_add(data.len() as u64) > most {
+        return Err(Fault::Refused(format!(
+            "with its weights it has more than the {most} bytes that are read"
+        )));
+    }
+    let length = protobuf::begin(graph::INITIALIZER, to);
+    for field in Fields::new(tensor) {
+        let field = field?;
+        if ![tensor::EXTERNAL_DATA, tensor::DATA_LOCATION, tensor::RAW_DATA].contains(&field.number) {
+            to.extend_from_slice(field.raw);
+        }
+    }
+    protobuf::put_bytes(tensor::RAW_DATA, data, to);
+    protobuf::end(length, to);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::onnx::messages;
+    use super::super::onnx::tests::{file, message, weights, with_initializer};
+    use super::*;
+
+    #[test]
+    fn weights_are_put_in() {
+        let tensor = weights(&[("location", "w.bin"), ("offset", "1"), ("length", "2")]);
+        let bytes = with_initializer(&tensor);
+        let files = HashMap::from([("w.bin".to_string(), b"abcd".to_vec())]);
+        let expected = message(&[(tensor::NAME, b"w"), (tensor::RAW_DATA, b"bc")]);
+        // Lengths that are filled in afterwards take more bytes.
+        let all = with_weights(&bytes, &files, 1000).unwrap();
+        let graph = messages(&all, &[model::GRAPH]).next().unwrap().unwrap().1;
+        let initializer = messages(graph, &[graph::INITIALIZER]).next().unwrap().unwrap().1;
+        assert_eq!(initializer, expected);
+        // Nothing else changes.
+        let other = file(&[
+            (
+                model::GRAPH,
+                &message(&[(graph::NODE, b""), (graph::INITIALIZER, &expected)]),
+            ),
+            (model::METADATA, b""),
+        ]);
+        let all = with_weights(&other, &files, 1000).unwrap();
+        let fields = |bytes: &[u8]| {
+            Fields::new(bytes)
+                .map(|field| format!("{:?}", field.unwrap().value))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&all), fields(&other));
+        let fail = |said: &[(&str, &str)], most| match with_weights(&with_initializer(&weights(said)), &files, most) {
+            Err(Fault::Refused(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert!(fail(&[("location", "w.bin"), ("offset", "5")], 1000).contains("beyond the end"));
+        assert!(fail(&[("location", "w.bin"), ("offset", "3"), ("length", "2")], 1000).contains("beyond the end"));
+        assert!(fail(&[("location", "w.bin"), ("length", "18446744073709551615")], 1000).contains("beyond the end"));
+        assert!(fail(&[("location", "w.bin")], 3).contains("more than the 3 bytes"));
+    }
+}

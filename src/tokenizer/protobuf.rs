@@ -1,0 +1,191 @@
+//! The wire format of protobuf, read field by field without taking memory. Of an ONNX file only little is wanted, and where
+//! every message becomes an object, as `prost` makes them, a stranger's file can ask for dozens of times its size.
+
+/// A field: its number, its value, and all of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    pub number: u64,
+    pub value: Value<'a>,
+    pub raw: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Number(u64),
+    /// A text, a message, or packed numbers.
+    Bytes(&'a [u8]),
+    /// Four or eight bytes that nobody here wants.
+    Fixed,
+}
+
+/// The bytes are no protobuf message, or one with groups, which ONNX has none of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// The fields of a message; ends after the first error.
+pub struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub fn new(message: &'a [u8]) -> Self {
+        Self(message)
+    }
+
+    fn field(&mut self) -> Result<Field<'a>, Malformed> {
+        let start = self.0;
+        let key = self.number()?;
+        let value = match key & 7 {
+            0 => Value::Number(self.number()?),
+            1 => self.take(8).map(|_| Value::Fixed)?,
+            2 => {
+                let length = self.number()?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => self.take(4).map(|_| Value::Fixed)?,
+            _ => return Err(Malformed),
+        };
+        // Protobuf reads keys as 32 bits; field 0 is not allowed.
+        let number = key >> 3;
+        if number == 0 || key > u64::from(u32::MAX) {
+            return Err(Malformed);
+        }
+        let raw = &start[..start.len() - self.0.len()];
+        Ok(Field { number, value, raw })
+    }
+
+    fn number(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.0.split_first().ok_or(Malformed)?;
+            self.0 = rest;
+            // Of the tenth byte one bit is left.
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed)
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8], Malformed> {
+        let length = usize::try_from(length).map_err(|_| Malformed)?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<Field<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+/// Numbers that are packed into a field, up to the first that is cut.
+pub fn numbers(packed: &[u8]) -> impl Iterator<Item = u64> {
+    let mut rest = Fields::new(packed);
+    std::iter::from_fn(move || rest.number().ok())
+}
+
+/// Bytes of a length that is filled in afterwards: enough for 35 bits.
+const LENGTH_BYTES: usize = 5;
+
+/// Appends a field of bytes.
+pub fn put_bytes(number: u64, bytes: &[u8], to: &mut Vec<u8>) {
+    put_number(number << 3 | 2, to);
+    put_number(bytes.len() as u64, to);
+    to.extend_from_slice(bytes);
+}
+
+/// Begins a message; returns what [`end`] needs when everything in it has been appended.
+pub fn begin(number: u64, to: &mut Vec<u8>) -> usize {
+    put_number(number << 3 | 2, to);
+    to.extend_from_slice(&[0; LENGTH_BYTES]);
+    to.len()
+}
+
+/// Ends a message that was begun.
+pub fn end(begun: usize, to: &mut [u8]) {
+    let mut length = to.len() - begun;
+    let (last, others) = to[begun - LENGTH_BYTES..begun]
+        .split_last_mut()
+        .expect("there are five");
+    for byte in others {
+        *byte = length as u8 | 0x80;
+        length >>= 7;
+    }
+    *last = length as u8;
+}
+
+fn put_number(mut number: u64, to: &mut Vec<u8>) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(bytes: &[u8]) -> Result<Vec<(u64, Value<'_>)>, Malformed> {
+        Fields::new(bytes)
+            .map(|field| field.map(|field| (field.number, field.value)))
+            .collect()
+    }
+
+    /// Examples of protobuf's own description of its encoding.
+    #[test]
+    fn fields_are_read_as_protobuf_writes_them() {
+        assert_eq!(fields(&[0x08, 0x96, 0x01]), Ok(vec![(1, Value::Number(150))]));
+        let testing = b"\x12\x07testing";
+        assert_eq!(fields(testing), Ok(vec![(2, Value::Bytes(b"testing"))]));
+        let fixed = [0x0d, 1, 2, 3, 4, 0x11, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(fields(&fixed), Ok(vec![(1, Value::Fixed), (2, Value::Fixed)]));
+        let raw: Vec<_> = Fields::new(&fixed).map(|field| field.unwrap().raw).collect();
+        assert_eq!(raw, [&fixed[..5], &fixed[5..]]);
+        assert_eq!(
+            fields(&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+            Ok(vec![(1, Value::Number(u64::MAX))])
+        );
+    }
+
+    #[test]
+    fn what_is_cut_or_impossible_is_malformed() {
+        for bytes in [
+            &[0x08][..],
+            &[0x08, 0x80],
+            &[0x12, 0x07, b't'],
+            &[0x0d, 1, 2, 3],
+            &[0x00, 0x01],
+            // Groups, and a kind that is none.
+            &[0x0b, 0x0c],
+            &[0x0e],
+            // A number of eleven bytes, and a length beyond any memory.
+            &[0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+            &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        ] {
+            assert_eq!(fields(bytes), Err(Malformed), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut bytes = Vec::new();
+        put_bytes(9, &[7; 300], &mut bytes);
+        let begun = begin(5, &mut bytes);
+        bytes.extend([8; 200]);
+        end(begun, &mut bytes);
+        let expected = vec![(9, Value::Bytes(&[7; 300])), (5, Value::Bytes(&[8; 200]))];
+        assert_eq!(fields(&bytes), Ok(expected));
+    }
+}
