@@ -32,8 +32,8 @@ if [ -n "${VIDTOK_WITHOUT_PROVIDERS:-}" ]; then
 else
     unset VIDTOK_WITHOUT_PROVIDERS
     # The tests that want what cannot be had fail, and say so.
-    VIDTOK_GPU_RUNTIME=$(other_onnxruntime "$GPU_RUNTIME") || broken+=("getting $GPU_RUNTIME")
-    VIDTOK_OPENVINO_RUNTIME=$(other_onnxruntime "$OPENVINO_RUNTIME") || broken+=("getting $OPENVINO_RUNTIME")
+    VIDTOK_GPU_RUNTIME=$(other_onnxruntime "$GPU_RUNTIME" "$GPU_RUNTIME_HASH") || broken+=("getting $GPU_RUNTIME")
+    VIDTOK_OPENVINO_RUNTIME=$(other_onnxruntime "$OPENVINO_RUNTIME" "$OPENVINO_RUNTIME_HASH") || broken+=("getting $OPENVINO_RUNTIME")
     export VIDTOK_GPU_RUNTIME VIDTOK_OPENVINO_RUNTIME
     if [ -e /proc/driver/nvidia ]; then
         # They are about what is missing where there is none; what is there is for `benches/run.sh --provider cuda`.

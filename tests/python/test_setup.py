@@ -1,0 +1,38 @@
+"""What setting up gets from elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKED_FOR = sorted(
+    path.relative_to(ROOT)
+    for folder in ("models", "models/training", "scripts", "tests", ".ci")
+    for path in (ROOT / folder).glob("requirements.in")
+)
+
+
+def name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found, requirement
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def requirements(path: Path) -> list[str]:
+    """Of a requirements file: its lines without comments, those that go on joined."""
+    lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_there_are_packages_to_pin() -> None:
+    assert len(ASKED_FOR) == 5
+
+
+@pytest.mark.parametrize("asked", ASKED_FOR, ids=str)
+def test_every_package_is_pinned_to_a_version_and_its_hashes(asked: Path) -> None:
+    pinned = requirements((ROOT / asked).with_name("requirements.txt"))
+    for line in pinned:
+        assert re.match(r"[A-Za-z0-9._-]+==[0-9][^ ]* .*--hash=sha256:[0-9a-f]{64}", line), line[:80]
+    wanted = [line for line in requirements(ROOT / asked) if not line.startswith("-")]
+    assert {name(line) for line in wanted} <= {name(line) for line in pinned}
