@@ -1,6 +1,10 @@
-"""What setting up gets from elsewhere."""
+"""What setting up gets from elsewhere, and what it compiles."""
 
+import json
 import re
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,3 +40,19 @@ def test_every_package_is_pinned_to_a_version_and_its_hashes(asked: Path) -> Non
         assert re.match(r"[A-Za-z0-9._-]+==[0-9][^ ]* .*--hash=sha256:[0-9a-f]{64}", line), line[:80]
     wanted = [line for line in requirements(ROOT / asked) if not line.startswith("-")]
     assert {name(line) for line in wanted} <= {name(line) for line in pinned}
+
+
+def compiled_plugin_again() -> bool:
+    command = ["cargo", "build", "--locked", "--lib", "--message-format=json", "--quiet"]
+    messages = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    artifacts = [json.loads(line) for line in messages.splitlines() if '"compiler-artifact"' in line]
+    return not all(artifact["fresh"] for artifact in artifacts)
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo")
+def test_a_file_that_is_no_source_compiles_nothing_again() -> None:
+    compiled_plugin_again()
+    # The README has tokenizers exported to here.
+    with tempfile.TemporaryDirectory(dir=ROOT / "models") as folder:
+        (Path(folder) / "encoder.onnx").write_bytes(b"a new graph")
+        assert not compiled_plugin_again()
