@@ -5,7 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the plugin is made of: where it is changed, the commit is marked with a "+".
-const SOURCES: [&str; 5] = ["build.rs", "Cargo.toml", "Cargo.lock", "src", "models/vidtok-small-488-32768"];
+const SOURCES: [&str; 5] = [
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "src",
+    "models/vidtok-small-488-32768",
+];
 
 fn main() {
     gst_plugin_version_helper::info();
@@ -20,7 +26,10 @@ fn main() {
 
 /// Where git keeps a file of its own; in a work tree beside the checkout it is elsewhere than in `.git`.
 fn git_path(name: &str) -> Option<String> {
-    let output = Command::new("git").args(["rev-parse", "--git-path", name]).output().ok()?;
+    let output = Command::new("git")
+        .args(["rev-parse", "--git-path", name])
+        .output()
+        .ok()?;
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| path.trim_end().to_string())
 }

@@ -44,7 +44,8 @@ def test_every_package_is_pinned_to_a_version_and_its_hashes(asked: Path) -> Non
 
 def compiled_plugin_again() -> bool:
     # As tests/run.sh builds: with fewer targets Cargo takes other features of some crates, and compiles those again.
-    command = ["cargo", "build", "--locked", "--lib", "--tests", "--benches", "--message-format=json", "--quiet"]
+    targets = ["--workspace", "--lib", "--bins", "--tests", "--benches"]
+    command = ["cargo", "build", "--locked", *targets, "--message-format=json", "--quiet"]
     messages = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     artifacts = [json.loads(line) for line in messages.splitlines() if '"compiler-artifact"' in line]
     return not all(artifact["fresh"] for artifact in artifacts)
