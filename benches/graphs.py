@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 import onnx
-import onnxruntime
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "python")]
 
 import golden  # noqa: E402
 from vidtok_export import build  # noqa: E402
+from vidtok_export.onnx_runtime import onnxruntime  # noqa: E402
 
 # The one that the published checkpoint of full width is of; `ch` makes it narrower.
 NAME = "vidtok_fsq_causal_488_32768_v1_1"

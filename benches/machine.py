@@ -39,6 +39,8 @@ class _ApiBase(ctypes.Structure):
 
 def onnxruntime(place: Path) -> str:
     """The version of the library, or of the one in a folder, as ORT_DYLIB_PATH names either."""
+    # As in models/vidtok_export/onnx_runtime.py: loading it is enough for it to send telemetry.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     library = ctypes.CDLL(str(next(place.glob("libonnxruntime.so*")) if place.is_dir() else place))
     library.OrtGetApiBase.restype = ctypes.POINTER(_ApiBase)
     return library.OrtGetApiBase().contents.get_version_string().decode()

@@ -18,6 +18,10 @@ OPENVINO_RUNTIME_HASH=sha256:d617fac2f59a6ab5ea59a788c3e1592240a129642519aaeaa77
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
+# What runs below this script sends no telemetry, unless the user wants it to: see TELEMETRY_VARIABLE in
+# src/runtime/library.rs.
+export ORT_DISABLE_TELEMETRY=${ORT_DISABLE_TELEMETRY-1}
+
 say() { printf '\n==> %s\n' "$*"; }
 
 fail() {
@@ -44,7 +48,8 @@ want() {
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
-# A compiler's linker, GStreamer with its development files and the plugins that files and tests need, Python's venv.
+# A compiler's linker, GStreamer with its development files and the plugins that files and tests need, Python's venv; and
+# the programs that are its arguments, each in a package of its name.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -61,6 +66,10 @@ setup_system() {
     want gstreamer1.0-libav gst-inspect-1.0 --exists avdec_h264
     want python3 command -v python3
     want python3-venv python3 -c 'import venv, ensurepip'
+    local program
+    for program; do
+        want "$program" command -v "$program"
+    done
     if [ ${#missing[@]} -gt 0 ]; then
         command -v apt-get >/dev/null || fail "needs, by their names on Debian: ${missing[*]}"
         if [ "$(id -u)" -ne 0 ]; then

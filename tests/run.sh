@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
 setup_rust
-setup_system
+setup_system strace
 setup_onnxruntime
 say "Python packages of the tests"
 setup_python -r tests/requirements.txt

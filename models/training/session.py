@@ -1,11 +1,14 @@
 """A tokenizer's graph in ONNX Runtime, stepped as a stream."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from vidtok_export.onnx_runtime import onnxruntime
 
 EDGE = 0.25  # how far a decoder's linear up-sampling looks towards the next latent frame, where there is one
 CPU = ("CPUExecutionProvider",)

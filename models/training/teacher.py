@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from losses import BLOCK, GROUP
 from session import CPU, Session, encode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from vidtok_export.onnx_runtime import onnxruntime
 from vidtok_export.tokenizer import Description
 
 LARGEST_CODEBOOK = 1 << 22  # indices stay exact in float32

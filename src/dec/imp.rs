@@ -220,7 +220,8 @@ impl BaseTransformImpl for VidtokDec {
         let mut state = self.state.lock().unwrap();
         let State { reader, stream } = state.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         let input = match reader.read(&inbuf) {
-            Ok(input) => input,
+            Ok(Some(input)) => input,
+            Ok(None) => return Ok(gst::FlowSuccess::Ok),
             Err(InputError::Damaged(text)) => {
                 self.stats.lock().unwrap().dropped += 1;
                 gst::element_imp_warning!(

@@ -88,20 +88,24 @@ impl InputReader {
         }
     }
 
-    pub fn read(&mut self, buffer: &gst::BufferRef) -> Result<Input, InputError> {
+    /// What `buffer` holds; `None` for an end mark.
+    pub fn read(&mut self, buffer: &gst::BufferRef) -> Result<Option<Input>, InputError> {
         let map = buffer.map_readable().map_err(|e| InputError::Damaged(e.to_string()))?;
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let duration = buffer.duration().map(|duration| duration.nseconds());
         match self.stream_format {
             StreamFormat::Framed => self.read_framed(&map, pts),
-            StreamFormat::Raw => self.read_raw(&map, buffer, pts, duration),
+            StreamFormat::Raw => self.read_raw(&map, buffer, pts, duration).map(Some),
         }
     }
 
     /// A packet, with a stream header in front of it at a segment start.
-    fn read_framed(&mut self, mut data: &[u8], pts: Option<u64>) -> Result<Input, InputError> {
+    fn read_framed(&mut self, mut data: &[u8], pts: Option<u64>) -> Result<Option<Input>, InputError> {
         if data.starts_with(&MAGIC) {
             let (header, bytes) = StreamHeader::decode(data)?;
+            if header.end.is_some() {
+                return Ok(None);
+            }
             // Framerate and the like may have been overruled on the way.
             if !header.format.reads_like(&self.format) {
                 let text = "it contradicts the caps of the stream";
@@ -124,14 +128,14 @@ impl InputReader {
             duration: packet.duration,
             offsets: packet.offsets,
         });
-        Ok(Input {
+        Ok(Some(Input {
             segment_start: packet.segment_start,
             latent_frames: packet.latent_frames.into(),
             real_frames: packet.real_frames.into(),
             times,
             shift,
             tokens: Tokens::from_payload(&packet.payload, &self.format, packet.latent_frames)?,
-        })
+        }))
     }
 
     /// Bare tokens; what they cannot say is in the meta, or taken to be the usual.

@@ -18,7 +18,8 @@ pub fn error_message(error: &RuntimeError) -> gst::ErrorMessage {
         RuntimeError::Provider(_) => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
         RuntimeError::Graph(_) => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
         RuntimeError::Memory(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}")),
-        RuntimeError::Run(_) => gst::error_msg!(gst::StreamError::Failed, ("{error}")),
+        // A step that was cancelled is no error: it ends in "flushing", and nobody posts it.
+        RuntimeError::Run(_) | RuntimeError::Cancelled => gst::error_msg!(gst::StreamError::Failed, ("{error}")),
         RuntimeError::Tokenizer(TokenizerError::NotFound(_)) => {
             gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
         }

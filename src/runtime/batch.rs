@@ -1,12 +1,13 @@
 //! Streams that run together: one run of the graph is a step of each of them.
 //!
 //! There is no thread for it. Whoever finds that a batch is to start runs it for everybody in it, on the thread that
-//! asked for its own step.
+//! asked for its own step. Where one of its streams is cancelled, the run is ended, and the others' steps run again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::RuntimeError;
+use super::cancel::{Cancel, POLL};
 use super::schedule::{Next, Schedule};
 use super::tensors::{Failure, HostTensor, Tensors, Wiring};
 
@@ -48,14 +49,25 @@ impl State {
             None => Ok(()),
         }
     }
+
+    fn leave(&mut self, slot: usize) {
+        self.schedule.leave(slot);
+        self.slots[slot] = Slot::default();
+    }
 }
 
 #[derive(Default)]
 struct Slot {
     /// What the stream's step gave, until it is fetched.
-    result: Option<Result<Outputs, String>>,
+    result: Option<Result<Outputs, RuntimeError>>,
     /// The stream has a state, which the steps of others must not change.
     has_state: bool,
+    /// Of the step that the stream waits for.
+    cancel: Cancel,
+    /// The step is under way, and its stream does not wait for it any more.
+    abandoned: bool,
+    /// The same, and the stream is gone.
+    left: bool,
 }
 
 /// A stream's place in a batch.
@@ -94,33 +106,41 @@ impl Batches {
 }
 
 impl Member {
-    /// Runs a step on the bytes `given` for each of the wiring's inputs.
-    pub fn step(&mut self, given: &[&[u8]]) -> Result<Outputs, RuntimeError> {
+    /// Runs a step on the bytes `given` for each of the wiring's inputs, unless `cancel` ends it.
+    pub fn step(&mut self, given: &[&[u8]], cancel: &Cancel) -> Result<Outputs, RuntimeError> {
         let Self { batch, slot, timeout } = self;
         let mut state = batch.lock();
+        // A step that was abandoned still has this stream's place.
+        while state.slots[*slot].abandoned {
+            if cancel.is_cancelled() {
+                return Err(RuntimeError::Cancelled);
+            }
+            state = batch.wait(state, POLL);
+        }
         state.check()?;
         for (tensor, bytes) in state.given.iter_mut().zip(given) {
             tensor.set(*slot, batch.streams, bytes)?;
         }
         let now = Instant::now();
+        state.slots[*slot].cancel = cancel.clone();
         state.schedule.submit(*slot, now.checked_add(*timeout).unwrap_or(now));
         loop {
             if let Some(result) = state.slots[*slot].result.take() {
-                return result.map_err(RuntimeError::Run);
+                return result;
             }
             // It may have broken while this stream waited for its turn.
             state.check()?;
+            if cancel.is_cancelled() {
+                state.slots[*slot].abandoned = state.schedule.is_running(*slot);
+                state.schedule.withdraw(*slot);
+                batch.changed.notify_all();
+                return Err(RuntimeError::Cancelled);
+            }
             let now = Instant::now();
             state = match state.schedule.next(now) {
                 Next::Start(slots) => batch.run(state, slots),
-                Next::WaitUntil(until) => {
-                    let waited = batch.changed.wait_timeout(state, until - now);
-                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-                Next::Wait => batch
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Next::WaitUntil(until) => batch.wait(state, (until - now).min(POLL)),
+                Next::Wait => batch.wait(state, POLL),
             };
         }
     }
@@ -129,8 +149,11 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut state = self.batch.lock();
-        state.schedule.leave(self.slot);
-        state.slots[self.slot] = Slot::default();
+        if state.slots[self.slot].abandoned {
+            state.slots[self.slot].left = true;
+            return;
+        }
+        state.leave(self.slot);
         // Others may have waited for this stream.
         self.batch.changed.notify_all();
     }
@@ -165,11 +188,18 @@ impl Batch {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Waits for a change, or so long.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, time);
+        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+
     /// Runs a step of the streams in `slots`, unlocked.
     fn run<'a>(&'a self, mut state: MutexGuard<'a, State>, slots: Vec<usize>) -> MutexGuard<'a, State> {
         let mut running = Running {
             batch: self,
             holds: state.slots.iter().map(|slot| slot.has_state).collect(),
+            cancels: slots.iter().map(|slot| state.slots[*slot].cancel.clone()).collect(),
             tensors: state.tensors.take(),
             done: None,
             slots,
@@ -191,6 +221,8 @@ impl Batch {
 struct Running<'a> {
     batch: &'a Batch,
     slots: Vec<usize>,
+    /// Of the streams in the batch.
+    cancels: Vec<Cancel>,
     /// Streams that have a state and are not in this batch.
     holds: Vec<bool>,
     tensors: Option<Tensors>,
@@ -200,7 +232,7 @@ struct Running<'a> {
 impl Running<'_> {
     fn run(&mut self) {
         if let Some(tensors) = &mut self.tensors {
-            self.done = Some(tensors.run(&self.holds));
+            self.done = Some(tensors.run(&self.holds, &self.cancels));
         }
     }
 }
@@ -208,7 +240,7 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Copied before the lock is taken.
-        let results: Vec<Result<Outputs, String>> = match (&self.done, &self.tensors) {
+        let results: Vec<Result<Outputs, RuntimeError>> = match (&self.done, &self.tensors) {
             (Some(Ok(())), Some(tensors)) => {
                 let outputs = |slot: &usize| {
                     Ok(Outputs {
@@ -218,23 +250,48 @@ impl Drop for Running<'_> {
                 };
                 self.slots.iter().map(outputs).collect()
             }
-            (Some(Err(failure)), _) => self.slots.iter().map(|_| Err(failure.to_string())).collect(),
-            _ => self
-                .slots
-                .iter()
-                .map(|_| Err("a batch ended in a panic".into()))
-                .collect(),
+            (Some(Err(failure)), _) => self.slots.iter().map(|_| Err(failure.to_error())).collect(),
+            _ => {
+                let panicked = || RuntimeError::Run("a batch ended in a panic".into());
+                self.slots.iter().map(|_| Err(panicked())).collect()
+            }
         };
         let mut state = self.batch.lock();
-        if !matches!(self.done, Some(Ok(()) | Err(Failure::Run(_)))) {
+        if !matches!(self.done, Some(Ok(()) | Err(Failure::Run(_) | Failure::Cancelled))) {
             state.broken = Some("the streams of this batch have lost their state: start them anew".into());
         }
+        state.schedule.finish();
         for (slot, result) in self.slots.iter().zip(results) {
-            state.slots[*slot].has_state |= result.is_ok();
-            state.slots[*slot].result = Some(result);
+            self.end(&mut state, *slot, result);
         }
         state.tensors = self.tensors.take();
-        state.schedule.finish();
         self.batch.changed.notify_all();
+    }
+}
+
+impl Running<'_> {
+    /// Tells the stream in `slot` how its step ended.
+    fn end(&self, state: &mut State, slot: usize, result: Result<Outputs, RuntimeError>) {
+        let own = &mut state.slots[slot];
+        own.has_state |= result.is_ok();
+        if own.left {
+            return state.leave(slot);
+        }
+        if std::mem::take(&mut own.abandoned) {
+            return;
+        }
+        if !matches!(result, Err(RuntimeError::Cancelled)) || own.cancel.is_cancelled() {
+            own.result = Some(result);
+            return;
+        }
+        // The batch was ended for another stream: this one's step runs again.
+        let copied = match &self.tensors {
+            Some(tensors) => tensors.copy_given(slot, &mut state.given),
+            None => Err(RuntimeError::Run("a batch has lost its tensors".into())),
+        };
+        match copied {
+            Ok(()) => state.schedule.resume(slot, Instant::now()),
+            Err(error) => state.slots[slot].result = Some(Err(error)),
+        }
     }
 }

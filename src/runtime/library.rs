@@ -13,6 +13,11 @@ const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// The last minor version that is looked for by name; far beyond what there is.
 const NEWEST_MINOR_VERSION: u32 = 99;
 
+/// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels do so from 1.29 on:
+/// when they are loaded they write a device id and a database of events, and then look up a host. Switching that off
+/// through the API comes too late, as it needs the environment that has begun already.
+const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
+
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("onnxruntime", gst::DebugColorFlags::empty(), Some("ONNX Runtime")));
 
@@ -29,6 +34,7 @@ pub fn load() -> Result<Environment, RuntimeError> {
     if let Some(environment) = &*environment {
         return Ok(environment.clone());
     }
+    disable_telemetry();
     let places = places();
     let mut tried = Vec::new();
     for library in places.iter().flat_map(|place| place.libraries()) {
@@ -54,6 +60,33 @@ pub fn load() -> Result<Environment, RuntimeError> {
         }
     }
     Err(RuntimeError::Library(explain(&places, &tried)))
+}
+
+/// Keeps ONNX Runtime from calling home, unless the user has decided. To be called before the library is opened, with
+/// [`ENVIRONMENT`] locked.
+fn disable_telemetry() {
+    if std::env::var_os(TELEMETRY_VARIABLE).is_some() {
+        return;
+    }
+    if std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| is_mapped(&maps)) {
+        gst::warning!(
+            CAT,
+            "This process loaded ONNX Runtime before: if that sends telemetry, it is too late to switch it off. Set \
+             {TELEMETRY_VARIABLE}=1 in the environment of the process"
+        );
+    }
+    // SAFETY: the lock that the caller holds keeps this crate from a second call. Code of others that reads the environment in
+    // C at this very moment could meet a half-changed one. There is no other way to reach the library before it begins to send,
+    // and this happens once a process, when an application is still setting its pipeline up.
+    unsafe { std::env::set_var(TELEMETRY_VARIABLE, "1") };
+}
+
+/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime.
+fn is_mapped(maps: &str) -> bool {
+    let name = |line: &str| line.rsplit('/').next().map(str::to_owned);
+    maps.lines()
+        .filter_map(name)
+        .any(|name| name.starts_with("libonnxruntime.so"))
 }
 
 /// ONNX Runtime's log lines go where GStreamer's go.
@@ -216,6 +249,14 @@ mod tests {
             ["libonnxruntime.so", "libonnxruntime.so.1.21", "libonnxruntime.so.1.20"].map(|name| place(name).unwrap());
         assert!(plain < newer && newer < older);
         assert_eq!(place("libonnxruntime.so.1.16"), None);
+    }
+
+    #[test]
+    fn a_library_that_was_loaded_before_is_seen() {
+        let other = "7f00-7f01 r--p 00000000 fe:00 12   /usr/lib/libonnx.so.1\n7f02-7f03 rw-p 00000000 00:00 0\n";
+        assert!(!is_mapped(other));
+        let loaded = format!("{other}7f04-7f05 r-xp 00000000 fe:00 13   /opt/a folder/libonnxruntime.so.1.32.0\n");
+        assert!(is_mapped(&loaded));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! runs the `session`, which all streams of a kind share (`sharing`) and which lets them in by `turns`; `resident` is between
 //! them where tensors must not move, and `capture` keeps others away meanwhile. `create` makes a session as `options` say; what
 //! it runs on is the `provider`'s matter. `placement` says how much of the graph that is, `engine_cache` keeps what TensorRT
-//! builds, and `report` tells of what takes long.
+//! builds, and `report` tells of what takes long. `cancel` ends a stream's runs from another thread.
 
 mod batch;
+mod cancel;
 mod capture;
 mod create;
 mod engine_cache;
@@ -30,6 +31,7 @@ mod turns;
 
 use std::fmt;
 
+pub use cancel::Cancel;
 pub use create::prepare;
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
@@ -53,6 +55,8 @@ pub enum RuntimeError {
     Memory(String),
     /// A step failed.
     Run(String),
+    /// A step was [cancelled](Cancel): nothing is wrong, and the stream starts a segment next.
+    Cancelled,
     Tokenizer(TokenizerError),
 }
 
@@ -62,6 +66,7 @@ impl fmt::Display for RuntimeError {
             Self::Library(text) | Self::Provider(text) | Self::Graph(text) | Self::Memory(text) | Self::Run(text) => {
                 f.write_str(text)
             }
+            Self::Cancelled => f.write_str("the step was cancelled"),
             Self::Tokenizer(error) => error.fmt(f),
         }
     }

@@ -6,8 +6,8 @@ use ort::value::TensorElementType;
 
 use super::batch::Member;
 use super::session::{Port, SharedSession};
-use super::tensors::{Tensors, Wiring};
-use super::{ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory, sharing};
+use super::tensors::{Failure, Tensors, Wiring};
+use super::{Cancel, ExecutionProvider, Options, Report, Running, RuntimeError, Silent, memory, sharing};
 use crate::format::Regularizer;
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -35,6 +35,11 @@ impl EncoderNetwork {
     /// The next step starts a segment.
     pub fn restart(&mut self) {
         self.0.first = true;
+    }
+
+    /// `cancel` ends this network's steps from now on.
+    pub fn set_cancel(&mut self, cancel: Cancel) {
+        self.0.cancel = cancel;
     }
 
     /// Runs a step on `[T, H, W, 3]` RGB bytes of the padded size; gives `[t, h, w]` indices or `[t, h, w, C]` means.
@@ -104,6 +109,11 @@ impl DecoderNetwork {
         self.0.first = true;
     }
 
+    /// `cancel` ends this network's steps from now on.
+    pub fn set_cancel(&mut self, cancel: Cancel) {
+        self.0.cancel = cancel;
+    }
+
     /// Runs a step on `tokens` and shows `use_frames` its `[T, H, W, 3]` RGB bytes of the padded size.
     ///
     /// `at_edge`: the step's last latent frame has no right neighbour to look ahead to, or is a segment's second.
@@ -155,6 +165,7 @@ struct Network {
     first: bool,
     /// How many streams made the latest step together.
     streams: usize,
+    cancel: Cancel,
 }
 
 /// Where the stream's tensors are.
@@ -211,6 +222,7 @@ impl Network {
             outputs,
             first: true,
             streams: 1,
+            cancel: Cancel::default(),
         })
     }
 
@@ -224,20 +236,29 @@ impl Network {
             Given::Edge => &edge[..],
         };
         let given: Vec<&[u8]> = self.inputs.iter().map(bytes).collect();
-        let result = match &mut self.stream {
+        let result = self.run(&given, take);
+        // A step that was cancelled leaves no state to go on with.
+        self.first = match &result {
+            Ok(_) => false,
+            Err(RuntimeError::Cancelled) => true,
+            Err(_) => self.first,
+        };
+        result
+    }
+
+    fn run<R>(&mut self, given: &[&[u8]], take: impl FnOnce(&[&[u8]]) -> R) -> Result<R, RuntimeError> {
+        match &mut self.stream {
             Stream::Alone(tensors) => {
-                tensors.give(0, &given)?;
-                tensors.run(&[false])?;
-                take(&tensors.taken(0))
+                tensors.give(0, given)?;
+                tensors.run(&[false], std::slice::from_ref(&self.cancel))?;
+                Ok(take(&tensors.taken(0)))
             }
             Stream::Batched(member) => {
-                let outputs = member.step(&given)?;
+                let outputs = member.step(given, &self.cancel)?;
                 self.streams = outputs.streams;
-                take(&outputs.bytes.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>())
+                Ok(take(&outputs.bytes.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>()))
             }
-        };
-        self.first = false;
-        Ok(result)
+        }
     }
 }
 
@@ -247,7 +268,10 @@ fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Re
     check_memory(session, size)?;
     let failed = |error: &ort::Error| session.running.provider.failed(error.message());
     let mut tensors = Tensors::new(session.clone(), wiring).map_err(|error| failed(&error))?;
-    tensors.run(&[]).map_err(|failure| failed(failure.error()))
+    tensors.run(&[], &[]).map_err(|failure| match failure {
+        Failure::Run(error) | Failure::State(error) => failed(&error),
+        Failure::Cancelled => RuntimeError::Cancelled,
+    })
 }
 
 /// Refuses what does not fit into the CPU's memory, where the network is in it.

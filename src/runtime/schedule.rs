@@ -62,6 +62,22 @@ impl Schedule {
         self.slots[slot] = Slot::Waiting { until };
     }
 
+    pub fn is_running(&self, slot: usize) -> bool {
+        self.slots[slot] == Slot::Running
+    }
+
+    /// The stream in `slot` does not want the step any more that it waits for.
+    pub fn withdraw(&mut self, slot: usize) {
+        if matches!(self.slots[slot], Slot::Waiting { .. }) {
+            self.slots[slot] = Slot::Idle { expected: false };
+        }
+    }
+
+    /// The batch with `slot` was ended: its stream wants the step still, at once.
+    pub fn resume(&mut self, slot: usize, now: Instant) {
+        self.slots[slot] = Slot::Waiting { until: now };
+    }
+
     /// What is to be done at the time `now`.
     pub fn next(&mut self, now: Instant) -> Next {
         if self.slots.contains(&Slot::Running) {
@@ -202,6 +218,23 @@ mod tests {
         let now = Instant::now();
         let mut schedule = after_a_batch(2, 2, now);
         schedule.submit(1, now);
+        assert_eq!(schedule.next(now), Next::Start(vec![1]));
+    }
+
+    #[test]
+    fn who_withdraws_is_not_run_and_not_waited_for() {
+        let now = Instant::now();
+        let mut schedule = after_a_batch(2, 2, now);
+        schedule.submit(0, now + WAIT);
+        schedule.withdraw(0);
+        assert_eq!(schedule.next(now), Next::Wait);
+        schedule.submit(1, now + WAIT);
+        assert_eq!(schedule.next(now), Next::Start(vec![1]));
+        // A step under way is not withdrawn: it ends.
+        schedule.withdraw(1);
+        assert_eq!(schedule.next(now), Next::Wait);
+        schedule.finish();
+        schedule.resume(1, now);
         assert_eq!(schedule.next(now), Next::Start(vec![1]));
     }
 }

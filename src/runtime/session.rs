@@ -9,6 +9,7 @@ use ort::session::{RunOptions, Session};
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
 use super::batch::Batches;
+use super::cancel::Run;
 use super::capture::{self, GuardedSession};
 use super::library::CAT;
 use super::options::{Options, cores};
@@ -65,6 +66,8 @@ impl Memory {
 #[derive(Clone, Copy)]
 pub enum Mode<'a> {
     Plain,
+    /// May be ended while it waits for its turn, and by its options while it goes on.
+    Cancellable(&'a Run),
     /// Captured as what the options say.
     Capture(&'a RunOptions),
     /// Replays what was captured as what the options say.
@@ -106,7 +109,7 @@ impl SharedSession {
         self.run_as(Mode::Plain, feeds, fetches)
     }
 
-    /// The same, captured or not.
+    /// The same, captured or not, or such that it may be ended: an error then, and outputs are undefined.
     pub fn run_as(
         &self,
         mode: Mode,
@@ -119,12 +122,17 @@ impl SharedSession {
         let mut outputs: Vec<_> = fetches.iter_mut().map(|(_, tensor)| tensor.ptr_mut()).collect();
         let options = match mode {
             Mode::Plain => std::ptr::null(),
+            Mode::Cancellable(run) => run.ptr(),
             Mode::Capture(options) | Mode::Replay(options) => options.ptr(),
         };
-        let _turn = self.turns.enter();
+        let is_ended = || matches!(mode, Mode::Cancellable(run) if run.is_ended());
+        let _turn = self
+            .turns
+            .enter(is_ended)
+            .ok_or_else(|| ort::Error::new("the run was ended before it began"))?;
         let (_capture, _call) = match mode {
             Mode::Capture(_) => (Some(capture::capture()), None),
-            Mode::Plain | Mode::Replay(_) => (None, capture::call(self.running.provider)),
+            Mode::Plain | Mode::Cancellable(_) | Mode::Replay(_) => (None, capture::call(self.running.provider)),
         };
         // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
         // an output that it is given or fails. That several threads are in `Run` of one session is part of ONNX

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use ort::value::{DynTensor, TensorElementType};
 
 use super::RuntimeError;
+use super::cancel::{Cancel, Run};
 use super::keep::Keep;
 use super::resident::Resident;
-use super::session::{Memory, SharedSession};
+use super::session::{Memory, Mode, SharedSession};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,17 +111,31 @@ impl Tensors {
         inputs.try_for_each(|(tensor, bytes)| tensor.set(slot, streams, bytes))
     }
 
+    /// Copies what the stream in `slot` gave for the latest run to `given`, tensors like these.
+    pub fn copy_given(&self, slot: usize, given: &mut [HostTensor]) -> Result<(), RuntimeError> {
+        let streams = self.streams();
+        let mut tensors = self.given.iter().zip(given);
+        tensors.try_for_each(|(from, to)| to.set(slot, streams, from.slot(slot, streams)))
+    }
+
     /// What the latest run gave for the stream in `slot`, in the order of the wiring's outputs.
     pub fn taken(&self, slot: usize) -> Vec<&[u8]> {
         let streams = self.streams();
         self.taken.iter().map(|tensor| tensor.slot(slot, streams)).collect()
     }
 
-    /// Runs a step. The streams that `holds` names are left where they were: their results are noise.
+    /// Runs a step, unless one of `cancels` ends it. The streams that `holds` names are left where they were: their results
+    /// are noise.
     ///
     /// # Errors
-    /// [`Failure::Run`] leaves the state of every stream as it was; after [`Failure::State`] it is lost.
-    pub fn run(&mut self, holds: &[bool]) -> Result<(), Failure> {
+    /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every stream as it was; after [`Failure::State`] it is
+    /// lost.
+    pub fn run(&mut self, holds: &[bool], cancels: &[Cancel]) -> Result<(), Failure> {
+        let this_run = Run::new().map_err(Failure::Run)?;
+        let _watches: Vec<_> = cancels.iter().map(|cancel| cancel.watch(&this_run)).collect();
+        if this_run.is_ended() {
+            return Err(Failure::Cancelled);
+        }
         let mut feeds: Vec<(usize, &DynTensor)> = Vec::new();
         let mut fetches: Vec<(usize, &mut DynTensor)> = Vec::new();
         for ((input, output), state) in self.wiring.states.iter().zip(&mut self.states) {
@@ -130,14 +145,21 @@ impl Tensors {
         let given = self.given.iter().map(HostTensor::tensor);
         let taken = self.taken.iter_mut().map(|tensor| &mut tensor.tensor);
         let run = match &mut self.resident {
+            // What is replayed is one launch, and a capture must not be ended halfway.
             Some(resident) => resident.run(&self.session, &self.wiring, (given, feeds), (taken, fetches)),
             None => {
                 feeds.extend(self.wiring.given.iter().copied().zip(given));
                 fetches.extend(self.wiring.taken_places().zip(taken));
-                self.session.run(&feeds, &mut fetches)
+                self.session.run_as(Mode::Cancellable(&this_run), &feeds, &mut fetches)
             }
         };
-        run.map_err(Failure::Run)?;
+        run.map_err(|error| {
+            if this_run.is_ended() {
+                Failure::Cancelled
+            } else {
+                Failure::Run(error)
+            }
+        })?;
         for state in &mut self.states {
             if holds.contains(&true) {
                 self.keep
@@ -158,24 +180,31 @@ impl Tensors {
 pub enum Failure {
     Run(ort::Error),
     State(ort::Error),
-}
-
-impl Failure {
-    pub fn error(&self) -> &ort::Error {
-        let (Self::Run(error) | Self::State(error)) = self;
-        error
-    }
+    Cancelled,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ONNX Runtime: {}", self.error().message())
+        match self {
+            Self::Run(error) | Self::State(error) => write!(f, "ONNX Runtime: {}", error.message()),
+            Self::Cancelled => RuntimeError::Cancelled.fmt(f),
+        }
+    }
+}
+
+impl Failure {
+    /// The same for each of a batch's streams.
+    pub fn to_error(&self) -> RuntimeError {
+        match self {
+            Self::Cancelled => RuntimeError::Cancelled,
+            failure => RuntimeError::Run(failure.to_string()),
+        }
     }
 }
 
 impl From<Failure> for RuntimeError {
     fn from(failure: Failure) -> Self {
-        Self::Run(failure.to_string())
+        failure.to_error()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Who may run a session: in the order of asking, and so many at a time.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
+
+use super::cancel::POLL;
 
 /// Lets at most `limit` in at a time, first come, first served.
 pub struct Turns {
@@ -13,8 +16,9 @@ pub struct Turns {
 struct Tickets {
     /// Given out so far.
     given: u64,
-    /// Turns that are over.
-    done: u64,
+    /// Of those who wait, in the order of asking.
+    waiting: VecDeque<u64>,
+    inside: u64,
 }
 
 /// Ends when it is dropped.
@@ -29,18 +33,26 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn.
-    pub fn enter(&self) -> Turn<'_> {
+    /// Waits for a turn; `None`: `give_up` said so meanwhile.
+    pub fn enter(&self, give_up: impl Fn() -> bool) -> Option<Turn<'_>> {
         let mut tickets = self.lock();
         let own = tickets.given;
         tickets.given += 1;
-        while own >= tickets.done + self.limit {
-            tickets = self
-                .changed
-                .wait(tickets)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
+        tickets.waiting.push_back(own);
+        while tickets.inside >= self.limit || tickets.waiting.front() != Some(&own) {
+            if give_up() {
+                tickets.waiting.retain(|ticket| *ticket != own);
+                self.changed.notify_all();
+                return None;
+            }
+            let waited = self.changed.wait_timeout(tickets, POLL);
+            tickets = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
-        Turn(self)
+        tickets.waiting.pop_front();
+        tickets.inside += 1;
+        // There may be room for the next one, too.
+        self.changed.notify_all();
+        Some(Turn(self))
     }
 
     fn lock(&self) -> MutexGuard<'_, Tickets> {
@@ -51,7 +63,7 @@ impl Turns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.lock().done += 1;
+        self.0.lock().inside -= 1;
         self.0.changed.notify_all();
     }
 }
@@ -72,7 +84,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
-                    let _turn = turns.enter();
+                    let _turn = turns.enter(|| false);
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     // Nobody passes alone: two are let in together, three times.
                     inside.wait();
@@ -88,11 +100,11 @@ mod tests {
         let turns = Turns::new(1);
         let (sender, order) = mpsc::channel();
         std::thread::scope(|scope| {
-            let first = turns.enter();
+            let first = turns.enter(|| false);
             for number in 0..4 {
                 let (sender, turns) = (sender.clone(), &turns);
                 scope.spawn(move || {
-                    let _turn = turns.enter();
+                    let _turn = turns.enter(|| false);
                     sender.send(number).unwrap();
                 });
                 // The next one asks only after this one has.
@@ -104,5 +116,26 @@ mod tests {
             drop(first);
         });
         assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn who_gives_up_is_waited_for_no_more() {
+        let turns = Turns::new(1);
+        let first = turns.enter(|| false);
+        std::thread::scope(|scope| {
+            let last = scope.spawn(|| {
+                // The one who gives up asks before this one.
+                while turns.lock().given < 2 {
+                    std::thread::yield_now();
+                }
+                drop(turns.enter(|| false));
+            });
+            let looks = std::cell::Cell::new(0);
+            let give_up = || looks.replace(looks.get() + 1) > 3;
+            assert!(turns.enter(give_up).is_none());
+            drop(first);
+            last.join().unwrap();
+        });
+        assert!(turns.lock().waiting.is_empty() && turns.lock().inside == 0);
     }
 }

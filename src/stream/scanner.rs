@@ -17,6 +17,8 @@ const CHECKED_PER_BYTE: u64 = 16;
 pub enum Found {
     /// A stream header of that many bytes; [`Scanner::header`] is it from now on.
     Header { bytes: usize },
+    /// An end mark of that many bytes. The stream header before it holds on, for what damage has left of the next one.
+    End { bytes: usize, mark: Arc<StreamHeader> },
     /// A complete, undamaged packet of the stream header seen last; its length is [`PacketHeader::packet_bytes`].
     Packet(PacketHeader),
     /// Nothing can be said before there are that many bytes.
@@ -50,7 +52,7 @@ impl Scanner {
         }
     }
 
-    /// The stream header seen last.
+    /// The stream header seen last; an end mark where no other was seen.
     pub fn header(&self) -> Option<&Arc<StreamHeader>> {
         self.header.as_ref()
     }
@@ -58,7 +60,8 @@ impl Scanner {
     /// Looks at the start of `data`. The caller goes on after what was found: each byte is found once.
     /// After an error there is no going on.
     pub fn scan(&mut self, data: &[u8]) -> Result<Found, StreamError> {
-        if self.header.is_none()
+        // Further on it may be damage, which the header's checksum tells.
+        if self.passed == 0
             && let Some(version) = StreamHeader::newer_version(data)
         {
             return Err(StreamError::NewerVersion(version));
@@ -70,7 +73,7 @@ impl Scanner {
             Err(Fault::Refused(error)) => return Err(error),
         };
         self.passed += match &found {
-            Found::Header { bytes } | Found::Garbage(bytes) => *bytes as u64,
+            Found::Header { bytes } | Found::End { bytes, .. } | Found::Garbage(bytes) => *bytes as u64,
             Found::Packet(packet) => packet.packet_bytes() as u64,
             Found::Short(_) => 0,
         };
@@ -84,6 +87,16 @@ impl Scanner {
         garbage
     }
 
+    /// Called where [headers only](Self::headers_only) were looked at, and `packet` turned out to be none after a look at
+    /// `checked` bytes of its body: takes it back, and passes over the first of `data` as a scanner does that looks at
+    /// bodies, too.
+    pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, checked: usize) -> usize {
+        self.passed = self.passed.saturating_sub(packet.packet_bytes() as u64);
+        let garbage = self.garbage(data, checked);
+        self.passed += garbage as u64;
+        garbage
+    }
+
     fn try_scan(&mut self, data: &[u8]) -> Result<Found, Fault> {
         if data.len() < 3 && MAGIC.starts_with(&data[..data.len().min(2)]) {
             return Err(Fault::Short(3));
@@ -91,6 +104,12 @@ impl Scanner {
         // The third byte tells the two apart.
         if data.starts_with(&MAGIC[..3]) {
             let (header, bytes) = StreamHeader::decode(data)?;
+            if header.end.is_some() {
+                let mark = Arc::new(header);
+                // Where nothing came before, it is all that says what the stream is.
+                self.header.get_or_insert_with(|| mark.clone());
+                return Ok(Found::End { bytes, mark });
+            }
             if self.header.as_ref().is_none_or(|h| **h != header) {
                 self.header = Some(Arc::new(header));
             }
@@ -98,7 +117,9 @@ impl Scanner {
         }
         let packet = PacketHeader::decode(data)?;
         match &self.header {
-            Some(header) if header.checksum == packet.stream => packet.check(&header.format)?,
+            Some(header) if header.checksum == packet.stream && header.end.is_none() => {
+                packet.check(&header.format)?;
+            }
             // Its stream header was lost: nothing says how to read the packet.
             _ => return Err(Fault::Damaged { checked: 0 }),
         }

@@ -6,7 +6,8 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+from vidtok_export.onnx_runtime import onnxruntime as ort
 
 EDGE = 0.25
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 
 from golden import configuration, weights
 from stepping import session
 from vidtok_export import build
+from vidtok_export.onnx_runtime import onnxruntime as ort
 
 ONE_EACH = [
     "vidtok_fsq_causal_488_32768_v1_1",
