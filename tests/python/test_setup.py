@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,33 @@ def test_every_package_is_pinned_to_a_version_and_its_hashes(asked: Path) -> Non
         assert re.match(r"[A-Za-z0-9._-]+==[0-9][^ ]* .*--hash=sha256:[0-9a-f]{64}", line), line[:80]
     wanted = [line for line in requirements(ROOT / asked) if not line.startswith("-")]
     assert {name(line) for line in wanted} <= {name(line) for line in pinned}
+
+
+@pytest.mark.parametrize(
+    "script", ["export.py", *(f"training/{name}.py" for name in ("train", "to_onnx", "evaluate", "evaluate_student"))]
+)
+def test_help_is_there_before_anything_is_installed(script: str) -> None:
+    # -S: without the packages that are installed.
+    command = [sys.executable, "-S", "-E", ROOT / "models" / script, "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    assert shown.returncode == 0 and shown.stdout.startswith("usage: "), shown.stderr
+
+
+def test_a_missing_package_is_named_with_how_to_get_it() -> None:
+    script = ROOT / "models" / "training" / "evaluate.py"
+    command = [sys.executable, "-S", "-E", script, "folder", "--data", "data", "--output", "output"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    assert f"pip install -r {script.with_name('requirements.txt')}" in refused.stderr
+
+
+def test_evaluation_needs_no_pytorch() -> None:
+    used = {"needed", "evaluate", "measure", "footage", "session", "shape"}
+    for module in used:
+        source = (ROOT / "models" / "training" / f"{module}.py").read_text(encoding="utf-8")
+        imported = set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))
+        own = {path.stem for path in (ROOT / "models" / "training").glob("*.py")}
+        assert "torch" not in imported and imported & own <= used, module
 
 
 def compiled_plugin_again() -> bool:
