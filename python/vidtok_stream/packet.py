@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,6 +144,8 @@ class Packet:
         if len(offsets) * OFFSET_BYTES != header.offsets_bytes:
             raise _impossible(f"{len(offsets)} frame offsets for {self.real_frames} video frames")
         _check_offsets(offsets)
+        if list(offsets) != sorted(offsets):
+            raise _impossible("frame offsets that go back")
         body = struct.pack(f"<{len(offsets)}Q", *offsets) + self.payload
         return header._replace(body_crc=zlib.crc32(body)).encode() + body
 
@@ -250,6 +253,8 @@ class PacketHeader(NamedTuple):
         if self.flags & _FRAME_OFFSETS:
             offsets = struct.unpack_from(f"<{self.real_frames - 1}Q", body)
             _check_offsets(offsets)
+            # No frame is shown before the one in front of it.
+            offsets = tuple(accumulate(offsets, max))
         return Packet(
             format=format,
             latent_frames=self.latent_frames,

@@ -390,9 +390,7 @@ impl VidtokParse {
         state.forget_order();
         state.upstream_in_time = in_time;
         state.clock.new_segment();
-        if in_time {
-            state.clock.origin = None;
-        } else if state.remote.ends().is_none() {
+        if in_time || state.remote.ends().is_none() {
             state.clock.origin = None;
         }
     }

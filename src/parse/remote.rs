@@ -343,7 +343,8 @@ impl VidtokParse {
         };
         let (target, first) = {
             let remote = &mut self.state().remote;
-            let first = remote.ends.map(|ends| ends.first.pts);
+            // Where the first start may be the only one, key-unit seeks would lead nowhere else.
+            let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {
                 Some(Job::Locate(_, target)) => (target, first),
                 // The element was stopped.
@@ -353,7 +354,6 @@ impl VidtokParse {
                 }
             }
         };
-        // Where the first start is the only one, key-unit seeks would lead nowhere else.
         let to_key = target.to_key() && first != Some(found.pts) && !target.is_behind_stop(found.pts);
         let done = self.go_to(&target, found.offset, found.pts, to_key);
         if !done {

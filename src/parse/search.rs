@@ -34,6 +34,8 @@ pub struct Mark {
     offset: u64,
     /// Checksum of its stream header.
     stream: u32,
+    /// Number of its segment, where that is said.
+    segment: Option<u32>,
     /// Where reading begins, if it starts a segment right behind a stream header.
     start: Option<u64>,
 }
@@ -44,6 +46,8 @@ pub struct Ends {
     pub first: Mark,
     /// Time at which the last packet ends.
     pub end: u64,
+    /// Whether the first segment may be the only one.
+    pub one_segment: bool,
     /// In bytes.
     pub size: u64,
 }
@@ -112,6 +116,7 @@ impl Opening {
             Some(last) => Next::Done(Ends {
                 first,
                 end: last.end.max(first.end),
+                one_segment: last.segment.is_none() || last.segment == first.segment,
                 size: self.size,
             }),
             None if self.from == 0 => Next::Failed,
@@ -359,6 +364,7 @@ impl Gleaner {
             pts,
             end: pts + packet.duration.unwrap_or(0),
             offset,
+            segment: packet.position.and_then(|at| at.segment),
             stream: packet.stream,
             start,
         });

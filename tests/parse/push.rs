@@ -96,6 +96,7 @@ fn assert_seekable(player: &Player, packets: &[Packet], pieces: &[Vec<u8>], segm
             last * SEGMENT + SEGMENT / 2,
         ),
         (Flags::ACCURATE, 0, 0, 0),
+        (Flags::KEY_UNIT, SEGMENT / 2, 0, 0),
         (Flags::KEY_UNIT, 5 * SEGMENT + FRAME, 5, 5 * SEGMENT),
         (Flags::KEY_UNIT | Flags::SNAP_AFTER, 5 * SEGMENT + FRAME, 6, 6 * SEGMENT),
         (
@@ -154,7 +155,7 @@ fn a_file_is_sought_in_over_http() {
     assert!(server.requests.load(Ordering::Relaxed) <= 4);
     assert_seekable(&player, &packets, &pieces, 60, 8_000_000_000);
     let requests = server.requests.load(Ordering::Relaxed);
-    assert!(requests < 90, "{requests} requests for 9 seeks");
+    assert!(requests < 90, "{requests} requests for 10 seeks");
 }
 
 #[test]
