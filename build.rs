@@ -1,3 +1,35 @@
+//! The plugin's version, commit and date for gst-inspect-1.0. Without a word from here, Cargo would run this, and compile the
+//! plugin again, after every change in the folder.
+
+use std::path::Path;
+use std::process::Command;
+
+/// What the plugin is made of: where it is changed, the commit is marked with a "+".
+const SOURCES: [&str; 5] = [
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "src",
+    "models/vidtok-small-488-32768",
+];
+
 fn main() {
     gst_plugin_version_helper::info();
+    // HEAD changes with the branch, its log with every commit.
+    let commit = ["HEAD", "logs/HEAD"].map(git_path).into_iter().flatten();
+    let sources = SOURCES.map(String::from).into_iter();
+    // One that is missing would have this run each time.
+    for path in sources.chain(commit).filter(|path| Path::new(path).exists()) {
+        println!("cargo::rerun-if-changed={path}");
+    }
+}
+
+/// Where git keeps a file of its own; in a work tree beside the checkout it is elsewhere than in `.git`.
+fn git_path(name: &str) -> Option<String> {
+    let output = Command::new("git")
+        .args(["rev-parse", "--git-path", name])
+        .output()
+        .ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| path.trim_end().to_string())
 }

@@ -25,8 +25,8 @@ source scripts/setup.sh
 setup_rust
 setup_system
 setup_onnxruntime
-setup_plugin --lib --example demo
+setup_plugin --package gst-plugin-vidtok --package vidtok-demo
 
 # Paths among the arguments are meant from where the user is.
 cd "$from"
-exec "$TARGET_FOLDER/release/examples/demo" "$@"
+exec "$TARGET_FOLDER/release/vidtok-demo" "$@"

@@ -12,15 +12,7 @@ import math
 import sys
 from pathlib import Path
 
-try:
-    from vidtok_export import architecture, build, checkpoint, tokenizer
-    from vidtok_export.weights import WeightsError
-except ModuleNotFoundError as error:
-    requirements = Path(__file__).with_name("requirements.txt")
-    sys.exit(
-        f"The Python package of {error.name!r} is missing; install what is needed:\n"
-        f"  {sys.executable} -m pip install -r {requirements}"
-    )
+from vidtok_export.variants import PRECISIONS, TARGETS
 
 PUBLISHED = Path(__file__).with_name("published.json")
 
@@ -39,6 +31,20 @@ def main() -> None:
     licence = options.licence or ("MIT" if name in published else None)
     if licence is None:
         parser.error(f"{name} is not a published model: state the licence of its weights with --licence")
+    export(options, name, licence)
+
+
+def export(options: argparse.Namespace, name: str, licence: str) -> None:
+    # Here, so that --help and --list need no package.
+    try:
+        from vidtok_export import architecture, build, checkpoint
+        from vidtok_export.weights import WeightsError
+    except ModuleNotFoundError as error:
+        requirements = Path(__file__).with_name("requirements.txt")
+        sys.exit(
+            f"The Python package of {error.name!r} is missing; install what is needed:\n"
+            f"  {sys.executable} -m pip install -r {requirements}"
+        )
     try:
         configuration = architecture.load(options.config)
         tensors = checkpoint.read(options.checkpoint)
@@ -68,7 +74,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target",
         default="cpu",
-        choices=tokenizer.TARGETS,
+        choices=TARGETS,
         help="the form of the graphs (default: cpu). gpu: for CUDA and TensorRT, several streams in one run",
     )
     parser.add_argument(
@@ -80,7 +86,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision",
         default="fp32",
-        choices=tokenizer.PRECISIONS,
+        choices=PRECISIONS,
         help="of the graphs (default: fp32). fp16 halves files and states; tokens then differ now and then",
     )
     parser.add_argument(

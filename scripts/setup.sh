@@ -1,7 +1,7 @@
 # What demo and tests need, set up where it is missing. To be sourced by bash, in the checkout's root; each function can
 # be called again and then takes a moment.
 #
-#   .venv/       Python packages
+#   .venv/       Python packages, in the versions that requirements.txt files pin
 #   .local/onnxruntime-*/  other builds of ONNX Runtime, for tests
 #   .local/lib/  the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where the plugin finds it
 
@@ -12,7 +12,9 @@ PLUGIN_FOLDER=$PWD/.local/lib/gstreamer-1.0
 RUNTIME_FOLDER=$PWD/.local/lib/onnxruntime
 # For tests: ONNX Runtime as it is built for NVIDIA's and for Intel's hardware. Tests know which libraries these releases want.
 GPU_RUNTIME=onnxruntime-gpu==1.31.1
+GPU_RUNTIME_HASH=sha256:05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7
 OPENVINO_RUNTIME=onnxruntime-openvino==1.24.1
+OPENVINO_RUNTIME_HASH=sha256:d617fac2f59a6ab5ea59a788c3e1592240a129642519aaeaa774761dfe35150e
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
@@ -99,30 +101,34 @@ setup_rust() {
 and where rustup is there already:  rustup update stable"
 }
 
-# A virtual environment in the checkout, with the packages that are pip's arguments.
+# A virtual environment in the checkout, with the packages that are pip's arguments: files of pinned versions with hashes,
+# which scripts/lock.sh writes.
 setup_python() {
     if ! "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
         say "Making a Python environment in .venv"
         quietly python3 -m venv --clear .venv || fail "python3 -m venv failed"
     fi
-    quietly "$VENV_PYTHON" -m pip install --disable-pip-version-check "$@" || fail "pip could not install: $*"
+    quietly "$VENV_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes "$@" || fail "pip could not install: $*"
 }
 
-# ONNX Runtime's library, out of its Python wheel.
+# ONNX Runtime's library, out of its Python wheel, and NumPy.
 setup_onnxruntime() {
-    if compgen -G "$RUNTIME_FOLDER/libonnxruntime.so*" >/dev/null; then
-        return
+    if ! compgen -G "$RUNTIME_FOLDER/libonnxruntime.so*" >/dev/null; then
+        say "Getting ONNX Runtime and NumPy by pip"
     fi
-    say "Getting ONNX Runtime by pip"
-    # Only its library is needed, so not the Python packages that it depends on.
-    setup_python --only-binary=:all: --no-deps onnxruntime
-    local library
-    library=$("$VENV_PYTHON" -c 'import importlib.util as u; print(u.find_spec("onnxruntime").submodule_search_locations[0])')/capi
-    mkdir -p "$RUNTIME_FOLDER"
-    cp "$library"/libonnxruntime*.so* "$RUNTIME_FOLDER/"
+    # Only the library is needed, so not the Python packages that it depends on.
+    setup_python --no-deps -r scripts/requirements.txt
+    local wheel library
+    wheel=$("$VENV_PYTHON" -c 'import importlib.util as u; print(u.find_spec("onnxruntime").submodule_search_locations[0])')/capi
+    library=$(cd "$wheel" && compgen -G "libonnxruntime.so*")
+    if ! cmp -s "$wheel/$library" "$RUNTIME_FOLDER/$library"; then
+        rm -rf "$RUNTIME_FOLDER"
+        mkdir -p "$RUNTIME_FOLDER"
+        cp "$wheel"/libonnxruntime*.so* "$RUNTIME_FOLDER/"
+    fi
 }
 
-# other_onnxruntime PACKAGE==VERSION: prints the folder with the libraries of another wheel of ONNX Runtime. Not installed, since
+# other_onnxruntime PACKAGE==VERSION HASH: prints the folder with the libraries of another wheel of ONNX Runtime. Not installed, since
 # all of its wheels have Python packages of the same name. Fails where it cannot be had.
 other_onnxruntime() {
     local folder=$PWD/.local/$1 part=$PWD/.local/$1.part
@@ -130,9 +136,10 @@ other_onnxruntime() {
         say "Getting $1 by pip (up to 256 MB, once)" >&2
         rm -rf "$part"
         mkdir -p "$part" || return
+        printf '%s --hash=%s\n' "$1" "$2" >"$part/requirements.txt"
         # For one Python as good as for another: only the libraries are needed.
         quietly "$VENV_PYTHON" -m pip download --disable-pip-version-check --only-binary=:all: --no-deps \
-            --python-version 3.12 -d "$part" "$1" || return
+            --python-version 3.12 --require-hashes -d "$part" -r "$part/requirements.txt" || return
         "$VENV_PYTHON" - "$part" <<'PYTHON' || return
 import pathlib
 import sys
@@ -145,6 +152,7 @@ with zipfile.ZipFile(wheel) as files:
         if name.startswith("onnxruntime/capi/lib") and ".so" in name:
             (folder / pathlib.Path(name).name).write_bytes(files.read(name))
 wheel.unlink()
+(folder / "requirements.txt").unlink()
 PYTHON
         mv "$part" "$folder" || return
     fi

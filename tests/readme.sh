@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Runs the launch lines and the Python of README.md as they stand there: readme.sh PLUGIN. ORT_DYLIB_PATH must be set,
-# VIDTOK_PYTHON may name a Python with NumPy.
+# Runs the launch lines and the Python of README.md, and the lines of docs/network.md and the Python of
+# python/README.md, as they stand there: readme.sh PLUGIN.
+# ORT_DYLIB_PATH must be set, VIDTOK_PYTHON may name a Python with NumPy.
 #
 # Only what needs a screen or does not end is changed: the video sink, a test source without an end, and players' keys.
 set -euo pipefail
 plugin=$(realpath "$1")
 root=$(realpath "$(dirname "$0")/..")
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+sender=
+trap 'stop_sender; rm -rf "$folder"' EXIT
 cd "$folder"
 
 mkdir plugins
@@ -28,20 +30,59 @@ check() {
     fi
 }
 
-# Lines of the blocks of one language; a backslash joins a line with the next.
+# blocks FILE LANGUAGE: lines of the blocks of one language; a backslash joins a line with the next.
 blocks() {
-    awk -v start="\`\`\`$1" '$0 == start { inside = 1; next } /^```/ { inside = 0 } inside' "$root/README.md"
+    awk -v start="\`\`\`$2" '$0 == start { inside = 1; next } /^```/ { inside = 0 } inside' "$root/$1" |
+        sed -e ':a' -e '/\\$/N; s/\\\n *//; ta'
+}
+
+stop_sender() {
+    if [ -n "$sender" ]; then
+        kill "$sender" 2>/dev/null || true
+        wait "$sender" 2>/dev/null || true
+    fi
+    sender=
+}
+
+# Until the sender listens, a receiver fails.
+receive() {
+    local try
+    for try in 1 2 3 4 5 6 7 8; do
+        if timeout --kill-after=5 30 bash -c "$1" >log 2>&1; then
+            return
+        fi
+        sleep 0.5
+    done
+    return 1
 }
 
 while read -r line; do
     runnable=$(sed -e 's/autovideosink/fakesink sync=true/' -e 's/is-live=true/is-live=true num-buffers=30/' \
         -e 's/^gst-play-1.0/gst-play-1.0 --no-interactive --videosink=fakevideosink/' <<<"$line")
     check "$line" bash -c "$runnable"
-done < <(blocks sh | sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' | grep '^gst-')
+done < <(blocks README.md sh | grep '^gst-')
 [ "$passed" -ge 6 ] || failed=$((failed + 1))
 
-blocks python >snippet.py
+# Senders, each followed by its receiver, of which some pictures are wanted.
+while read -r sending && read -r receiving; do
+    bash -c "exec $sending" >sent 2>&1 &
+    sender=$!
+    case $sending in *" num-buffers="*) wait "$sender" ;; esac
+    if receive "${receiving/autovideosink/fakesink num-buffers=10}"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n  | %s\n' "$sending" "$receiving"
+        tail -n 10 sent log
+    fi
+    stop_sender
+done < <(blocks docs/network.md sh)
+
+blocks README.md python >snippet.py
 check "the Python of README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
+cp out.vidtok clip.vidtok
+blocks python/README.md python >snippet.py
+PYTHONPATH=$root/python check "the Python of python/README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
 for file in out.vidtok tokens.u16; do
     check "$file is not empty" test -s "$file"
 done

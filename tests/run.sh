@@ -32,8 +32,8 @@ if [ -n "${VIDTOK_WITHOUT_PROVIDERS:-}" ]; then
 else
     unset VIDTOK_WITHOUT_PROVIDERS
     # The tests that want what cannot be had fail, and say so.
-    VIDTOK_GPU_RUNTIME=$(other_onnxruntime "$GPU_RUNTIME") || broken+=("getting $GPU_RUNTIME")
-    VIDTOK_OPENVINO_RUNTIME=$(other_onnxruntime "$OPENVINO_RUNTIME") || broken+=("getting $OPENVINO_RUNTIME")
+    VIDTOK_GPU_RUNTIME=$(other_onnxruntime "$GPU_RUNTIME" "$GPU_RUNTIME_HASH") || broken+=("getting $GPU_RUNTIME")
+    VIDTOK_OPENVINO_RUNTIME=$(other_onnxruntime "$OPENVINO_RUNTIME" "$OPENVINO_RUNTIME_HASH") || broken+=("getting $OPENVINO_RUNTIME")
     export VIDTOK_GPU_RUNTIME VIDTOK_OPENVINO_RUNTIME
     if [ -e /proc/driver/nvidia ]; then
         # They are about what is missing where there is none; what is there is for `benches/run.sh --provider cuda`.
@@ -48,14 +48,15 @@ run() {
 }
 
 say "Building"
-cargo build --locked --lib --tests --examples --benches
+cargo build --locked --workspace --lib --bins --tests --benches
 run "Models to test with" 300 "$VENV_PYTHON" tests/python/make_fixtures.py "$VIDTOK_FIXTURES"
 run "Export (pytest)" 900 "$VENV_PYTHON" -m pytest --quiet tests/python
 if cargo nextest --version >/dev/null 2>&1; then
-    run "Plugin (cargo nextest)" 900 cargo nextest run --locked --no-fail-fast --hide-progress-bar --status-level fail
+    run "Plugin (cargo nextest)" 900 cargo nextest run --locked --workspace --no-fail-fast --hide-progress-bar --status-level fail
 else
-    run "Plugin (cargo test)" 900 cargo test --locked --no-fail-fast --quiet --lib --tests --examples
+    run "Plugin (cargo test)" 900 cargo test --locked --workspace --no-fail-fast --quiet --lib --bins --tests
 fi
+run "Demo" 300 tests/demo.sh "$TARGET_FOLDER/debug/libgstvidtok.so" "$TARGET_FOLDER/debug/vidtok-demo"
 run "Launch lines of the README" 300 tests/readme.sh "$TARGET_FOLDER/debug/libgstvidtok.so"
 
 # Sums up "12 passed" and "3 failed" in what pytest, cargo and nextest say at their end, and readme.sh.

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -16,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
-PHOTOGRAPHS = {".png", ".jpg", ".jpeg"}
+from footage import PHOTOGRAPHS, VIDEOS, read_video
 
 PHOTOGRAPH_SHARE = 0.15
 DRAWING_SHARE = 0.1
@@ -45,18 +43,6 @@ def cached(folder: Path, cache: Path) -> tuple[list[np.ndarray], list[np.ndarray
     if not videos and not photographs:
         raise SystemExit(f"{folder} holds no video ({' '.join(sorted(VIDEOS))}) and no photograph")
     return videos, photographs
-
-
-def read_video(path: Path, frames: int | None = None) -> np.ndarray:
-    decoded = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            decoded.append(frame.to_ndarray(format="rgb24"))
-            if len(decoded) == frames:
-                break
-    if not decoded:
-        raise SystemExit(f"{path} holds no video frame")
-    return np.stack(decoded)
 
 
 def to_pixels(frames: np.ndarray) -> Tensor:

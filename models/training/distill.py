@@ -19,12 +19,11 @@ from data import Clips
 from network import FAMILY, ClipMemory, Quantizer, Tokenizer, group, ungroup
 from teacher import Description, Teacher
 
-PARTS = ("encoder", "decoder", "both")
 SOFTNESS = 0.15  # of a level's borders, in z, where levels are about 0.3 wide
 
 
 class Distillation:
-    """What `train.Training` minimizes with a teacher."""
+    """What `trainer.Training` minimizes with a teacher."""
 
     def __init__(self, tokenizer: Tokenizer, teacher: Teacher, arguments: argparse.Namespace) -> None:
         self.tokenizer, self.teacher, self.part = tokenizer, teacher, arguments.part

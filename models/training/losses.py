@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shape import BLOCK, GROUP, LUMA
+
 SQUARED = 2.0
 DECIBELS = 0.05  # of the logarithm of a clip's squared error, so that quiet clips count as in a mean of PSNR
 DECIBELS_FLOOR = 1e-3  # a squared error (36 dB) below which a clip counts no more
@@ -17,10 +19,6 @@ EVENNESS = 0.1  # of the distance between how a clip uses the codes and using al
 DIRECTIONS = 16
 OUTSIDE = 0.01  # of |z| beyond BOUND, where rounding's gradient vanishes
 BOUND = 2.0
-
-GROUP, BLOCK = 4, 8
-
-LUMA = (0.299, 0.587, 0.114)
 
 
 def loss(reconstruction: Tensor, clips: Tensor, z: Tensor) -> Tensor:

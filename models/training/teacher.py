@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from losses import BLOCK, GROUP
 from session import CPU, Session, encode
+from shape import BLOCK, GROUP
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from vidtok_export.onnx_runtime import onnxruntime

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import torch
 
+import graphs
 import to_onnx
 import train
+import trainer
+from agreement import compare_tokens, digits
 from distill import Distillation, Levels
-from evaluate_student import compare_tokens, digits
+from graphs import decoder_graph, encoder_graph, folder
 from network import Quantizer, Tokenizer
 from optimizer import optimizers
 from session import Session, decode, encode
 from teacher import Teacher
 from test_training import SMALL
-from to_onnx import decoder_graph, encoder_graph, folder
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def teacher_folder(tmp_path: Path) -> Path:
     for digit, channel in enumerate((0, 3, 6, 9, 10)):
         linear.weight[digit, channel] = 1 / 64
     place = tmp_path / "teacher"
-    description = replace(to_onnx.describe(tokenizer, "readable"), licence="CC0-1.0")
+    description = replace(graphs.describe(tokenizer, "readable"), licence="CC0-1.0")
     folder.write(place, description, encoder_graph(tokenizer), decoder_graph(tokenizer))
     return place
 
@@ -191,15 +193,15 @@ def test_a_folder_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def trained(
     footage: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., train.Training]:
+) -> Callable[..., trainer.Training]:
     """Trains for some steps, from the command line's options on; again with the same output, it goes on."""
     monkeypatch.setattr(train, "Configuration", lambda: SMALL)
 
-    def run(output: str, steps: int, options: str) -> train.Training:
+    def run(output: str, steps: int, options: str) -> trainer.Training:
         command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'} --threads 1"
         size = "--steps 4 --batch 2 --frames 9 --crop 32"
         monkeypatch.setattr("sys.argv", f"{command} {size} {options}".split())
-        training = train.Training(train.parse_arguments())
+        training = trainer.Training(train.parse_arguments())
         while training.step < steps:
             training.train(training.clips[training.step])
             training.step += 1
@@ -210,7 +212,7 @@ def trained(
 
 
 def test_killed_with_a_teacher_it_goes_on_as_if_never_killed(
-    trained: Callable[..., train.Training], teacher_folder: Path, tmp_path: Path
+    trained: Callable[..., trainer.Training], teacher_folder: Path, tmp_path: Path
 ) -> None:
     options = f"--teacher {teacher_folder} --teacher-batches 3"
     whole = trained("whole", 4, options).average
@@ -220,7 +222,7 @@ def test_killed_with_a_teacher_it_goes_on_as_if_never_killed(
         assert torch.equal(value, whole[name]), name
 
 
-def test_batches_come_again(trained: Callable[..., train.Training], teacher_folder: Path) -> None:
+def test_batches_come_again(trained: Callable[..., trainer.Training], teacher_folder: Path) -> None:
     clips = trained("again", 0, f"--teacher {teacher_folder} --teacher-batches 3").clips
     assert torch.equal(clips[1], clips[4])
     assert not torch.equal(clips[1], clips[2])
@@ -236,7 +238,9 @@ def test_kept_tokens_are_those_of_their_clips(teacher_folder: Path, tmp_path: Pa
         np.testing.assert_array_equal(one, other)
 
 
-def test_going_on_with_another_teacher_is_refused(trained: Callable[..., train.Training], teacher_folder: Path) -> None:
+def test_going_on_with_another_teacher_is_refused(
+    trained: Callable[..., trainer.Training], teacher_folder: Path
+) -> None:
     trained("run", 1, f"--teacher {teacher_folder} --part decoder")
     for options in ("", f"--teacher {teacher_folder}"):
         with pytest.raises(SystemExit, match="another teacher or part"):
@@ -244,7 +248,7 @@ def test_going_on_with_another_teacher_is_refused(trained: Callable[..., train.T
 
 
 @pytest.mark.parametrize("options", ["--part encoder", "--teacher-batches 3", "--teacher . --teacher-batches 0"])
-def test_options_that_mean_nothing_are_refused(trained: Callable[..., train.Training], options: str) -> None:
+def test_options_that_mean_nothing_are_refused(trained: Callable[..., trainer.Training], options: str) -> None:
     with pytest.raises(SystemExit):
         trained("refused", 1, options)
 
@@ -252,7 +256,7 @@ def test_options_that_mean_nothing_are_refused(trained: Callable[..., train.Trai
 @pytest.mark.parametrize("part", ["encoder", "decoder", "both"])
 def test_the_folder_is_one_for_the_teacher_s_tokens(
     part: str,
-    trained: Callable[..., train.Training],
+    trained: Callable[..., trainer.Training],
     teacher_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

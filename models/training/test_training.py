@@ -10,12 +10,13 @@ import torch
 
 import losses
 import train
+import trainer
 from data import Clips
-from evaluate import grid, psnr, pulsing, reconstruct, ssim
+from graphs import decoder_graph, describe, encoder_graph, folder, verify, with_half_precision_kernels
+from measure import grid, psnr, pulsing, reconstruct, ssim
 from network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 from optimizer import orthogonalize
 from session import Session
-from to_onnx import decoder_graph, describe, encoder_graph, folder, verify, with_half_precision_kernels
 
 SMALL = Configuration(
     width=8, deep_width=16, encoder_blocks=1, encoder_deep_blocks=1, decoder_deep_blocks=1, decoder_blocks=1
@@ -122,7 +123,7 @@ def test_a_killed_training_goes_on_as_if_never_killed(
             command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'}"
             options = "--steps 4 --batch 2 --frames 9 --crop 32"
             monkeypatch.setattr("sys.argv", f"{command} {options}".split())
-            training = train.Training(train.parse_arguments())
+            training = trainer.Training(train.parse_arguments())
             while training.step < stop:
                 training.train(training.clips[training.step])
                 training.step += 1
@@ -137,10 +138,10 @@ def test_a_killed_training_goes_on_as_if_never_killed(
 def test_a_training_starts_from_another_ones_average(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def training(output: str, options: str = "") -> train.Training:
+    def training(output: str, options: str = "") -> trainer.Training:
         command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'} {options}"
         monkeypatch.setattr("sys.argv", f"{command} --steps 4 --batch 2 --frames 9 --crop 32".split())
-        return train.Training(train.parse_arguments())
+        return trainer.Training(train.parse_arguments())
 
     monkeypatch.setattr(train, "Configuration", lambda: SMALL)
     first = training("first")
@@ -168,8 +169,8 @@ def test_a_training_starts_from_another_ones_average(
 
 def test_length_may_change_before_the_decay() -> None:
     for step in (0, 50, 199, 200, 5000):
-        assert train.learning_rate(step, step / 10_000) == train.learning_rate(step, step / 20_000)
-    assert train.learning_rate(9_999, 0.9999) < 0.001
+        assert trainer.learning_rate(step, step / 10_000) == trainer.learning_rate(step, step / 20_000)
+    assert trainer.learning_rate(9_999, 0.9999) < 0.001
 
 
 def test_orthogonalize() -> None:

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 
+from .variants import PRECISIONS, TARGETS
+
 FORMAT = 1
 ROLES = ("encoder", "decoder")
-TARGETS = ("cpu", "gpu")
-PRECISIONS = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)

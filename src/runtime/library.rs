@@ -11,6 +11,8 @@ use crate::system::file;
 
 /// Environment variable that names the library, or the folder that it is in.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// The last minor version that is looked for by name; far beyond what there is.
+const NEWEST_MINOR_VERSION: u32 = 99;
 
 /// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels do so from 1.29 on:
 /// when they are loaded they write a device id and a database of events, and then look up a host. Switching that off
@@ -54,7 +56,13 @@ pub fn load() -> Result<Environment, RuntimeError> {
                     .map_err(|e| RuntimeError::Library(format!("ONNX Runtime: {e}")))?;
                 return Ok(environment.insert(made).clone());
             }
-            Err(error) => tried.push(reason(&library, &error)),
+            Err(error) => {
+                let reason = reason(&library, &error);
+                // That the loader does not know one of many names is no news.
+                if !reason.contains(&format!(" {}: cannot open shared object file", library.display())) {
+                    tried.push(reason);
+                }
+            }
         }
     }
     Err(RuntimeError::Library(explain(&places, &tried)))
@@ -104,8 +112,8 @@ pub(super) fn log(level: LogLevel, category: &str, _id: &str, location: &str, me
 enum Place {
     File(PathBuf),
     Folder(PathBuf),
-    /// A name for the system's loader.
-    System(&'static str),
+    /// Names for the system's loader, the likeliest first.
+    System(Vec<String>),
 }
 
 impl Place {
@@ -113,7 +121,7 @@ impl Place {
     fn libraries(&self) -> Vec<PathBuf> {
         match self {
             Self::File(path) => vec![path.clone()],
-            Self::System(name) => vec![PathBuf::from(name)],
+            Self::System(names) => names.iter().map(PathBuf::from).collect(),
             Self::Folder(folder) => {
                 let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
                 let named = |path: &PathBuf| {
@@ -134,7 +142,7 @@ impl Place {
         match self {
             Self::File(path) => format!("{LIBRARY_VARIABLE} ({})", path.display()),
             Self::Folder(path) => format!("the folder {}", path.display()),
-            Self::System(name) => format!("the system's libraries ({name})"),
+            Self::System(_) => "the system's libraries (libonnxruntime.so, libonnxruntime.so.1.N)".into(),
         }
     }
 }
@@ -165,11 +173,24 @@ fn places() -> Vec<Place> {
         .and_then(|plugin| plugin.filename())
         .and_then(|file| Some(file.parent()?.to_path_buf()));
     let beside = folder.iter().flat_map(|folder| {
-        let above = folder.parent().map(|above| Place::Folder(above.join("onnxruntime")));
-        std::iter::once(Place::Folder(folder.join("onnxruntime"))).chain(above)
+        let above = folder.parent().into_iter();
+        // The last one is for a whole installation, as other programs may put theirs into the folder of libraries.
+        let above = above.flat_map(|above| ["onnxruntime", "gst-vidtok/onnxruntime"].map(|name| above.join(name)));
+        std::iter::once(folder.join("onnxruntime")).chain(above)
     });
     beside
-        .chain([Place::System("libonnxruntime.so"), Place::System("libonnxruntime.so.1")])
+        .map(Place::Folder)
+        .chain([Place::System(system_names())])
+        .collect()
+}
+
+/// What the library may be called where a package of the system has it: distributions put the minor version into its name.
+fn system_names() -> Vec<String> {
+    let versions = (ort::MINOR_VERSION..=NEWEST_MINOR_VERSION).rev();
+    let plain = ["libonnxruntime.so".to_string(), "libonnxruntime.so.1".to_string()];
+    plain
+        .into_iter()
+        .chain(versions.map(|minor| format!("libonnxruntime.so.1.{minor}")))
         .collect()
 }
 
@@ -232,6 +253,16 @@ mod tests {
     }
 
     #[test]
+    fn a_distribution_s_library_is_looked_for_by_its_name_newest_first() {
+        let names = system_names();
+        let place = |name: &str| names.iter().position(|found| found == name);
+        let [plain, newer, older] =
+            ["libonnxruntime.so", "libonnxruntime.so.1.21", "libonnxruntime.so.1.20"].map(|name| place(name).unwrap());
+        assert!(plain < newer && newer < older);
+        assert_eq!(place("libonnxruntime.so.1.16"), None);
+    }
+
+    #[test]
     fn a_library_that_was_loaded_before_is_seen() {
         let other = "7f00-7f01 r--p 00000000 fe:00 12   /usr/lib/libonnx.so.1\n7f02-7f03 rw-p 00000000 00:00 0\n";
         assert!(!is_mapped(other));
@@ -243,7 +274,7 @@ mod tests {
     fn the_error_names_places_reasons_and_the_way_out() {
         let places = [
             Place::File("/nowhere/libonnxruntime.so".into()),
-            Place::System("libonnxruntime.so"),
+            Place::System(system_names()),
         ];
         let text = explain(
             &places,

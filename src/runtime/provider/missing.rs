@@ -100,7 +100,9 @@ fn package(library: &str) -> Option<String> {
             format!("cuDNN {version} (PyPI: nvidia-cudnn-cu13, for CUDA 12 nvidia-cudnn-cu12)")
         }
         _ if stem.starts_with("libnvinfer") || stem.starts_with("libnvonnxparser") => {
-            format!("TensorRT {version} (PyPI: tensorrt)")
+            // PyPI's "tensorrt" is the newest, and each major version has a library name of its own.
+            let next = version.parse::<u32>().map_or_else(|_| String::new(), |major| format!("<{}", major + 1));
+            format!("TensorRT {version} (PyPI: \"tensorrt-cu13{next}\", for CUDA 12 \"tensorrt-cu12{next}\")")
         }
         _ if stem.starts_with("libonnxruntime_providers") => {
             "all of ONNX Runtime: it belongs beside libonnxruntime.so, as in the wheel's folder onnxruntime/capi".into()
@@ -114,8 +116,10 @@ fn package(library: &str) -> Option<String> {
 
 fn wheel(provider: ExecutionProvider) -> &'static str {
     match provider {
-        ExecutionProvider::Cuda | ExecutionProvider::TensorRt => "onnxruntime-gpu",
-        ExecutionProvider::OpenVino => "onnxruntime-openvino",
+        // With these extras it brings CUDA and cuDNN in the versions that it was built for.
+        ExecutionProvider::Cuda | ExecutionProvider::TensorRt => "\"onnxruntime-gpu[cuda,cudnn]\"",
+        // The last one: what came after it is a plugin for ONNX Runtime, which is not supported.
+        ExecutionProvider::OpenVino => "onnxruntime-openvino==1.24.1",
         ExecutionProvider::Auto | ExecutionProvider::Cpu => "onnxruntime",
     }
 }
@@ -161,8 +165,9 @@ mod tests {
             ("libcufft.so.12", "nvidia-cufft"),
             ("libcurand.so.10", "nvidia-curand"),
             ("libcudnn.so.9", "cuDNN 9"),
-            ("libnvinfer.so.10", "TensorRT 10 (PyPI: tensorrt)"),
-            ("libnvonnxparser.so.10", "TensorRT 10"),
+            ("libnvinfer.so.10", "TensorRT 10 (PyPI: \"tensorrt-cu13<11\""),
+            ("libnvonnxparser.so.10", "tensorrt-cu12<11"),
+            ("libnvinfer.so.11", "tensorrt-cu13<12"),
             ("libcuda.so.1", "NVIDIA driver"),
             ("/opt/ort/libonnxruntime_providers_cuda.so", "onnxruntime/capi"),
         ] {
@@ -197,12 +202,12 @@ mod tests {
             (
                 ExecutionProvider::Cuda,
                 "CUDA execution provider is not enabled in this build. ",
-                "onnxruntime-gpu",
+                "\"onnxruntime-gpu[cuda,cudnn]\"",
             ),
             (
                 ExecutionProvider::OpenVino,
                 "OpenVINO execution provider is not supported in this build. ",
-                "onnxruntime-openvino",
+                "onnxruntime-openvino==1.24.1",
             ),
         ] {
             assert!(not_built_in(said));

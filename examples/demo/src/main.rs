@@ -2,19 +2,28 @@
 //!
 //! It finds the elements as an application would, through `GST_PLUGIN_PATH`, and links nothing of the plugin.
 
+mod canvas;
 mod metrics;
 mod passes;
 mod picture;
+mod pipeline;
+mod results;
 mod source;
+mod writer;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use passes::{Comparison, Encoding};
+use results::Results;
 use source::Source;
+use writer::Format;
 
-const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+/// The folder of this program; the checkout is two above.
+const PROGRAM: &str = env!("CARGO_MANIFEST_DIR");
+/// The least that `--size` takes: the SSIM of smaller pictures means nothing.
+const SMALLEST: u32 = 16;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -30,7 +39,10 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let checkout = Path::new(CHECKOUT);
+        let checkout = Path::new(PROGRAM)
+            .ancestors()
+            .nth(2)
+            .ok_or("the checkout is not known")?;
         let mut options = Self {
             video: checkout.join("examples/signing.mp4"),
             size: 360,
@@ -39,21 +51,25 @@ impl Options {
             model: None,
             output: checkout.join("demo-output"),
         };
+        let mut named: Option<String> = None;
         while let Some(argument) = arguments.next() {
             if !argument.starts_with('-') {
-                options.video = argument.into();
+                if let Some(first) = named {
+                    return Err(format!("one video at a time: {first} or {argument}?").into());
+                }
+                options.video = PathBuf::from(&argument);
+                named = Some(argument);
                 continue;
             }
             let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
-            let number = || {
-                value
-                    .parse::<u32>()
-                    .map_err(|_| format!("{argument} needs a number, not \"{value}\""))
+            let number = |least: u32| {
+                let number = value.parse().ok().filter(|number| *number >= least);
+                number.ok_or_else(|| format!("{argument} needs a number from {least} on, not \"{value}\""))
             };
             match argument.as_str() {
-                "--size" => options.size = number()?.max(16),
-                "--frames" => options.frames = Some(number()?.max(1)),
-                "--key-interval" => options.key_interval = number()?,
+                "--size" => options.size = number(SMALLEST)?,
+                "--frames" => options.frames = Some(number(1)?),
+                "--key-interval" => options.key_interval = number(0)?,
                 "--model" => options.model = Some(value),
                 "--output" => options.output = value.into(),
                 _ => return Err(format!("unknown option {argument}: see demo.sh --help").into()),
@@ -80,29 +96,28 @@ fn run(options: &Options) -> Result<()> {
             return Err(format!("GStreamer does not find {element}: is GST_PLUGIN_PATH set?").into());
         }
     }
-    std::fs::create_dir_all(&options.output)?;
     let source = Source::open(&options.video, options.size, options.frames)?;
     println!("{source}");
+    let results = Results::new(&options.output)?;
+    results.forget_on_interrupt()?;
 
-    let tokens = options.output.join("clip.vidtok");
-    let encoding = passes::encode(&source, &tokens, options.key_interval, options.model.as_deref())?;
-    let comparison = passes::decode(
-        &source,
-        &tokens,
-        &options.output,
-        encoding.frames,
-        options.model.as_deref(),
-    )?;
-    let png = options.output.join("comparison.png");
-    picture::write(&png, &source, &comparison.columns)?;
+    let model = options.model.as_deref();
+    let format = Format::best()?;
+    let video = format!("reconstruction.{}", format.extension);
+    let tokens = results.file("clip.vidtok");
+    let encoding = passes::encode(&source, &tokens, options.key_interval, model)?;
+    let comparison = passes::decode(&source, &encoding, &tokens, format, &results.file(&video), model)?;
+    picture::write(&results.file("comparison.png"), &source, &comparison.columns)?;
 
     print_table(&source, &encoding, &comparison)?;
     println!("\nWritten:");
-    for (file, what) in [
-        (&tokens, "the tokens"),
-        (&comparison.file, "the reconstruction"),
-        (&png, "originals, reconstructions, token maps"),
-    ] {
+    let written = results.keep(&["clip.vidtok", &video, "comparison.png"])?;
+    let what = [
+        "the tokens",
+        "the reconstruction",
+        "originals, reconstructions, token maps",
+    ];
+    for (file, what) in written.iter().zip(what) {
         println!("  {}  {what}", file.display());
     }
     Ok(())
@@ -117,8 +132,16 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
         Some(seconds) => format!("{} kbit/s", thousands(bits / seconds / 1e3)),
         None => format!("{} kbit", thousands(bits / 1e3)),
     };
+    // A frame more or less is a matter of rounding.
+    let missing = match source.expected_frames() {
+        Some(expected) if expected > encoding.frames + 1 => format!(" (by its length, the file has {expected})"),
+        _ => String::new(),
+    };
     let mut rows = vec![
-        ("Frames", format!("{} in, {} out", encoding.frames, comparison.frames)),
+        (
+            "Frames",
+            format!("{} in, {} out{missing}", encoding.frames, comparison.frames),
+        ),
         ("Latent frames", encoding.latent_frames.to_string()),
         ("Segments", encoding.segments.to_string()),
         ("Token shape", encoding.shape.clone()),
@@ -135,6 +158,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
     }
     let cores = std::thread::available_parallelism()?;
     rows.extend([
+        ("Sound", comparison.sound.clone()),
         ("PSNR", format!("{:.2} dB (RGB, mean of frames)", comparison.psnr)),
         ("SSIM", format!("{:.3} (luma, mean of frames)", comparison.ssim)),
         ("Encode", encoding.speed.to_string()),
@@ -191,7 +215,14 @@ mod tests {
             (options.size, options.frames, options.video),
             (240, Some(9), "my.mp4".into())
         );
-        for (text, part) in [("--size", "--size"), ("--size big", "big"), ("--speed 3", "--speed")] {
+        for (text, part) in [
+            ("--size", "--size"),
+            ("--size big", "big"),
+            ("--size 8", "from 16 on"),
+            ("--frames 0", "from 1 on"),
+            ("--speed 3", "--speed"),
+            ("one.mp4 two.mp4", "one.mp4 or two.mp4"),
+        ] {
             assert!(parse(text).err().unwrap().to_string().contains(part), "{text}");
         }
     }

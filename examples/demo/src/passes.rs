@@ -2,33 +2,20 @@
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 
 use crate::Result;
 use crate::metrics::{psnr, ssim};
 use crate::picture::Column;
+use crate::pipeline::{self, Frames, Running, TICK, element};
 use crate::source::Source;
+use crate::writer::{Format, align_pictures, read_sound};
 
-/// How often progress is shown and errors are looked for.
-const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 /// Moments in the picture.
 const COLUMNS: u64 = 4;
-/// Formats for the reconstruction, best first: extension, the element without which it cannot be written, pipeline.
-const WRITERS: [(&str, &str, &str); 3] = [
-    (
-        "mp4",
-        "x264enc",
-        "x264enc pass=qual quantizer=16 speed-preset=fast ! h264parse ! mp4mux",
-    ),
-    (
-        "webm",
-        "vp8enc",
-        "vp8enc deadline=1 cpu-used=4 target-bitrate=8000000 ! webmmux",
-    ),
-    ("avi", "jpegenc", "jpegenc quality=95 ! avimux"),
-];
 
 /// What the first pass made.
 pub struct Encoding {
@@ -40,6 +27,8 @@ pub struct Encoding {
     pub provider: String,
     pub model: String,
     pub speed: Speed,
+    /// The stream time at which the last frame ends.
+    pub end: Option<gst::ClockTime>,
 }
 
 /// What the second pass made and measured.
@@ -53,7 +42,8 @@ pub struct Comparison {
     pub ssim: f64,
     pub speed: Speed,
     pub columns: Vec<Column>,
-    pub file: PathBuf,
+    /// What was made of the sound.
+    pub sound: String,
 }
 
 /// Of an element's network; unknown where the video has no frame rate.
@@ -87,6 +77,7 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
     encoder.set_property("model", model);
     element(&pipeline, "file")?.set_property("location", file);
 
+    let end = watch_end(&encoder)?;
     let running = Running::start(&pipeline)?;
     let mut progress = Progress::new("Encoding", source.expected_frames());
     while !running.is_over(TICK)? {
@@ -98,6 +89,7 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
     if frames == 0 {
         return Err("the video has no frames".into());
     }
+    let end = *end.lock().map_err(|_| "the end is not known")?;
     let text = |name| stats.get::<String>(name).unwrap_or_default();
     Ok(Encoding {
         frames,
@@ -108,33 +100,64 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
         provider: text("provider"),
         model: text("model"),
         speed: Speed::new(&stats, source.fps()),
+        end,
     })
 }
 
-/// Turns the tokens back into video, writes it to `folder`, and compares it with the original.
-pub fn decode(source: &Source, file: &Path, folder: &Path, frames: u64, model: Option<&str>) -> Result<Comparison> {
-    let (extension, _, writer) = WRITERS
-        .iter()
-        .find(|(_, element, _)| gst::ElementFactory::find(element).is_some())
-        .ok_or("no video encoder: install gstreamer1.0-plugins-ugly or gstreamer1.0-plugins-good")?;
-    let video = folder.join("reconstruction").with_extension(extension);
+/// The stream time at which the last frame so far ends, in what the element takes.
+fn watch_end(element: &gst::Element) -> Result<Arc<Mutex<Option<gst::ClockTime>>>> {
+    let end = Arc::new(Mutex::new(None));
+    let pad = element.static_pad("sink").ok_or("an element without a pad")?;
+    let latest = end.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let of = |buffer: &gst::Buffer| {
+            let event = pad.sticky_event::<gst::event::Segment>(0)?;
+            let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+            Some(segment.to_stream_time(buffer.pts())? + buffer.duration().unwrap_or_default())
+        };
+        if let Some(time) = info.buffer().and_then(of)
+            && let Ok(mut end) = latest.lock()
+        {
+            *end = Some(time);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(end)
+}
+
+/// Turns the tokens back into video, writes it to a file, and compares it with the original.
+pub fn decode(
+    source: &Source,
+    encoding: &Encoding,
+    tokens: &Path,
+    format: &Format,
+    file: &Path,
+    model: Option<&str>,
+) -> Result<Comparison> {
     let original = source.pipeline("appsink name=frames sync=false max-buffers=4")?;
+    let end = encoding.end.filter(|_| source.is_cut());
+    let (has_sound, sound) = format.sound_of(source, end);
     // The file does not wait for a first frame before it plays: it comes after the comparison has taken some.
-    let restored = gst::parse::launch(&format!(
+    let restored = pipeline::launch(&format!(
         "filesrc name=tokens ! vidtokparse ! video/x-vidtok,stream-format=raw ! tee name=raw \
          raw. ! queue ! vidtokdec name=decoder ! tee name=pictures \
          raw. ! queue ! appsink name=latent async=false sync=false \
          pictures. ! queue ! appsink name=frames sync=false max-buffers=4 \
-         pictures. ! queue ! videoconvert ! {writer} ! filesink name=file async=false"
+         pictures. ! {}",
+        format.elements(has_sound)
     ))?;
-    let restored = restored.downcast::<gst::Pipeline>().map_err(|_| "not a pipeline")?;
-    element(&restored, "tokens")?.set_property("location", file);
-    element(&restored, "file")?.set_property("location", &video);
+    element(&restored, "tokens")?.set_property("location", tokens);
+    element(&restored, "file")?.set_property("location", file);
+    align_pictures(&restored, source.start)?;
+    if has_sound {
+        read_sound(&restored, &source.path, end)?;
+    }
     let decoder = element(&restored, "decoder")?;
     decoder.set_property("model", model);
 
     let originals = Frames::start(&original)?;
     let reconstructions = Frames::start(&restored)?;
+    let frames = encoding.frames;
     let moments: Vec<u64> = (0..COLUMNS).map(|i| (2 * i + 1) * frames / (2 * COLUMNS)).collect();
     let mut progress = Progress::new("Decoding", Some(frames));
     let mut times: Vec<gst::ClockTime> = Vec::new();
@@ -154,7 +177,7 @@ pub fn decode(source: &Source, file: &Path, folder: &Path, frames: u64, model: O
     let compared = times.len() as u64;
     let rest = std::iter::from_fn(|| reconstructions.next().transpose()).collect::<Result<Vec<_>>>()?;
     progress.finish(compared);
-    let latent = sink(&restored, "latent")?;
+    let latent = pipeline::sink(&restored, "latent")?;
     while let Some(sample) = latent.try_pull_sample(TICK) {
         columns.iter_mut().try_for_each(|column| column.look_at(&sample))?;
     }
@@ -176,41 +199,8 @@ pub fn decode(source: &Source, file: &Path, folder: &Path, frames: u64, model: O
         ssim: mean(ssims),
         speed: Speed::new(&stats(&decoder), source.fps()),
         columns,
-        file: video,
+        sound,
     })
-}
-
-/// The error that a pipeline has posted, with what an element has to say about it.
-pub fn bus_error(pipeline: &gst::Pipeline) -> Option<String> {
-    let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-    Some(error_text(&message))
-}
-
-fn error_text(message: &gst::Message) -> String {
-    match message.view() {
-        gst::MessageView::Error(error) => {
-            let from = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-            format!("{from}: {}", error.error())
-        }
-        _ => "unknown error".into(),
-    }
-}
-
-/// A sample's place in its stream: what a file of tokens keeps of times.
-pub fn stream_time(sample: &gst::Sample) -> Option<gst::ClockTime> {
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    segment.to_stream_time(sample.buffer()?.pts())
-}
-
-fn element(pipeline: &gst::Pipeline, name: &str) -> Result<gst::Element> {
-    Ok(pipeline
-        .by_name(name)
-        .ok_or_else(|| format!("the pipeline has no {name}"))?)
-}
-
-fn sink(pipeline: &gst::Pipeline, name: &str) -> Result<gst_app::AppSink> {
-    let sink = element(pipeline, name)?.downcast::<gst_app::AppSink>();
-    Ok(sink.map_err(|_| format!("{name} is not an appsink"))?)
 }
 
 fn stats(element: &gst::Element) -> gst::Structure {
@@ -219,91 +209,6 @@ fn stats(element: &gst::Element) -> gst::Structure {
 
 fn count(stats: &gst::StructureRef, name: &str) -> u64 {
     stats.get(name).unwrap_or(0)
-}
-
-/// A pipeline that plays, and stops when this is dropped.
-struct Running<'a> {
-    pipeline: &'a gst::Pipeline,
-    bus: gst::Bus,
-}
-
-impl<'a> Running<'a> {
-    fn start(pipeline: &'a gst::Pipeline) -> Result<Self> {
-        let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
-        if pipeline.set_state(gst::State::Playing).is_err() {
-            let error = bus_error(pipeline).unwrap_or("the pipeline does not start".into());
-            let _ = pipeline.set_state(gst::State::Null);
-            return Err(error.into());
-        }
-        Ok(Self { pipeline, bus })
-    }
-
-    /// Waits for the end or an error, but not longer than `timeout`.
-    fn is_over(&self, timeout: gst::ClockTime) -> Result<bool> {
-        let message = self
-            .bus
-            .timed_pop_filtered(timeout, &[gst::MessageType::Eos, gst::MessageType::Error]);
-        match message {
-            None => Ok(false),
-            Some(message) if message.type_() == gst::MessageType::Eos => Ok(true),
-            Some(message) => Err(error_text(&message).into()),
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
-    }
-}
-
-/// The pictures that arrive at a playing pipeline's appsink "frames".
-struct Frames<'a> {
-    running: Running<'a>,
-    sink: gst_app::AppSink,
-}
-
-/// RGB without padding between rows.
-struct Frame {
-    time: Option<gst::ClockTime>,
-    rgb: Vec<u8>,
-}
-
-impl<'a> Frames<'a> {
-    fn start(pipeline: &'a gst::Pipeline) -> Result<Self> {
-        let sink = sink(pipeline, "frames")?;
-        Ok(Self {
-            running: Running::start(pipeline)?,
-            sink,
-        })
-    }
-
-    /// The next picture; `None` at the end.
-    fn next(&self) -> Result<Option<Frame>> {
-        let sample = loop {
-            if let Some(sample) = self.sink.try_pull_sample(TICK) {
-                break sample;
-            }
-            if self.sink.is_eos() {
-                return Ok(None);
-            }
-            if let Some(error) = bus_error(self.running.pipeline) {
-                return Err(error.into());
-            }
-        };
-        let video = gst_video::VideoInfo::from_caps(sample.caps().ok_or("a frame without caps")?)?;
-        let buffer = sample.buffer().ok_or("a sample without a frame")?;
-        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &video)?;
-        let row = video.width() as usize * 3;
-        let rows = frame
-            .plane_data(0)?
-            .chunks(video.stride()[0] as usize)
-            .take(video.height() as usize);
-        Ok(Some(Frame {
-            time: stream_time(&sample),
-            rgb: rows.flat_map(|padded| &padded[..row]).copied().collect(),
-        }))
-    }
 }
 
 /// A line on the terminal that is written over; elsewhere only its last state.

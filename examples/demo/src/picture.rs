@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::passes::stream_time;
+use crate::canvas::{Canvas, Text};
+use crate::pipeline::stream_time;
 use crate::source::Source;
 
-/// White space between the tiles.
+/// White space between the tiles, and around text.
 const GAP: usize = 8;
+/// Narrower pictures are shown larger, so that there is room for text.
+const NARROWEST_TILE: usize = 160;
 const ENCODE_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
 /// A moment of the video.
@@ -23,6 +26,7 @@ struct TokenMap {
     width: usize,
     height: usize,
     space_factor: usize,
+    time_factor: usize,
     colours: Vec<[u8; 3]>,
 }
 
@@ -84,6 +88,7 @@ impl TokenMap {
             width,
             height,
             space_factor: size("space-factor")?,
+            time_factor: size("time-factor")?,
             colours,
         })
     }
@@ -138,36 +143,95 @@ fn colour(values: impl Iterator<Item = f32>) -> [u8; 3] {
 
 /// Writes the picture as PNG.
 pub fn write(file: &Path, source: &Source, columns: &[Column]) -> Result<()> {
-    let (tile_width, tile_height) = (source.width as usize, source.height as usize);
-    let width = columns.len() * (tile_width + GAP) + GAP;
-    let height = 3 * (tile_height + GAP) + GAP;
-    let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width as u32, height as u32).build()?;
+    let canvas = compose((source.width as usize, source.height as usize), columns);
+    let format = gst_video::VideoFormat::Rgb;
+    let video = gst_video::VideoInfo::builder(format, canvas.width as u32, canvas.height as u32).build()?;
     let mut buffer = gst::Buffer::from_mut_slice(vec![255u8; video.size()]);
     {
-        let stride = video.stride()[0] as usize;
         let mut pixels = buffer.make_mut().map_writable()?;
-        for (column, moment) in columns.iter().enumerate() {
-            for y in 0..tile_height {
-                for x in 0..tile_width {
-                    let at = (y * tile_width + x) * 3;
-                    let rgb = |picture: &[u8]| [picture[at], picture[at + 1], picture[at + 2]];
-                    let map = moment.map.as_ref().map_or([255; 3], |map| map.at(x, y));
-                    for (row, pixel) in [rgb(&moment.original), rgb(&moment.reconstruction), map]
-                        .into_iter()
-                        .enumerate()
-                    {
-                        let top = GAP + row * (tile_height + GAP) + y;
-                        let left = GAP + column * (tile_width + GAP) + x;
-                        pixels[top * stride + left * 3..][..3].copy_from_slice(&pixel);
-                    }
-                }
-            }
+        let padded = pixels.chunks_exact_mut(video.stride()[0] as usize);
+        for (padded, row) in padded.zip(canvas.pixels.chunks_exact(canvas.width * 3)) {
+            padded[..row.len()].copy_from_slice(row);
         }
     }
     let sample = gst::Sample::builder().buffer(&buffer).caps(&video.to_caps()?).build();
     let png = gst_video::convert_sample(&sample, &gst::Caps::new_empty_simple("image/png"), Some(ENCODE_TIMEOUT))?;
     let png = png.buffer().ok_or("no PNG was made")?.map_readable()?;
     Ok(std::fs::write(file, &png)?)
+}
+
+/// The time of each column, then a heading and a row of pictures for each of originals, reconstructions and tokens.
+/// `size`: width and height of the pictures.
+fn compose(size: (usize, usize), columns: &[Column]) -> Canvas {
+    let scale = NARROWEST_TILE.div_ceil(size.0.max(1));
+    let tile = (size.0 * scale, size.1 * scale);
+    let text = Text::within(tile.1 / 12);
+    let line = text.height() + GAP;
+    let width = columns.len() * (tile.0 + GAP) + GAP;
+    let row_height = line + tile.1 + GAP;
+    let mut canvas = Canvas::new(width, GAP + line + 3 * row_height);
+    let left = |column: usize| GAP + column * (tile.0 + GAP);
+    for (index, column) in columns.iter().enumerate() {
+        canvas.write(left(index), GAP, text, &time_label(column.time));
+    }
+    for (row, headings) in headings(columns).iter().enumerate() {
+        let top = GAP + line + row * row_height;
+        let room = width - 2 * GAP;
+        let heading = headings
+            .iter()
+            .find(|heading| text.width(heading) <= room)
+            .unwrap_or(&headings[headings.len() - 1]);
+        canvas.write(GAP, top, text, heading);
+        for (index, column) in columns.iter().enumerate() {
+            canvas.fill(left(index), top + line, tile, |x, y| {
+                column.pixel(row, size.0, x / scale, y / scale)
+            });
+        }
+    }
+    canvas
+}
+
+impl Column {
+    /// Of the picture in a row, pictures being `width` wide.
+    fn pixel(&self, row: usize, width: usize, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * width + x) * 3;
+        let of = |picture: &[u8]| [picture[at], picture[at + 1], picture[at + 2]];
+        match row {
+            0 => of(&self.original),
+            1 => of(&self.reconstruction),
+            _ => self.map.as_ref().map_or([255; 3], |map| map.at(x, y)),
+        }
+    }
+}
+
+/// What the rows show, the longer first, for where there is room.
+fn headings(columns: &[Column]) -> [Vec<String>; 3] {
+    let both = |long: &str, short: &str| vec![long.to_string(), short.to_string()];
+    let tokens = columns.iter().find_map(|column| column.map.as_ref()).map(|map| {
+        let (space, frames) = (map.space_factor, map.time_factor);
+        format!("Tokens, in colours: one for {space}×{space} pixels of {frames} frames")
+    });
+    [
+        both("Original", "Original"),
+        both("Reconstruction, from the tokens alone", "Reconstruction"),
+        both(&tokens.unwrap_or_default(), "Tokens"),
+    ]
+}
+
+/// `0.30 s`, and from a minute on `1:00.30`.
+fn time_label(time: gst::ClockTime) -> String {
+    let hundredths = (time.mseconds() + 5) / 10;
+    let (seconds, hundredths) = (hundredths / 100, hundredths % 100);
+    match seconds {
+        0..60 => format!("{seconds}.{hundredths:02} s"),
+        60..3600 => format!("{}:{:02}.{hundredths:02}", seconds / 60, seconds % 60),
+        _ => format!(
+            "{}:{:02}:{:02}.{hundredths:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -184,12 +248,48 @@ mod tests {
     }
 
     #[test]
+    fn times_are_easy_to_read() {
+        let label = |milliseconds| time_label(gst::ClockTime::from_mseconds(milliseconds));
+        assert_eq!(
+            [0, 304, 59_994, 59_995].map(label),
+            ["0.00 s", "0.30 s", "59.99 s", "1:00.00"]
+        );
+        assert_eq!([83_400, 3_725_250].map(label), ["1:23.40", "1:02:05.25"]);
+    }
+
+    #[test]
+    fn pictures_stand_below_headings_and_small_ones_are_enlarged() {
+        let moment = |time| {
+            Column::new(
+                gst::ClockTime::from_seconds(time),
+                vec![200; 64 * 48 * 3],
+                vec![100; 64 * 48 * 3],
+            )
+        };
+        let canvas = compose((64, 48), &[moment(0), moment(1)]);
+        // Three times as large, with text of 16 pixels.
+        assert_eq!(
+            (canvas.width, canvas.height),
+            (2 * (192 + 8) + 8, 8 + 24 + 3 * (24 + 144 + 8))
+        );
+        let at = |x: usize, y: usize| canvas.pixels[(y * canvas.width + x) * 3];
+        assert_eq!([at(8, 56), at(199, 199), at(208, 56)], [200; 3]);
+        assert_eq!([at(8, 56 + 176), at(399, 199 + 176)], [100; 2]);
+        // Ink in the line of times, and in the headings of what is there.
+        for top in [8, 32, 32 + 176] {
+            let dark = |y: usize| (8..canvas.width).any(|x| at(x, y) < 64);
+            assert!((top..top + 16).any(dark), "{top}");
+        }
+    }
+
+    #[test]
     fn a_map_shows_the_latent_frame_of_the_moment() {
         gst::init().unwrap();
         let caps = gst::Structure::builder("video/x-vidtok")
             .field("grid-width", 2i32)
             .field("grid-height", 1i32)
             .field("space-factor", 8i32)
+            .field("time-factor", 4i32)
             .field("levels", gst::Array::new([2i32, 2, 2]))
             .field("token-type", "uint16")
             .build();

@@ -1,0 +1,279 @@
+//! The video: its size, rate and length, its sound, and the pipeline that decodes it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use crate::Result;
+use crate::pipeline::{self, element, error_text, missing_decoder};
+
+/// Decoded, upright, whole pictures: of the first video stream in the file.
+const PICTURES: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
+const PREROLL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The message that the file has no further streams.
+const ALL_STREAMS: &str = "all-streams";
+
+pub struct Source {
+    pub path: PathBuf,
+    /// Size after scaling: what is tokenized.
+    pub width: u32,
+    pub height: u32,
+    /// The stream time at which the file starts to play.
+    pub start: gst::ClockTime,
+    pub sound: Sound,
+    video: gst_video::VideoInfo,
+    duration: Option<gst::ClockTime>,
+    max_frames: Option<u32>,
+}
+
+/// Whether there is sound that can be decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sound {
+    None,
+    Decoded,
+    /// With what GStreamer calls the decoder that is missing.
+    WithoutDecoder(String),
+}
+
+/// What a file has streams of.
+#[derive(Default)]
+struct Streams {
+    video: bool,
+    audio: bool,
+}
+
+impl Source {
+    /// Looks at a video. `size` is the most that its shorter side may have.
+    pub fn open(path: &Path, size: u32, max_frames: Option<u32>) -> Result<Self> {
+        let of_this = |why: String| format!("{}: {why}", path.display());
+        let kind = std::fs::metadata(path).map_err(|error| of_this(error.to_string()))?;
+        if kind.is_dir() {
+            return Err(of_this("this is a folder; name a video in it".into()).into());
+        }
+        if !kind.is_file() {
+            return Err(of_this("this is no regular file; it is read several times".into()).into());
+        }
+        std::fs::File::open(path).map_err(|error| of_this(error.to_string()))?;
+
+        let pipeline = launch(
+            &format!("{PICTURES} ! video/x-raw,format=RGB ! fakesink name=sink"),
+            path,
+        )?;
+        let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
+        let streams = element(&pipeline, "streams")?;
+        let all = bus.downgrade();
+        streams.connect_no_more_pads(move |_| {
+            if let Some(bus) = all.upgrade() {
+                let told = gst::message::Application::new(gst::Structure::new_empty(ALL_STREAMS));
+                let _ = bus.post(told);
+            }
+        });
+        let running = pipeline::Running::pause(&pipeline).map_err(|error| of_this(error.to_string()))?;
+        let missing = preroll(&bus, &streams).map_err(&of_this)?;
+        let pad = element(&pipeline, "sink")?
+            .static_pad("sink")
+            .ok_or("a sink without a pad")?;
+        let caps = pad
+            .current_caps()
+            .ok_or_else(|| of_this("no frame of it can be decoded".into()))?;
+        let video = gst_video::VideoInfo::from_caps(&caps)?;
+        let (width, height) = fit(video.width(), video.height(), size);
+        let duration = pipeline.query_duration::<gst::ClockTime>();
+        let sound = match missing {
+            _ if found(&streams).audio => Sound::Decoded,
+            Some(decoder) => Sound::WithoutDecoder(decoder),
+            None => Sound::None,
+        };
+        let start = playback_start(&pad);
+        drop(running);
+        Ok(Self {
+            path: path.to_path_buf(),
+            width,
+            height,
+            start,
+            sound,
+            video,
+            duration,
+            max_frames,
+        })
+    }
+
+    /// A pipeline of the frames to be tokenized and what takes them.
+    pub fn pipeline(&self, then: &str) -> Result<gst::Pipeline> {
+        let Self { width, height, .. } = self;
+        let par = self.video.par();
+        let (num, den) = (par.numer(), par.denom());
+        let pipeline = launch(
+            &format!(
+                "{PICTURES} ! videoscale name=scaled add-borders=false ! \
+                 video/x-raw,format=RGB,width={width},height={height},pixel-aspect-ratio={num}/{den} ! {then}"
+            ),
+            &self.path,
+        )?;
+        pipeline::leave_undecoded(&element(&pipeline, "streams")?, "audio");
+        if let Some(most) = self.max_frames {
+            end_after(&pipeline, most)?;
+        }
+        Ok(pipeline)
+    }
+
+    /// How many frames are to be expected, as far as the file says.
+    pub fn expected_frames(&self) -> Option<u64> {
+        let fps = self.fps()?;
+        let frames = (self.duration?.seconds_f64() * fps).round() as u64;
+        Some(self.max_frames.map_or(frames, |most| frames.min(most.into())))
+    }
+
+    pub fn fps(&self) -> Option<f64> {
+        let fps = self.video.fps();
+        (fps.numer() > 0).then(|| f64::from(fps.numer()) / f64::from(fps.denom()))
+    }
+
+    /// Whether only the first frames are taken.
+    pub fn is_cut(&self) -> bool {
+        self.max_frames.is_some()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = (self.video.width(), self.video.height());
+        write!(f, "{}: {width}×{height}", self.path.display())?;
+        match self.fps() {
+            Some(fps) => write!(f, ", {} frames/s", (fps * 1e3).round() / 1e3)?,
+            None => write!(f, ", no fixed frame rate")?,
+        }
+        if (width, height) == (self.width, self.height) {
+            write!(f, ", tokenized at this size")
+        } else {
+            write!(f, ", scaled to {}×{} (--size changes that)", self.width, self.height)
+        }
+    }
+}
+
+/// Waits until all streams are known and the first frame is there. Gives the decoder that is missing for one of them.
+fn preroll(bus: &gst::Bus, streams: &gst::Element) -> std::result::Result<Option<String>, String> {
+    let (mut known, mut shown, mut missing) = (false, false, None::<String>);
+    let end = Instant::now() + PREROLL_TIMEOUT;
+    while !(known && shown) {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = gst::ClockTime::try_from(left).unwrap_or_default();
+        let Some(message) = bus.timed_pop(left) else {
+            return Err("its first frame does not come".into());
+        };
+        match message.view() {
+            gst::MessageView::Error(_) => {
+                return Err(match missing {
+                    Some(decoder) => lacks_decoder(&decoder),
+                    None => error_text(&message),
+                });
+            }
+            gst::MessageView::AsyncDone(_) => shown = true,
+            gst::MessageView::Element(_) => missing = missing_decoder(&message).or(missing),
+            gst::MessageView::Application(told) if told.structure().is_some_and(|s| s.name() == ALL_STREAMS) => {
+                known = true;
+                let found = found(streams);
+                if !found.video {
+                    return Err(match missing {
+                        Some(decoder) => lacks_decoder(&decoder),
+                        None if found.audio => "this is sound only, and no video".into(),
+                        None => "no video was found in it".into(),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(missing)
+}
+
+fn lacks_decoder(decoder: &str) -> String {
+    format!("GStreamer has no {decoder} here: install the plugins that have it (on Debian gstreamer1.0-libav has most)")
+}
+
+/// The streams that are decoded.
+fn found(streams: &gst::Element) -> Streams {
+    let mut found = Streams::default();
+    for pad in streams.src_pads() {
+        match kind(&pad).as_deref() {
+            Some("video") => found.video = true,
+            Some("audio") => found.audio = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// `video`, `audio`, `text`, …
+pub fn kind(pad: &gst::Pad) -> Option<String> {
+    pipeline::kind_of(&pad.current_caps().unwrap_or_else(|| pad.query_caps(None)))
+}
+
+/// The stream time at which running time is 0.
+fn playback_start(pad: &gst::Pad) -> gst::ClockTime {
+    let segment = pad.sticky_event::<gst::event::Segment>(0).and_then(|event| {
+        let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+        segment.time()?.checked_sub(segment.base()?)
+    });
+    segment.unwrap_or_default()
+}
+
+/// Lets the stream end after `most` frames.
+fn end_after(pipeline: &gst::Pipeline, most: u32) -> Result<()> {
+    let pad = pipeline.by_name("scaled").and_then(|scaled| scaled.static_pad("src"));
+    let seen = AtomicU32::new(0);
+    pad.ok_or("no pad to count frames at")?
+        .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if seen.fetch_add(1, Ordering::Relaxed) < most {
+                return gst::PadProbeReturn::Ok;
+            }
+            // Whoever sends frames hears that no more are wanted, and ends the stream.
+            info.flow_res = Err(gst::FlowError::Eos);
+            gst::PadProbeReturn::Handled
+        });
+    Ok(())
+}
+
+/// A pipeline that decodes a file. The first video stream goes to `then`, of which "pictures" is the first element.
+fn launch(then: &str, path: &Path) -> Result<gst::Pipeline> {
+    let description = format!("filesrc name=video ! decodebin name=streams  {then}");
+    let pipeline = pipeline::launch(&description)?;
+    element(&pipeline, "video")?.set_property("location", path);
+    let pictures = element(&pipeline, "pictures")?
+        .static_pad("sink")
+        .ok_or("no pad for pictures")?;
+    let within = pipeline.downgrade();
+    element(&pipeline, "streams")?.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = within.upgrade() else { return };
+        let wanted = kind(pad).as_deref() == Some("video") && !pictures.is_linked();
+        if !(wanted && pad.link(&pictures).is_ok()) {
+            let _ = pipeline::ignore(&pipeline, pad);
+        }
+    });
+    Ok(pipeline)
+}
+
+/// Scales a picture down, if need be, so that its shorter side is at most `size`.
+fn fit(width: u32, height: u32, size: u32) -> (u32, u32) {
+    let short = width.min(height).max(1);
+    if short <= size {
+        return (width, height);
+    }
+    let scale = |side: u32| (f64::from(side) * f64::from(size) / f64::from(short)).round() as u32;
+    (scale(width), scale(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn large_pictures_are_scaled_down_and_others_left_alone() {
+        assert_eq!(fit(1920, 1080, 360), (640, 360));
+        assert_eq!(fit(1080, 1920, 360), (360, 640));
+        assert_eq!(fit(321, 241, 360), (321, 241));
+    }
+}

@@ -1,0 +1,66 @@
+"""How far a tokenizer that learned another's tokens agrees with it."""
+
+import argparse
+import json
+
+import numpy as np
+
+from footage import VIDEOS, read_video
+from measure import centre, psnr
+from session import decode, encode
+from shape import BLOCK, GROUP
+from teacher import Folder
+
+
+def digits(tokens: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+    """Each channel's level, the channels behind; the first is the least significant."""
+    return tokens[..., None] // np.cumprod([1, *levels[:-1]]) % levels
+
+
+def compare_tokens(found: np.ndarray, wanted: np.ndarray, levels: tuple[int, ...]) -> dict[str, object]:
+    """Of flat token indices."""
+    far = np.abs(digits(found, levels) - digits(wanted, levels))
+    right = digits(wanted, levels).T
+    return {
+        "agreement": {
+            "tokens": float(np.mean(found == wanted)),
+            "channels": (far == 0).mean(0).tolist(),
+            "channels-within-one-level": (far <= 1).mean(0).tolist(),
+        },
+        "luck": {"tokens": 1 / float(np.prod(levels)), "channels": [1 / level for level in levels]},
+        "best-constant": {
+            "tokens": float(np.unique(wanted, return_counts=True)[1].max() / len(wanted)),
+            "channels": [float(np.bincount(channel).max() / len(channel)) for channel in right],
+        },
+    }
+
+
+def run(arguments: argparse.Namespace) -> None:
+    folders = {"student": Folder(arguments.student), "teacher": Folder(arguments.teacher)}
+    digest, other = (folder.description.digest for folder in folders.values())
+    if digest != other:
+        raise SystemExit(f"{arguments.student} is not for the tokens of {arguments.teacher}: its digest is {digest}")
+    encoders = {who: folder.session("encoder", arguments.threads) for who, folder in folders.items()}
+    decoders = {who: folder.session("decoder", arguments.threads) for who, folder in folders.items()}
+
+    videos, all_tokens = {}, {who: [] for who in encoders}
+    for path in sorted(path for path in arguments.data.iterdir() if path.suffix.lower() in VIDEOS):
+        video = read_video(path, arguments.frames)
+        video = centre(video[: 1 + (len(video) - 1) // GROUP * GROUP], arguments.size, arguments.size)
+        figures = {"mean-colour": psnr(video, np.broadcast_to(video.mean((0, 1, 2)), video.shape))}
+        for who, encoder in encoders.items():
+            tokens = encode(encoder, video)
+            all_tokens[who].append(tokens.ravel())
+            for whose, decoder in decoders.items():
+                shown = decode(decoder, tokens, folders[whose].description.decoder_delay, BLOCK)
+                figures[f"{who}-encoder-{whose}-decoder"] = psnr(video, shown)
+        videos[path.name] = figures
+    if not videos:
+        raise SystemExit(f"{arguments.data} holds no video ({' '.join(sorted(VIDEOS))})")
+    found, wanted = (np.concatenate(all_tokens[who]) for who in ("student", "teacher"))
+    mean = {name: float(np.mean([figures[name] for figures in videos.values()])) for name in figures}
+    agreement = compare_tokens(found, wanted, folders["teacher"].description.levels)
+    report = {"tokens": agreement, "psnr": {"mean": mean, "videos": videos}}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))

@@ -1,0 +1,22 @@
+"""Reading videos. PyTorch is not needed."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
+PHOTOGRAPHS = {".png", ".jpg", ".jpeg"}
+
+
+def read_video(path: Path, frames: int | None = None) -> np.ndarray:
+    """All frames, or the first few, in uint8 `[T, H, W, 3]`."""
+    decoded = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            decoded.append(frame.to_ndarray(format="rgb24"))
+            if len(decoded) == frames:
+                break
+    if not decoded:
+        raise SystemExit(f"{path} holds no video frame")
+    return np.stack(decoded)

@@ -1,0 +1,4 @@
+"""Which graphs of a tokenizer there can be."""
+
+TARGETS = ("cpu", "gpu")
+PRECISIONS = ("fp32", "fp16")

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Runs the demo's program on small clips that are made here: demo.sh PLUGIN PROGRAM. ORT_DYLIB_PATH must be set.
+set -euo pipefail
+plugin=$(realpath "$1") program=$(realpath "$2")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+mkdir plugins
+cp "$plugin" plugins/
+export GST_PLUGIN_PATH=$PWD/plugins
+passed=0 failed=0
+
+# check WHAT COMMAND...
+check() {
+    if "${@:2}"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n' "$1"
+        tail -n 5 log
+    fi
+}
+
+make() { timeout 20 gst-launch-1.0 -q "$@" >/dev/null; }
+demo() { timeout --kill-after=5 60 "$program" "$@" >log 2>&1; }
+fails() { ! demo "$@"; }
+says() { grep -- "$1" log >/dev/null; }
+
+# refused WHAT WORDS ARGUMENT...: the demo fails, says why, and leaves nothing.
+refused() {
+    check "$1 is refused" fails --output results "${@:3}"
+    check "$1: it says \"$2\"" says "$2"
+    check "$1 leaves nothing" test ! -e results
+}
+
+# holds FILE TEXT: whether gst-discoverer-1.0 finds it there.
+holds() { timeout 20 gst-discoverer-1.0 "$1" | grep -- "$2" >/dev/null; }
+
+# tick FILE DEMUXER: when a file's first sound stream has its first tick, in tenths of a second.
+tick() {
+    timeout 20 gst-launch-1.0 -m filesrc location="$1" ! "$2" name=streams streams.audio_0 ! queue ! decodebin ! audioconvert \
+        ! audio/x-raw,channels=1 ! level interval=10000000 ! fakesink sync=false |
+        grep -o 'stream-time=(guint64)[0-9]*\|peak=(GValueArray)< [-0-9.inf]*' | sed 's/.*[)< ]//' | paste - - |
+        awk '$2 != "-inf" && $2 > -20 { printf "%d", $1 / 1e8 + 0.5; exit }'
+}
+
+picture="video/x-raw,format=I420,width=64,height=48,framerate=20/1"
+# Two pictures and two sounds, of which the first begins half a second later and ticks every second.
+make videotestsrc num-buffers=30 ! "$picture" ! x264enc ! h264parse ! mux. \
+    videotestsrc num-buffers=30 ! video/x-raw,width=80,height=64,framerate=20/1 ! x264enc ! h264parse ! mux. \
+    audiotestsrc wave=ticks timestamp-offset=500000000 num-buffers=60 ! audio/x-raw,rate=44100 ! avenc_aac ! aacparse ! mux. \
+    audiotestsrc num-buffers=30 ! audio/x-raw,rate=22050 ! avenc_aac ! aacparse ! mux. \
+    matroskamux name=mux ! filesink location=streams.mkv
+make videotestsrc num-buffers=9 ! "$picture" ! x264enc ! h264parse ! mp4mux ! filesink location=phone.mp4
+# To be shown turned by a quarter, as phones write it: in the matrix of the track header, 44 bytes behind its name.
+python3 - phone.mp4 <<'PYTHON'
+import pathlib, struct, sys
+
+file = pathlib.Path(sys.argv[1])
+data = bytearray(file.read_bytes())
+place = data.index(b"tkhd") + 44
+struct.pack_into(">9i", data, place, 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+file.write_bytes(data)
+PYTHON
+make audiotestsrc num-buffers=20 ! avenc_aac ! mp4mux ! filesink location=sound.mp4
+head -c 2000 phone.mp4 >cut.mp4
+echo 'no video' >text.mp4
+
+check "a file of several streams" demo --output results streams.mkv
+check "the first picture is taken" says '64×48'
+check "it says that the sound was kept" says 'Sound *kept'
+check "the reconstruction has sound" holds results/reconstruction.mp4 'audio.*AAC'
+check "the sound is in time" test "$(tick results/reconstruction.mp4 qtdemux)" = 15
+check "there is a picture" test -s results/comparison.png
+check "there are tokens and nothing else" test "$(cd results && echo *)" = "clip.vidtok comparison.png reconstruction.mp4"
+cp results/clip.vidtok before
+
+check "a failure" fails --output results cut.mp4
+check "it leaves earlier results as they were" cmp results/clip.vidtok before
+check "it leaves nothing beside them" test "$(cd results && echo *)" = "clip.vidtok comparison.png reconstruction.mp4"
+
+check "the first frames only" demo --output results --frames 20 streams.mkv
+check "it says how many" says '20 in, 20 out'
+# Of a second, to the end of one of the sound's own blocks.
+check "sound ends with them" holds results/reconstruction.mp4 'Duration: 0:00:01.0'
+check "frames before the sound" demo --output results --frames 9 streams.mkv
+check "what is written then plays" holds results/reconstruction.mp4 'Duration: 0:00:00.45'
+rm -r results
+
+check "video from a phone" demo --output results phone.mp4
+check "it is upright" says '48×64'
+check "it has no sound" says 'Sound *the video has none'
+rm -r results
+
+refused "a file of sound" 'sound.mp4: this is sound only' sound.mp4
+refused "a file that is cut off" 'cut.mp4: ' cut.mp4
+refused "a file that is no video" 'text.mp4: ' text.mp4
+refused "a folder" 'plugins: this is a folder' plugins
+refused "a missing file" 'nowhere.mp4: No such file' nowhere.mp4
+refused "a model that is not there" 'no tokenizer "nothing"' --model nothing phone.mp4
+
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
