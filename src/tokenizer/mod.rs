@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use description::Description;
 pub use form::{Precision, Target, Wanted};
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, embedded_if, open};
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open};
 
 /// What a graph does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +66,12 @@ impl Graph {
         let found = lookup::form_in_folder(folder, self.role, (target, self.precision))?;
         // A folder may have been written anew meanwhile.
         Ok(found.filter(|found| found.description.digest == self.description.digest))
+    }
+
+    /// Whether `name` is the tokenizer's, or its folder's.
+    pub fn is_named(&self, name: &str) -> bool {
+        let folder = self.folder.as_ref().and_then(|folder| folder.file_name());
+        self.description.name == name || folder.is_some_and(|folder| folder == name)
     }
 
     /// Where the graph comes from, for people.
