@@ -289,6 +289,16 @@ impl Presentation {
         }
     }
 
+    /// The same for the rest of a segment whose start is missing: what comes is neither its first step nor its second.
+    pub fn without_start(grouping: Grouping, delay: usize) -> Self {
+        Self {
+            steps: 2,
+            // Such that each latent frame to come stands for as many frames as any other.
+            latent_frames: grouping.step_latent_frames() as u64,
+            ..Self::new(grouping, delay)
+        }
+    }
+
     /// Frames that the segment's next `latent_frames` latent frames stand for at most.
     pub fn capacity(&self, latent_frames: u64) -> u64 {
         let step = self.grouping.step_latent_frames() as u64;
@@ -574,6 +584,20 @@ mod tests {
                 steps += 1;
             }
             assert_eq!(steps, needed, "{real} frames, delay {delay}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_segment_shows_every_frame() {
+        let grouping = Grouping::Causal { factor: 4 };
+        for (delay, expected) in [(0, [vec![0, 1, 2, 3], vec![4, 5]]), (3, [vec![0], vec![1, 2, 3, 4]])] {
+            let mut presentation = Presentation::without_start(grouping, delay);
+            assert!(!presentation.first_step_is_next() && !presentation.second_step_is_next());
+            presentation.push(1, (0..4).map(at));
+            presentation.push(1, (4..6).map(at));
+            let shown = [0, 1].map(|_| presentation.step().iter().map(|shown| shown.1.pts).collect::<Vec<_>>());
+            assert_eq!(shown, expected);
+            assert_eq!(presentation.needs_flush(), delay > 0);
         }
     }
 

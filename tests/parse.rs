@@ -61,6 +61,8 @@ fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
         Packet {
             segment_start: at == 0,
             end_of_stream: i == segments * PACKETS_PER_SEGMENT - 1,
+            segment_end: at == PACKETS_PER_SEGMENT - 1,
+            position: None,
             latent_frames: 1,
             real_frames: frames as u32,
             pts: Some(pts),
@@ -74,7 +76,7 @@ fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
 
 /// The bytes of each packet, behind its stream header where it starts a segment.
 fn pieces(format: &TokenFormat, segments: u64) -> Vec<Vec<u8>> {
-    let writer = Writer::new(format.clone()).unwrap();
+    let mut writer = Writer::new(format.clone(), "a-stream").unwrap();
     packets(format, segments)
         .iter()
         .map(|packet| writer.write(packet).unwrap())
@@ -531,7 +533,7 @@ fn joined_files_follow_each_other() {
 #[test]
 fn what_is_no_stream_of_ours_is_an_error() {
     let newer = b"\x89VIDTOK\x02 and something that only version 2 knows".repeat(3);
-    let mut huffman = StreamHeader::encode(&format(64)).unwrap();
+    let mut huffman = StreamHeader::encode(&format(64), None, None).unwrap();
     let at = huffman.windows(6).position(|bytes| bytes == b"packed").unwrap();
     huffman[at..at + 6].copy_from_slice(b"ripped");
     let end = huffman.len() - 4;

@@ -152,9 +152,11 @@ fn check(cases: &[Case]) {
 }
 
 fn write(case: &Case) -> Vec<u8> {
-    let writer = Writer::new(case.format.clone()).unwrap();
+    let mut writer = Writer::new(case.format.clone(), "interop").unwrap();
     let packets = case.parts.iter().map(|part| writer.write(&part.packet).unwrap());
-    packets.flatten().collect()
+    let mut bytes: Vec<u8> = packets.flatten().collect();
+    bytes.extend(writer.end().unwrap());
+    bytes
 }
 
 fn run_python(folders: impl Iterator<Item = PathBuf>) {
@@ -180,7 +182,12 @@ fn read_packets(bytes: &[u8], format: &TokenFormat) -> Vec<Packet> {
     while let Some(event) = reader.next_event().unwrap() {
         match event {
             Event::Header(header) => assert_eq!(&header.format, format),
-            Event::Packet(packet) => packets.push(packet),
+            // Counted by the writer.
+            Event::Packet(packet) => packets.push(Packet {
+                position: None,
+                ..packet
+            }),
+            Event::End(_) => (),
             other => panic!("{other:?}"),
         }
     }

@@ -48,7 +48,7 @@ fn packet(format: &TokenFormat, real_frames: u32) -> gst::Buffer {
         payload: tokens.to_payload(format).unwrap(),
         ..Packet::default()
     };
-    let bytes = Writer::new(format.clone()).unwrap().write(&packet).unwrap();
+    let bytes = Writer::new(format.clone(), "test").unwrap().write(&packet).unwrap();
     let mut buffer = gst::Buffer::from_mut_slice(bytes);
     buffer.make_mut().set_pts(gst::ClockTime::ZERO);
     buffer

@@ -1,7 +1,10 @@
 //! The byte stream: the worked example of docs/stream.md, damage, hostile input.
 
 use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
-use gstvidtok::stream::{Event, Fault, Packet, Reader, StreamError, StreamHeader, Tokens, Writer, payload_bytes};
+use gstvidtok::stream::{
+    End, Event, Fault, OnLoss, Packet, Position, Reader, StreamError, StreamHeader, Tokens, Totals, Writer,
+    payload_bytes,
+};
 use proptest::prelude::*;
 
 const DOCUMENT: &str = include_str!("../docs/stream.md");
@@ -53,7 +56,15 @@ fn kl_format(token_type: TokenType) -> TokenFormat {
     }
 }
 
-/// Six packets in two segments, the last with frame offsets, of larger grids than the example's.
+/// The stream's id in the example.
+const STREAM_ID: &str = "00112233445566778899aabbccddeeff";
+
+fn position(segment: u32, latent_frame: u64) -> Option<Position> {
+    let segment = Some(segment);
+    Some(Position { latent_frame, segment })
+}
+
+/// Six packets in two segments, the last with frame offsets, of larger grids than the example's. No end mark.
 fn stream() -> (TokenFormat, Vec<Packet>, Vec<u8>) {
     let format = TokenFormat {
         width: 64,
@@ -67,6 +78,8 @@ fn stream() -> (TokenFormat, Vec<Packet>, Vec<u8>) {
             Packet {
                 segment_start,
                 end_of_stream: i == 5,
+                segment_end: i == 2,
+                position: position(i as u32 / 3, i as u64 % 3),
                 latent_frames: 1,
                 real_frames: if segment_start { 1 } else { 4 },
                 pts: Some(i as u64 * 1000),
@@ -76,7 +89,7 @@ fn stream() -> (TokenFormat, Vec<Packet>, Vec<u8>) {
             }
         })
         .collect();
-    let writer = Writer::new(format.clone()).unwrap();
+    let mut writer = Writer::new(format.clone(), STREAM_ID).unwrap();
     let bytes = packets
         .iter()
         .flat_map(|packet| writer.write(packet).unwrap())
@@ -84,9 +97,9 @@ fn stream() -> (TokenFormat, Vec<Packet>, Vec<u8>) {
     (format, packets, bytes)
 }
 
-/// Reads all of a stream that comes in pieces of `piece` bytes.
+/// Reads all of a stream that comes in pieces of `piece` bytes, also what is behind a hole.
 fn read(bytes: &[u8], piece: usize) -> (Vec<Event>, Option<StreamError>) {
-    let (mut reader, mut events) = (Reader::new(), Vec::new());
+    let (mut reader, mut events) = (Reader::on_loss(OnLoss::Continue), Vec::new());
     let mut take = |reader: &mut Reader| loop {
         match reader.next_event() {
             Ok(Some(event)) => events.push(event),
@@ -209,11 +222,14 @@ fn the_documented_example_is_read_and_written() {
         real_frames: 1,
         pts: Some(0),
         duration: Some(33_333_333),
+        position: position(0, 0),
         payload: Tokens::Indices(vec![1, 32767]).to_payload(&format).unwrap(),
         ..Packet::default()
     };
     let second = Packet {
         end_of_stream: true,
+        segment_end: true,
+        position: position(0, 1),
         latent_frames: 1,
         real_frames: 3,
         pts: Some(33_333_333),
@@ -222,26 +238,48 @@ fn the_documented_example_is_read_and_written() {
         payload: Tokens::Indices(vec![2, 12345]).to_payload(&format).unwrap(),
         ..Packet::default()
     };
-    let bytes = [header.clone(), documented("first packet"), documented("second packet")].concat();
+    let end_mark = documented("end mark");
+    let parts = [
+        header.clone(),
+        documented("first packet"),
+        documented("second packet"),
+        end_mark.clone(),
+    ];
+    let bytes = parts.concat();
 
     let (events, error) = read(&bytes, usize::MAX);
     assert_eq!(error, None);
     let header_read = StreamHeader {
         format: format.clone(),
+        stream_id: Some(STREAM_ID.into()),
+        end: None,
         checksum: crc_of_header(&header),
+    };
+    let totals = Totals {
+        latent_frames: 2,
+        frames: 4,
+    };
+    let end = End {
+        segment_number: Some(0),
+        segment: totals,
+        stream: Some(totals),
+    };
+    let mark_read = StreamHeader {
+        end: Some(end),
+        checksum: crc_of_header(&end_mark),
+        ..header_read.clone()
     };
     let expected = [
         Event::Header(header_read.into()),
         Event::Packet(first.clone()),
         Event::Packet(second.clone()),
+        Event::End(mark_read.into()),
     ];
     assert_eq!(events, expected);
 
-    let writer = Writer::new(format).unwrap();
-    assert_eq!(
-        [writer.write(&first).unwrap(), writer.write(&second).unwrap()].concat(),
-        bytes
-    );
+    let mut writer = Writer::new(format, STREAM_ID).unwrap();
+    let written = [writer.write(&first), writer.write(&second), writer.end()];
+    assert_eq!(written.map(Result::unwrap).concat(), bytes);
 }
 
 #[test]
@@ -266,7 +304,7 @@ fn a_cut_tail_is_the_end_at_every_byte() {
         assert_eq!(skipped(&events), 0, "cut at {length}");
     }
     let (events, _) = read(&bytes[..bytes.len() - 1], usize::MAX);
-    let last_packet = 48 + 3 * 8 + 15;
+    let last_packet = 60 + 3 * 8 + 15;
     assert_eq!(events.last(), Some(&Event::CutTail { bytes: last_packet - 1 }));
 }
 
@@ -299,7 +337,6 @@ fn no_flipped_byte_goes_unnoticed() {
 #[test]
 fn garbage_between_packets_is_skipped_and_counted() {
     let (format, packets, _) = stream();
-    let writer = Writer::new(format).unwrap();
     let lure = [
         b"\x89VTP\x30\0".to_vec(),
         documented("header")[..200].to_vec(),
@@ -307,6 +344,7 @@ fn garbage_between_packets_is_skipped_and_counted() {
     ]
     .concat();
     for garbage in [vec![0; 1000], lure] {
+        let mut writer = Writer::new(format.clone(), STREAM_ID).unwrap();
         let parts = packets
             .iter()
             .map(|packet| [garbage.clone(), writer.write(packet).unwrap()].concat());
@@ -324,11 +362,11 @@ fn garbage_between_packets_is_skipped_and_counted() {
 fn lost_bytes_cost_their_packet_only() {
     let (_, packets, bytes) = stream();
     // From the last packet but one: its header then claims bytes of the last packet.
-    let at = bytes.len() - (48 + 24 + 15) - 10;
+    let at = bytes.len() - (60 + 24 + 15) - 10;
     let (events, error) = read(&[&bytes[..at], &bytes[at + 5..]].concat(), usize::MAX);
     assert_eq!(error, None);
     assert_eq!(packets_of(&events), [&packets[..4], &packets[5..]].concat());
-    assert_eq!(skipped(&events), 48 + 15 - 5);
+    assert_eq!(skipped(&events), 60 + 15 - 5);
 }
 
 #[test]
@@ -338,9 +376,9 @@ fn packets_of_a_lost_stream_header_are_skipped() {
         ..stream().0
     };
     let (_, packets, bytes) = stream();
-    let header = StreamHeader::encode(&other).unwrap();
+    let header = |format: &TokenFormat| StreamHeader::encode(format, Some(STREAM_ID), None).unwrap();
     let (events, error) = read(
-        &[&header[..], &bytes[StreamHeader::encode(&stream().0).unwrap().len()..]].concat(),
+        &[&header(&other)[..], &bytes[header(&stream().0).len()..]].concat(),
         100,
     );
     assert_eq!(error, None);
@@ -362,7 +400,7 @@ fn a_newer_version_is_named() {
 #[test]
 fn unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() {
     let plain = RawPacket::example().read().unwrap();
-    for flag in 3..8 {
+    for flag in 4..8 {
         let packet = RawPacket {
             flags: 1 | 1 << flag,
             ..RawPacket::example()
@@ -378,12 +416,24 @@ fn unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() {
         assert_eq!(packet.read(), Err(Fault::Refused(error.clone())), "flag {flag}");
         assert_eq!(read(&[documented("header"), packet.bytes()].concat(), 9).1, Some(error));
     }
-    for bytes in [1, 8, 1024 - 48] {
+    for bytes in [1, 7] {
         let packet = RawPacket {
             extension: vec![7; bytes],
             ..RawPacket::example()
         };
         assert_eq!(packet.read(), Ok(plain.clone()), "{bytes} more bytes of header");
+    }
+    for bytes in [13, 1024 - 48] {
+        let extension = [vec![0; 12], vec![7; bytes - 12]].concat();
+        let packet = RawPacket {
+            extension,
+            ..RawPacket::example()
+        };
+        let numbered = Packet {
+            position: position(0, 0),
+            ..plain.clone()
+        };
+        assert_eq!(packet.read(), Ok(numbered), "{bytes} more bytes of header");
     }
     assert!(
         RawPacket {
@@ -500,7 +550,14 @@ fn impossible_packets_are_refused() {
 
 #[test]
 fn what_no_reader_takes_is_not_written() {
-    let writer = Writer::new(example_format()).unwrap();
+    let mut writer = Writer::new(example_format(), STREAM_ID).unwrap();
+    let start = Packet {
+        segment_start: true,
+        latent_frames: 1,
+        real_frames: 1,
+        payload: vec![0; 4],
+        ..Packet::default()
+    };
     let good = Packet {
         latent_frames: 1,
         real_frames: 4,
@@ -508,7 +565,8 @@ fn what_no_reader_takes_is_not_written() {
         payload: vec![0; 4],
         ..Packet::default()
     };
-    assert!(writer.write(&good).is_ok());
+    assert!(matches!(writer.write(&good), Err(StreamError::Packet(_))), "the first");
+    assert!(writer.write(&start).is_ok() && writer.write(&good).is_ok());
     for bad in [
         Packet {
             latent_frames: 0,
@@ -614,8 +672,8 @@ fn a_length_out_of_bounds_is_not_waited_for() {
     let mut packet = documented("first packet");
     packet[20..24].copy_from_slice(&0x0100_0000u32.to_le_bytes());
     assert_eq!(
-        Packet::decode(&packet[..48], &example_format()),
-        Err(Fault::Damaged { checked: 48 })
+        Packet::decode(&packet[..60], &example_format()),
+        Err(Fault::Damaged { checked: 60 })
     );
 }
 
@@ -629,7 +687,7 @@ fn a_hostile_stream_does_not_cost_quadratic_time() {
         grid_height: 1024,
         ..example_format()
     };
-    let header = StreamHeader::encode(&format).unwrap();
+    let header = StreamHeader::encode(&format, None, None).unwrap();
     let payload_bytes = payload_bytes(&format, 1);
     let mut packet = RawPacket {
         stream: crc_of_header(&header),

@@ -4,7 +4,9 @@
 
 #![no_main]
 
-use gstvidtok::stream::{Event, MAGIC, Reader, SYNC, StreamHeader, Tokens, Writer};
+use std::sync::Arc;
+
+use gstvidtok::stream::{Event, MAGIC, OnLoss, Packet, Reader, SYNC, StreamHeader, Tokens};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -16,14 +18,14 @@ fuzz_target!(|input: &[u8]| {
     if first % 2 == 1 {
         repair(&mut bytes);
     }
-    let mut reader = Reader::new();
-    let mut writer = None;
+    let mut reader = Reader::on_loss(if first % 4 < 2 { OnLoss::Wait } else { OnLoss::Continue });
+    let mut header = None;
     for piece in bytes.chunks(usize::from(*first).max(1)) {
         reader.push(piece);
-        drain(&mut reader, &mut writer);
+        drain(&mut reader, &mut header);
     }
     reader.finish();
-    drain(&mut reader, &mut writer);
+    drain(&mut reader, &mut header);
 });
 
 /// Gives headers and packets that follow each other from the start the right checksums, so that what is behind the
@@ -75,29 +77,37 @@ fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
     Some(digits.fold(0, |number, digit| number << 8 | usize::from(*digit)))
 }
 
-fn drain(reader: &mut Reader, writer: &mut Option<Writer>) {
+fn drain(reader: &mut Reader, header: &mut Option<Arc<StreamHeader>>) {
     while let Ok(Some(event)) = reader.next_event() {
         match event {
-            Event::Header(header) => {
-                let bytes = StreamHeader::encode(&header.format).expect("a header that was read can be written");
-                let (again, _) = StreamHeader::decode(&bytes).expect("a header that was written can be read");
-                assert_eq!(again.format, header.format);
-                *writer = Some(Writer::new(again.format).expect("as before"));
+            Event::Header(read) => {
+                check_header(&read);
+                *header = Some(read);
             }
-            Event::Packet(packet) => {
-                let writer = writer.as_ref().expect("a header comes before packets");
-                let mut again = Reader::new();
-                again.push(&StreamHeader::encode(writer.format()).expect("as before"));
-                again.push(&writer.write(&packet).expect("a packet that was read can be written"));
-                let read = std::iter::from_fn(|| again.next_event().expect("good bytes")).last();
-                assert_eq!(read, Some(Event::Packet(packet.clone())));
-                let tokens = Tokens::from_payload(&packet.payload, writer.format(), packet.latent_frames);
-                if let Ok(tokens) = tokens {
-                    let raw = tokens.to_raw(writer.format()).expect("checked tokens");
-                    assert_eq!(Tokens::from_raw(&raw, writer.format()), Ok(tokens));
-                }
-            }
+            Event::End(mark) => check_header(&mark),
+            Event::Packet(packet) => check_packet(&packet, header.as_ref().expect("a header comes before packets")),
+            Event::Hole(hole) => assert!(!hole.to_string().is_empty()),
             Event::Skipped { bytes } | Event::CutTail { bytes } => assert!(bytes > 0),
         }
+    }
+}
+
+fn check_header(header: &StreamHeader) {
+    let StreamHeader { format, stream_id, end, .. } = header;
+    let bytes = StreamHeader::encode(format, stream_id.as_deref(), end.as_ref());
+    let bytes = bytes.expect("a header that was read can be written");
+    let (again, _) = StreamHeader::decode(&bytes).expect("a header that was written can be read");
+    assert_eq!((&again.format, &again.stream_id, &again.end), (format, stream_id, end));
+}
+
+fn check_packet(packet: &Packet, header: &StreamHeader) {
+    let bytes = packet.encode(&header.format, header.checksum, packet.position);
+    let bytes = bytes.expect("a packet that was read can be written");
+    let (again, _) = Packet::decode(&bytes, &header.format).expect("a packet that was written can be read");
+    assert_eq!(again, *packet);
+    let tokens = Tokens::from_payload(&packet.payload, &header.format, packet.latent_frames);
+    if let Ok(tokens) = tokens {
+        let raw = tokens.to_raw(&header.format).expect("checked tokens");
+        assert_eq!(Tokens::from_raw(&raw, &header.format), Ok(tokens));
     }
 }

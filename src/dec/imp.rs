@@ -8,7 +8,11 @@
 //!
 //! Takes `framed` and `raw` tokens. Unless `model` is set, the tokenizer is the one whose digest the caps carry: the
 //! embedded one, or a folder on the search path. Every real frame comes out once, at the time it went in; padding
-//! at the end of a segment does not. After a flush, and after damage, the decoder waits for a segment start.
+//! at the end of a segment does not. After a flush, and in the middle of a segment, the decoder waits for a segment start.
+//!
+//! Where packets are missing, damaged, doubled or of another stream, it warns once, counts a gap (`gaps` in `stats`), and
+//! does what the property `on-loss` says: `wait` shows nothing up to the next segment start; `continue` decodes on, and its
+//! pictures have the flag CORRUPTED up to there (`uncertain-frames`).
 //!
 //! A decoder that is too slow heeds its sink's QoS events (property `qos`, on unless told otherwise): once it is more than a
 //! segment late, it leaves out what comes before the next segment start that is due, counts it (`dropped` in `stats`), and
@@ -29,12 +33,13 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::input::{Input, InputError, InputReader};
+use super::input::{InputError, InputReader, Item};
+use super::loss::{LossCounts, Verdict};
 use super::pair::Pair;
 use super::picture::clip;
 use super::qos::Lateness;
 use super::settings::Settings;
-use super::stream::{Skipped, StepError, Stream, frame_duration};
+use super::stream::{StepError, Stream, frame_duration};
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
 use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates};
 use crate::format::Fraction;
@@ -42,7 +47,7 @@ use crate::negotiation::{tokens_of, video_of, video_template};
 use crate::runtime::{self, Cancel, RuntimeError};
 use crate::tokenizer::{Graph, Role};
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokdec", gst::DebugColorFlags::empty(), Some("VidTok decoder")));
 
 /// What the streaming thread works on.
@@ -67,14 +72,15 @@ struct Open {
 #[derive(Default)]
 pub struct VidtokDec {
     state: Mutex<State>,
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     /// The graph that the property `model` names, if it names one, and the settings that it was found by. Set in READY
     /// and above.
     graph: Mutex<Option<(NetworkSettings, Option<Graph>)>>,
-    stats: Mutex<Stats>,
+    pub(super) stats: Mutex<Stats>,
+    pub(super) loss: Mutex<LossCounts>,
     /// 0 until it is known.
-    latency: Mutex<gst::ClockTime>,
-    lateness: Mutex<Lateness>,
+    pub(super) latency: Mutex<gst::ClockTime>,
+    pub(super) lateness: Mutex<Lateness>,
     /// Ends the step under way.
     cancel: Cancel,
 }
@@ -104,12 +110,11 @@ impl ObjectImpl for VidtokDec {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self
-                .stats
-                .lock()
-                .unwrap()
-                .to_structure("application/x-vidtokdec-stats")
-                .to_value(),
+            "stats" => {
+                let mut stats = self.stats.lock().unwrap().to_structure("application/x-vidtokdec-stats");
+                self.loss.lock().unwrap().add_to(&mut stats);
+                stats.to_value()
+            }
             name => self
                 .settings
                 .lock()
@@ -207,12 +212,19 @@ impl BaseTransformImpl for VidtokDec {
     }
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        self.drain();
+        self.drain_if_open();
         let mut state = self.state.lock().unwrap();
-        *state = State::Closed;
+        // The network is gone before the next one comes.
+        let before = match std::mem::take(&mut *state) {
+            State::Open(open) => Some(open.reader),
+            _ => None,
+        };
         let video = gst_video::VideoInfo::from_caps(outcaps)?;
         *state = match self.open(incaps, video) {
-            Ok(open) => {
+            Ok(mut open) => {
+                if let Some(before) = before {
+                    open.reader.follow(before);
+                }
                 self.announce(&open.stream);
                 State::Open(Box::new(open))
             }
@@ -237,7 +249,7 @@ impl BaseTransformImpl for VidtokDec {
     fn sink_event(&self, event: gst::Event) -> bool {
         use gst::EventView;
         match event.view() {
-            EventView::Eos(_) | EventView::Segment(_) | EventView::StreamStart(_) => self.drain(),
+            EventView::Eos(_) | EventView::Segment(_) | EventView::StreamStart(_) => self.drain_if_open(),
             EventView::FlushStart(_) => self.cancel.cancel(),
             EventView::FlushStop(_) => {
                 if let State::Open(open) = &mut *self.state.lock().unwrap() {
@@ -276,9 +288,6 @@ impl BaseTransformImpl for VidtokDec {
     }
 
     fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
-            self.drain();
-        }
         let mut state = self.state.lock().unwrap();
         let Open { reader, stream } = match &mut *state {
             State::Open(open) => &mut **open,
@@ -296,19 +305,21 @@ impl BaseTransformImpl for VidtokDec {
             gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
         }
         self.stats.lock().unwrap().bytes += inbuf.size() as u64;
-        for input in read.inputs {
-            self.take(stream, input)?;
+        for item in read.items {
+            match item {
+                Item::Packet(input) => self.take(stream, input)?,
+                Item::End(hole) => {
+                    self.tell_of(hole.as_ref(), false, Verdict::Decode);
+                    stream.end_segment();
+                }
+            }
         }
         match read.error {
             None => Ok(gst::FlowSuccess::Ok),
             Some(InputError::Damaged(text)) => {
                 self.stats.lock().unwrap().dropped += 1;
-                gst::element_imp_warning!(
-                    self,
-                    gst::StreamError::Decode,
-                    ("{text}: it is left out, up to the next segment start")
-                );
-                stream.break_segment();
+                self.loss.lock().unwrap().gaps += 1;
+                gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}: it is left out"));
                 Ok(gst::FlowSuccess::Ok)
             }
             Some(InputError::Refused(error)) => {
@@ -319,7 +330,12 @@ impl BaseTransformImpl for VidtokDec {
     }
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
-        let picture = self.next_picture().map_err(|error| self.fail(&error))?;
+        let mut state = self.state.lock().unwrap();
+        let State::Open(open) = &mut *state else {
+            return Ok(GenerateOutputSuccess::NoOutput);
+        };
+        let picture = self.next_picture(&mut open.stream);
+        let picture = picture.map_err(|error| self.fail(&error))?;
         // Never `Dropped`: that would mark the next output as a discontinuity.
         Ok(picture.map_or(GenerateOutputSuccess::NoOutput, GenerateOutputSuccess::Buffer))
     }
@@ -337,6 +353,7 @@ impl VidtokDec {
         runtime::load()?;
         *found = Some((settings, graph));
         *self.stats.lock().unwrap() = Stats::default();
+        *self.loss.lock().unwrap() = LossCounts::default();
         Ok(())
     }
 
@@ -387,6 +404,11 @@ impl VidtokDec {
         })
     }
 
+    /// The base class has the property, but does nothing about it where an element takes buffers by itself.
+    pub(super) fn heeds_qos(&self) -> bool {
+        self.obj().property("qos")
+    }
+
     /// Without caps the base class says "internal data stream error".
     fn tell_of_missing_caps(&self) {
         if self.obj().sink_pad().current_caps().is_none() {
@@ -396,81 +418,6 @@ impl VidtokDec {
                 ("Bytes came without caps: put vidtokparse (or decodebin) in front of vidtokdec")
             );
         }
-    }
-
-    /// Adds a packet to what is to be decoded, or leaves it out and says so.
-    fn take(&self, stream: &mut Stream, input: Input) -> Result<(), gst::FlowError> {
-        let time = input.time().map(gst::ClockTime::from_nseconds);
-        if self.is_too_late(&input, time) {
-            stream.break_segment();
-            return Ok(());
-        }
-        self.measure_latency(stream, &input);
-        let (segment_start, latent_frames) = (input.segment_start, input.latent_frames);
-        let error = match stream.push(input) {
-            Ok(()) => {
-                let mut stats = self.stats.lock().unwrap();
-                stats.latent_frames += u64::from(latent_frames);
-                stats.segments += u64::from(segment_start);
-                return Ok(());
-            }
-            Err(Skipped::NoSegmentStart) => {
-                self.stats.lock().unwrap().dropped += 1;
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "Waiting for a segment start: leaving out a packet at {time:?}"
-                );
-                return Ok(());
-            }
-            Err(Skipped::NoTime) => {
-                "Tokens have neither timestamps nor a framerate: frames cannot be given a time".to_string()
-            }
-            Err(Skipped::PartOfWindow { window }) => format!(
-                "A buffer of {latent_frames} latent frames: those of \"{}\" come in windows of {window}, and a buffer holds \
-                 whole windows",
-                stream.format().model
-            ),
-        };
-        gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
-        Err(gst::FlowError::Error)
-    }
-
-    /// The base class has the property, but does nothing about it where an element takes buffers by itself.
-    fn heeds_qos(&self) -> bool {
-        self.obj().property("qos")
-    }
-
-    /// Whether a packet is left out because the sink is too late; it is then counted and reported.
-    fn is_too_late(&self, input: &Input, time: Option<gst::ClockTime>) -> bool {
-        if !self.heeds_qos() {
-            return false;
-        }
-        let segment = self.obj().segment();
-        let segment = segment.downcast_ref::<gst::ClockTime>();
-        let running_time = segment.and_then(|segment| segment.to_running_time(time?));
-        let late = {
-            let mut lateness = self.lateness.lock().unwrap();
-            lateness.leave_out(input.segment_start, running_time.map(|time| time.nseconds()))
-        };
-        let Some(late) = late else { return false };
-        let (processed, dropped) = {
-            let mut stats = self.stats.lock().unwrap();
-            stats.dropped += 1;
-            (stats.frames, stats.dropped)
-        };
-        let count = |frames: u64| gst::format::Default::from_u64(frames);
-        let message = gst::message::Qos::builder(true)
-            .running_time(running_time)
-            .stream_time(segment.and_then(|segment| segment.to_stream_time(time?)))
-            .timestamp(time)
-            .duration(input.duration().map(gst::ClockTime::from_nseconds))
-            .values(i64::try_from(late).unwrap_or(i64::MAX), 1.0, 1_000_000)
-            .stats(count(processed), count(dropped))
-            .src(&*self.obj())
-            .build();
-        let _ = self.obj().post_message(message);
-        true
     }
 
     /// Publishes what is known from the caps on: statistics and latency.
@@ -486,17 +433,8 @@ impl VidtokDec {
         }
     }
 
-    /// Without a framerate, the frames of a packet tell how far they are apart.
-    fn measure_latency(&self, stream: &Stream, input: &Input) {
-        if self.latency.lock().unwrap().is_zero()
-            && let Some(frame) = input.frame_distance()
-        {
-            self.set_latency(stream, gst::ClockTime::from_nseconds(frame));
-        }
-    }
-
     /// What the decoder looks ahead, and a step's frames for the network. `frame`: how long a frame lasts.
-    fn set_latency(&self, stream: &Stream, frame: gst::ClockTime) {
+    pub(super) fn set_latency(&self, stream: &Stream, frame: gst::ClockTime) {
         let (step, delay) = stream.step_and_delay();
         *self.latency.lock().unwrap() = frame * (step + delay) as u64;
         let message = gst::message::Latency::builder().src(&*self.obj()).build();
@@ -504,20 +442,18 @@ impl VidtokDec {
     }
 
     /// The next picture that lies in the playback segment.
-    fn next_picture(&self) -> Result<Option<gst::Buffer>, StepError> {
-        let mut state = self.state.lock().unwrap();
-        let State::Open(open) = &mut *state else {
-            return Ok(None);
-        };
+    fn next_picture(&self, stream: &mut Stream) -> Result<Option<gst::Buffer>, StepError> {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let on_step = |elapsed, streams| self.stats.lock().unwrap().step(elapsed, streams);
-        while let Some(picture) = open.stream.next_picture(on_step)? {
+        while let Some(picture) = stream.next_picture(on_step)? {
             let clipped = match segment {
                 Some(segment) => clip(picture, segment),
                 None => Some(picture),
             };
             if let Some(picture) = clipped {
+                let uncertain = picture.flags().contains(gst::BufferFlags::CORRUPTED);
+                self.loss.lock().unwrap().uncertain_frames += u64::from(uncertain);
                 self.stats.lock().unwrap().frames += 1;
                 return Ok(Some(picture));
             }
@@ -536,12 +472,10 @@ impl VidtokDec {
     }
 
     /// Ends the segment and pushes every frame still owed. By itself, because no buffer will come to ask for them.
-    fn drain(&self) {
-        if let State::Open(open) = &mut *self.state.lock().unwrap() {
-            open.stream.end_segment();
-        }
+    pub(super) fn drain(&self, stream: &mut Stream) {
+        stream.end_segment();
         loop {
-            match self.next_picture() {
+            match self.next_picture(stream) {
                 Ok(Some(picture)) => {
                     // An error downstream shows again at the next buffer, and was posted by whoever had it.
                     if let Err(error) = self.obj().src_pad().push(picture) {
@@ -555,6 +489,12 @@ impl VidtokDec {
                     return;
                 }
             }
+        }
+    }
+
+    fn drain_if_open(&self) {
+        if let State::Open(open) = &mut *self.state.lock().unwrap() {
+            self.drain(&mut open.stream);
         }
     }
 }

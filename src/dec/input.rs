@@ -6,7 +6,7 @@ use super::tokens::UnreadTokens;
 use crate::caps::StreamFormat;
 use crate::format::{Fraction, TokenFormat};
 use crate::meta;
-use crate::stream::{Fault, MAGIC, Packet, PacketHeader, StreamError, StreamHeader};
+use crate::stream::{Continuity, Fault, Hole, Link, Loss, MAGIC, Packet, PacketHeader, StreamError, StreamHeader};
 use crate::timeline::{PacketTimes, regular_offsets};
 
 /// Most latent frames of a `raw` buffer: each needs memory for the times of its frames.
@@ -15,6 +15,14 @@ const MAX_RAW_LATENT_FRAMES: usize = 1 << 20;
 /// What a packet or a `raw` buffer holds.
 pub struct Input {
     pub segment_start: bool,
+    /// The segment ends with it: no other packet tells anything about its pictures.
+    pub segment_end: bool,
+    /// How it follows on what came before it.
+    pub link: Link,
+    /// What is missing in front of it, once.
+    pub hole: Option<Hole>,
+    /// Somebody upstream knows of the hole: there was DISCONT.
+    pub hole_is_known: bool,
     pub latent_frames: u32,
     pub real_frames: u64,
     /// `None` where neither buffer nor packet has a PTS.
@@ -69,25 +77,22 @@ impl fmt::Display for InputError {
     }
 }
 
-impl From<Fault> for InputError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Refused(error) => Self::Refused(error),
-            fault => Self::Damaged(format!("a packet is {fault}")),
-        }
-    }
-}
-
 impl From<StreamError> for InputError {
     fn from(error: StreamError) -> Self {
         Self::Refused(error)
     }
 }
 
+pub enum Item {
+    Packet(Input),
+    /// The segment has ended, after a hole or not.
+    End(Option<Hole>),
+}
+
 /// What a buffer holds, up to the first that cannot be read.
 #[derive(Default)]
 pub struct Read {
-    pub inputs: Vec<Input>,
+    pub items: Vec<Item>,
     pub error: Option<InputError>,
     /// What there is to warn of.
     pub warning: Option<&'static str>,
@@ -101,6 +106,13 @@ pub struct InputReader {
     framerate_is_assumed: bool,
     /// Checksum of the latest stream header: packets name the header that they belong to.
     header: Option<u32>,
+    continuity: Continuity,
+    /// Of `raw` tokens, which are not numbered: something before the next buffer is missing, up to a segment start.
+    raw_is_broken: bool,
+    /// Nothing has come yet that something could be missing after.
+    is_first: bool,
+    /// The next hole was told as damage already.
+    damage_was_told: bool,
     starts: RawStarts,
 }
 
@@ -111,15 +123,30 @@ impl InputReader {
             stream_format,
             framerate_is_assumed,
             header: None,
+            continuity: Continuity::new(),
+            raw_is_broken: false,
+            is_first: true,
+            damage_was_told: false,
             starts: RawStarts::default(),
         }
     }
 
+    /// Goes on where another reader has read the same stream in other caps.
+    pub fn follow(&mut self, before: Self) {
+        self.continuity = before.continuity;
+        self.is_first = before.is_first;
+    }
+
     /// What comes next does not follow on what came: after a flush.
     pub fn reset(&mut self) {
+        self.continuity.reset();
+        self.raw_is_broken = false;
+        self.is_first = true;
+        self.damage_was_told = false;
         self.starts = RawStarts::default();
     }
 
+    /// Reads the packets and end marks of a buffer. With DISCONT, something in front of it may be missing, but at first.
     pub fn read(&mut self, buffer: &gst::Buffer) -> Read {
         let mut read = Read::default();
         let result = match self.stream_format {
@@ -130,35 +157,33 @@ impl InputReader {
         read
     }
 
-    /// Packets, with a stream header in front of a segment start.
+    /// Packets, with a stream header in front of a segment start, and end marks.
     fn read_framed(&mut self, buffer: &gst::BufferRef, read: &mut Read) -> Result<(), InputError> {
-        let map = buffer.map_readable().map_err(|e| InputError::Damaged(e.to_string()))?;
+        let map = buffer.map_readable().map_err(|e| self.damaged(e.to_string()))?;
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let mut data = &map[..];
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         // From a packet's own PTS to the buffer's, which is of its first packet.
         let mut shift = None;
         while !data.is_empty() {
             if data.starts_with(&MAGIC) {
-                let (header, bytes) = StreamHeader::decode(data)?;
-                // Framerate and the like may have been overruled on the way.
-                if !header.format.reads_like(&self.format) {
-                    let text = "it contradicts the caps of the stream";
-                    return Err(InputError::Refused(StreamError::Header(text.into())));
-                }
-                self.header = Some(header.checksum);
+                let (header, bytes) = StreamHeader::decode(data).map_err(|fault| self.fault(fault))?;
                 data = &data[bytes..];
+                self.read_header(&header, read)?;
                 continue;
             }
-            let stream = PacketHeader::decode(data)?.stream;
-            if self.header.is_some_and(|header| header != stream) {
-                return Err(InputError::Damaged("a packet belongs to another stream header".into()));
+            let header = PacketHeader::decode(data).map_err(|fault| self.fault(fault))?;
+            if self.header.is_some_and(|own| own != header.stream) {
+                return Err(self.damaged("a packet belongs to another stream header".into()));
             }
-            let (packet, bytes) = Packet::decode(data, &self.format)?;
+            let (packet, bytes) = Packet::decode(data, &self.format).map_err(|fault| self.fault(fault))?;
             data = &data[bytes..];
-            let own = match read.inputs.is_empty() {
-                true => packet.pts.or(pts),
-                false => packet.pts,
-            };
+            // A start says by itself whether it follows.
+            if discont && read.items.is_empty() && !packet.segment_start {
+                self.continuity.lost();
+            }
+            let place = self.continuity.packet(&header);
+            let own = packet.pts.or(pts.filter(|_| shift.is_none()));
             let shift = *shift.get_or_insert_with(|| {
                 let both = pts.zip(own);
                 both.map_or(0, |(buffer, packet)| buffer.wrapping_sub(packet) as i64)
@@ -168,16 +193,57 @@ impl InputReader {
                 duration: packet.duration,
                 offsets: packet.offsets,
             });
-            read.inputs.push(Input {
+            read.items.push(Item::Packet(Input {
                 segment_start: packet.segment_start,
+                segment_end: packet.segment_end || packet.end_of_stream,
+                link: place.link,
+                hole: self.untold(place.hole),
+                hole_is_known: discont,
                 latent_frames: packet.latent_frames,
                 real_frames: packet.real_frames.into(),
                 times,
                 shift,
                 tokens: UnreadTokens::of_payload(packet.payload, packet.latent_frames),
-            });
+            }));
         }
         Ok(())
+    }
+
+    fn read_header(&mut self, header: &StreamHeader, read: &mut Read) -> Result<(), InputError> {
+        if header.end.is_some() {
+            let hole = self.continuity.end(header);
+            read.items.push(Item::End(self.untold(hole)));
+            return Ok(());
+        }
+        // Framerate and the like may have been overruled on the way.
+        if !header.format.reads_like(&self.format) {
+            let text = "it contradicts the caps of the stream";
+            return Err(InputError::Refused(StreamError::Header(text.into())));
+        }
+        self.header = Some(header.checksum);
+        self.continuity.header(header);
+        Ok(())
+    }
+
+    /// `hole`, unless nothing came before it, or it was told as damage.
+    fn untold(&mut self, hole: Option<Hole>) -> Option<Hole> {
+        let is_first = std::mem::take(&mut self.is_first);
+        let was_told = std::mem::take(&mut self.damage_was_told);
+        hole.filter(|_| !is_first && !was_told)
+    }
+
+    fn fault(&mut self, fault: Fault) -> InputError {
+        match fault {
+            Fault::Refused(error) => InputError::Refused(error),
+            fault => self.damaged(format!("a packet is {fault}")),
+        }
+    }
+
+    fn damaged(&mut self, text: String) -> InputError {
+        self.continuity.lost();
+        self.raw_is_broken = true;
+        self.damage_was_told = true;
+        InputError::Damaged(text)
     }
 
     /// Bare tokens; what they cannot say is in the meta, or taken to be the usual.
@@ -194,6 +260,8 @@ impl InputReader {
                 start
             }
         };
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let (link, hole) = self.link_raw(segment_start, discont);
         let factor = u64::from(self.format.time_factor);
         let missing = if self.format.causal && segment_start {
             factor - 1
@@ -203,6 +271,7 @@ impl InputReader {
         let capacity = u64::from(latent_frames) * factor - missing;
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let duration = buffer.duration().map(|duration| duration.nseconds());
+        let segment_end = meta.as_ref().is_some_and(|meta| meta.end_of_stream);
         let (real_frames, offsets) = match meta {
             Some(meta) if meta.real_frames == 0 => {
                 let text = format!("no real frame in {latent_frames} latent frames");
@@ -219,16 +288,41 @@ impl InputReader {
             }
         };
         let map = buffer.clone().into_mapped_buffer_readable();
-        let map = map.map_err(|_| InputError::Damaged("a buffer cannot be read".into()))?;
-        read.inputs.push(Input {
+        let map = map.map_err(|_| self.damaged("a buffer cannot be read".into()))?;
+        read.items.push(Item::Packet(Input {
             segment_start,
+            segment_end,
+            link,
+            hole,
+            hole_is_known: true,
             latent_frames,
             real_frames,
             times: pts.map(|pts| PacketTimes { pts, duration, offsets }),
             shift: 0,
             tokens: UnreadTokens::of_raw(map, latent_frames),
-        });
+        }));
         Ok(())
+    }
+
+    /// Nothing but DISCONT tells that raw tokens are missing.
+    fn link_raw(&mut self, segment_start: bool, discont: bool) -> (Link, Option<Hole>) {
+        if segment_start {
+            self.raw_is_broken = false;
+            return (Link::Starts, self.untold(None));
+        }
+        let hole = Hole {
+            loss: Loss::Damage,
+            latent_frames: None,
+        };
+        let was_first = self.is_first;
+        let hole = self.untold(discont.then_some(hole));
+        self.raw_is_broken |= discont && !was_first;
+        let link = if self.raw_is_broken {
+            Link::Uncertain
+        } else {
+            Link::Follows
+        };
+        (link, hole)
     }
 
     /// How many latent frames a buffer of that many bytes holds.
@@ -304,179 +398,4 @@ impl RawStarts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dec::testing::{format, indices};
-    use crate::stream::Writer;
-
-    const FRAME: u64 = 40_000_000;
-
-    fn reader(stream_format: StreamFormat) -> InputReader {
-        gst::init().unwrap();
-        InputReader::new(format(), stream_format, false)
-    }
-
-    fn raw(latent_frames: usize, duration: Option<u64>, flags: gst::BufferFlags) -> gst::Buffer {
-        let bytes = indices(0..35 * latent_frames).to_raw(&format()).unwrap();
-        let mut buffer = gst::Buffer::from_mut_slice(bytes);
-        let buffer_mut = buffer.make_mut();
-        buffer_mut.set_duration(duration.map(gst::ClockTime::from_nseconds));
-        buffer_mut.set_flags(flags);
-        buffer
-    }
-
-    const START: gst::BufferFlags = gst::BufferFlags::empty();
-    const DELTA: gst::BufferFlags = gst::BufferFlags::DELTA_UNIT;
-    const DISCONT: gst::BufferFlags = gst::BufferFlags::DISCONT;
-
-    /// Whether each of a buffer's packets starts a segment, and how many of its frames are real.
-    fn read(reader: &mut InputReader, buffer: &gst::Buffer) -> Vec<(bool, u64)> {
-        let read = reader.read(buffer);
-        assert!(read.error.is_none(), "{:?}", read.error);
-        read.inputs
-            .iter()
-            .map(|input| (input.segment_start, input.real_frames))
-            .collect()
-    }
-
-    #[test]
-    fn a_duration_says_how_many_frames_are_real() {
-        let mut reader = reader(StreamFormat::Raw);
-        assert_eq!(read(&mut reader, &raw(2, Some(5 * FRAME), START)), [(true, 5)]);
-        for (duration, real) in [
-            (None, 8),
-            (Some(0), 8),
-            (Some(8 * FRAME), 8),
-            (Some(100 * FRAME), 8),
-            // Rounded as clocks and containers do.
-            (Some(6 * FRAME - 1_000_000), 6),
-            (Some(5 * FRAME + 1_000_000), 5),
-            (Some(1), 1),
-        ] {
-            assert_eq!(
-                read(&mut reader, &raw(2, duration, DELTA)),
-                [(false, real)],
-                "{duration:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_guessed_framerate_leaves_out_no_frame() {
-        gst::init().unwrap();
-        let mut reader = InputReader::new(format(), StreamFormat::Raw, true);
-        let mut buffer = raw(2, Some(500), START);
-        buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(1000));
-        let input = reader.read(&buffer).inputs.remove(0);
-        let times = input.times.unwrap();
-        assert_eq!((input.real_frames, times.offsets), (5, Some(vec![100, 200, 300, 400])));
-    }
-
-    #[test]
-    fn bare_buffers_are_one_segment_and_warned_of_once() {
-        let mut reader = reader(StreamFormat::Raw);
-        let mut warnings = 0;
-        for (flags, start) in [
-            (START, true),
-            (START, false),
-            (START, false),
-            (DISCONT, true),
-            (START, false),
-        ] {
-            let read = reader.read(&raw(1, None, flags));
-            assert_eq!(read.inputs[0].segment_start, start);
-            warnings += u32::from(read.warning.is_some());
-        }
-        assert_eq!(warnings, 1);
-        reader.reset();
-        assert_eq!(read(&mut reader, &raw(1, None, START)), [(true, 1)]);
-    }
-
-    #[test]
-    fn buffers_that_are_marked_start_segments_as_they_say() {
-        let mut reader = reader(StreamFormat::Raw);
-        for flags in [START, DELTA, START, START, DELTA, DISCONT, DELTA | DISCONT] {
-            let read = reader.read(&raw(1, None, flags));
-            assert_eq!(read.inputs[0].segment_start, !flags.contains(DELTA), "{flags:?}");
-            assert_eq!(read.warning, None);
-        }
-        // Joined in the middle.
-        reader.reset();
-        assert_eq!(read(&mut reader, &raw(1, None, DELTA)), [(false, 4)]);
-    }
-
-    #[test]
-    fn the_meta_counts_where_there_is_one() {
-        let mut reader = reader(StreamFormat::Raw);
-        let mut buffer = raw(2, Some(FRAME), DELTA);
-        let meta = |segment_start, real_frames| meta::TokenMeta {
-            segment_start,
-            real_frames,
-            ..Default::default()
-        };
-        meta::add(buffer.make_mut(), &meta(true, 4));
-        assert_eq!(read(&mut reader, &buffer), [(true, 4)]);
-        let mut buffer = raw(2, Some(FRAME), START);
-        meta::add(buffer.make_mut(), &meta(false, 100));
-        assert_eq!(read(&mut reader, &buffer), [(false, 8)]);
-        let mut none = raw(1, None, START);
-        meta::add(none.make_mut(), &meta(true, 0));
-        assert!(matches!(reader.read(&none).error, Some(InputError::Refused(_))));
-    }
-
-    #[test]
-    fn a_raw_buffer_of_another_size_says_the_size_wanted() {
-        let mut reader = reader(StreamFormat::Raw);
-        for bytes in [0, 1, 69, 71] {
-            let error = reader
-                .read(&gst::Buffer::from_mut_slice(vec![0u8; bytes]))
-                .error
-                .unwrap()
-                .to_string();
-            for part in [&format!("{bytes} bytes"), "7×5 uint16", "takes 70", "vidtokparse"] {
-                assert!(error.contains(part), "{part} in {error}");
-            }
-        }
-    }
-
-    fn packet(segment_start: bool, pts: u64) -> Packet {
-        Packet {
-            segment_start,
-            latent_frames: 1,
-            real_frames: if segment_start { 1 } else { 4 },
-            pts: Some(pts),
-            duration: Some(FRAME),
-            payload: indices(0..35).to_payload(&format()).unwrap(),
-            ..Packet::default()
-        }
-    }
-
-    #[test]
-    fn all_packets_of_a_buffer_are_read() {
-        let writer = Writer::new(format()).unwrap();
-        let packets = [packet(true, 100), packet(false, 200), packet(true, 300)];
-        let bytes: Vec<u8> = packets
-            .iter()
-            .flat_map(|packet| writer.write(packet).unwrap())
-            .collect();
-        let mut reader = reader(StreamFormat::Framed);
-        let mut buffer = gst::Buffer::from_mut_slice(bytes.clone());
-        // Shifted on the way.
-        buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(1100));
-        let inputs = reader.read(&buffer).inputs;
-        let seen = inputs
-            .iter()
-            .map(|input| (input.segment_start, input.real_frames, input.shift));
-        assert_eq!(
-            seen.collect::<Vec<_>>(),
-            [(true, 1, 1000), (false, 4, 1000), (true, 1, 1000)]
-        );
-
-        // Up to what is damaged.
-        let mut cut = bytes;
-        cut.pop();
-        let read = reader.read(&gst::Buffer::from_mut_slice(cut));
-        assert_eq!(read.inputs.len(), 2);
-        assert!(matches!(read.error, Some(InputError::Damaged(_))));
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@ use gst::prelude::*;
 
 mod imp;
 mod input;
+mod loss;
+mod packets;
 mod pair;
 mod picture;
 mod qos;

@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+use super::loss::OnLoss;
 use crate::element::{NetworkSettings, Stats};
 use crate::format::TokenFormat;
 use crate::tokenizer::Role;
@@ -15,6 +16,7 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// 0: no limit.
     pub max_pixels: u32,
+    pub on_loss: OnLoss,
 }
 
 impl Default for Settings {
@@ -22,6 +24,7 @@ impl Default for Settings {
         Self {
             network: NetworkSettings::default(),
             max_pixels: DEFAULT_MAX_PIXELS,
+            on_loss: OnLoss::default(),
         }
     }
 }
@@ -37,6 +40,13 @@ impl Settings {
                 .mutable_ready()
                 .build(),
         );
+        properties.push(
+            glib::ParamSpecEnum::builder::<OnLoss>("on-loss")
+                .nick("On loss")
+                .blurb("What becomes of packets that something is missing in front of: damaged, lost, doubled or of another stream")
+                .mutable_playing()
+                .build(),
+        );
         properties.push(Stats::property());
         properties
     }
@@ -45,6 +55,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "max-pixels" => self.max_pixels = value.get().expect("checked by GObject"),
+            "on-loss" => self.on_loss = value.get().expect("checked by GObject"),
             name => drop(self.network.set(name, value)),
         }
     }
@@ -52,6 +63,7 @@ impl Settings {
     pub fn get(&self, name: &str) -> Option<glib::Value> {
         match name {
             "max-pixels" => Some(self.max_pixels.to_value()),
+            "on-loss" => Some(self.on_loss.to_value()),
             name => self.network.get(name),
         }
     }

@@ -27,6 +27,8 @@ pub struct Stream {
     next_pts: Option<u64>,
     /// The next segment's first picture follows on something that was left out.
     discont: bool,
+    /// A segment has started since the beginning, or the last reset.
+    has_started: bool,
 }
 
 /// A segment whose packets are coming, or that has ended and is not shown yet.
@@ -36,7 +38,10 @@ struct Segment {
     /// The tokens of the latest step, which a flush repeats.
     last: Option<Tokens>,
     ended: bool,
+    /// The next picture follows on something that is missing.
     discont: bool,
+    /// Something is missing from what it is decoded from.
+    uncertain: bool,
 }
 
 /// Why a packet was left out.
@@ -101,6 +106,7 @@ impl Stream {
             pictures: VecDeque::new(),
             next_pts: None,
             discont: false,
+            has_started: false,
         })
     }
 
@@ -126,6 +132,7 @@ impl Stream {
         self.pictures.clear();
         self.next_pts = None;
         self.discont = false;
+        self.has_started = false;
     }
 
     /// Ends the segment: the frames still owed come next, then a segment start is waited for.
@@ -146,9 +153,15 @@ impl Stream {
         self.segments.back().is_some_and(|segment| !segment.ended)
     }
 
-    /// Adds a packet to what is to be decoded.
-    pub fn push(&mut self, input: Input) -> Result<(), Skipped> {
-        if !input.segment_start && !self.in_segment() {
+    /// Whether there is something that packets could go on from.
+    pub fn has_started(&self) -> bool {
+        self.has_started
+    }
+
+    /// Adds a packet to what is to be decoded. `uncertain`: something before it is missing, and it is decoded all the same,
+    /// up to the next segment start, from whatever the network's state is.
+    pub fn push(&mut self, input: Input, uncertain: bool) -> Result<(), Skipped> {
+        if !input.segment_start && !self.in_segment() && !uncertain {
             return Err(Skipped::NoSegmentStart);
         }
         let window = self.network.latent_frames() as u64;
@@ -159,20 +172,28 @@ impl Stream {
         if let Some(end) = frames.last().and_then(|frame| frame.pts.checked_add(frame.duration?)) {
             self.next_pts = Some(end);
         }
-        if input.segment_start {
+        if input.segment_start || !self.in_segment() {
             self.end_segment();
-            let delay = self.tokenizer.decoder_delay as usize;
+            let (grouping, delay) = (self.tokenizer.grouping(), self.tokenizer.decoder_delay as usize);
             self.segments.push_back(Segment {
-                presentation: Presentation::new(self.tokenizer.grouping(), delay),
+                presentation: match input.segment_start {
+                    true => Presentation::new(grouping, delay),
+                    false => Presentation::without_start(grouping, delay),
+                },
                 packets: VecDeque::new(),
                 last: None,
                 ended: false,
                 discont: std::mem::take(&mut self.discont),
+                uncertain: false,
             });
+            self.has_started = true;
         }
         if let Some(segment) = self.segments.back_mut() {
             segment.presentation.push(input.latent_frames.into(), frames);
             segment.packets.push_back(input.tokens);
+            segment.discont |= uncertain && input.hole.is_some();
+            segment.uncertain |= uncertain;
+            segment.ended |= input.segment_end;
         }
         Ok(())
     }
@@ -266,6 +287,10 @@ impl Stream {
         })?;
         on_step(elapsed, self.network.streams());
         let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string()))?;
+        if segment.uncertain {
+            let pictures = pictures.iter_mut();
+            pictures.for_each(|picture| picture.make_mut().set_flags(gst::BufferFlags::CORRUPTED));
+        }
         if let Some(first) = pictures.first_mut()
             && std::mem::take(&mut segment.discont)
         {

@@ -11,7 +11,7 @@ use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::runtime::{EncoderNetwork, Options, Report, Running, RuntimeError};
-use crate::stream::{Packet, StreamError, Tokens, Writer};
+use crate::stream::{Packet, StreamError, Tokens, Writer, random_stream_id};
 use crate::timeline::{FrameTime, Group, Groups, PacketTimes, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph};
 
@@ -61,7 +61,8 @@ impl Stream {
         if sampler.is_some() {
             network.expect_posterior()?;
         }
-        let writer = Writer::new(format.clone()).map_err(|e| stream_error(&e))?;
+        let writer = random_stream_id().and_then(|id| Writer::new(format.clone(), id));
+        let writer = writer.map_err(|e| stream_error(&e))?;
         let grouping = tokenizer.grouping();
         let size = (format.width, format.height);
         let padded = (tokenizer.padded(format.width), tokenizer.padded(format.height));
@@ -215,7 +216,7 @@ impl Stream {
     }
 
     /// A buffer with the tokens in the stream format that was negotiated.
-    fn buffer(&self, tokens: &Tokens, info: &PacketInfo, frames: &[FrameTime]) -> Result<gst::Buffer, StreamError> {
+    fn buffer(&mut self, tokens: &Tokens, info: &PacketInfo, frames: &[FrameTime]) -> Result<gst::Buffer, StreamError> {
         match self.stream_format {
             StreamFormat::Framed => {
                 // A file has no playback segment that would say where its time begins.
@@ -224,6 +225,8 @@ impl Stream {
                 let packet = Packet {
                     segment_start: info.segment_start,
                     end_of_stream: info.end_of_stream,
+                    segment_end: false,
+                    position: None,
                     latent_frames: info.latent_frames as u32,
                     real_frames: info.frames as u32,
                     pts: Some(times.pts),

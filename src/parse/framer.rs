@@ -14,8 +14,10 @@ pub enum Step {
     Wait(usize),
     /// Pass over that many.
     Drop(usize),
-    /// Make a buffer of the first `bytes`.
+    /// Make a buffer of the packet.
     Frame(Frame),
+    /// Make a buffer of an end mark.
+    End { bytes: usize, mark: Arc<StreamHeader> },
 }
 
 /// A packet, behind its stream header if `packet_at` is not 0.
@@ -76,7 +78,7 @@ impl Framer {
         let step = self.look(data, at_end)?;
         match &step {
             Step::Wait(_) => (),
-            Step::Drop(bytes) => self.offset += *bytes as u64,
+            Step::Drop(bytes) | Step::End { bytes, .. } => self.offset += *bytes as u64,
             Step::Frame(frame) => self.offset += frame.bytes as u64,
         }
         Ok(step)
@@ -109,6 +111,7 @@ impl Framer {
                 // It comes again, at the start of what is given.
                 _ if garbage > 0 => break,
                 Found::Short(bytes) => return Ok(Step::Wait(bytes)),
+                Found::End { bytes, mark } => return Ok(Step::End { bytes, mark }),
                 Found::Header { bytes } => return self.look_behind_header(data, bytes, at_end),
                 Found::Packet(packet) => {
                     return Ok(Step::Frame(Frame {

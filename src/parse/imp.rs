@@ -144,11 +144,7 @@ impl BaseParseImpl for VidtokParse {
                 parse.finish_frame(frame, bytes as u32)?;
             }
             Step::Frame(found) => {
-                let damage = self.state().framer.take_damage(offset);
-                if let Some(damage) = damage {
-                    self.warn_of(damage);
-                    self.state().discont = true;
-                }
+                self.tell_of_damage(offset);
                 self.negotiate()?;
                 let mut output = self.output_buffer(buffer, &map, &found)?;
                 self.decorate(output.make_mut(), &found.packet, offset, discont);
@@ -156,6 +152,17 @@ impl BaseParseImpl for VidtokParse {
                 frame.set_output_buffer(output);
                 parse.set_min_frame_size(MIN_FRAME_BYTES);
                 parse.finish_frame(frame, found.bytes as u32)?;
+            }
+            Step::End { bytes, .. } => {
+                self.tell_of_damage(offset);
+                let output = self.end_mark(buffer, bytes)?;
+                drop(map);
+                match output {
+                    Some(output) => frame.set_output_buffer(output),
+                    None => frame.set_flags(gst_base::BaseParseFrameFlags::DROP),
+                }
+                parse.set_min_frame_size(MIN_FRAME_BYTES);
+                parse.finish_frame(frame, bytes as u32)?;
             }
         }
         Ok((gst::FlowSuccess::Ok, 0))
@@ -340,6 +347,27 @@ impl VidtokParse {
         }
     }
 
+    /// A buffer of the end mark that `buffer` starts with; `None` where downstream takes raw tokens.
+    fn end_mark(&self, buffer: &gst::BufferRef, bytes: usize) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        self.negotiate()?;
+        let mut state = self.state();
+        if !matches!(state.output, Some((_, StreamFormat::Framed))) {
+            return Ok(None);
+        }
+        // Nothing is shown for it: its time is the end of what was shown last.
+        let end = match state.times {
+            (Some(pts), duration) => Some(pts + duration.unwrap_or_default()),
+            _ => None,
+        };
+        state.times = (end, Some(gst::ClockTime::ZERO));
+        let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..bytes);
+        let mut mark = region.map_err(|_| gst::FlowError::Error)?;
+        let mark_mut = mark.make_mut();
+        mark_mut.set_pts(gst::ClockTime::NONE);
+        mark_mut.set_flags(gst::BufferFlags::HEADER | gst::BufferFlags::DELTA_UNIT);
+        Ok(Some(mark))
+    }
+
     /// Gives the buffer of the packet at `offset` its times and flags.
     fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, offset: u64, discont: bool) {
         let mut state = self.state();
@@ -416,6 +444,15 @@ impl VidtokParse {
             Some(damage) if cut => gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes),
             Some(damage) => self.warn_of(damage),
             None => (),
+        }
+    }
+
+    /// Says what there is to say about bytes that were skipped in front of `offset`.
+    fn tell_of_damage(&self, offset: u64) {
+        let damage = self.state().framer.take_damage(offset);
+        if let Some(damage) = damage {
+            self.warn_of(damage);
+            self.state().discont = true;
         }
     }
 

@@ -63,6 +63,7 @@ impl Index {
                     header = Some(offset);
                     bytes
                 }
+                Found::End { bytes, .. } => bytes,
                 Found::Packet(packet) if offset + packet.packet_bytes() as u64 <= size => {
                     let time = timeline.place(&packet);
                     if let (true, Some(offset), Some(time)) = (packet.segment_start, header.take(), time) {
@@ -177,7 +178,7 @@ mod tests {
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
         };
-        Writer::new(format).unwrap()
+        Writer::new(format, "toy").unwrap()
     }
 
     /// Segments of three packets of 100 ns each.
@@ -191,7 +192,8 @@ mod tests {
             payload: vec![0; PAYLOAD],
             ..Packet::default()
         });
-        packets.flat_map(|packet| writer().write(&packet).unwrap()).collect()
+        let mut writer = writer();
+        packets.flat_map(|packet| writer.write(&packet).unwrap()).collect()
     }
 
     fn build(bytes: &[u8]) -> (Index, usize) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::end::End;
 use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, payload_bytes};
 use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
 
@@ -11,6 +12,8 @@ pub const MAGIC: [u8; 7] = *b"\x89VIDTOK";
 pub const VERSION: u8 = 1;
 /// Most bytes of JSON in a stream header.
 pub const MAX_JSON_BYTES: usize = 1 << 16;
+/// Most characters of a stream's id.
+pub const MAX_STREAM_ID: usize = 64;
 
 /// Magic, version, length of the JSON.
 const START_BYTES: usize = 12;
@@ -22,15 +25,25 @@ const CODING: &str = "packed";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamHeader {
     pub format: TokenFormat,
+    /// Tells apart what several writers have written. `None` in streams of version 1.0.
+    pub stream_id: Option<String>,
+    /// This is an end mark: no packets follow on it, but another stream header or nothing.
+    pub end: Option<End>,
     /// CRC-32 of the header's bytes: its packets name it by this.
     pub checksum: u32,
 }
 
 impl StreamHeader {
-    /// The header's bytes for `format`. The last four of them are its [checksum](Self::checksum).
-    pub fn encode(format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
-        check(format)?;
-        let json = serde_json::to_vec(&Fields::from(format)).map_err(|e| StreamError::Header(e.to_string()))?;
+    /// The header's bytes for `format`; with `end` those of an end mark. The last four are its
+    /// [checksum](Self::checksum).
+    pub fn encode(format: &TokenFormat, stream_id: Option<&str>, end: Option<&End>) -> Result<Vec<u8>, StreamError> {
+        check(format, stream_id, end)?;
+        let fields = Fields {
+            stream_id: stream_id.map(String::from),
+            end: end.copied(),
+            ..Fields::from(format)
+        };
+        let json = serde_json::to_vec(&fields).map_err(|e| StreamError::Header(e.to_string()))?;
         if json.len() > MAX_JSON_BYTES {
             let reason = format!(
                 "{} bytes of JSON, allowed are {MAX_JSON_BYTES}; shorten the model's name",
@@ -74,8 +87,18 @@ impl StreamHeader {
         if version > VERSION {
             return Err(StreamError::NewerVersion(version).into());
         }
-        let format = read_json(&data[START_BYTES..body])?;
-        Ok((Self { format, checksum }, length))
+        let mut fields: Fields =
+            serde_json::from_slice(&data[START_BYTES..body]).map_err(|e| StreamError::Header(e.to_string()))?;
+        let (stream_id, end) = (fields.stream_id.take(), fields.end.take());
+        let format = TokenFormat::try_from(fields)?;
+        check(&format, stream_id.as_deref(), end.as_ref())?;
+        let header = Self {
+            format,
+            stream_id,
+            end,
+            checksum,
+        };
+        Ok((header, length))
     }
 
     /// The version of the header that `data` seems to start with, where it is one that cannot be read.
@@ -88,21 +111,32 @@ impl StreamHeader {
 
 const DAMAGED: Fault = Fault::Damaged { checked: 0 };
 
-fn check(format: &TokenFormat) -> Result<(), StreamError> {
+/// A stream id that no other stream has: 32 hexadecimal digits.
+pub fn random_stream_id() -> Result<String, StreamError> {
+    let random = || getrandom::u64().map_err(|e| StreamError::Header(format!("no random stream-id: {e}")));
+    Ok(format!("{:016x}{:016x}", random()?, random()?))
+}
+
+/// Checks that `id` may be a stream's id: 1 to 64 visible ASCII characters.
+pub fn check_stream_id(id: &str) -> Result<(), StreamError> {
+    if (1..=MAX_STREAM_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    // Not the id itself: it may be long, and hold anything.
+    let reason = format!("a stream-id has 1 to {MAX_STREAM_ID} visible ASCII characters, without spaces");
+    Err(StreamError::Header(reason))
+}
+
+fn check(format: &TokenFormat, stream_id: Option<&str>, end: Option<&End>) -> Result<(), StreamError> {
     format.check()?;
+    stream_id.map_or(Ok(()), check_stream_id)?;
+    end.map_or(Ok(()), End::check)?;
     let bytes = payload_bytes(format, 1);
     if bytes > MAX_PAYLOAD_BYTES as u64 {
         let reason = format!("a latent frame takes {bytes} bytes, allowed are {MAX_PAYLOAD_BYTES}");
         return Err(StreamError::Header(reason));
     }
     Ok(())
-}
-
-fn read_json(json: &[u8]) -> Result<TokenFormat, StreamError> {
-    let fields: Fields = serde_json::from_slice(json).map_err(|e| StreamError::Header(e.to_string()))?;
-    let format = TokenFormat::try_from(fields)?;
-    check(&format)?;
-    Ok(format)
 }
 
 /// The JSON object. Keys that are not here are ignored.
@@ -131,6 +165,10 @@ struct Fields {
     pixel_aspect_ratio: Fraction,
     #[serde(skip_serializing_if = "Option::is_none")]
     colorimetry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<End>,
 }
 
 impl From<&TokenFormat> for Fields {
@@ -158,6 +196,8 @@ impl From<&TokenFormat> for Fields {
             framerate: format.framerate,
             pixel_aspect_ratio: format.pixel_aspect_ratio,
             colorimetry: format.colorimetry.clone(),
+            stream_id: None,
+            end: None,
         }
     }
 }

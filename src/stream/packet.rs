@@ -14,8 +14,14 @@ pub const MAX_HEADER_BYTES: usize = 1024;
 /// Latest PTS, and longest duration and offset, in nanoseconds: their sums stay far from overflowing.
 pub const MAX_TIME: u64 = 1 << 61;
 
-/// Bytes of the header that version 1.0 writes.
+/// Largest number of a latent frame, and most latent frames that an end mark may count: sums stay far from overflowing.
+pub const MAX_LATENT_NUMBER: u64 = 1 << 48;
+
+/// Bytes of the header that version 1.0 writes, and fewest of any.
 const HEADER_BYTES: usize = 48;
+/// Bytes of one that says which latent frame is the packet's first, and of one that says which segment it is of.
+const NUMBERED_BYTES: usize = HEADER_BYTES + 8;
+const POSITION_BYTES: usize = NUMBERED_BYTES + 4;
 const HEADER_CRC_AT: usize = 44;
 const OFFSET_BYTES: usize = 8;
 /// A PTS or duration that is not known.
@@ -24,14 +30,44 @@ const NO_TIME: u64 = u64::MAX;
 const SEGMENT_START: u16 = 1 << 0;
 const END_OF_STREAM: u16 = 1 << 1;
 const FRAME_OFFSETS: u16 = 1 << 2;
+const SEGMENT_END: u16 = 1 << 3;
 /// A reader that does not know one of these must not use the packet.
 const MUST_UNDERSTAND: u16 = 0xff00;
+
+/// Where in its stream a packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Number of the packet's first latent frame within its segment: 0 where the segment starts.
+    pub latent_frame: u64,
+    /// Number of the segment within the stream; after the largest comes 0. A header may leave it out.
+    pub segment: Option<u32>,
+}
+
+impl Position {
+    /// Reads what a packet header of `header` has behind version 1.0's fields.
+    fn decode(header: &[u8]) -> Option<Self> {
+        (header.len() >= NUMBERED_BYTES).then(|| Self {
+            latent_frame: u64::from_le_bytes(array(header, HEADER_BYTES)),
+            segment: (header.len() >= POSITION_BYTES).then(|| u32::from_le_bytes(array(header, NUMBERED_BYTES))),
+        })
+    }
+
+    /// Bytes of a packet header that says it.
+    fn header_bytes(position: Option<Self>) -> usize {
+        match position {
+            None => HEADER_BYTES,
+            Some(Self { segment: None, .. }) => NUMBERED_BYTES,
+            Some(Self { segment: Some(_), .. }) => POSITION_BYTES,
+        }
+    }
+}
 
 /// What stands in front of a packet's frame offsets and payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketHeader {
     pub segment_start: bool,
     pub end_of_stream: bool,
+    pub segment_end: bool,
     /// Whether the times of the frames after the first are given one by one.
     pub has_offsets: bool,
     /// [Checksum](super::StreamHeader::checksum) of the stream header that the packet belongs to.
@@ -41,6 +77,8 @@ pub struct PacketHeader {
     /// In nanoseconds, as is the duration.
     pub pts: Option<u64>,
     pub duration: Option<u64>,
+    /// `None` where the writer is one of version 1.0.
+    pub position: Option<Position>,
     header_bytes: usize,
     payload_bytes: u32,
     body_crc: u32,
@@ -74,6 +112,7 @@ impl PacketHeader {
         let header = Self {
             segment_start: flags & SEGMENT_START != 0,
             end_of_stream: flags & END_OF_STREAM != 0,
+            segment_end: flags & SEGMENT_END != 0,
             has_offsets: flags & FRAME_OFFSETS != 0,
             stream: u32_at(8),
             latent_frames: u32_at(12),
@@ -81,6 +120,7 @@ impl PacketHeader {
             payload_bytes: u32_at(20),
             pts: some_time(u64::from_le_bytes(array(data, 24))),
             duration: some_time(u64::from_le_bytes(array(data, 32))),
+            position: Position::decode(&data[..header_bytes]),
             body_crc: u32_at(40),
             header_bytes,
         };
@@ -161,6 +201,19 @@ impl PacketHeader {
         if self.has_offsets && self.pts.is_none() {
             return fail("frame offsets without a PTS".into());
         }
+        if let Some(Position { latent_frame, .. }) = self.position {
+            if latent_frame > MAX_LATENT_NUMBER {
+                return fail(format!(
+                    "latent frame {latent_frame} of a segment, the last may be {MAX_LATENT_NUMBER}"
+                ));
+            }
+            if self.segment_start != (latent_frame == 0) {
+                let start = if self.segment_start { "a" } else { "no" };
+                return fail(format!(
+                    "{start} segment start at latent frame {latent_frame} of its segment"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -168,7 +221,8 @@ impl PacketHeader {
         let flag = |on: bool, flag: u16| if on { flag } else { 0 };
         let flags = flag(self.segment_start, SEGMENT_START)
             | flag(self.end_of_stream, END_OF_STREAM)
-            | flag(self.has_offsets, FRAME_OFFSETS);
+            | flag(self.has_offsets, FRAME_OFFSETS)
+            | flag(self.segment_end, SEGMENT_END);
         let mut bytes = Vec::with_capacity(self.packet_bytes());
         bytes.extend_from_slice(&SYNC);
         bytes.extend_from_slice(&(self.header_bytes as u16).to_le_bytes());
@@ -181,8 +235,12 @@ impl PacketHeader {
         }
         bytes.extend_from_slice(&self.body_crc.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
+        if let Some(Position { latent_frame, segment }) = self.position {
+            bytes.extend_from_slice(&latent_frame.to_le_bytes());
+            bytes.extend(segment.iter().flat_map(|number| number.to_le_bytes()));
+        }
         let crc = header_crc(&bytes);
-        bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 }
@@ -194,6 +252,8 @@ pub struct Packet {
     pub segment_start: bool,
     /// Nothing follows that belongs to this stream.
     pub end_of_stream: bool,
+    /// The next packet, if there is one, starts a segment.
+    pub segment_end: bool,
     pub latent_frames: u32,
     /// Video frames to show; fewer than the latent frames make where the stream or segment ended inside a group.
     pub real_frames: u32,
@@ -203,24 +263,34 @@ pub struct Packet {
     pub duration: Option<u64>,
     /// Time of each real frame but the first, in nanoseconds from the PTS. `None`: they are evenly spaced.
     pub offsets: Option<Vec<u64>>,
+    /// `None` in streams of version 1.0. A [`Writer`](super::Writer) counts by itself, and does not look at it.
+    pub position: Option<Position>,
     /// The tokens, as [`Tokens::to_payload`](super::Tokens::to_payload) makes them.
     pub payload: Vec<u8>,
 }
 
 impl Packet {
-    /// The packet's bytes, in a stream whose header has the checksum `stream`. Refuses what no reader would take.
-    pub fn encode(&self, format: &TokenFormat, stream: u32) -> Result<Vec<u8>, StreamError> {
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader would
+    /// take. Without a position it is a packet of version 1.0.
+    pub fn encode(
+        &self,
+        format: &TokenFormat,
+        stream: u32,
+        position: Option<Position>,
+    ) -> Result<Vec<u8>, StreamError> {
         let offsets = self.offsets.as_deref().unwrap_or_default();
         let mut header = PacketHeader {
             segment_start: self.segment_start,
             end_of_stream: self.end_of_stream,
+            segment_end: self.segment_end,
             has_offsets: self.offsets.is_some(),
             stream,
             latent_frames: self.latent_frames,
             real_frames: self.real_frames,
             pts: self.pts,
             duration: self.duration,
-            header_bytes: HEADER_BYTES,
+            position,
+            header_bytes: Position::header_bytes(position),
             payload_bytes: u32::try_from(self.payload.len()).unwrap_or(u32::MAX),
             body_crc: 0,
         };
@@ -265,11 +335,13 @@ impl Packet {
         Ok(Self {
             segment_start: header.segment_start,
             end_of_stream: header.end_of_stream,
+            segment_end: header.segment_end,
             latent_frames: header.latent_frames,
             real_frames: header.real_frames,
             pts: header.pts,
             duration: header.duration,
             offsets: header.has_offsets.then_some(offsets),
+            position: header.position,
             payload: payload.to_vec(),
         })
     }

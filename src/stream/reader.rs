@@ -1,8 +1,9 @@
 //! Takes a byte stream apart, piece by piece as its bytes come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Found, Packet, Scanner, StreamError, StreamHeader};
+use super::{Continuity, Found, Hole, Link, OnLoss, Packet, PacketHeader, Scanner, StreamError, StreamHeader};
 
 /// What a [`Reader`] came upon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,9 +12,14 @@ pub enum Event {
     Header(Arc<StreamHeader>),
     /// A packet of the stream header before it.
     Packet(Packet),
+    /// An end mark: [`StreamHeader::end`] says what a segment had, and a stream.
+    End(Arc<StreamHeader>),
+    /// The sequence is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), packets up to the next one
+    /// that starts a segment decode to something wrong; they come only with [`OnLoss::Continue`].
+    Hole(Hole),
     /// That many bytes in front of the next event were damaged.
     Skipped { bytes: u64 },
-    /// The stream ended, and its last bytes are no whole packet.
+    /// The bytes ended, and the last of them are no whole packet.
     CutTail { bytes: u64 },
 }
 
@@ -32,7 +38,8 @@ pub enum Event {
 ///         match event {
 ///             Event::Packet(packet) => packets += 1,
 ///             Event::Skipped { bytes } => eprintln!("{bytes} damaged bytes skipped"),
-///             Event::Header(_) | Event::CutTail { .. } => (),
+///             Event::Hole(hole) => eprintln!("{hole}"),
+///             Event::Header(_) | Event::End(_) | Event::CutTail { .. } => (),
 ///         }
 ///     }
 /// }
@@ -43,6 +50,8 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct Reader {
     scanner: Scanner,
+    continuity: Continuity,
+    on_loss: OnLoss,
     bytes: Vec<u8>,
     /// What of `bytes` was read.
     at: usize,
@@ -50,8 +59,8 @@ pub struct Reader {
     wanted: usize,
     /// Bytes passed over since the last event.
     skipped: u64,
-    /// An event that follows on one for the bytes skipped.
-    held: Option<Event>,
+    /// Events that follow on the one given last.
+    held: VecDeque<Event>,
     /// Set once no more bytes come.
     finished: bool,
     /// Set where the end cut something off that looked whole.
@@ -61,6 +70,20 @@ pub struct Reader {
 impl Reader {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A reader that does with packets behind a hole as `on_loss` says. By default they are left out.
+    pub fn on_loss(on_loss: OnLoss) -> Self {
+        Self {
+            on_loss,
+            ..Self::default()
+        }
+    }
+
+    /// Whether what was read last is the end of a stream. Where the bytes end without one, a writer was stopped, the
+    /// end was cut off, or the writer is one of version 1.0, which said it in some streams only.
+    pub fn has_ended(&self) -> bool {
+        self.continuity.has_ended()
     }
 
     /// Adds bytes. Take all events before pushing more, so that little is held.
@@ -80,52 +103,82 @@ impl Reader {
 
     /// The next event; `None` until more bytes come. After an error there is no going on.
     pub fn next_event(&mut self) -> Result<Option<Event>, StreamError> {
-        if let Some(event) = self.held.take() {
-            return Ok(Some(event));
-        }
-        while let Some(event) = self.step()? {
-            let skipped = Event::Skipped { bytes: self.skipped };
-            match event {
-                Step::Passed(bytes) => self.skipped += bytes as u64,
-                Step::Event(event) if self.skipped == 0 => return Ok(Some(event)),
-                Step::Event(event) => {
-                    self.skipped = 0;
-                    self.held = Some(event);
-                    return Ok(Some(skipped));
-                }
-            }
-        }
-        Ok(self.tail())
+        while self.held.is_empty() && self.step()? {}
+        Ok(self.held.pop_front().or_else(|| self.tail()))
     }
 
-    /// Passes over what comes next; `None` where bytes are missing.
-    fn step(&mut self) -> Result<Option<Step>, StreamError> {
+    /// Passes over what comes next, and holds the events for it; `false` where bytes are missing.
+    fn step(&mut self) -> Result<bool, StreamError> {
         let data = &self.bytes[self.at..];
         if data.is_empty() || (data.len() < self.wanted && !self.finished) {
-            return Ok(None);
+            return Ok(false);
         }
-        let (bytes, step) = match self.scanner.scan(data)? {
-            Found::Header { bytes } => (bytes, self.scanner.header().cloned().map(Event::Header)),
-            Found::Packet(header) => (
-                header.packet_bytes(),
-                Some(Event::Packet(Packet::from_checked(data, &header)?)),
-            ),
-            Found::Garbage(bytes) => (bytes, None),
+        let bytes = match self.scanner.scan(data)? {
+            Found::Header { bytes } => {
+                let header = self.scanner.header().cloned();
+                self.found();
+                if let Some(header) = header {
+                    self.continuity.header(&header);
+                    self.held.push_back(Event::Header(header));
+                }
+                bytes
+            }
+            Found::End { bytes, mark } => {
+                self.found();
+                self.held.extend(self.continuity.end(&mark).map(Event::Hole));
+                self.held.push_back(Event::End(mark));
+                bytes
+            }
+            Found::Packet(header) => {
+                let packet = Packet::from_checked(data, &header)?;
+                self.found();
+                self.place(&header, packet);
+                header.packet_bytes()
+            }
+            Found::Garbage(bytes) => self.pass_over(bytes),
             Found::Short(bytes) if !self.finished => {
                 self.wanted = bytes;
-                return Ok(None);
+                return Ok(false);
             }
             // Bytes may be missing inside and not at the end: look for whole packets in what is left.
             Found::Short(_) => {
                 self.cut = true;
-                (self.scanner.give_up(data), None)
+                let garbage = self.scanner.give_up(data);
+                self.pass_over(garbage)
             }
         };
-        // What follows something whole is not the cut-off end.
-        self.cut &= step.is_none();
         self.at += bytes;
         self.wanted = 0;
-        Ok(Some(step.map_or(Step::Passed(bytes), Step::Event)))
+        Ok(true)
+    }
+
+    fn pass_over(&mut self, bytes: usize) -> usize {
+        self.skipped += bytes as u64;
+        bytes
+    }
+
+    /// Notes that something whole follows on what was passed over, which is then not the cut-off end.
+    fn found(&mut self) {
+        self.cut = false;
+        let bytes = std::mem::take(&mut self.skipped);
+        if bytes > 0 {
+            self.continuity.lost();
+            self.held.push_back(Event::Skipped { bytes });
+        }
+    }
+
+    /// Holds a packet, unless it is of no use.
+    fn place(&mut self, header: &PacketHeader, packet: Packet) {
+        let place = self.continuity.packet(header);
+        self.held.extend(place.hole.map(Event::Hole));
+        let wanted = match place.link {
+            Link::Follows | Link::Starts | Link::Joins => true,
+            Link::Uncertain => self.on_loss == OnLoss::Continue,
+            Link::Repeated => false,
+        };
+        if wanted {
+            self.held.push_back(Event::Packet(packet));
+        }
     }
 
     /// What there is to say about the bytes at the end, once.
@@ -140,9 +193,4 @@ impl Reader {
             Event::Skipped { bytes }
         })
     }
-}
-
-enum Step {
-    Event(Event),
-    Passed(usize),
 }

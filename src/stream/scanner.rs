@@ -17,6 +17,8 @@ const CHECKED_PER_BYTE: u64 = 16;
 pub enum Found {
     /// A stream header of that many bytes; [`Scanner::header`] is it from now on.
     Header { bytes: usize },
+    /// An end mark of that many bytes. The stream header before it holds on, for what damage has left of the next one.
+    End { bytes: usize, mark: Arc<StreamHeader> },
     /// A complete, undamaged packet of the stream header seen last; its length is [`PacketHeader::packet_bytes`].
     Packet(PacketHeader),
     /// Nothing can be said before there are that many bytes.
@@ -50,7 +52,7 @@ impl Scanner {
         }
     }
 
-    /// The stream header seen last.
+    /// The stream header seen last; an end mark where no other was seen.
     pub fn header(&self) -> Option<&Arc<StreamHeader>> {
         self.header.as_ref()
     }
@@ -70,7 +72,7 @@ impl Scanner {
             Err(Fault::Refused(error)) => return Err(error),
         };
         self.passed += match &found {
-            Found::Header { bytes } | Found::Garbage(bytes) => *bytes as u64,
+            Found::Header { bytes } | Found::End { bytes, .. } | Found::Garbage(bytes) => *bytes as u64,
             Found::Packet(packet) => packet.packet_bytes() as u64,
             Found::Short(_) => 0,
         };
@@ -91,6 +93,12 @@ impl Scanner {
         // The third byte tells the two apart.
         if data.starts_with(&MAGIC[..3]) {
             let (header, bytes) = StreamHeader::decode(data)?;
+            if header.end.is_some() {
+                let mark = Arc::new(header);
+                // Where nothing came before, it is all that says what the stream is.
+                self.header.get_or_insert_with(|| mark.clone());
+                return Ok(Found::End { bytes, mark });
+            }
             if self.header.as_ref().is_none_or(|h| **h != header) {
                 self.header = Some(Arc::new(header));
             }
@@ -98,7 +106,9 @@ impl Scanner {
         }
         let packet = PacketHeader::decode(data)?;
         match &self.header {
-            Some(header) if header.checksum == packet.stream => packet.check(&header.format)?,
+            Some(header) if header.checksum == packet.stream && header.end.is_none() => {
+                packet.check(&header.format)?;
+            }
             // Its stream header was lost: nothing says how to read the packet.
             _ => return Err(Fault::Damaged { checked: 0 }),
         }
