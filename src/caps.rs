@@ -3,7 +3,7 @@
 //! | field | type | when |
 //! | --- | --- | --- |
 //! | `stream-format` | string | always: `framed` (packets of the byte stream) or `raw` (bare tokens) |
-//! | `alignment` | string | `packet`; absent only in front of `vidtokparse` |
+//! | `alignment` | string | `packet`; absent (or, of bare tokens, `none`) only in front of `vidtokparse` |
 //! | `model`, `tokenizer` | string | always: the tokenizer's name and digest |
 //! | `regularizer` | string | always: `fsq` or `kl` |
 //! | `levels`, `codebook-size` | array of int, int | FSQ |
@@ -197,11 +197,15 @@ impl TokenFormat {
         Ok(format)
     }
 
-    /// Checks that whatever `s` says is what this format says. Names are for people: a folder may have another one.
+    /// Checks that whatever `s` says is what this format says. Names are for people: a folder may have another one. How the
+    /// tokens are cut into buffers is another matter.
     fn check_no_contradiction(&self, s: &gst::StructureRef) -> Result<(), FormatError> {
         let own = self.to_caps(StreamFormat::Raw);
         let own = own.structure(0).expect("the caps have one structure");
-        for (field, said) in s.iter().filter(|(field, _)| *field != "model") {
+        for (field, said) in s
+            .iter()
+            .filter(|(field, _)| !["model", "alignment"].contains(&&***field))
+        {
             let Ok(value) = own.value(field) else { continue };
             if value.compare(said) != Some(std::cmp::Ordering::Equal) {
                 let text =

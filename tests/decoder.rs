@@ -62,7 +62,7 @@ fn raw_tokens_that_lost_their_meta_give_the_same_pictures() {
         let keep = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS;
         let bare: Vec<_> = tokens.iter().map(|buffer| copied(buffer, keep)).collect();
         let (out, warnings) = decode(&format, "raw", &bare);
-        assert_eq!(bytes(&out), bytes(&pictures), "{frames} frames");
+        assert!(bytes(&out) == bytes(&pictures), "{frames} frames");
         let times = |buffers: &[gst::Buffer]| buffers.iter().map(|b| (b.pts(), b.duration())).collect::<Vec<_>>();
         assert_eq!(times(&out), times(&pictures));
         assert_eq!(warnings, [""; 0]);
@@ -76,12 +76,12 @@ fn bare_numbers_are_one_segment() {
     // One latent frame a buffer, as a model gives them, and all in one.
     let bare: Vec<_> = tokens.iter().map(|buffer| copied(buffer, NOTHING)).collect();
     let (out, warnings) = decode(&format, "raw", &bare);
-    assert_eq!(bytes(&out), bytes(&pictures));
+    assert!(bytes(&out) == bytes(&pictures));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("DELTA_UNIT"), "{warnings:?}");
     let all = gst::Buffer::from_mut_slice(bytes(&tokens).concat());
     let (out, warnings) = decode(&format, "raw", &[all]);
-    assert_eq!(bytes(&out), bytes(&pictures));
+    assert!(bytes(&out) == bytes(&pictures));
     assert_eq!(warnings, [""; 0]);
 }
 
@@ -100,12 +100,12 @@ fn tokenizer_and_size_are_enough_for_raw_caps() {
         ",framerate=30/1,model=tiny_v1_1,token-type=uint16,causal=true",
     ] {
         let (out, warnings) = decode_caps(&caps(more), std::slice::from_ref(&all));
-        assert_eq!(bytes(&out), bytes(&pictures));
+        assert!(bytes(&out) == bytes(&pictures));
         assert_eq!(pts(&out), pts(&pictures));
         assert_eq!(warnings, [""; 0]);
     }
     let (out, warnings) = decode_caps(&caps(""), &[all]);
-    assert_eq!(bytes(&out), bytes(&pictures));
+    assert!(bytes(&out) == bytes(&pictures));
     assert_eq!(pts(&out)[..3], [0, 40_000_000, 80_000_000]);
     assert!(warnings.len() == 1 && warnings[0].contains("25/1"), "{warnings:?}");
 }
@@ -174,7 +174,7 @@ fn all_packets_of_a_buffer_are_decoded() {
     let mut all = gst::Buffer::from_mut_slice(bytes(&tokens).concat());
     all.make_mut().set_pts(gst::ClockTime::ZERO);
     let (out, warnings) = decode(&format, "framed", &[all]);
-    assert_eq!(bytes(&out), bytes(&pictures));
+    assert!(bytes(&out) == bytes(&pictures));
     assert_eq!(warnings, [""; 0]);
 }
 

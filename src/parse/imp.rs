@@ -10,6 +10,15 @@
 //! only. Every buffer has its packet's own PTS and duration; where files were joined and the PTS begins anew, the later
 //! part follows on the earlier one.
 //!
+//! Bare tokens (`stream-format=raw`), as in a file of numbers, are cut into latent frames. Their caps come from a filter in
+//! front, and need no more than the tokenizer's name and the video's size:
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=tokens.u16 ! video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=384,height=288,framerate=30/1 ! vidtokparse ! vidtokdec ! videoconvert ! autovideosink
+//! ```
+//!
+//! They are one segment from 0 on, and cannot be sought in.
+//!
 //! Damaged bytes are skipped: a warning message says how many, and the next buffer has DISCONT.
 //!
 //! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
@@ -28,6 +37,7 @@ use gst_base::subclass::prelude::*;
 use super::framer::{Damage, Frame, Framer, FramerError, Step};
 use super::index::{Index, Snap};
 use super::joined::Timeline;
+use super::raw;
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::pad_templates;
 use crate::format::TokenFormat;
@@ -37,12 +47,13 @@ use crate::stream::{Packet, PacketHeader, StreamError, Tokens};
 /// Shorter than any stream header or packet.
 const MIN_FRAME_BYTES: u32 = 12;
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokparse", gst::DebugColorFlags::empty(), Some("VidTok parser")));
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     framer: Framer,
+    pub raw: raw::Mode,
     /// Set in pull mode, before the first frame.
     index: Option<Arc<Index>>,
     /// Of the file, where there is an index.
@@ -54,7 +65,7 @@ struct State {
     /// What the caps on the source pad say. Set when they are known.
     output: Option<(TokenFormat, StreamFormat)>,
     /// PTS and duration of the frame that is being finished.
-    times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
+    pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
     /// The next buffer follows on something that was skipped.
     discont: bool,
 }
@@ -91,7 +102,7 @@ impl ElementImpl for VidtokParse {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| pad_templates(&super::byte_stream_caps(), &packet_template()));
+            LazyLock::new(|| pad_templates(&super::input_caps(), &packet_template()));
         &TEMPLATES
     }
 }
@@ -113,7 +124,10 @@ impl BaseParseImpl for VidtokParse {
         Ok(())
     }
 
-    fn handle_frame(&self, mut frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+    fn handle_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let Some(mut frame) = self.handle_raw(frame)? else {
+            return Ok((gst::FlowSuccess::Ok, 0));
+        };
         self.make_index()?;
         let parse = self.obj();
         let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
@@ -168,6 +182,11 @@ impl BaseParseImpl for VidtokParse {
         Ok((gst::FlowSuccess::Ok, 0))
     }
 
+    fn set_sink_caps(&self, _caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        self.state().raw = raw::Mode::Unknown;
+        Ok(())
+    }
+
     fn pre_push_frame(&self, frame: &mut gst_base::BaseParseFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
         // What the base class has put where it had no times is an estimate.
         let (pts, duration) = self.state().times;
@@ -199,6 +218,16 @@ impl BaseParseImpl for VidtokParse {
             _ => (),
         }
         self.parent_sink_event(event)
+    }
+
+    fn sink_query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::AcceptCaps(accept) if raw::accepts(accept.caps()) => {
+                accept.set_result(true);
+                true
+            }
+            _ => self.parent_sink_query(query),
+        }
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
@@ -243,11 +272,11 @@ fn set_not_seekable(seeking: &mut gst::query::Seeking, format: gst::Format) {
 }
 
 impl VidtokParse {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    fn is_pulling(&self) -> bool {
+    pub(super) fn is_pulling(&self) -> bool {
         self.obj().sink_pad().mode() == gst::PadMode::Pull
     }
 

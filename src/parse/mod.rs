@@ -10,6 +10,7 @@ mod framer;
 mod imp;
 mod index;
 mod joined;
+mod raw;
 
 glib::wrapper! {
     pub struct VidtokParse(ObjectSubclass<imp::VidtokParse>) @extends gst_base::BaseParse, gst::Element, gst::Object;
@@ -43,4 +44,13 @@ fn byte_stream_caps() -> gst::Caps {
     gst::Caps::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Framed.as_str())
         .build()
+}
+
+/// What the parser takes: the byte stream, and bare tokens.
+fn input_caps() -> gst::Caps {
+    let mut caps = byte_stream_caps();
+    caps.get_mut()
+        .expect("not shared")
+        .append_structure(raw::caps_template());
+    caps
 }
