@@ -85,9 +85,10 @@ impl VidtokDec {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let running_time = segment.and_then(|segment| segment.to_running_time(time?));
+        let step = self.stats.lock().unwrap().mean_step().as_nanos() as u64;
         let late = {
             let mut lateness = self.lateness.lock().unwrap();
-            lateness.leave_out(input.segment_start, running_time.map(|time| time.nseconds()))
+            lateness.leave_out(input.segment_start, running_time.map(|time| time.nseconds()), step)
         };
         let Some(late) = late else { return false };
         let (processed, dropped) = {

@@ -1,6 +1,6 @@
 //! What a decoder that is too slow leaves out: whole segments, from one segment start to another.
 //!
-//! Times are nanoseconds of running time.
+//! Times are nanoseconds of running time, and lengths of it.
 
 /// Tells which packets to leave out, by what sinks report.
 ///
@@ -28,8 +28,9 @@ impl Lateness {
         *self = Self::default();
     }
 
-    /// How late the packet at `time` is, if it is to be left out.
-    pub fn leave_out(&mut self, segment_start: bool, time: Option<u64>) -> Option<u64> {
+    /// How late the packet at `time` is, if it is to be left out. `step`: how long the network takes for a step; what is due
+    /// before it is done would come too late again.
+    pub fn leave_out(&mut self, segment_start: bool, time: Option<u64>, step: u64) -> Option<u64> {
         // What has no time is never late.
         let Some(time) = time else {
             self.skipping &= !segment_start;
@@ -43,7 +44,8 @@ impl Lateness {
         }
         let late = self.earliest.unwrap_or(0).saturating_sub(time);
         if self.skipping {
-            self.skipping = !(segment_start && late == 0);
+            let in_time = self.earliest.unwrap_or(0).saturating_add(step) <= time;
+            self.skipping = !(segment_start && in_time);
         } else {
             self.skipping = self.segment.is_some_and(|segment| late > segment) && self.expects_a_start(time);
         }
@@ -65,7 +67,11 @@ mod tests {
 
     /// Which of the packets at 0, 10, 20, … are left out, where every `segment`th starts a segment.
     fn left_out(lateness: &mut Lateness, packets: std::ops::Range<u64>, segment: u64) -> Vec<u64> {
-        let late = |packet: &u64| lateness.leave_out(packet % segment == 0, Some(packet * 10)).is_some();
+        let late = |packet: &u64| {
+            lateness
+                .leave_out(packet % segment == 0, Some(packet * 10), 0)
+                .is_some()
+        };
         packets.filter(late).collect()
     }
 
@@ -89,6 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_would_make_late_again_is_left_out_too() {
+        let mut lateness = Lateness::default();
+        left_out(&mut lateness, 0..5, 3);
+        lateness.report(40, 51);
+        let late = |packet: &u64| lateness.leave_out(packet % 3 == 0, Some(packet * 10), 40).is_some();
+        assert_eq!((5..20).filter(late).last(), Some(14));
+    }
+
+    #[test]
     fn where_no_start_is_to_be_expected_it_goes_on() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 1000);
@@ -98,10 +113,10 @@ mod tests {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..7, 3);
         for packet in 7..10 {
-            assert_eq!(lateness.leave_out(false, Some(packet * 10)), None);
+            assert_eq!(lateness.leave_out(false, Some(packet * 10), 0), None);
         }
         lateness.report(90, 10_000);
-        assert_eq!(lateness.leave_out(false, Some(100)), None);
+        assert_eq!(lateness.leave_out(false, Some(100), 0), None);
     }
 
     #[test]
@@ -119,9 +134,9 @@ mod tests {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..4, 3);
         lateness.report(40, 1000);
-        assert_eq!(lateness.leave_out(false, None), None);
-        assert_eq!(lateness.leave_out(false, Some(50)), Some(990));
-        assert_eq!(lateness.leave_out(false, None), Some(0));
-        assert_eq!(lateness.leave_out(true, None), None);
+        assert_eq!(lateness.leave_out(false, None, 0), None);
+        assert_eq!(lateness.leave_out(false, Some(50), 0), Some(990));
+        assert_eq!(lateness.leave_out(false, None, 0), Some(0));
+        assert_eq!(lateness.leave_out(true, None, 0), None);
     }
 }

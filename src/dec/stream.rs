@@ -318,3 +318,6 @@ impl Segment {
 pub fn frame_duration(framerate: Fraction) -> Option<gst::ClockTime> {
     frames_to_time(1, framerate).map(gst::ClockTime::from_nseconds)
 }
+
+#[cfg(test)]
+mod tests;
