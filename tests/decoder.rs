@@ -279,10 +279,7 @@ fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
         }
         // Segments of 5 frames, two packets each: those from 0.33 s on up to the first that is due after 1 s, and after
         // the step that it takes.
-        let resumed = out
-            .iter()
-            .filter(|b| b.flags().contains(gst::BufferFlags::DISCONT))
-            .last();
+        let resumed = out.iter().rfind(|b| b.flags().contains(gst::BufferFlags::DISCONT));
         let resumed = resumed.unwrap().pts().unwrap();
         assert!(
             resumed >= gst::ClockTime::SECOND && resumed < 2 * gst::ClockTime::SECOND,

@@ -6,9 +6,9 @@
 //! gst-launch-1.0 filesrc location=out.vidtok ! decodebin ! videoconvert ! autovideosink
 //! ```
 //!
-//! Takes `framed` and `raw` tokens. Unless `model` is set, the tokenizer is the one whose digest the caps carry: the
-//! embedded one, or a folder on the search path. Every real frame comes out once, at the time it went in; padding
-//! at the end of a segment does not. After a flush, and in the middle of a segment, the decoder waits for a segment start.
+//! Takes `framed` and `raw` tokens (`docs/raw.md`). Unless `model` is set, the tokenizer is the one whose digest the caps
+//! carry: the embedded one, or a folder on the search path. Every real frame comes out once, at the time it went in;
+//! padding at the end of a segment does not. After a flush, and in the middle of a segment, the decoder waits for a segment start.
 //!
 //! Where packets are missing, damaged, doubled or of another stream, it warns once, counts a gap (`gaps` in `stats`), and
 //! does what the property `on-loss` says: `wait` shows nothing up to the next segment start; `continue` decodes on, and its
@@ -19,10 +19,17 @@
 //! posts QoS messages. Where segments are not short (`key-interval` of `vidtokenc`), or the stream is one segment, no start
 //! is to be expected, and it decodes on, late.
 //!
-//! A flush and going to READY end the step under way at its next operator.
+//! A flush and going to READY end the step under way at its next operator. On two busy cores, of the built-in tokenizer,
+//! that took at most 3 ms at 256×256 pixels, 30 ms at 640×640, 150 ms at 1280×1280 and 600 ms at 2048×2048, of the encoder
+//! no longer. Making a network for new caps is not ended: that took 0.05, 0.1, 0.2 and 1 s.
 //!
-//! Live, a decoder that looks ahead adds its delay (up to f - 1 frames), and for the network's own time as many
-//! frames as a step gives. With `batch-streams`, a step may wait for those of other streams: `batch-timeout` is added.
+//! `max-pixels` bounds the picture, and so the memory, that a stream may ask for. Steps that no picture needs are not made,
+//! and tokens are unpacked step by step, so that what a packet takes is bounded by its size.
+//!
+//! Latency in frames: delay + step, where the delay is the decoder's look-ahead (0, or f - 1 for time factor f), and a step
+//! (f; non-causal: the window) is allowed for the network's own time. A causal tokenizer with f = 4 and look-ahead has 7
+//! frames, 233 ms at 30 frames a second; the built-in one, which looks ahead at nothing, 4. With `batch-streams`, a step may
+//! wait for those of other streams: `batch-timeout` is added.
 
 use std::sync::{LazyLock, Mutex};
 

@@ -69,7 +69,7 @@ mod tests {
     fn left_out(lateness: &mut Lateness, packets: std::ops::Range<u64>, segment: u64) -> Vec<u64> {
         let late = |packet: &u64| {
             lateness
-                .leave_out(packet % segment == 0, Some(packet * 10), 0)
+                .leave_out(packet.is_multiple_of(segment), Some(packet * 10), 0)
                 .is_some()
         };
         packets.filter(late).collect()
@@ -99,7 +99,11 @@ mod tests {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
         lateness.report(40, 51);
-        let late = |packet: &u64| lateness.leave_out(packet % 3 == 0, Some(packet * 10), 40).is_some();
+        let late = |packet: &u64| {
+            lateness
+                .leave_out(packet.is_multiple_of(3), Some(packet * 10), 40)
+                .is_some()
+        };
         assert_eq!((5..20).filter(late).last(), Some(14));
     }
 
