@@ -8,8 +8,8 @@ use crate::tokenizer::Description;
 pub fn video_template() -> gst::Caps {
     gst_video::VideoCapsBuilder::new()
         .format(gst_video::VideoFormat::Rgb)
-        .width_range(1..MAX_DIMENSION as i32)
-        .height_range(1..MAX_DIMENSION as i32)
+        .width_range(1..=MAX_DIMENSION as i32)
+        .height_range(1..=MAX_DIMENSION as i32)
         .build()
 }
 
@@ -104,6 +104,58 @@ pub fn token_format(
         framerate: fraction(video.fps()),
         pixel_aspect_ratio: fraction(video.par()),
         // Only what the caps say: the token caps carry nothing that is merely assumed.
-        colorimetry: caps.structure(0).and_then(|s| s.get("colorimetry").ok()),
+        colorimetry: caps
+            .structure(0)
+            .and_then(|s| s.get("colorimetry").ok())
+            .map(colorimetry_name),
+    }
+}
+
+/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have equal texts.
+fn colorimetry_name(text: String) -> String {
+    const NAMED: [&str; 8] = [
+        "bt601",
+        "bt709",
+        "smpte240m",
+        "sRGB",
+        "bt2020",
+        "bt2020-10",
+        "bt2100-pq",
+        "bt2100-hlg",
+    ];
+    let parse = |text: &str| text.parse::<gst_video::VideoColorimetry>().ok();
+    let meant = parse(&text);
+    let name = NAMED.into_iter().find(|name| meant.is_some() && parse(name) == meant);
+    name.map_or(text, Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_every_size_that_a_stream_allows_are_in_the_template() {
+        gst::init().unwrap();
+        let template = video_template();
+        let fits = |size: u32| {
+            let size = size as i32;
+            let caps = gst::Caps::builder("video/x-raw")
+                .field("format", "RGB")
+                .field("width", size)
+                .field("height", size)
+                .field("framerate", gst::Fraction::new(30, 1))
+                .build();
+            caps.is_subset(&template)
+        };
+        assert!(fits(1) && fits(MAX_DIMENSION) && !fits(MAX_DIMENSION + 1) && !fits(0));
+    }
+
+    #[test]
+    fn a_colorimetry_has_one_text() {
+        gst::init().unwrap();
+        assert_eq!(colorimetry_name("1:1:7:1".into()), "sRGB");
+        for text in ["sRGB", "1:1:16:4", "bt709", "0:0:0:0", "nonsense"] {
+            assert_eq!(colorimetry_name(text.into()), text);
+        }
     }
 }

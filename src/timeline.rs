@@ -169,6 +169,8 @@ impl Grouping {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub segment_start: bool,
+    /// Nothing of the segment comes behind it.
+    pub segment_end: bool,
     /// The real frames, at least one.
     pub frames: Vec<FrameTime>,
 }
@@ -220,20 +222,15 @@ impl Groups {
         self.open.len()
     }
 
-    /// The PTS of the latest frame of the group under way.
-    pub fn last_pts(&self) -> Option<u64> {
-        self.open.last().map(|frame| frame.pts)
-    }
-
     /// Adds a frame; returns the group that it completes.
     pub fn push(&mut self, frame: FrameTime) -> Option<Group> {
         self.open.push(frame);
-        (self.open.len() >= self.capacity()).then(|| self.close())
+        (self.open.len() >= self.capacity()).then(|| self.close(false))
     }
 
     /// Ends the segment; returns the group under way, which then has fewer real frames than it takes.
     pub fn finish(&mut self) -> Option<Group> {
-        let tail = (!self.open.is_empty()).then(|| self.close());
+        let tail = (!self.open.is_empty()).then(|| self.close(true));
         self.steps = 0;
         self.end_segment_after_group = false;
         tail
@@ -248,17 +245,19 @@ impl Groups {
         }
     }
 
-    fn close(&mut self) -> Group {
-        let group = Group {
-            segment_start: self.steps == 0,
-            frames: std::mem::take(&mut self.open),
-        };
+    fn close(&mut self, end_segment: bool) -> Group {
+        let segment_start = self.steps == 0;
         self.steps += 1;
-        if self.steps >= self.segment_steps || self.end_segment_after_group {
+        let segment_end = end_segment || self.end_segment_after_group || self.steps >= self.segment_steps;
+        if segment_end {
             self.steps = 0;
             self.end_segment_after_group = false;
         }
-        group
+        Group {
+            segment_start,
+            segment_end,
+            frames: std::mem::take(&mut self.open),
+        }
     }
 }
 
@@ -463,21 +462,29 @@ mod tests {
         let mut groups = Groups::new(grouping, key_interval);
         let mut out: Vec<Group> = (0..frames).filter_map(|i| groups.push(at(i))).collect();
         out.extend(groups.finish());
-        let show = |g: &Group| format!("{}{}", if g.segment_start { "s" } else { "" }, g.frames.len());
+        let show = |g: &Group| {
+            let sign = |is: bool, sign| if is { sign } else { "" };
+            format!(
+                "{}{}{}",
+                sign(g.segment_start, "s"),
+                g.frames.len(),
+                sign(g.segment_end, "e")
+            )
+        };
         out.iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn groups_of_a_causal_stream() {
         let causal = Grouping::Causal { factor: 4 };
-        assert_eq!(cut(causal, 0, 18), "s1 4 4 4 4 1");
+        assert_eq!(cut(causal, 0, 18), "s1 4 4 4 4 1e");
         assert_eq!(cut(causal, 0, 1), "s1");
         assert_eq!(cut(causal, 0, 0), "");
-        assert_eq!(cut(causal, 1, 3), "s1 s1 s1");
-        assert_eq!(cut(causal, 2, 12), "s1 4 s1 4 s1 1");
-        assert_eq!(cut(causal, 5, 12), "s1 4 s1 4 s1 1");
-        assert_eq!(cut(causal, 6, 12), "s1 4 4 s1 2");
-        assert_eq!(cut(Grouping::Windows { factor: 4, window: 16 }, 0, 35), "s16 s16 s3");
+        assert_eq!(cut(causal, 1, 3), "s1e s1e s1e");
+        assert_eq!(cut(causal, 2, 12), "s1 4e s1 4e s1 1e");
+        assert_eq!(cut(causal, 5, 12), "s1 4e s1 4e s1 1e");
+        assert_eq!(cut(causal, 6, 12), "s1 4 4e s1 2e");
+        assert_eq!(cut(Grouping::Windows { factor: 4, window: 16 }, 0, 35), "s16e s16e s3e");
     }
 
     #[test]
@@ -488,9 +495,15 @@ mod tests {
         groups.finish_after_group();
         assert!((2..4).all(|i| groups.push(at(i)).is_none()));
         let group = groups.push(at(4)).unwrap();
-        assert_eq!((group.segment_start, group.frames.len()), (false, 4));
+        assert_eq!(
+            (group.segment_start, group.segment_end, group.frames.len()),
+            (false, true, 4)
+        );
         let next = groups.push(at(5)).unwrap();
-        assert_eq!((next.segment_start, next.frames.len()), (true, 1));
+        assert_eq!(
+            (next.segment_start, next.segment_end, next.frames.len()),
+            (true, false, 1)
+        );
         groups.finish_after_group();
         assert!(groups.push(at(6)).unwrap().segment_start);
         groups.push(at(7));

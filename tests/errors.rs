@@ -225,16 +225,112 @@ fn interlaced_video() {
 #[test]
 fn a_frame_of_the_wrong_size() {
     init();
+    // Rows of ten pixels are 30 bytes and padded to 32: without the padding, and with too much of it.
+    for bytes in [5, 16 * 30, 16 * 48] {
+        let line = Line::new(
+            &format!("vidtokenc model={}", tokenizer(TINY)),
+            &video_caps(10, 16, (30, 1)),
+        );
+        line.play();
+        let mut timed = gst::Buffer::from_mut_slice(vec![0u8; bytes]);
+        timed.make_mut().set_pts(gst::ClockTime::ZERO);
+        line.push(timed);
+        let said = [&*format!("{bytes} bytes"), "10×16", "512 bytes", "padded to 4 bytes"];
+        assert_says(&line.error(LIMIT).expect("an error"), &said);
+    }
+}
+
+#[test]
+fn times_that_no_stream_can_keep() {
+    let run = |pts: u64| {
+        let line = Line::new(
+            &format!("vidtokenc model={}", tokenizer(TINY)),
+            &video_caps(16, 16, (30, 1)),
+        );
+        line.play();
+        let mut frame = video(1, 16, 16).remove(0);
+        frame.pts = pts;
+        line.push(buffer(&frame, 16));
+        line
+    };
+    init();
+    // Nanoseconds since 1970 are possible, since 1900 they are not.
+    // A packet and the end mark.
+    assert_eq!(run(1_790_000_000_000_000_000).finish().len(), 2);
+    for pts in [4_000_000_000_000_000_000, u64::MAX - 1] {
+        let error = run(pts).error(LIMIT).expect("an error");
+        assert_says(&error, &["timestamp", &pts.to_string(), "73 years", "do-timestamp"]);
+    }
+}
+
+#[test]
+fn no_caps_at_all() {
+    init();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [0u8; 4096]).unwrap();
+    let text = format!(
+        "filesrc location={} ! vidtokenc model={} ! fakesink",
+        file.path().display(),
+        tokenizer(TINY)
+    );
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(LIMIT, &[gst::MessageType::Error]);
+    let Some(gst::MessageView::Error(error)) = message.as_ref().map(|message| message.view()) else {
+        panic!("no error");
+    };
+    assert_says(&error.error().to_string(), &["no caps", "decodebin ! videoconvert"]);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn tokens_that_downstream_does_not_take() {
+    init();
+    let wanted = "video/x-vidtok,stream-format=raw,token-type=float32";
     let line = Line::new(
-        &format!("vidtokenc model={}", tokenizer(TINY)),
+        &format!("vidtokenc model={} ! {wanted}", tokenizer(TINY)),
         &video_caps(16, 16, (30, 1)),
     );
     line.play();
-    line.push(gst::Buffer::from_slice([0u8; 5]));
-    let mut timed = gst::Buffer::from_slice([0u8; 5]);
-    timed.make_mut().set_pts(gst::ClockTime::ZERO);
-    line.push(timed);
-    assert_says(&line.error(LIMIT).expect("an error"), &["5 bytes"]);
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    assert_says(&line.error(LIMIT).expect("an error"), &["float32", "uint16", "can be"]);
+}
+
+#[test]
+fn the_shape_of_raw_tokens_is_told_where_gst_launch_prints_it() {
+    init();
+    let raw = "video/x-vidtok,stream-format=raw";
+    let line = Line::new(
+        &format!("vidtokenc model={} ! {raw}", tokenizer(TINY)),
+        &video_caps(16, 24, (30, 1)),
+    );
+    line.play();
+    line.push(buffer(&video(1, 16, 24)[0], 16));
+    line.sink.try_pull_sample(LIMIT).unwrap();
+    let message = line.pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Info]);
+    let Some(gst::MessageView::Info(info)) = message.as_ref().map(|message| message.view()) else {
+        panic!("no message");
+    };
+    // An application shows the first of them, gst-launch-1.0 the second.
+    for text in [
+        info.error().to_string(),
+        info.debug().expect("a debug text").to_string(),
+    ] {
+        assert_says(&text, &[TINY, "little endian", "[t, 3, 2] uint16"]);
+    }
+}
+
+#[test]
+fn pictures_as_wide_as_a_stream_allows() {
+    init();
+    let mut harness = gst_check::Harness::new_parse(&format!("vidtokenc model={}", tokenizer(TINY)));
+    let width = gstvidtok::format::MAX_DIMENSION;
+    harness.set_src_caps(video_caps(width, 1, (30, 1)));
+    let caps = harness.sinkpad().unwrap().current_caps().expect("token caps");
+    assert_eq!(caps.structure(0).unwrap().get("width"), Ok(width as i32));
 }
 
 #[test]

@@ -10,10 +10,27 @@
 //! numbers). Any picture size, framerate and pixel aspect ratio; interlaced video is refused. Every video frame is
 //! in exactly one token buffer.
 //!
-//! Live, a causal tokenizer with time factor f adds (f - 1) frames of latency for a group to fill, a non-causal one
-//! (window - 1), and for the network's own time as many frames as a step takes: a machine that needs longer does not
-//! keep up anyway. `max-lateness` says what happens then. With `batch-streams`, a step may wait for those of other
-//! streams: `batch-timeout` is added.
+//! ## Latency
+//!
+//! With a causal tokenizer of time factor f, 2f - 1 frames (built in: 7): f - 1 for a group to fill, and f for the network, as a machine
+//! that needs longer than a group lasts does not keep up anyway. With a non-causal one, 2w - 1 frames for a window of w. Without a framerate, the
+//! distance of two frames is measured. With `batch-streams`, a step may wait for those of other streams: `batch-timeout` is added.
+//!
+//! `max-lateness` drops frames that come later than that behind the pipeline's latency, as a sink does.
+//!
+//! ## Segments
+//!
+//! A segment of tokens decodes by itself. One ends where other pictures begin: at a buffer with DISCONT, where another stream or playback
+//! segment begins, where caps change in what the tokens say, and where time goes back, which is also a warning. Where the encoder finds that by itself, the
+//! next buffer has DISCONT. `key-interval` and force-key-unit events end one with the group under way. Nothing else does: the same pictures have the
+//! same tokens, whatever container they come from. A GAP within a group stops here, as the group's tokens stand for its time; live, one that
+//! lasts longer than the latency ends the segment, so that a decoder gives the frames that it owes.
+//!
+//! Frames without PTS are counted from the framerate, from the last PTS that there was or from the start of the playback segment.
+//!
+//! In the byte stream, a packet says that it is its segment's last, and where that was not known yet, an end mark says it: a buffer of its own with
+//! HEADER and DELTA_UNIT. One stands at the end of every stream. `stream-id` names the stream; it is random by default, and another one after an
+//! end of stream.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -24,73 +41,61 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::posterior::{Latent, Sampler};
+use super::clock::FrameClock;
+use super::key_requests::{KeyRequest, KeyRequests};
+use super::live::Latency;
+use super::orientation::Orientation;
+use super::picture;
+use super::playback;
 use super::settings::Settings;
-use super::stream::{Encoded, Stream};
-use crate::caps::{StreamFormat, packet_template};
-use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates, shape};
-use crate::format::{TokenFormat, TokenType};
-use crate::negotiation::{token_format, tokens_of, video_of, video_template};
-use crate::runtime::{self, RuntimeError};
-use crate::timeline::frames_to_time;
+use super::stream::{Encoded, Finished, Stream};
+use crate::caps::packet_template;
+use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
+use crate::negotiation::{tokens_of, video_of, video_template};
+use crate::runtime::{self, Cancel, RuntimeError};
+use crate::stream::check_stream_id;
 use crate::tokenizer::{self, Graph, Role};
 
-static CAT: LazyLock<gst::DebugCategory> =
+pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokenc", gst::DebugColorFlags::empty(), Some("VidTok encoder")));
 
 /// What the streaming thread works on.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Set when caps are known.
-    stream: Option<(gst_video::VideoInfo, Stream)>,
+    pub(super) stream: Option<(gst_video::VideoInfo, Stream)>,
     /// Encoded and not yet pushed: the base class asks for it.
-    output: Option<gst::Buffer>,
-    /// The next buffer follows a gap.
-    discont: bool,
-    last_pts: Option<gst::ClockTime>,
+    pub(super) output: Option<gst::Buffer>,
+    /// The next buffer follows a discontinuity.
+    pub(super) discont: bool,
+    pub(super) clock: FrameClock,
+    /// The playback segment under way differs from the one before by running time alone: the next frame tells whether it begins anew, then at
+    /// this time.
+    pub(super) may_begin_at: Option<u64>,
+    /// Another stream has begun, and no playback segment of it yet.
+    pub(super) is_new_stream: bool,
 }
 
 /// What other threads ask for while a step runs.
 #[derive(Default)]
-struct Shared {
-    stats: Stats,
-    latency: Latency,
-    /// Requests for a segment start that no frame has met yet.
-    key_requests: Vec<KeyRequest>,
-}
-
-/// Frames that a step waits for, and how far apart they are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Latency {
-    step_frames: u64,
-    /// From the framerate; measured where there is none.
-    frame: Option<gst::ClockTime>,
-}
-
-impl Latency {
-    /// Filling a group, and as long again for the network.
-    fn time(self) -> Option<gst::ClockTime> {
-        self.frame.map(|frame| frame * (2 * self.step_frames).saturating_sub(1))
-    }
-}
-
-/// A force-key-unit event.
-struct KeyRequest {
-    running_time: Option<gst::ClockTime>,
-    all_headers: bool,
-    count: u32,
-    seqnum: gst::Seqnum,
+pub(super) struct Shared {
+    pub(super) stats: Stats,
+    pub(super) latency: Latency,
+    key_requests: KeyRequests,
+    pub(super) orientation: Orientation,
 }
 
 /// Locks are taken in the order of the fields. Only `state` is held while the network runs or a buffer is pushed:
 /// nothing but the streaming thread takes it.
 #[derive(Default)]
 pub struct VidtokEnc {
-    state: Mutex<State>,
-    settings: Mutex<Settings>,
+    pub(super) state: Mutex<State>,
+    pub(super) settings: Mutex<Settings>,
     /// The encoder graph, and the settings that it was found by. Set in READY and above.
-    graph: Mutex<Option<(NetworkSettings, Graph)>>,
-    shared: Mutex<Shared>,
+    pub(super) graph: Mutex<Option<(NetworkSettings, Graph)>>,
+    pub(super) shared: Mutex<Shared>,
+    /// Ends the network's steps where nobody waits for their tokens any more: no lock.
+    pub(super) cancel: Cancel,
 }
 
 #[glib::object_subclass]
@@ -150,13 +155,19 @@ impl ElementImpl for VidtokEnc {
     }
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        use gst::StateChange::{NullToReady, ReadyToPaused};
+        use gst::StateChange::{NullToReady, PausedToReady, ReadyToPaused};
         if matches!(transition, NullToReady | ReadyToPaused) {
             // Before anything flows: a wrong model or a missing library is said at once.
             self.prepare().map_err(|error| {
                 self.post_error_message(error_message(&error));
                 gst::StateChangeError
             })?;
+        }
+        match transition {
+            ReadyToPaused => self.cancel.reset(),
+            // The pads wait for the step under way.
+            PausedToReady => self.cancel.cancel(),
+            _ => (),
         }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::ReadyToNull {
@@ -176,6 +187,7 @@ impl BaseTransformImpl for VidtokEnc {
         let mut shared = self.shared.lock().unwrap();
         shared.key_requests.clear();
         shared.latency = Latency::default();
+        shared.orientation = Orientation::default();
         Ok(())
     }
 
@@ -216,21 +228,32 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let mut state = self.state.lock().unwrap();
-        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
-        self.drain(&mut state, false);
-        state.stream = None;
-        let video = gst_video::VideoInfo::from_caps(incaps)?;
-        if video.is_interlaced() {
-            self.post_error_message(gst::error_msg!(
-                gst::StreamError::Format,
-                ("Interlaced video cannot be tokenized: put a deinterlace element in front")
-            ));
-            return Err(gst::loggable_error!(CAT, "interlaced"));
-        }
-        let stream = self.open(incaps, outcaps).map_err(|error| {
+        let video = self.video_info(incaps)?;
+        let fail = |error: RuntimeError| {
             self.post_error_message(error_message(&error));
             gst::loggable_error!(CAT, "{error}")
-        })?;
+        };
+        let (format, stream_format) = self.wanted_format(incaps, outcaps).map_err(fail)?;
+        state.clock.set_framerate(format.framerate);
+        if let Some((before, stream)) = &mut state.stream
+            && stream.makes(&format, stream_format)
+        {
+            *before = video;
+            return Ok(());
+        }
+        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
+        self.drain(&mut state, false);
+        let stream = match state.stream.take() {
+            Some((_, mut stream)) if stream.is_of_size(&format) => {
+                stream.set_format(format, stream_format).map_err(fail)?;
+                stream
+            }
+            before => {
+                // Before the next network takes memory, the last one gives its own back.
+                let going_on = before.map(|(_, stream)| stream.go_on());
+                self.open(format, stream_format, going_on).map_err(fail)?
+            }
+        };
         self.announce(&stream, outcaps);
         state.stream = Some((video, stream));
         Ok(())
@@ -242,8 +265,7 @@ impl BaseTransformImpl for VidtokEnc {
         }
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
-            let batch = self.settings.lock().unwrap().network.batch_latency();
-            let own = self.shared.lock().unwrap().latency.time().unwrap_or_default() + batch;
+            let own = self.shared.lock().unwrap().latency.own();
             query.set(live, min + own, max.map(|max| max + own));
         }
         true
@@ -253,25 +275,25 @@ impl BaseTransformImpl for VidtokEnc {
         use gst::EventView;
         match event.view() {
             EventView::Eos(_) => self.drain(&mut self.state.lock().unwrap(), true),
-            EventView::Segment(_) | EventView::StreamStart(_) | EventView::Gap(_) => {
-                self.drain(&mut self.state.lock().unwrap(), false);
-            }
+            EventView::StreamStart(start) => self.start_stream(start.stream_id()),
+            EventView::Segment(segment) => self.start_playback_segment(segment.segment()),
+            EventView::Gap(gap) if self.covers_gap(gap) => return true,
             EventView::Caps(caps) => {
-                let current = self.obj().sink_pad().current_caps();
-                if current.as_ref().map(|caps| caps.as_ref()) != Some(caps.caps()) {
-                    self.drain(&mut self.state.lock().unwrap(), false);
+                let caps = caps.caps_owned();
+                self.end_before(&caps);
+                let is_taken = self.parent_sink_event(event);
+                if !is_taken {
+                    self.explain_refusal(&caps);
                 }
+                return is_taken;
             }
+            EventView::Tag(tags) => self.warn_of_orientation(tags.tag()),
+            EventView::FlushStart(_) => self.cancel.cancel(),
             EventView::FlushStop(_) => self.reset(),
             EventView::CustomDownstream(_) => {
-                if let Ok(key_unit) = gst_video::DownstreamForceKeyUnitEvent::parse(&event) {
+                if let Some(request) = KeyRequest::from_upstream(&event) {
                     // Goes on in front of the segment start that it asks for.
-                    self.request_key(
-                        key_unit.running_time,
-                        key_unit.all_headers,
-                        key_unit.count,
-                        event.seqnum(),
-                    );
+                    self.request_key(request);
                     return true;
                 }
             }
@@ -281,14 +303,12 @@ impl BaseTransformImpl for VidtokEnc {
     }
 
     fn src_event(&self, event: gst::Event) -> bool {
-        if let Ok(key_unit) = gst_video::UpstreamForceKeyUnitEvent::parse(&event) {
-            self.request_key(
-                key_unit.running_time,
-                key_unit.all_headers,
-                key_unit.count,
-                event.seqnum(),
-            );
+        if let Some(request) = KeyRequest::from_downstream(&event) {
+            self.request_key(request);
             return true;
+        }
+        if let gst::EventView::Latency(latency) = event.view() {
+            self.shared.lock().unwrap().latency.configured = Some(latency.latency());
         }
         if let gst::EventView::Seek(seek) = event.view()
             && seek.get().0 < 0.0
@@ -304,6 +324,14 @@ impl BaseTransformImpl for VidtokEnc {
     }
 
     fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.obj().sink_pad().current_caps().is_none() {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ("There are no caps, so this is no raw video yet: put decodebin ! videoconvert in front")
+            );
+            return Err(gst::FlowError::NotNegotiated);
+        }
         let mut state = self.state.lock().unwrap();
         // The base class's `is_discont` stays set until something is pushed: the buffer's own flag counts.
         if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
@@ -325,6 +353,9 @@ impl VidtokEnc {
     /// Loads ONNX Runtime and finds the graph.
     fn prepare(&self) -> Result<(), RuntimeError> {
         let settings = self.settings.lock().unwrap().network.clone();
+        if let Some(id) = &self.settings.lock().unwrap().stream_id {
+            check_stream_id(id).map_err(|error| RuntimeError::Graph(error.to_string()))?;
+        }
         let mut found = self.graph.lock().unwrap();
         if found.as_ref().is_some_and(|(by, _)| *by == settings) {
             return Ok(());
@@ -345,212 +376,100 @@ impl VidtokEnc {
         Ok(())
     }
 
-    /// The format for tokens of `incaps`, with what `outcaps` leave open at its default.
-    fn token_format(
-        &self,
-        graph: &Graph,
-        incaps: &gst::CapsRef,
-        outcaps: &gst::CapsRef,
-    ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
-        let fail = |error: &dyn std::fmt::Display| RuntimeError::Graph(error.to_string());
-        let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
-        let raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
-        let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
-        let set = self.settings.lock().unwrap().token_type.token_type();
-        let token_type = token_type
-            .or(set)
-            .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let caps = incaps.to_owned();
-        let video = gst_video::VideoInfo::from_caps(&caps).map_err(|e| fail(&e))?;
-        let format = token_format(&video, incaps, &graph.description, token_type);
-        format.check().map_err(|e| fail(&e))?;
-        Ok((format, if raw { StreamFormat::Raw } else { StreamFormat::Framed }))
-    }
-
-    fn open(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<Stream, RuntimeError> {
-        let settings = self.settings.lock().unwrap().clone();
-        let graph = self.graph.lock().unwrap().clone().map(|(_, graph)| graph);
-        let graph = graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))?;
-        let (format, stream_format) = self.token_format(&graph, incaps, outcaps)?;
-        let sampler = match settings.latent {
-            Latent::Mean => None,
-            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
-                return Err(RuntimeError::Graph(format!(
-                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
-                    graph.description.name
-                )));
-            }
-            Latent::Sample => Some(Sampler::new(settings.seed)),
-        };
-        let key_interval = settings.key_interval.into();
-        Stream::new(
-            &graph,
-            settings.network.options,
-            format,
-            stream_format,
-            key_interval,
-            sampler,
-            &BusReport(self.obj().upcast_ref()),
-        )
-    }
-
-    /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
-    fn announce(&self, stream: &Stream, outcaps: &gst::Caps) {
-        let format = stream.format();
-        let step_frames = stream.step_frames() as u64;
-        let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
-        let warnings = {
-            let mut shared = self.shared.lock().unwrap();
-            shared.latency = Latency { step_frames, frame };
-            shared.stats.describe(format, stream.running())
-        };
-        for text in warnings {
-            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
-        }
-        let _ = self
-            .obj()
-            .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
-        let provider = stream.running().provider.name();
-        gst::info!(CAT, imp = self, "Running on {provider}, giving {outcaps}");
-        if outcaps
-            .structure(0)
-            .is_some_and(|s| s.get::<&str>("stream-format") == Ok("raw"))
-        {
-            gst::element_imp_info!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "Raw tokens of \"{}\", little endian, shape {}",
-                    format.model,
-                    shape(format)
-                )
-            );
-        }
-    }
-
     fn reset(&self) {
-        let start = self.segment_start();
         let mut state = self.state.lock().unwrap();
         state.output = None;
-        state.last_pts = None;
+        state.clock.restart(0);
+        state.may_begin_at = None;
         if let Some((_, stream)) = &mut state.stream {
-            stream.reset(start);
+            stream.reset();
         }
         self.shared.lock().unwrap().key_requests.clear();
+        self.cancel.reset();
     }
 
-    /// Where PTS are counted from that no buffer carries.
-    fn segment_start(&self) -> u64 {
-        let segment = self.obj().segment();
-        segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.start())
-            .map_or(0, |start| start.nseconds())
-    }
-
-    fn request_key(&self, running_time: Option<gst::ClockTime>, all_headers: bool, count: u32, seqnum: gst::Seqnum) {
-        gst::debug!(CAT, imp = self, "Key unit requested at running time {running_time:?}");
-        self.shared.lock().unwrap().key_requests.push(KeyRequest {
-            running_time,
-            all_headers,
-            count,
-            seqnum,
-        });
-    }
-
-    /// Whether a frame at `running_time` meets a request for a segment start.
-    fn key_requested_at(&self, running_time: Option<gst::ClockTime>) -> bool {
-        let shared = self.shared.lock().unwrap();
-        shared
-            .key_requests
-            .iter()
-            .any(|request| request.is_met_at(running_time))
+    fn request_key(&self, request: KeyRequest) {
+        gst::debug!(
+            CAT,
+            imp = self,
+            "Key unit requested at running time {:?}",
+            request.running_time()
+        );
+        self.shared.lock().unwrap().key_requests.push(request);
     }
 
     /// Says downstream that the segment start it asked for comes next.
     fn answer_key_requests(&self, pts: Option<gst::ClockTime>) {
         let segment = self.obj().segment();
-        let segment = segment.downcast_ref::<gst::ClockTime>();
-        let running_time = segment.and_then(|segment| segment.to_running_time(pts));
-        let stream_time = segment.and_then(|segment| segment.to_stream_time(pts));
-        let answered: Vec<KeyRequest> = {
-            let requests = &mut self.shared.lock().unwrap().key_requests;
-            let (met, open) = requests.drain(..).partition(|request| request.is_met_at(running_time));
-            *requests = open;
-            met
-        };
+        let running_time = segment
+            .downcast_ref::<gst::ClockTime>()
+            .and_then(|segment| segment.to_running_time(pts));
+        let answered = self.shared.lock().unwrap().key_requests.take_met_at(running_time);
         for request in answered {
-            let event = gst_video::DownstreamForceKeyUnitEvent::builder()
-                .timestamp(pts)
-                .stream_time(stream_time)
-                .running_time(running_time)
-                .all_headers(request.all_headers)
-                .count(request.count)
-                .seqnum(request.seqnum)
-                .build();
-            self.obj().src_pad().push_event(event);
+            self.obj().src_pad().push_event(request.answer(&segment, pts));
         }
     }
 
     fn encode(&self, state: &mut State, inbuf: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let State { stream, .. } = state;
+        let segment = self.obj().segment();
+        let segment = segment.downcast_ref::<gst::ClockTime>();
+        let nanoseconds = |time: Option<gst::ClockTime>| time.map(|time| time.nseconds());
+        if let Some(start) = state.may_begin_at.take()
+            && nanoseconds(inbuf.pts()).is_none_or(|pts| state.clock.last().is_some_and(|last| pts <= last.pts))
+        {
+            self.begin_playback_segment(state, start);
+        }
+        let State { stream, clock, .. } = state;
         let (_, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         stream.set_key_interval(self.settings.lock().unwrap().key_interval.into());
-        let nanoseconds = |time: Option<gst::ClockTime>| time.map(|time| time.nseconds());
-        let time = stream.frame_time(nanoseconds(inbuf.pts()), nanoseconds(inbuf.duration()));
-        let Some(time) = time else {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                ("A frame has no timestamp, and there is no framerate to count one from: set one with videorate or caps")
-            );
-            return Err(gst::FlowError::Error);
-        };
+        let to_stream_time = |pts| playback::to_stream_time(segment, pts);
+        let time = clock.next(nanoseconds(inbuf.pts()), nanoseconds(inbuf.duration()), to_stream_time);
+        let time = time.map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+            gst::FlowError::Error
+        })?;
         let pts = gst::ClockTime::from_nseconds(time.pts);
-        let segment = self.obj().segment();
-        let running_time = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.to_running_time(pts));
+        let running_time = segment.and_then(|s| s.to_running_time(pts));
         if stream.filled() == 0 && self.is_too_late(running_time, inbuf) {
             return Ok(gst::FlowSuccess::Ok);
         }
-        // Constant in a playback segment, whose end drains the group under way.
-        let stream_time = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|s| s.to_stream_time(pts));
-        if let Some(stream_time) = stream_time {
-            stream.set_stream_time(stream_time.nseconds() as i64 - pts.nseconds() as i64);
-        }
-        if stream.goes_back(time.pts) {
-            gst::warning!(CAT, imp = self, "Time goes back to {pts}: starting a new segment");
+        if let Some(last) = clock.last().filter(|_| clock.goes_back(time.pts)) {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "Time goes back from {} to {pts}: a new segment starts here",
+                    gst::ClockTime::from_nseconds(last.pts)
+                )
+            );
             self.drain(state, false);
-        } else if self.key_requested_at(running_time) {
-            stream.finish_after_group();
+            state.discont = true;
+        } else if self.shared.lock().unwrap().key_requests.any_met_at(running_time) {
+            if stream.filled() == 0 {
+                self.drain(state, false);
+            } else {
+                stream.finish_after_group();
+            }
         }
         let State {
             stream,
             output,
             discont,
-            last_pts,
+            clock,
+            ..
         } = state;
         let (video, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(inbuf, video).map_err(|_| {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "A frame of {} bytes is not a picture of the size that the caps say",
-                    inbuf.size()
-                )
-            );
+        let frame = picture::map(inbuf, video).map_err(|error| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
         })?;
-        self.measure_latency(last_pts.replace(pts), pts);
-        let encoded = stream.push(&frame, time).map_err(|error| {
-            self.post_error_message(error_message(&error));
-            gst::FlowError::Error
-        })?;
-        if let Some(encoded) = encoded {
+        self.measure_latency(clock.tokenized(time));
+        stream.set_stream_time(i128::from(to_stream_time(time.pts)) - i128::from(time.pts));
+        let encoded = stream.push(&frame, time).map_err(|error| self.failed(&error))?;
+        if let Some(mut encoded) = encoded {
+            if let Some(mark) = encoded.mark.take() {
+                self.push(self.within_segment(mark))?;
+            }
             let mut buffer = self.account(encoded);
             if std::mem::take(discont) {
                 buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
@@ -560,25 +479,59 @@ impl VidtokEnc {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could.
+    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could, and the mark of the end.
     ///
     /// Pushes by itself, because the base class would mark the tail as what comes after it.
-    fn drain(&self, state: &mut State, end_of_stream: bool) {
+    pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {
         let Some((_, stream)) = &mut state.stream else { return };
-        let buffer = match stream.finish(end_of_stream) {
-            Ok(Some(encoded)) => self.account(encoded),
-            Ok(None) => return,
-            Err(error) => return self.post_error_message(error_message(&error)),
+        let Finished { mut tail, mark } = match stream.finish(end_of_stream) {
+            Ok(finished) => finished,
+            Err(error) => {
+                let _ = self.failed(&error);
+                return;
+            }
         };
-        // An error downstream shows again at the next buffer, and was posted by whoever had it.
-        if let Err(error) = self.obj().src_pad().push(buffer) {
-            gst::debug!(CAT, imp = self, "The last group of a segment was not taken: {error}");
+        let before = tail.as_mut().and_then(|tail| tail.mark.take());
+        let tail = tail.map(|tail| self.account(tail));
+        let within = |mark| self.within_segment(mark);
+        for buffer in before.map(within).into_iter().chain(tail).chain(mark.map(within)) {
+            // An error downstream shows again at the next buffer, and was posted where it happened.
+            if self.push(buffer).is_err() {
+                return;
+            }
         }
     }
 
+    /// An end mark that no sink leaves out: at the playback segment's stop it has no time.
+    fn within_segment(&self, mut mark: gst::Buffer) -> gst::Buffer {
+        let segment = self.obj().segment();
+        let stop = segment
+            .downcast_ref::<gst::ClockTime>()
+            .and_then(|segment| segment.stop());
+        if stop.is_some_and(|stop| mark.pts() >= Some(stop)) {
+            mark.make_mut().set_pts(gst::ClockTime::NONE);
+        }
+        mark
+    }
+
+    fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.obj().src_pad().push(buffer).inspect_err(|error| {
+            gst::debug!(CAT, imp = self, "A segment's end was not taken: {error}");
+        })
+    }
+
+    /// Posts why a step failed, unless it was ended.
+    fn failed(&self, error: &RuntimeError) -> gst::FlowError {
+        if matches!(error, RuntimeError::Cancelled) {
+            return gst::FlowError::Flushing;
+        }
+        self.post_error_message(error_message(error));
+        gst::FlowError::Error
+    }
+
     /// Without a framerate, the distance of two frames tells how long a group takes to fill.
-    fn measure_latency(&self, last: Option<gst::ClockTime>, pts: gst::ClockTime) {
-        let Some(distance) = last.and_then(|last| pts.checked_sub(last)).filter(|d| !d.is_zero()) else {
+    fn measure_latency(&self, distance: Option<u64>) {
+        let Some(distance) = distance.map(gst::ClockTime::from_nseconds) else {
             return;
         };
         let latency = &mut self.shared.lock().unwrap().latency;
@@ -589,6 +542,7 @@ impl VidtokEnc {
         }
     }
 
+    /// Counts what was encoded, and answers requests for a segment start.
     fn account(&self, encoded: Encoded) -> gst::Buffer {
         {
             let stats = &mut self.shared.lock().unwrap().stats;
@@ -607,14 +561,13 @@ impl VidtokEnc {
     /// Whether a frame comes later than `max-lateness` allows; it is then dropped, counted and reported.
     fn is_too_late(&self, running_time: Option<gst::ClockTime>, buffer: &gst::Buffer) -> bool {
         let allowed = self.settings.lock().unwrap().max_lateness;
-        let (Ok(allowed), Some(due), Some(now)) =
-            (u64::try_from(allowed), running_time, self.obj().current_running_time())
-        else {
+        let (Some(due), Some(now)) = (running_time, self.obj().current_running_time()) else {
             return false;
         };
-        if now <= due + gst::ClockTime::from_nseconds(allowed) {
+        let latency = self.shared.lock().unwrap().latency;
+        let Some(lateness) = latency.lateness(now, due, allowed) else {
             return false;
-        }
+        };
         let (processed, dropped) = {
             let stats = &mut self.shared.lock().unwrap().stats;
             stats.dropped += 1;
@@ -625,24 +578,11 @@ impl VidtokEnc {
             .running_time(due)
             .timestamp(buffer.pts())
             .duration(buffer.duration())
-            .values((now - due).nseconds() as i64, 0.0, 1_000_000)
+            .values(lateness.nseconds() as i64, 0.0, 1_000_000)
             .stats(count(processed), count(dropped))
             .src(&*self.obj())
             .build();
         let _ = self.obj().post_message(message);
         true
     }
-}
-
-impl KeyRequest {
-    fn is_met_at(&self, running_time: Option<gst::ClockTime>) -> bool {
-        self.running_time
-            .is_none_or(|wanted| running_time.is_some_and(|now| now >= wanted))
-    }
-}
-
-/// A text field of caps, or the first of those that it may be.
-fn first_text(s: &gst::StructureRef, field: &str) -> Option<String> {
-    let list = || s.get::<gst::List>(field).ok()?.first()?.get().ok();
-    s.get(field).ok().or_else(list)
 }

@@ -3,10 +3,19 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod clock;
+mod events;
 mod imp;
+mod key_requests;
+mod live;
+mod orientation;
+mod packets;
+mod picture;
 mod pixels;
+mod playback;
 mod posterior;
 mod settings;
+mod setup;
 mod stream;
 
 glib::wrapper! {

@@ -19,9 +19,12 @@ pub enum Latent {
     Sample,
 }
 
-/// Noise for one segment: the same for the same seed and start, whatever came before.
+/// Noise that depends on the seed and the segment's number alone: not on times, which containers round each in its own way, and not
+/// on what the segment before was.
 pub struct Sampler {
     seed: u64,
+    /// Of the segment that starts next.
+    segment: u64,
     generator: ChaCha8Rng,
 }
 
@@ -29,14 +32,15 @@ impl Sampler {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
+            segment: 0,
             generator: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// Segments differ by their first PTS.
-    pub fn start_segment(&mut self, pts: u64) {
+    pub fn start_segment(&mut self) {
         self.generator = ChaCha8Rng::seed_from_u64(self.seed);
-        self.generator.set_stream(pts);
+        self.generator.set_stream(self.segment);
+        self.segment += 1;
     }
 
     /// mean + exp(½ · logvar) · ε, with ε from the standard normal distribution.
@@ -76,17 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_draws_the_same_whatever_came_before() {
-        let mut sampler = Sampler::new(7);
-        sampler.start_segment(100);
-        let first = draw(&mut sampler, 0.0, 0.0, 5);
-        draw(&mut sampler, 0.0, 0.0, 9);
-        sampler.start_segment(100);
-        assert_eq!(draw(&mut sampler, 0.0, 0.0, 5), first);
-        sampler.start_segment(101);
-        assert_ne!(draw(&mut sampler, 0.0, 0.0, 5), first);
-        let mut other = Sampler::new(8);
-        other.start_segment(100);
-        assert_ne!(draw(&mut other, 0.0, 0.0, 5), first);
+    fn a_segment_draws_by_its_number_and_the_seed() {
+        let segments = |seed, drawn: usize| {
+            let mut sampler = Sampler::new(seed);
+            sampler.start_segment();
+            let first = draw(&mut sampler, 0.0, 0.0, drawn);
+            sampler.start_segment();
+            (first, draw(&mut sampler, 0.0, 0.0, 5))
+        };
+        let (first, second) = segments(7, 5);
+        assert_ne!(first, second);
+        // Whatever the segment before has drawn.
+        assert_eq!(segments(7, 9).1, second);
+        assert_eq!(segments(7, 5).0, first);
+        assert_ne!(segments(8, 5), (first, second));
     }
 }

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::posterior::Latent;
+use super::posterior::{Latent, Sampler};
 use crate::element::{NetworkSettings, Stats};
 use crate::format::TokenType;
-use crate::tokenizer::Role;
+use crate::runtime::RuntimeError;
+use crate::tokenizer::{Graph, Role};
 
 const DEFAULT_KEY_INTERVAL: u32 = 0;
 const DEFAULT_MAX_LATENESS: i64 = -1;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub token_type: TokenTypeChoice,
     pub latent: Latent,
     pub seed: u64,
+    /// Told apart from other streams by it; `None`: a random one.
+    pub stream_id: Option<String>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             token_type: TokenTypeChoice::default(),
             latent: Latent::default(),
             seed: 0,
+            stream_id: None,
         }
     }
 }
@@ -81,7 +85,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecInt64::builder("max-lateness")
                     .nick("Maximum lateness")
-                    .blurb("Live: drop frames later than this many ns, a group never in part (-1: drop nothing)")
+                    .blurb("Live: drop frames later than the pipeline's latency and this many ns, a group never in part (-1: drop nothing)")
                     .minimum(-1)
                     .default_value(DEFAULT_MAX_LATENESS)
                     .mutable_playing()
@@ -101,6 +105,11 @@ impl Settings {
                     .blurb("For latent=sample: the same seed draws the same tokens")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("stream-id")
+                    .nick("Stream id")
+                    .blurb("Tells the stream's packets from those of others: 1 to 64 visible ASCII characters (unset: random)")
+                    .mutable_ready()
+                    .build(),
                 Stats::property(),
             ]);
             properties
@@ -116,9 +125,27 @@ impl Settings {
             "token-type" => self.token_type = value.get().expect("checked by GObject"),
             "latent" => self.latent = value.get().expect("checked by GObject"),
             "seed" => self.seed = value.get().expect("checked by GObject"),
+            "stream-id" => {
+                let id = value.get::<Option<String>>().expect("checked by GObject");
+                self.stream_id = id.filter(|id| !id.is_empty());
+            }
             name => {
                 self.network.set(name, value);
             }
+        }
+    }
+
+    /// What draws continuous tokens; `None`: nothing is drawn.
+    pub fn sampler(&self, graph: &Graph) -> Result<Option<Sampler>, RuntimeError> {
+        match self.latent {
+            Latent::Mean => Ok(None),
+            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
+                Err(RuntimeError::Graph(format!(
+                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
+                    graph.description.name
+                )))
+            }
+            Latent::Sample => Ok(Some(Sampler::new(self.seed))),
         }
     }
 
@@ -129,6 +156,7 @@ impl Settings {
             "token-type" => self.token_type.to_value(),
             "latent" => self.latent.to_value(),
             "seed" => self.seed.to_value(),
+            "stream-id" => self.stream_id.to_value(),
             name => return self.network.get(name),
         })
     }

@@ -1,0 +1,421 @@
+//! What ends a segment of tokens: the pictures and their times, and nothing that only travels with them.
+
+mod common;
+
+use common::*;
+use gst::prelude::*;
+use gst_check::Harness;
+
+const SIZE: (u32, u32) = (16, 16);
+const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// Raw tokens, so that buffers of equal tokens are equal; `live`: as the latency query of what is in front says.
+fn encoder(fps: (i32, i32), live: bool) -> Harness {
+    init();
+    let model = tokenizer(TINY);
+    let raw = "capsfilter caps=video/x-vidtok,stream-format=raw";
+    let mut harness = Harness::new_parse(&format!("vidtokenc name=enc model={model} ! {raw}"));
+    harness.set_src_caps(video_caps(SIZE.0, SIZE.1, fps));
+    harness.play();
+    if !live {
+        // A harness is live by itself.
+        let pad = harness.element().unwrap().static_pad("sink").unwrap().peer().unwrap();
+        pad.add_probe(gst::PadProbeType::QUERY_UPSTREAM, |_, info| {
+            if let Some(gst::QueryViewMut::Latency(query)) = info.query_mut().map(|query| query.view_mut()) {
+                query.set(false, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+                return gst::PadProbeReturn::Handled;
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    harness
+}
+
+/// A bus on which the element's messages are seen.
+fn bus(harness: &mut Harness) -> gst::Bus {
+    let bus = gst::Bus::new();
+    harness.find_element("vidtokenc").unwrap().set_bus(Some(&bus));
+    bus
+}
+
+fn warnings(bus: &gst::Bus) -> Vec<String> {
+    let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
+    messages
+        .map(|message| match message.view() {
+            gst::MessageView::Warning(warning) => warning.error().to_string(),
+            _ => unreachable!("filtered"),
+        })
+        .collect()
+}
+
+fn at(frame: &Frame, pts: u64) -> gst::Buffer {
+    let mut buffer = buffer(frame, SIZE.0);
+    buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(pts));
+    buffer
+}
+
+fn without_pts(frame: &Frame) -> gst::Buffer {
+    let mut buffer = buffer(frame, SIZE.0);
+    buffer.make_mut().set_pts(gst::ClockTime::NONE);
+    buffer
+}
+
+fn pull(harness: &mut Harness) -> Vec<gst::Buffer> {
+    std::iter::from_fn(|| harness.try_pull()).collect()
+}
+
+/// Buffers as text: `s` for a segment start, `d` for DISCONT, and the PTS in milliseconds.
+fn shape(buffers: &[gst::Buffer]) -> String {
+    let one = |buffer: &gst::Buffer| {
+        let start = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let pts = buffer.pts().unwrap().mseconds();
+        format!(
+            "{}{}{pts}",
+            if start { "s" } else { "" },
+            if discont { "d" } else { "" }
+        )
+    };
+    buffers.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn segment(start: u64, time: u64, base: u64) -> gst::FormattedSegment<gst::ClockTime> {
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_nseconds(start));
+    segment.set_time(gst::ClockTime::from_nseconds(time));
+    segment.set_base(gst::ClockTime::from_nseconds(base));
+    segment
+}
+
+fn gap(from: u64, duration: u64) -> gst::Event {
+    gst::event::Gap::builder(gst::ClockTime::from_nseconds(from))
+        .duration(gst::ClockTime::from_nseconds(duration))
+        .build()
+}
+
+/// Nine frames at 1 fps with `between` in front of each; gives the buffers to the end.
+fn slide_show(between: impl Fn(&mut Harness, usize)) -> Vec<gst::Buffer> {
+    let mut harness = encoder((1, 1), false);
+    for (i, frame) in video(9, SIZE.0, SIZE.1).iter().enumerate() {
+        between(&mut harness, i);
+        harness.push(at(frame, i as u64 * SECOND)).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    pull(&mut harness)
+}
+
+#[test]
+fn what_only_travels_with_the_pictures_changes_no_token() {
+    let expected = slide_show(|_, _| ());
+    assert_eq!(shape(&expected), "s0 1000 5000");
+    let same = |what: &str, between: &dyn Fn(&mut Harness, usize)| {
+        let buffers = slide_show(between);
+        assert_eq!(shape(&buffers), shape(&expected), "{what}");
+        assert!(bytes(&buffers) == bytes(&expected), "{what}: other tokens");
+    };
+    same("a gap in front of every frame", &|h, i| {
+        h.push_event(gap(i as u64 * SECOND, SECOND));
+    });
+    same("a long gap", &|h, i| {
+        if i == 3 {
+            h.push_event(gap(3 * SECOND, 100 * SECOND));
+        }
+    });
+    same("the same playback segment again", &|h, i| {
+        let mut again = segment(0, 0, 0);
+        again.set_position(gst::ClockTime::from_seconds(i as u64));
+        again.set_duration(gst::ClockTime::from_seconds(9));
+        h.push_event(gst::event::Segment::new(&again));
+    });
+    same("a playback segment that begins where the last one ends", &|h, i| {
+        let now = i as u64 * SECOND;
+        h.push_event(gst::event::Segment::new(&segment(now, now, now)));
+    });
+    same("another running time", &|h, i| {
+        h.push_event(gst::event::Segment::new(&segment(0, 0, i as u64 * 70)));
+    });
+    same("the same start of the stream again", &|h, _| {
+        let pad = h.srcpad().unwrap();
+        let start = pad.sticky_event::<gst::event::StreamStart>(0).unwrap();
+        let again = gst::event::StreamStart::builder(start.stream_id());
+        h.push_event(again.group_id(gst::GroupId::next()).build());
+    });
+    same("caps with another field", &|h, i| {
+        let mut caps = video_caps(SIZE.0, SIZE.1, (1, 1));
+        caps.get_mut().unwrap().set("multiview-mode", "mono");
+        caps.get_mut().unwrap().set("interlace-mode", "progressive");
+        caps.get_mut().unwrap().set("number", i as i32);
+        h.push_event(gst::event::Caps::new(&caps));
+    });
+    same("tags and events of applications", &|h, i| {
+        let mut tags = gst::TagList::new();
+        tags.make_mut()
+            .add::<gst::tags::Bitrate>(&(i as u32), gst::TagMergeMode::Append);
+        h.push_event(gst::event::Tag::new(tags));
+        h.push_event(gst::event::CustomDownstream::new(gst::Structure::new_empty("note")));
+    });
+}
+
+#[test]
+fn pictures_in_several_memories_have_the_same_tokens() {
+    let expected = slide_show(|_, _| ());
+    let mut harness = encoder((1, 1), false);
+    for (i, frame) in video(9, SIZE.0, SIZE.1).iter().enumerate() {
+        let whole = buffer(frame, SIZE.0);
+        let whole = whole.map_readable().unwrap();
+        let mut parts = gst::Buffer::new();
+        for part in [&whole[..100], &whole[100..]] {
+            let memory = gst::Memory::from_mut_slice(part.to_vec());
+            parts.make_mut().append_memory(memory);
+        }
+        parts.make_mut().set_pts(gst::ClockTime::from_seconds(i as u64));
+        harness.push(parts).unwrap();
+    }
+    harness.push_event(gst::event::Eos::new());
+    assert!(bytes(&pull(&mut harness)) == bytes(&expected));
+}
+
+#[test]
+fn what_brings_other_pictures_ends_the_segment() {
+    let cut = |what: &str, expected: &str, between: &dyn Fn(&mut Harness)| {
+        let buffers = slide_show(|harness, i| {
+            if i == 3 {
+                between(harness);
+            }
+        });
+        assert_eq!(shape(&buffers), expected, "{what}");
+    };
+    let expected = "s0 1000 s3000 4000 8000";
+    cut("another stream", expected, &|h| {
+        h.push_event(gst::event::StreamStart::new("other"));
+        h.push_event(gst::event::Segment::new(&segment(0, 0, 0)));
+    });
+    cut("a seek", expected, &|h| {
+        h.push_event(gst::event::Segment::new(&segment(3 * SECOND, 0, 0)));
+    });
+    cut("an edit", expected, &|h| {
+        h.push_event(gst::event::Segment::new(&segment(3 * SECOND, 3 * SECOND, 0)));
+    });
+    cut("another pixel aspect ratio", expected, &|h| {
+        let mut caps = video_caps(SIZE.0, SIZE.1, (1, 1));
+        caps.get_mut()
+            .unwrap()
+            .set("pixel-aspect-ratio", gst::Fraction::new(4, 3));
+        h.push_event(gst::event::Caps::new(&caps));
+    });
+    cut("another framerate", expected, &|h| {
+        h.push_event(gst::event::Caps::new(&video_caps(SIZE.0, SIZE.1, (2, 1))));
+    });
+}
+
+#[test]
+fn a_clip_that_begins_anew_in_running_time_starts_a_segment_silently() {
+    let mut h = encoder((25, 1), false);
+    let bus = bus(&mut h);
+    let frames = video(4, SIZE.0, SIZE.1);
+    for clip in 0..3 {
+        h.push_event(gst::event::Segment::new(&segment(0, 0, clip * 160 * MS)));
+        for (i, frame) in frames.iter().enumerate() {
+            h.push(at(frame, i as u64 * 40 * MS)).unwrap();
+        }
+    }
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(shape(&pull(&mut h)), "s0 40 s0 40 s0 40");
+    assert_eq!(warnings(&bus), [""; 0]);
+}
+
+#[test]
+fn time_that_goes_back_is_seen_wherever_it_happens() {
+    // Five frames are two full groups: the jump is between groups; with four it is within one; with one, behind the first.
+    for before in [5, 4, 1] {
+        let mut h = encoder((25, 1), false);
+        let bus = bus(&mut h);
+        let frames = video(9, SIZE.0, SIZE.1);
+        let pts = (0..before).map(|i| 40 * i + 20).chain((0..4).map(|i| 10 + 40 * i));
+        for (frame, pts) in frames.iter().zip(pts) {
+            h.push(at(frame, pts * MS)).unwrap();
+        }
+        h.push_event(gst::event::Eos::new());
+        let out = shape(&pull(&mut h));
+        let expected = if before == 1 { "s20 sd10 50" } else { "s20 60 sd10 50" };
+        assert_eq!(out, expected, "{before} frames before the jump");
+        let said = warnings(&bus);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("goes back"), "{said:?}");
+    }
+}
+
+#[test]
+fn every_jump_back_is_told_once() {
+    let mut h = encoder((25, 1), false);
+    let bus = bus(&mut h);
+    let frames = video(9, SIZE.0, SIZE.1);
+    for (i, pts) in [500, 540, 100, 140, 180, 20, 60, 60, 1_000].into_iter().enumerate() {
+        h.push(at(&frames[i], pts * MS)).unwrap();
+    }
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(shape(&pull(&mut h)), "s500 540 sd100 140 sd20 60");
+    assert_eq!(warnings(&bus).len(), 2);
+}
+
+#[test]
+fn frames_without_pts_are_counted_from_the_playback_segments_start() {
+    let mut h = encoder((25, 1), false);
+    h.push_event(gst::event::Segment::new(&segment(7 * SECOND, 0, 0)));
+    let frames = video(6, SIZE.0, SIZE.1);
+    for frame in &frames[..5] {
+        h.push(without_pts(frame)).unwrap();
+    }
+    assert_eq!(shape(&pull(&mut h)), "s7000 7040");
+    h.push_event(gst::event::Segment::new(&segment(90 * SECOND, 0, 0)));
+    h.push(without_pts(&frames[5])).unwrap();
+    assert_eq!(shape(&pull(&mut h)), "s90000");
+}
+
+#[test]
+fn frames_without_pts_go_on_behind_new_caps_and_a_flush_begins_where_it_says() {
+    let mut h = encoder((25, 1), false);
+    h.push_event(gst::event::Segment::new(&segment(2 * SECOND, 2 * SECOND, 0)));
+    let frames = video(3, SIZE.0, SIZE.1);
+    for frame in &frames {
+        h.push(without_pts(frame)).unwrap();
+    }
+    // Three frames at 25 fps have passed, and then frames last 100 ms.
+    h.push_event(gst::event::Caps::new(&video_caps(32, SIZE.1, (10, 1))));
+    for frame in video(2, 32, SIZE.1) {
+        let mut buffer = buffer(&frame, 32);
+        buffer.make_mut().set_pts(gst::ClockTime::NONE);
+        h.push(buffer).unwrap();
+    }
+    h.push_event(gst::event::FlushStart::new());
+    h.push_event(gst::event::FlushStop::new(true));
+    h.push_event(gst::event::Segment::new(&segment(5 * SECOND, 5 * SECOND, 0)));
+    for frame in video(2, 32, SIZE.1) {
+        let mut buffer = buffer(&frame, 32);
+        buffer.make_mut().set_pts(gst::ClockTime::NONE);
+        h.push(buffer).unwrap();
+    }
+    h.push_event(gst::event::Eos::new());
+    let out = shape(&pull(&mut h));
+    // A harness may forget at a flush what it has not handed out yet.
+    assert!(out.ends_with("s5000 5100"), "{out}");
+    assert!("s2000 2040 s2120 s5000 5100".ends_with(&out), "{out}");
+}
+
+#[test]
+fn a_live_gap_ends_the_segment_where_it_is_longer_than_the_latency() {
+    // Seven frames at 25 fps are 280 ms; the frame before the gap lasts until 120 ms.
+    for (end, expected) in [(400, "s0 40"), (401, "s0 40 s1000")] {
+        let mut h = encoder((25, 1), true);
+        let frames = video(4, SIZE.0, SIZE.1);
+        for (i, frame) in frames[..3].iter().enumerate() {
+            h.push(at(frame, i as u64 * 40 * MS)).unwrap();
+        }
+        // In two pieces: it is how long nothing has come that counts.
+        h.push_event(gap(120 * MS, 100 * MS));
+        h.push_event(gap(220 * MS, (end - 220) * MS));
+        h.push(at(&frames[3], SECOND)).unwrap();
+        if end == 400 {
+            h.push_event(gst::event::Eos::new());
+        }
+        assert_eq!(shape(&pull(&mut h)), expected, "a gap until {end} ms");
+    }
+}
+
+#[test]
+fn a_live_gap_ends_a_segment_of_full_groups() {
+    let mut h = encoder((25, 1), true);
+    let frames = video(6, SIZE.0, SIZE.1);
+    for (i, frame) in frames[..5].iter().enumerate() {
+        h.push(at(frame, i as u64 * 40 * MS)).unwrap();
+    }
+    h.push_event(gap(200 * MS, SECOND));
+    h.push(at(&frames[5], 2 * SECOND)).unwrap();
+    assert_eq!(shape(&pull(&mut h)), "s0 40 s2000");
+}
+
+#[test]
+fn gaps_within_a_group_stop_at_the_encoder_and_others_go_on() {
+    let mut h = encoder((25, 1), false);
+    let frames = video(4, SIZE.0, SIZE.1);
+    let gaps = |h: &mut Harness| {
+        let events = std::iter::from_fn(|| h.try_pull_event());
+        events.filter(|event| event.type_() == gst::EventType::Gap).count()
+    };
+    h.push_event(gap(0, 40 * MS));
+    assert_eq!(gaps(&mut h), 1);
+    h.push(at(&frames[0], 40 * MS)).unwrap();
+    h.push_event(gap(80 * MS, 40 * MS));
+    assert_eq!(gaps(&mut h), 1);
+    // The tokens that stand for this time are still to come.
+    h.push(at(&frames[1], 120 * MS)).unwrap();
+    h.push_event(gap(160 * MS, 40 * MS));
+    assert_eq!(gaps(&mut h), 0);
+}
+
+#[test]
+fn a_turned_picture_is_told_once_and_one_that_stands_right_is_not() {
+    let h = &mut encoder((25, 1), false);
+    let bus = bus(h);
+    let mut tag = |orientation: &str| {
+        let mut tags = gst::TagList::new();
+        tags.make_mut()
+            .add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Append);
+        h.push_event(gst::event::Tag::new(tags));
+        warnings(&bus)
+    };
+    assert_eq!(tag("rotate-0"), [""; 0]);
+    for orientation in ["rotate-90", "flip-rotate-180"] {
+        let said = tag(orientation);
+        assert_eq!(said.len(), 1, "{orientation}: {said:?}");
+        for part in [orientation, "videoflip video-direction=auto", "as it is stored"] {
+            assert!(said[0].contains(part), "{part}: {said:?}");
+        }
+        assert_eq!(tag(orientation), [""; 0]);
+    }
+}
+
+#[test]
+fn behind_videoflip_nothing_is_turned_any_more() {
+    init();
+    // In a bin, as an application would hand it over.
+    let flip = "( videoflip video-direction=auto ! identity )";
+    let line = Line::new(
+        &format!("{flip} ! queue ! vidtokenc model={}", tokenizer(TINY)),
+        &video_caps(32, 16, (30, 1)),
+    );
+    line.play();
+    let mut tags = gst::TagList::new();
+    tags.make_mut()
+        .add::<gst::tags::ImageOrientation>(&"rotate-90", gst::TagMergeMode::Append);
+    line.push(buffer(&video(1, 32, 16)[0], 32));
+    line.sink.try_pull_sample(LIMIT).unwrap();
+    let source = line.source.static_pad("src").unwrap();
+    source.push_event(gst::event::Tag::new(tags));
+    line.push(buffer(&video(2, 32, 16)[1], 32));
+    line.finish();
+    let format = line.sink_format();
+    assert_eq!((format.width, format.height), (16, 32));
+    assert_eq!(line.warnings(), [""; 0]);
+}
+
+#[test]
+fn lateness_counts_from_the_latency_that_the_pipeline_has_set() {
+    init();
+    let mut h = Harness::new_parse(&format!("vidtokenc name=enc model={} max-lateness=0", tokenizer(TINY)));
+    h.use_testclock();
+    h.set_src_caps(video_caps(SIZE.0, SIZE.1, (30, 1)));
+    h.play();
+    let frame = &video(1, SIZE.0, SIZE.1)[0];
+    let latency = |ms| gst::event::Latency::new(gst::ClockTime::from_mseconds(ms));
+    // What the pipeline sets, when the frame of one second comes, and frames that were dropped until then. The first group is one frame:
+    // each of these begins a group, and may be dropped.
+    for (set, now, dropped) in [(200, 1_200, 0), (500, 1_501, 1), (500, 1_502, 2), (600, 1_600, 2)] {
+        assert!(h.push_upstream_event(latency(set)));
+        h.set_time(gst::ClockTime::from_nseconds(now * MS)).unwrap();
+        h.push(at(frame, SECOND)).unwrap();
+        let stats: gst::Structure = h.find_element("vidtokenc").unwrap().property("stats");
+        assert_eq!(stats.get("dropped"), Ok(dropped as u64), "at {now} ms with {set} ms");
+    }
+}
