@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use gst::prelude::*;
 use gstvidtok::caps::StreamFormat;
 use gstvidtok::format::TokenFormat;
 use gstvidtok::stream::{Packet, Tokens, Writer};
@@ -267,4 +268,30 @@ fn what_ends_a_segment_gives_the_frames_that_are_owed() {
     assert_eq!(count(&mut h), 10);
     h.push(stream.marks[0].clone()).unwrap();
     assert_eq!(count(&mut h), 3);
+}
+
+#[test]
+fn what_a_trick_mode_leaves_out_is_no_gap() {
+    init();
+    let stream = recorded("a", 3);
+    for (key_units, gaps) in [(true, 0u64), (false, 2)] {
+        let element = gst::ElementFactory::make("vidtokdec");
+        let element = element.property("model", tokenizer(TINY)).build().unwrap();
+        let mut h = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+        h.set_src_caps(stream.format.to_caps(StreamFormat::Framed));
+        h.play();
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        if key_units {
+            segment.set_flags(gst::SegmentFlags::TRICKMODE | gst::SegmentFlags::TRICKMODE_KEY_UNITS);
+        }
+        h.push_event(gst::event::Segment::new(&segment));
+        for packets in &stream.packets {
+            let mut start = packets[0].clone();
+            start.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            h.push(start).unwrap();
+        }
+        h.push_event(gst::event::Eos::new());
+        assert_eq!(std::iter::from_fn(|| h.try_pull()).count(), 3);
+        assert_eq!(element.property::<gst::Structure>("stats").get("gaps"), Ok(gaps));
+    }
 }

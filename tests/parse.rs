@@ -11,6 +11,13 @@ use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::meta;
 use gstvidtok::stream::{Packet, StreamHeader, Tokens, Writer};
 
+#[path = "parse/losses.rs"]
+mod losses;
+#[path = "parse/push.rs"]
+mod push;
+#[path = "parse/times.rs"]
+mod times;
+
 /// Far more than anything here takes.
 const TIMEOUT: ClockTime = ClockTime::from_seconds(20);
 const PACKETS_PER_SEGMENT: u64 = 5;
@@ -95,16 +102,21 @@ struct Player {
     sink: gst_app::AppSink,
     /// What came to the sink since the last seek: it shows only what is inside the segment.
     buffers: Arc<Mutex<Vec<gst::Buffer>>>,
-    _file: tempfile::NamedTempFile,
+    _file: Option<tempfile::NamedTempFile>,
 }
 
 impl Player {
     /// `middle` is what stands between `filesrc` and `appsink`.
     fn new(bytes: &[u8], middle: &str) -> Self {
-        init();
         let file = file(bytes);
-        let location = file.path().display();
-        let line = format!("filesrc location={location} ! {middle} ! appsink name=sink sync=false");
+        let source = format!("filesrc location={} ! {middle}", file.path().display());
+        Self::with_source(&source, Some(file))
+    }
+
+    /// `source` is all that stands before `appsink`.
+    fn with_source(source: &str, file: Option<tempfile::NamedTempFile>) -> Self {
+        init();
+        let line = format!("{source} ! appsink name=sink sync=false");
         let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
         let sink: gst_app::AppSink = pipeline.by_name("sink").unwrap().downcast().unwrap();
         let buffers = Arc::new(Mutex::new(Vec::new()));
@@ -149,6 +161,12 @@ impl Player {
         let samples = std::iter::from_fn(|| self.sample()).collect();
         assert!(self.sink.is_eos(), "no end within the time allowed");
         samples
+    }
+
+    fn parser(&self) -> gst::Element {
+        let mut elements = self.pipeline.iterate_recurse().into_iter().flatten();
+        let is_parser = |element: &gst::Element| element.factory().is_some_and(|f| f.name() == "vidtokparse");
+        elements.find(is_parser).expect("a parser")
     }
 
     fn message(&self, of: &[gst::MessageType]) -> Option<gst::Message> {
@@ -419,7 +437,19 @@ fn what_cannot_be_sought_says_so() {
     assert!(seek(&player, -1.0).is_err());
     assert!(seek(&player, 2.0).is_ok());
 
-    let player = Player::pause(&bytes, "queue ! vidtokparse");
+    // Through a pipe.
+    let pipe = "queue ! identity name=pipe ! vidtokparse";
+    let player = Player::new(&bytes, pipe);
+    let refuse = |_: &gst::Pad, info: &mut gst::PadProbeInfo| match info.query().map(|query| query.type_()) {
+        Some(gst::QueryType::Seeking | gst::QueryType::Duration) => gst::PadProbeReturn::Drop,
+        _ => gst::PadProbeReturn::Ok,
+    };
+    let pipe = player.pipeline.by_name("pipe").unwrap();
+    pipe.static_pad("src")
+        .unwrap()
+        .add_probe(gst::PadProbeType::QUERY_UPSTREAM, refuse);
+    player.pipeline.set_state(gst::State::Paused).unwrap();
+    player.wait_for_state();
     assert!(seek(&player, 1.0).is_err());
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
     let mut query = gst::query::Seeking::new(gst::Format::Time);

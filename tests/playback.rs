@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::*;
 use gst::prelude::*;
 
@@ -10,13 +13,20 @@ const FRAME: u64 = 1_000_000_000 / 30;
 
 /// A file of `frames` frames at 30 fps, made with the embedded tokenizer.
 fn file(frames: u64, key_interval: u32) -> tempfile::TempPath {
+    late_file(frames, key_interval, 0)
+}
+
+/// The same, whose first frame is shown at `later`.
+fn late_file(frames: u64, key_interval: u32, later: u64) -> tempfile::TempPath {
     let path = tempfile::Builder::new()
         .suffix(".vidtok")
         .tempfile()
         .unwrap()
         .into_temp_path();
     let line = format!("vidtokenc key-interval={key_interval}");
-    let packets = bytes(&run(&line, &video(frames, SIZE.0, SIZE.1), SIZE.0, SIZE.1, (30, 1)));
+    let mut video = video(frames, SIZE.0, SIZE.1);
+    video.iter_mut().for_each(|frame| frame.pts += later);
+    let packets = bytes(&run(&line, &video, SIZE.0, SIZE.1, (30, 1)));
     std::fs::write(&path, packets.concat()).unwrap();
     path
 }
@@ -113,6 +123,46 @@ fn a_file_of_one_segment_is_sought_by_decoding_from_its_start() {
     for to in [50, 5, 31] {
         assert_eq!(player.seek(gst::SeekFlags::ACCURATE, to).0, to);
     }
+}
+
+#[test]
+fn a_file_that_began_late_is_played_from_its_first_frame_on() {
+    init();
+    let path = late_file(60, 20, 8_000_000_000);
+    let player = Player::paused(&path);
+    assert_eq!(player.duration().unwrap().mseconds(), 2000);
+    let position = player.playbin.query_position::<gst::ClockTime>();
+    assert_eq!(position, Some(gst::ClockTime::ZERO));
+    for (to, key) in [(50, 42), (5, 0), (21, 21)] {
+        assert_eq!(player.seek(gst::SeekFlags::KEY_UNIT, to).0, key);
+        assert_eq!(player.seek(gst::SeekFlags::ACCURATE, to).0, to);
+    }
+}
+
+#[test]
+fn key_unit_trick_mode_decodes_one_packet_a_segment() {
+    init();
+    let path = file(100, 9);
+    let player = Player::paused(&path);
+    let shown = Arc::new(AtomicU64::new(0));
+    let counted = shown.clone();
+    let pad = player.sink.static_pad("sink").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
+    let (set, none) = (gst::SeekType::Set, gst::ClockTime::NONE);
+    player
+        .playbin
+        .seek(4.0, flags, set, gst::ClockTime::ZERO, gst::SeekType::None, none)
+        .unwrap();
+    player.settle();
+    player.playbin.set_state(gst::State::Playing).unwrap();
+    while player.sink.try_pull_sample(LIMIT).is_some() {}
+    assert!(player.sink.is_eos(), "no end within {LIMIT}");
+    // A segment's first packet is of one frame.
+    assert_eq!(shown.load(Ordering::Relaxed), 100u64.div_ceil(9));
 }
 
 #[test]

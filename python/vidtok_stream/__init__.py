@@ -6,9 +6,27 @@ bytes mean is specified in gst-vidtok's docs/stream.md.
 
 from .errors import StreamError
 from .format import TokenFormat
+from .header import End, StreamHeader, Totals
+from .hole import Hole, Loss
 from .packet import Packet
 from .reader import PacketReader, packets
 from .stream import Stream, read, read_joined
-from .writer import write
+from .writer import Writer, write
 
-__all__ = ["Packet", "PacketReader", "Stream", "StreamError", "TokenFormat", "packets", "read", "read_joined", "write"]
+__all__ = [
+    "End",
+    "Hole",
+    "Loss",
+    "Packet",
+    "PacketReader",
+    "Stream",
+    "StreamError",
+    "StreamHeader",
+    "TokenFormat",
+    "Totals",
+    "Writer",
+    "packets",
+    "read",
+    "read_joined",
+    "write",
+]

@@ -1,6 +1,5 @@
 """What the tokens of a stream are: the JSON object of a stream header, checked."""
 
-import json
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import bits
-from .errors import StreamError
+from .fields import MAX_FRACTION, Fields, impossible, to_json
 
 MAX_PAYLOAD_BYTES = 1 << 26
 MAX_JSON_BYTES = 1 << 16
@@ -19,11 +18,9 @@ MAX_DIMENSION = 1 << 15
 MAX_GRID_CELLS = 1 << 22
 MAX_CODEBOOK = 1 << bits.MOST_BITS
 MAX_TEXT_BYTES = 256
-MAX_FRACTION = (1 << 31) - 1
 CODING = "packed"
 FLOATS: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-FRACTION = re.compile(r"0*([0-9]{1,10})/0*([0-9]{1,10})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,41 +55,41 @@ class TokenFormat:
         self._check_tokens()
         self._check_picture()
         if not re.fullmatch("[0-9a-f]{64}", self.tokenizer):
-            raise _impossible("the tokenizer digest is not 64 lower-case hexadecimal digits")
+            raise impossible("the tokenizer digest is not 64 lower-case hexadecimal digits")
         for text in (self.model, self.colorimetry or ""):
             if not _is_short_line(text):
-                raise _impossible("the model's name or the colorimetry is not a short line of text")
+                raise impossible("the model's name or the colorimetry is not a short line of text")
         if not _is_fraction(self.framerate, 0) or not _is_fraction(self.pixel_aspect_ratio, 1):
-            raise _impossible(f"a framerate of {self.framerate} at a pixel aspect ratio of {self.pixel_aspect_ratio}")
+            raise impossible(f"a framerate of {self.framerate} at a pixel aspect ratio of {self.pixel_aspect_ratio}")
 
     def _check_tokens(self) -> None:
         if (self.levels is None) == (self.channels is None):
-            raise _impossible('an fsq stream has "levels", a kl stream has "channels", and none has both')
+            raise impossible('an fsq stream has "levels", a kl stream has "channels", and none has both')
         if self.levels is not None:
             # Before their product: it could be of any length.
             few = 1 <= len(self.levels) <= bits.MOST_BITS
             within = all(2 <= level <= MAX_CODEBOOK for level in self.levels)
             if not few or not within or self.codebook_size > MAX_CODEBOOK:
-                raise _impossible(f"impossible FSQ levels {shortened(self.levels)}")
+                raise impossible(f"impossible FSQ levels {shortened(self.levels)}")
             if self.token_type != "uint32" and (self.token_type != "uint16" or self.codebook_size > 1 << 16):
-                raise _impossible(f"{shortened(self.token_type)} is no token type for {self.codebook_size} codes")
+                raise impossible(f"{shortened(self.token_type)} is no token type for {self.codebook_size} codes")
         if self.channels is not None:
             if not 1 <= self.channels <= 64:
-                raise _impossible(f"{self.channels} KL channels, allowed are 1 to 64")
+                raise impossible(f"{self.channels} KL channels, allowed are 1 to 64")
             if self.token_type not in FLOATS:
-                raise _impossible(f"{shortened(self.token_type)} is no token type for KL: float16 and float32 are")
+                raise impossible(f"{shortened(self.token_type)} is no token type for KL: float16 and float32 are")
 
     def _check_picture(self) -> None:
         if not 1 <= self.width <= MAX_DIMENSION or not 1 <= self.height <= MAX_DIMENSION:
-            raise _impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} a side")
+            raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} a side")
         if not 1 <= self.time_factor <= 64 or not 1 <= self.space_factor <= 64:
-            raise _impossible(f"impossible compression {self.time_factor}×{self.space_factor}, allowed is 1 to 64")
+            raise impossible(f"impossible compression {self.time_factor}×{self.space_factor}, allowed is 1 to 64")
         if self.grid_width * self.grid_height > MAX_GRID_CELLS:
-            raise _impossible(
+            raise impossible(
                 f"a latent frame of {self.grid_width}×{self.grid_height} cells, allowed are {MAX_GRID_CELLS}"
             )
         if self.payload_bytes(1) > MAX_PAYLOAD_BYTES:
-            raise _impossible(f"a latent frame of {self.payload_bytes(1)} bytes, allowed are {MAX_PAYLOAD_BYTES}")
+            raise impossible(f"a latent frame of {self.payload_bytes(1)} bytes, allowed are {MAX_PAYLOAD_BYTES}")
 
     @property
     def regularizer(self) -> str:
@@ -138,8 +135,8 @@ class TokenFormat:
         frames = latent_frames * self.time_factor
         return frames - self.time_factor + 1 if self.causal and segment_start else frames
 
-    def to_json(self) -> bytes:
-        """The JSON object of a stream header."""
+    def to_fields(self) -> dict[str, object]:
+        """What a stream header's JSON object says of the format."""
         fields = {
             "model": self.model,
             "tokenizer": self.tokenizer,
@@ -160,17 +157,24 @@ class TokenFormat:
             "pixel-aspect-ratio": _fraction_text(self.pixel_aspect_ratio),
             "colorimetry": self.colorimetry,
         }
-        present = {key: value for key, value in fields.items() if value is not None}
-        return json.dumps(present, ensure_ascii=False, separators=(",", ":")).encode()
+        return {key: value for key, value in fields.items() if value is not None}
+
+    def to_json(self) -> bytes:
+        """The JSON object of a stream header that says nothing but the format."""
+        return to_json(self.to_fields())
 
     @classmethod
     def from_json(cls, data: bytes) -> "TokenFormat":
-        """Reads the JSON object of a stream header, whatever it may hold."""
-        fields = _Fields(data)
+        """Reads the format from the JSON object of a stream header, whatever it may hold."""
+        return cls.from_fields(Fields.of(data))
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "TokenFormat":
+        """Reads it from the JSON object of a stream header, whatever that may hold."""
         if (coding := fields.text("coding")) != CODING:
-            raise _impossible(f'unknown coding {shortened(coding)}, known is "{CODING}"')
+            raise impossible(f'unknown coding {shortened(coding)}, known is "{CODING}"')
         if (regularizer := fields.text("regularizer")) not in ("fsq", "kl"):
-            raise _impossible(f'unknown regularizer {shortened(regularizer)}, known are "fsq" and "kl"')
+            raise impossible(f'unknown regularizer {shortened(regularizer)}, known are "fsq" and "kl"')
         levels = fields.integers("levels") if regularizer == "fsq" or fields.has("levels") else None
         channels = fields.integer("channels") if regularizer == "kl" or fields.has("channels") else None
         format = cls(
@@ -189,80 +193,14 @@ class TokenFormat:
             colorimetry=fields.text("colorimetry") if fields.has("colorimetry") else None,
         )
         if fields.has("codebook-size") and fields.integer("codebook-size") != format.codebook_size:
-            raise _impossible('"codebook-size" contradicts "levels"')
+            raise impossible('"codebook-size" contradicts "levels"')
         grid = fields.integer("grid-width"), fields.integer("grid-height")
         if grid != (format.grid_width, format.grid_height):
-            raise _impossible(
+            raise impossible(
                 f"a grid of {grid[0]}×{grid[1]} does not belong to {format.width}×{format.height} pixels"
                 f" at space factor {format.space_factor}"
             )
         return format
-
-
-class _Fields:
-    """The values of a JSON object by key and type. `null` is taken as missing."""
-
-    def __init__(self, data: bytes) -> None:
-        try:
-            # Objects as tuples of pairs: only so can a key that comes twice be seen.
-            pairs = json.loads(data.decode(), object_pairs_hook=tuple, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise _impossible(f"not JSON: {error}") from error
-        if not isinstance(pairs, tuple):
-            raise _impossible("not a JSON object")
-        self.values = dict(pairs)
-        if len(self.values) != len(pairs):
-            raise _impossible("a JSON object in which a key comes twice")
-
-    def has(self, key: str) -> bool:
-        return self.values.get(key) is not None
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key)
-        if not isinstance(value, str):
-            raise self._wrong(key, "a text")
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self.values.get(key)
-        if not isinstance(value, int) or not _is_integer(value):
-            raise self._wrong(key, "a whole number")
-        return value
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        value = self.values.get(key)
-        if not isinstance(value, list) or not all(map(_is_integer, value)):
-            raise self._wrong(key, "a list of whole numbers")
-        return tuple(value)
-
-    def boolean(self, key: str) -> bool:
-        value = self.values.get(key)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false")
-        return value
-
-    def fraction(self, key: str) -> Fraction:
-        match = FRACTION.fullmatch(self.text(key))
-        if not match or int(match[2]) == 0 or max(int(match[1]), int(match[2])) > MAX_FRACTION:
-            raise self._wrong(key, "a fraction such as 30/1")
-        return Fraction(int(match[1]), int(match[2]))
-
-    def _wrong(self, key: str, wanted: str) -> StreamError:
-        if key not in self.values:
-            return _impossible(f'"{key}" is missing')
-        return _impossible(f'"{key}" is {shortened(self.values[key])}, not {wanted}')
-
-
-def _impossible(reason: str) -> StreamError:
-    return StreamError(f"cannot use the stream header: {reason}")
-
-
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
-def _is_integer(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 32
 
 
 def _is_short_line(text: str) -> bool:

@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,22 @@ from numpy.typing import NDArray
 from . import tokens as token_arrays
 from .errors import StreamError
 from .format import MAX_PAYLOAD_BYTES, TokenFormat
+from .hole import Hole
 from .times import MAX_TIME, frame_times
 from .tokens import Tokens
 
 SYNC = b"\x89VTP"
 HEADER_BYTES = 48
+# Of headers that say which latent frame is the packet's first, and of those that say which segment it is of.
+NUMBERED_BYTES, POSITION_BYTES = 56, 60
 MAX_HEADER_BYTES = 1024
 MAX_LATENT_FRAMES = 4096
 MAX_TIME_FACTOR = 64
+# Largest number of a latent frame, and most latent frames that an end mark may count.
+MAX_LATENT_NUMBER = 1 << 48
 OFFSET_BYTES = 8
 
-_SEGMENT_START, _END_OF_STREAM, _FRAME_OFFSETS = 1, 2, 4
+_SEGMENT_START, _END_OF_STREAM, _FRAME_OFFSETS, _SEGMENT_END = 1, 2, 4, 8
 _MUST_UNDERSTAND = 0xFF00
 _NO_TIME = (1 << 64) - 1
 # Sync word, header's length, flags; stream header's CRC, latent frames, real frames, payload's length; PTS, duration;
@@ -51,6 +57,18 @@ class Packet:
     """Decodes without anything before it."""
     end_of_stream: bool = False
     """Nothing follows that belongs to this stream."""
+    segment_end: bool = False
+    """The next packet, if there is one, starts a segment."""
+    stream_id: str | None = None
+    """The id of the stream that it was read from, or is to be written to; `None` in streams of version 1.0."""
+    latent_frame: int | None = None
+    """Number of its first latent frame within its segment; `None` in streams of version 1.0. Writers count anew."""
+    segment: int | None = None
+    """Number of its segment within its stream, as above."""
+    hole: Hole | None = None
+    """What is wrong between the packet before this one and this one."""
+    uncertain: bool = False
+    """Something before it in its segment is missing, so that it decodes to something wrong."""
     skipped_bytes: int = 0
     """Damaged bytes between the packet before this one and this one."""
     position: int = 0
@@ -68,6 +86,8 @@ class Packet:
         duration: int | None = None,
         offsets: Sequence[int] | None = None,
         end_of_stream: bool = False,
+        segment_end: bool = False,
+        stream_id: str | None = None,
     ) -> "Packet":
         """A packet to write. `tokens`: `[n, h, w]` or `[n, h, w, channels]`. By default all frames are real."""
         return cls(
@@ -80,6 +100,8 @@ class Packet:
             payload=token_arrays.encode(tokens, format),
             segment_start=segment_start,
             end_of_stream=end_of_stream,
+            segment_end=segment_end,
+            stream_id=stream_id,
         )
 
     @cached_property
@@ -96,10 +118,13 @@ class Packet:
         pts, durations = frame_times(self.pts, self.duration, self.offsets, self.real_frames, self.format.framerate)
         return np.array(pts, np.int64), np.array(durations, np.int64)
 
-    def encode(self, stream: int) -> bytes:
-        """The packet's bytes, in a stream whose header has the checksum `stream`. Refuses what no reader would take."""
+    def encode(self, stream: int, latent_frame: int | None = None, segment: int | None = None) -> bytes:
+        """The packet's bytes, in a stream whose header has the checksum `stream`. Refuses what no reader would take.
+
+        `latent_frame` and `segment` say where it belongs; without them it is a packet of version 1.0.
+        """
         flags = self.segment_start * _SEGMENT_START | self.end_of_stream * _END_OF_STREAM
-        flags |= (self.offsets is not None) * _FRAME_OFFSETS
+        flags |= (self.offsets is not None) * _FRAME_OFFSETS | self.segment_end * _SEGMENT_END
         header = PacketHeader(
             flags=flags,
             stream=stream,
@@ -107,9 +132,11 @@ class Packet:
             real_frames=self.real_frames,
             pts=self.pts,
             duration=self.duration,
-            header_bytes=HEADER_BYTES,
+            header_bytes=_header_bytes(latent_frame, segment),
             payload_bytes=len(self.payload),
             body_crc=0,
+            latent_frame=latent_frame,
+            segment=segment,
         )
         header.check_bounds()
         header.check(self.format)
@@ -117,6 +144,8 @@ class Packet:
         if len(offsets) * OFFSET_BYTES != header.offsets_bytes:
             raise _impossible(f"{len(offsets)} frame offsets for {self.real_frames} video frames")
         _check_offsets(offsets)
+        if list(offsets) != sorted(offsets):
+            raise _impossible("frame offsets that go back")
         body = struct.pack(f"<{len(offsets)}Q", *offsets) + self.payload
         return header._replace(body_crc=zlib.crc32(body)).encode() + body
 
@@ -133,6 +162,20 @@ class PacketHeader(NamedTuple):
     header_bytes: int
     payload_bytes: int
     body_crc: int
+    latent_frame: int | None
+    segment: int | None
+
+    @property
+    def segment_start(self) -> bool:
+        return bool(self.flags & _SEGMENT_START)
+
+    @property
+    def end_of_stream(self) -> bool:
+        return bool(self.flags & _END_OF_STREAM)
+
+    @property
+    def segment_end(self) -> bool:
+        return bool(self.flags & _SEGMENT_END)
 
     @property
     def offsets_bytes(self) -> int:
@@ -154,7 +197,9 @@ class PacketHeader(NamedTuple):
                 " use a newer one"
             )
         pts, duration = (None if time == _NO_TIME else time for time in (pts, duration))
-        header = cls(flags, stream, latent, real, pts, duration, length, payload, body_crc)
+        frame = int.from_bytes(data[HEADER_BYTES:NUMBERED_BYTES], "little") if length >= NUMBERED_BYTES else None
+        segment = int.from_bytes(data[NUMBERED_BYTES:POSITION_BYTES], "little") if length >= POSITION_BYTES else None
+        header = cls(flags, stream, latent, real, pts, duration, length, payload, body_crc, frame, segment)
         header.check_bounds()
         return header
 
@@ -162,7 +207,12 @@ class PacketHeader(NamedTuple):
         numbers = (self.stream, self.latent_frames, self.real_frames, self.payload_bytes)
         times = (_NO_TIME if time is None else time for time in (self.pts, self.duration))
         header = _LAYOUT.pack(SYNC, self.header_bytes, self.flags, *numbers, *times, self.body_crc, 0)
-        return header[:_HEADER_CRC_AT] + struct.pack("<I", _header_crc(header))
+        if self.latent_frame is not None:
+            header += struct.pack("<Q", self.latent_frame)
+        if self.segment is not None:
+            header += struct.pack("<I", self.segment)
+        crc = struct.pack("<I", _header_crc(header))
+        return header[:_HEADER_CRC_AT] + crc + header[HEADER_BYTES:]
 
     def check_bounds(self) -> None:
         """Checks what can be checked without the token format."""
@@ -176,6 +226,12 @@ class PacketHeader(NamedTuple):
             raise _impossible(f"a PTS or duration that is not within 0 to {MAX_TIME} ns")
         if self.flags & _FRAME_OFFSETS and self.pts is None:
             raise _impossible("frame offsets without a PTS")
+        if self.latent_frame is not None:
+            if self.latent_frame > MAX_LATENT_NUMBER:
+                raise _impossible(f"latent frame {self.latent_frame} of a segment, the last may be {MAX_LATENT_NUMBER}")
+            if self.segment_start != (self.latent_frame == 0):
+                start = "a" if self.segment_start else "no"
+                raise _impossible(f"{start} segment start at latent frame {self.latent_frame} of its segment")
 
     def check(self, format: TokenFormat) -> None:
         """Checks that the packet is one that a stream of `format` can have."""
@@ -184,16 +240,21 @@ class PacketHeader(NamedTuple):
             raise _impossible(
                 f"a payload of {self.payload_bytes} bytes, {self.latent_frames} latent frames take {expected}"
             )
-        most = format.most_frames(self.latent_frames, bool(self.flags & _SEGMENT_START))
+        most = format.most_frames(self.latent_frames, self.segment_start)
         if self.real_frames > most:
             raise _impossible(f"{self.real_frames} video frames, {self.latent_frames} latent frames make {most}")
 
-    def packet(self, body: bytes, format: TokenFormat, position: int, skipped_bytes: int) -> Packet:
-        """The packet with this header, and with `body`, which was checked to be of its length and checksum."""
+    def packet(self, body: bytes, format: TokenFormat, **read: Any) -> Packet:
+        """The packet with this header, and with `body`, which was checked to be of its length and checksum.
+
+        `read`: fields of the packet that the stream does not say.
+        """
         offsets = None
         if self.flags & _FRAME_OFFSETS:
             offsets = struct.unpack_from(f"<{self.real_frames - 1}Q", body)
             _check_offsets(offsets)
+            # No frame is shown before the one in front of it.
+            offsets = tuple(accumulate(offsets, max))
         return Packet(
             format=format,
             latent_frames=self.latent_frames,
@@ -202,10 +263,12 @@ class PacketHeader(NamedTuple):
             duration=self.duration,
             offsets=offsets,
             payload=body[self.offsets_bytes :],
-            segment_start=bool(self.flags & _SEGMENT_START),
-            end_of_stream=bool(self.flags & _END_OF_STREAM),
-            skipped_bytes=skipped_bytes,
-            position=position,
+            segment_start=self.segment_start,
+            end_of_stream=self.end_of_stream,
+            segment_end=self.segment_end,
+            latent_frame=self.latent_frame,
+            segment=self.segment,
+            **read,
         )
 
 
@@ -217,6 +280,12 @@ def frames_per_latent(format: TokenFormat, latent_frames: int, real_frames: int,
         counts.append(min(most, real_frames))
         real_frames -= counts[-1]
     return counts
+
+
+def _header_bytes(latent_frame: int | None, segment: int | None) -> int:
+    if latent_frame is None:
+        return HEADER_BYTES
+    return NUMBERED_BYTES if segment is None else POSITION_BYTES
 
 
 def _header_crc(header: bytes) -> int:

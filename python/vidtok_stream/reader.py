@@ -4,16 +4,18 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal, get_args
 
+from .continuity import Continuity, Link
 from .errors import StreamError
 from .format import MAX_JSON_BYTES, TokenFormat
+from .header import MAGIC, VERSION, StreamHeader
+from .hole import Hole
 from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Packet, PacketHeader
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+OnLoss = Literal["wait", "continue"]
 
-MAGIC = b"\x89VIDTOK"
-VERSION = 1
 HEADER_START_BYTES = 12
 CRC_BYTES = 4
 # What magic and sync word start with.
@@ -24,23 +26,32 @@ SPARE_CHECKED = 1 << 27
 CHECKED_PER_BYTE = 16
 
 
-def packets(source: Source, wait: Callable[[], bool] | None = None) -> "PacketReader":
+def packets(source: Source, wait: Callable[[], bool] | None = None, *, on_loss: OnLoss = "wait") -> "PacketReader":
     """The packets of a file (its path, its bytes, or an open binary file) one by one.
 
     At the end of a file that still grows `wait` is called: it sleeps a while and returns whether to look again. A pipe
     or socket needs none, and each packet is there as soon as its bytes are.
+
+    Where something is missing, by default no packet comes up to the next one that starts a segment; with
+    `on_loss="continue"` they come, and are `uncertain`.
     """
-    return PacketReader(source, wait)
+    return PacketReader(source, wait, on_loss=on_loss)
 
 
 class PacketReader(Iterator[Packet]):
     """The packets of a stream; holds a megabyte and one packet at a time."""
 
-    def __init__(self, source: Source, wait: Callable[[], bool] | None = None) -> None:
+    def __init__(self, source: Source, wait: Callable[[], bool] | None = None, *, on_loss: OnLoss = "wait") -> None:
+        if on_loss not in get_args(OnLoss):
+            raise ValueError(f'on_loss is "wait" or "continue", not {on_loss!r}')
         self.name = "stream"
         """The file's name, for messages."""
         self.format: TokenFormat | None = None
         """What the latest stream header says."""
+        self.stream_id: str | None = None
+        """The id in the latest stream header; `None` in streams of version 1.0."""
+        self.holes: list[Hole] = []
+        """Where the sequence of packets was broken so far. Those in front of an end mark are here only."""
         self.skipped_bytes = 0
         """Damaged bytes so far. Those behind the last packet are counted when the end is reached."""
         self.cut_bytes = 0
@@ -63,10 +74,30 @@ class PacketReader(Iterator[Packet]):
         self._checked_in_vain = 0
         self._header = b""
         self._checksum = -1
-        self._packets = self._scan()
+        self._continue = on_loss == "continue"
+        self._continuity = Continuity()
+        # Since the latest packet: bytes that were skipped, and holes.
+        self._skipped = 0
+        self._new_holes: list[Hole] = []
+        self._items = self._scan()
+
+    @property
+    def ended(self) -> bool:
+        """Whether what was read last is the end of a stream.
+
+        Where the file's end is none, its writer was stopped or its end cut off; or the writer is one of version 1.0,
+        which did not always say it.
+        """
+        return self._continuity.ended
 
     def __next__(self) -> Packet:
-        return next(self._packets)
+        while not isinstance(item := next(self._items), Packet):
+            pass
+        return item
+
+    def items(self) -> Iterator[Packet | StreamHeader]:
+        """Packets, and the end marks of streams."""
+        return self._items
 
     def __enter__(self) -> "PacketReader":
         return self
@@ -76,16 +107,16 @@ class PacketReader(Iterator[Packet]):
 
     def close(self) -> None:
         """Ends reading; closes the file if it was opened here."""
-        self._packets.close()
+        self._items.close()
         if self._own_file:
             self._file.close()
 
-    def _scan(self) -> Generator[Packet, None, None]:
-        passed, skipped, cut = 0, 0, False
+    def _scan(self) -> Generator[Packet | StreamHeader, None, None]:
+        passed, cut = 0, False
         while self._has(1):
             position = self._position
             try:
-                packet = self._take(skipped + passed)
+                item = self._take(passed)
             except _Damaged as damage:
                 passed += self._pass_garbage(damage.checked)
                 continue
@@ -97,11 +128,12 @@ class PacketReader(Iterator[Packet]):
             except StreamError as error:
                 raise StreamError(f"{self.name}, byte {position}: {error}") from error
             self.skipped_bytes += passed
-            skipped += passed
+            self._skipped += passed
             passed, cut = 0, False
-            if packet is not None:
-                skipped = 0
-                yield packet
+            if isinstance(item, Packet):
+                self._skipped, self._new_holes = 0, []
+            if item is not None:
+                yield item
         if cut:
             self.cut_bytes = passed
         else:
@@ -111,20 +143,22 @@ class PacketReader(Iterator[Packet]):
         if self.format is None:
             raise StreamError(f"{self.name}: no VidTok stream: no stream header in {self._position} bytes")
 
-    def _take(self, skipped_bytes: int) -> Packet | None:
-        """Passes over the stream header or packet that comes next; returns the packet."""
+    def _take(self, passed: int) -> Packet | StreamHeader | None:
+        """Passes over the stream header or packet that comes next; returns the packet if it is of use, or the end.
+
+        `passed`: bytes that were skipped right in front of it.
+        """
         while True:
             start = self._peek(len(MAGIC))
             if start.startswith(SYNC):
-                return self._take_packet(skipped_bytes)
+                return self._take_packet(passed)
             if start == MAGIC:
-                self._take_header()
-                return None
+                return self._take_header(passed)
             if not SYNC.startswith(start) and not MAGIC.startswith(start):
                 raise _Damaged(0)
             self._need(len(start) + 1)
 
-    def _take_header(self) -> None:
+    def _take_header(self, passed: int) -> StreamHeader | None:
         self._need(HEADER_START_BYTES)
         start = self._peek(HEADER_START_BYTES)
         version, json_bytes = start[len(MAGIC)], int.from_bytes(start[-4:], "little")
@@ -135,17 +169,30 @@ class PacketReader(Iterator[Packet]):
         body = HEADER_START_BYTES + json_bytes
         self._need(body + CRC_BYTES)
         header = self._peek(body + CRC_BYTES)
+        mark = None
         if header != self._header:
             checksum = zlib.crc32(header[:body])
             if checksum != int.from_bytes(header[body:], "little"):
                 raise _Damaged(len(header))
             if version > VERSION:
                 raise _newer(version)
-            self.format = TokenFormat.from_json(header[HEADER_START_BYTES:body])
-            self._header, self._checksum = header, checksum
+            read = StreamHeader.from_json(header[HEADER_START_BYTES:body])
+            # An end mark says what the stream is only where nothing came before.
+            if not read.end or self.format is None:
+                self.format, self.stream_id = read.format, read.stream_id
+            if read.end:
+                mark = read
+            else:
+                self._header, self._checksum = header, checksum
+                self._continuity.header(read, checksum)
+        if passed:
+            self._continuity.lost()
         self._pass(len(header))
+        if mark:
+            self._note(self._continuity.end(mark))
+        return mark if self.ended else None
 
-    def _take_packet(self, skipped_bytes: int) -> Packet:
+    def _take_packet(self, passed: int) -> Packet | None:
         self._need(HEADER_BYTES)
         header_bytes = int.from_bytes(self._peek(6)[4:], "little")
         if not HEADER_BYTES <= header_bytes <= MAX_HEADER_BYTES:
@@ -163,9 +210,27 @@ class PacketReader(Iterator[Packet]):
         body = self._peek(length)[header_bytes:]
         if zlib.crc32(body) != header.body_crc:
             raise _Damaged(length)
-        packet = header.packet(body, self.format, self._position, skipped_bytes)
+        if passed:
+            self._continuity.lost()
+        link, hole = self._continuity.packet(header)
+        self._note(hole)
+        packet = header.packet(
+            body,
+            self.format,
+            stream_id=self.stream_id,
+            uncertain=link is Link.UNCERTAIN,
+            hole=self._new_holes[0] if self._new_holes else None,
+            skipped_bytes=self._skipped + passed,
+            position=self._position,
+        )
         self._pass(length)
-        return packet
+        left_out = link is Link.REPEATED or (link is Link.UNCERTAIN and not self._continue)
+        return None if left_out else packet
+
+    def _note(self, hole: Hole | None) -> None:
+        if hole:
+            self.holes.append(hole)
+            self._new_holes.append(hole)
 
     def _pass_garbage(self, checked: int) -> int:
         """Passes over bytes of no use, after a look at `checked` of them in vain; returns how many.

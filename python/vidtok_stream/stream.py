@@ -12,7 +12,7 @@ from . import tokens as token_arrays
 from .errors import StreamError
 from .format import TokenFormat
 from .packet import Packet, frames_per_latent
-from .reader import PacketReader, Source, packets
+from .reader import OnLoss, PacketReader, Source, packets
 from .times import UNKNOWN, even_offsets, frame_times, packet_times
 from .tokens import Tokens
 
@@ -40,13 +40,19 @@ class Stream:
     packet_starts: NDArray[np.int64]
     """Latent frames that a packet of the file begins with."""
     gaps: NDArray[np.int64]
-    """Latent frames in front of which bytes were damaged: others may be missing there."""
+    """Latent frames in front of which something is wrong: others are missing there, or came twice and were left out.
+    Where it is behind the last one, it is their number t."""
+    uncertain: NDArray[np.bool_]
+    """`[t]`: whether something before it in its segment is missing, so that it decodes to something wrong."""
+    stream_id: str | None = None
+    """What tells the stream apart from others; `None` in files of version 1.0, and of streams that were joined."""
     skipped_bytes: int = 0
     """Damaged bytes of the file."""
     cut_bytes: int = 0
     """Bytes at the end of the file that are no whole packet."""
     ended: bool = True
-    """Whether the last packet says that it is the last: a writer that was stopped does not get to say so."""
+    """Whether the file's end is the stream's: a writer that was stopped does not get to say so. In files of version 1.0
+    it may be false though nothing is missing."""
 
     @classmethod
     def of(
@@ -58,6 +64,7 @@ class Stream:
         real_frames: ArrayLike | None = None,
         pts: ArrayLike | None = None,
         durations: ArrayLike | None = None,
+        stream_id: str | None = None,
     ) -> "Stream":
         """A stream to write.
 
@@ -84,6 +91,8 @@ class Stream:
             segment_starts=starts,
             packet_starts=np.arange(len(tokens)) if format.causal else starts,
             gaps=np.empty(0, np.int64),
+            uncertain=np.zeros(len(tokens), np.bool_),
+            stream_id=stream_id,
         )
 
     def packets(self) -> Iterator[Packet]:
@@ -101,10 +110,13 @@ class Stream:
             raise StreamError(f"packet_starts must go from 0 up, to below {t}")
         if not np.isin(self.segment_starts, starts).all():
             raise StreamError("a segment that does not start with a packet")
-        segments, gaps = set(self.segment_starts.tolist()), set(self.gaps.tolist())
+        segments = set(self.segment_starts.tolist())
+        if np.any(self.uncertain):
+            raise StreamError(
+                f"something is missing in front of latent frame {np.argmax(self.uncertain)}: read with"
+                ' on_loss="wait", which leaves out what nothing decodes'
+            )
         for begin, end in pairwise([*starts.tolist(), t]):
-            if begin in gaps and begin not in segments:
-                raise StreamError(f"latent frames may be missing in front of latent frame {begin}: nothing decodes it")
             shown = slice(int(frame_starts[begin]), int(frame_starts[end]))
             if shown.start == shown.stop:
                 raise StreamError(f"the packet of latent frames {begin} to {end - 1} has no real video frame")
@@ -120,29 +132,36 @@ class Stream:
                 duration=duration,
                 offsets=offsets,
                 end_of_stream=self.ended and end == t,
+                segment_end=end in segments or (self.ended and end == t),
+                stream_id=self.stream_id,
             )
 
 
-def read(source: Source) -> Stream:
+def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
     """Reads a whole file: its path, its bytes, or an open binary file.
 
-    Where damage is met, reading goes on behind it; `skipped_bytes` and `gaps` say so. Files of different formats that
+    Where bytes are damaged or packets are missing, doubled or out of order, reading goes on at the next segment start,
+    with `on_loss="continue"` at once; `skipped_bytes`, `gaps` and `uncertain` say so. Files of different formats that
     were joined are no one `Stream`: that is a `StreamError`, and `read_joined` is for them.
     """
-    with packets(source) as reader:
+    with packets(source, on_loss=on_loss) as reader:
         return next(_streams(reader, joined=False))
 
 
-def read_joined(source: Source) -> list[Stream]:
+def read_joined(source: Source, *, on_loss: OnLoss = "wait") -> list[Stream]:
     """Reads a whole file in which the format may change: a `Stream` for each stretch of one format."""
-    with packets(source) as reader:
+    with packets(source, on_loss=on_loss) as reader:
         return list(_streams(reader, joined=True))
 
 
 def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
     builder: _Builder | None = None
-    skipped_bytes = 0
-    for packet in reader:
+    skipped_bytes, holes = 0, 0
+    for packet in reader.items():
+        if not isinstance(packet, Packet):
+            if builder:
+                builder.ended = True
+            continue
         if builder and packet.format != builder.format:
             if not joined:
                 raise StreamError(
@@ -153,11 +172,14 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
             builder = None
         builder = builder or _Builder(reader.name, packet.format)
         builder.add(packet)
-        skipped_bytes += packet.skipped_bytes
+        skipped_bytes, holes = skipped_bytes + packet.skipped_bytes, len(reader.holes)
     assert reader.format, "a reader that meets no stream header raises"
     builder = builder or _Builder(reader.name, reader.format)
+    if len(reader.holes) > holes:
+        builder.gaps.append(builder.latent_frames)
     builder.skipped_bytes += reader.skipped_bytes - skipped_bytes
-    yield builder.finish(reader.cut_bytes)
+    builder.cut_bytes, builder.ended = reader.cut_bytes, reader.ended
+    yield builder.finish()
 
 
 class _Builder:
@@ -175,7 +197,10 @@ class _Builder:
         self.segments = array("q")
         self.packets = array("q")
         self.gaps = array("q")
+        self.uncertain = array("b")
+        self.stream_ids: set[str | None] = set()
         self.skipped_bytes = 0
+        self.cut_bytes = 0
         self.ended = False
 
     def add(self, packet: Packet) -> None:
@@ -185,11 +210,13 @@ class _Builder:
         self.packets.append(self.latent_frames)
         if packet.segment_start:
             self.segments.append(self.latent_frames)
-        if packet.skipped_bytes:
+        if packet.hole:
             self.gaps.append(self.latent_frames)
         self.skipped_bytes += packet.skipped_bytes
         self.ended = packet.end_of_stream
         self.latent_frames += packet.latent_frames
+        self.uncertain.extend([packet.uncertain] * packet.latent_frames)
+        self.stream_ids.add(packet.stream_id)
         self.real.extend(frames_per_latent(self.format, packet.latent_frames, frames, packet.segment_start))
         pts, durations = frame_times(packet.pts, packet.duration, packet.offsets, frames, self.format.framerate)
         self.pts.extend(pts)
@@ -210,7 +237,7 @@ class _Builder:
             first, last = lot[0].position, lot[-1].position
             raise StreamError(f"{self.name}, in a packet at byte {first} to {last}: {error}") from error
 
-    def finish(self, cut_bytes: int = 0) -> Stream:
+    def finish(self) -> Stream:
         if self.lot:
             self.unpack()
         return Stream(
@@ -222,8 +249,10 @@ class _Builder:
             segment_starts=np.array(self.segments, np.int64),
             packet_starts=np.array(self.packets, np.int64),
             gaps=np.array(self.gaps, np.int64),
+            uncertain=np.array(self.uncertain, np.bool_),
+            stream_id=next(iter(self.stream_ids)) if len(self.stream_ids) == 1 else None,
             skipped_bytes=self.skipped_bytes,
-            cut_bytes=cut_bytes,
+            cut_bytes=self.cut_bytes,
             ended=self.ended,
         )
 

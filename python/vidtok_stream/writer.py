@@ -1,51 +1,106 @@
 """Puts a byte stream together."""
 
 import os
-import zlib
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import BinaryIO
 
 from .errors import StreamError
-from .format import MAX_JSON_BYTES, TokenFormat
+from .format import TokenFormat
+from .header import End, StreamHeader, Totals
 from .packet import Packet
-from .reader import MAGIC, VERSION
 from .stream import Stream
 
+_NUMBERS = 1 << 32
 
-def write(target: str | os.PathLike[str] | BinaryIO, content: Stream | Iterable[Packet]) -> None:
+
+def write(
+    target: str | os.PathLike[str] | BinaryIO, content: Stream | Iterable[Packet], *, stream_id: str | None = None
+) -> None:
     """Writes a stream, or packets one by one, to a path or an open binary file.
 
-    Packets may come from `packets()` of another file, also of several.
+    Packets may come from `packets()` of another file, also of several, which then are joined. `stream_id` tells the
+    stream apart from others; by default it is the one that the content was read with, else random.
     """
-    content = content.packets() if isinstance(content, Stream) else content
     opened = open(target, "wb") if isinstance(target, str | os.PathLike) else nullcontext(target)
     with opened as file:
-        for piece in _encode(content):
+        for piece in _encode(content, stream_id):
             file.write(piece)
 
 
-def _encode(packets: Iterable[Packet]) -> Iterator[bytes]:
-    format: TokenFormat | None = None
-    header = b""
-    for packet in packets:
-        if packet.segment_start:
-            if packet.format != format:
-                format = packet.format
-                header = _encode_header(format)
-            yield header
-        elif packet.format != format:
-            raise StreamError("a packet of a new format, and every stream's first, has to start a segment")
-        elif packet.skipped_bytes:
+class Writer:
+    """Makes the bytes of one stream, numbers its packets, and puts a stream header in front of every segment.
+
+    The format may change where a segment starts. `end` has to be called behind the last packet.
+    """
+
+    def __init__(self, stream_id: str | None = None) -> None:
+        self.stream_id = secrets.token_hex(16) if stream_id is None else stream_id
+        self._format: TokenFormat | None = None
+        self._header = b""
+        self._in_segment = False
+        self._segment_number: int | None = None
+        self._segment = Totals()
+        self._stream = Totals()
+
+    def write(self, packet: Packet) -> bytes:
+        """The bytes of `packet`, behind those of what has to stand in front of it."""
+        if packet.uncertain:
             raise StreamError(
-                f"latent frames may be missing in front of the packet read at byte {packet.position}: it is of no use"
+                f"latent frames are missing in front of the packet read at byte {packet.position}: it is of no use"
             )
-        yield packet.encode(int.from_bytes(header[-4:], "little"))
+        front = b""
+        number, totals = self._segment_number, self._segment
+        header = self._header
+        if packet.segment_start:
+            front = self.end_segment()
+            number, totals = 0 if number is None else (number + 1) % _NUMBERS, Totals()
+            if packet.format != self._format:
+                header = StreamHeader(format=packet.format, stream_id=self.stream_id).encode()
+            front += header
+        elif packet.format != self._format or not self._in_segment:
+            raise StreamError(
+                "a packet of a new format, behind a segment's end, and every stream's first, has to start a segment"
+            )
+        data = packet.encode(int.from_bytes(header[-4:], "little"), totals.latent_frames, number)
+        self._format, self._header, self._segment_number = packet.format, header, number
+        self._segment = totals.plus(packet.latent_frames, packet.real_frames)
+        self._stream = self._stream.plus(packet.latent_frames, packet.real_frames)
+        self._in_segment = not packet.segment_end and not packet.end_of_stream
+        return front + data
+
+    def end_segment(self) -> bytes:
+        """An end mark behind the segment; nothing where the last packet said that it is the segment's last."""
+        if not self._in_segment:
+            return b""
+        self._in_segment = False
+        return self._mark(None)
+
+    def end(self) -> bytes:
+        """The stream's end mark; nothing where nothing was written."""
+        self._in_segment = False
+        return self._mark(self._stream)
+
+    def _mark(self, stream: Totals | None) -> bytes:
+        if self._format is None:
+            return b""
+        end = End(segment_number=self._segment_number, segment=self._segment, stream=stream)
+        return StreamHeader(format=self._format, stream_id=self.stream_id, end=end).encode()
 
 
-def _encode_header(format: TokenFormat) -> bytes:
-    json = format.to_json()
-    if len(json) > MAX_JSON_BYTES:
-        raise StreamError(f"{len(json)} bytes of JSON, allowed are {MAX_JSON_BYTES}; shorten the model's name")
-    header = MAGIC + bytes([VERSION]) + len(json).to_bytes(4, "little") + json
-    return header + zlib.crc32(header).to_bytes(4, "little")
+def _encode(content: Stream | Iterable[Packet], stream_id: str | None) -> Iterator[bytes]:
+    packets = content.packets() if isinstance(content, Stream) else content
+    # Packets of no stream become one of their own.
+    own = secrets.token_hex(16)
+    writer: Writer | None = None
+    for packet in packets:
+        wanted = stream_id or packet.stream_id or own
+        if writer is None or (packet.segment_start and wanted != writer.stream_id):
+            if writer:
+                yield writer.end()
+            writer = Writer(wanted)
+        yield writer.write(packet)
+    # What was read without its end is written without one.
+    if writer and not (isinstance(content, Stream) and not content.ended):
+        yield writer.end()

@@ -68,6 +68,14 @@ impl VidtokDec {
     /// Says what is missing, unless somebody upstream knows it already, and counts it.
     pub(super) fn tell_of(&self, hole: Option<&Hole>, is_known: bool, verdict: Verdict) {
         let Some(hole) = hole else { return };
+        let left_out_on_purpose = self
+            .obj()
+            .segment()
+            .flags()
+            .contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS);
+        if left_out_on_purpose && is_known {
+            return;
+        }
         self.loss.lock().unwrap().gaps += 1;
         let text = loss::text(hole, verdict);
         if is_known {

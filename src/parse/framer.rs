@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::stream::{Found, PacketHeader, Scanner, StreamError, StreamHeader};
+use super::walk::Walker;
+use crate::stream::{Fault, Found, PacketHeader, StreamError, StreamHeader};
 
 /// So much may come before the first stream header: a reader may have joined inside a segment.
 const MAX_BYTES_BEFORE_HEADER: u64 = 1 << 24;
@@ -14,8 +15,10 @@ pub enum Step {
     Wait(usize),
     /// Pass over that many.
     Drop(usize),
-    /// Make a buffer of the packet.
+    /// Make a buffer of the first `bytes`.
     Frame(Frame),
+    /// Pass over a packet with a damaged body. What its header says of time still counts.
+    Lost(PacketHeader),
     /// Make a buffer of an end mark.
     End { bytes: usize, mark: Arc<StreamHeader> },
 }
@@ -47,7 +50,7 @@ pub enum FramerError {
 /// The state of parsing.
 #[derive(Debug, Default)]
 pub struct Framer {
-    scanner: Scanner,
+    walker: Walker,
     /// Bytes of the stream header that holds.
     header_bytes: Vec<u8>,
     /// How much of the stream was taken: where the next bytes are expected.
@@ -60,7 +63,15 @@ pub struct Framer {
 impl Framer {
     /// The stream header that holds, and its bytes.
     pub fn header(&self) -> Option<(&Arc<StreamHeader>, &[u8])> {
-        Some((self.scanner.header()?, &self.header_bytes))
+        Some((self.walker.header()?, &self.header_bytes))
+    }
+
+    /// Takes `data`, which stand elsewhere in the stream, as the stream header that holds.
+    pub fn set_header(&mut self, data: &[u8]) -> Result<(), StreamError> {
+        if let Found::Header { bytes } = self.walker.look(data)? {
+            self.header_bytes = data[..bytes].to_vec();
+        }
+        Ok(())
     }
 
     /// How much of the stream was taken.
@@ -78,8 +89,20 @@ impl Framer {
         let step = self.look(data, at_end)?;
         match &step {
             Step::Wait(_) => (),
-            Step::Drop(bytes) | Step::End { bytes, .. } => self.offset += *bytes as u64,
-            Step::Frame(frame) => self.offset += frame.bytes as u64,
+            Step::Drop(bytes) => self.offset += *bytes as u64,
+            Step::Frame(frame) => {
+                self.offset += frame.bytes as u64;
+                // What something whole follows on is not the cut-off end.
+                self.cut = false;
+            }
+            Step::End { bytes, .. } => {
+                self.offset += *bytes as u64;
+                self.cut = false;
+            }
+            Step::Lost(packet) => {
+                self.offset += packet.packet_bytes() as u64;
+                self.skipped += packet.packet_bytes() as u64;
+            }
         }
         Ok(step)
     }
@@ -102,18 +125,16 @@ impl Framer {
         let mut garbage = 0;
         while garbage < data.len() {
             let rest = &data[garbage..];
-            garbage += match self.scan(rest)? {
-                Found::Garbage(bytes) => bytes,
-                Found::Short(_) if at_end => {
-                    self.cut = true;
-                    self.scanner.give_up(rest)
-                }
+            let found = self.look_once(rest, at_end)?;
+            garbage += match found {
+                Look::Garbage(bytes) => bytes,
                 // It comes again, at the start of what is given.
                 _ if garbage > 0 => break,
-                Found::Short(bytes) => return Ok(Step::Wait(bytes)),
-                Found::End { bytes, mark } => return Ok(Step::End { bytes, mark }),
-                Found::Header { bytes } => return self.look_behind_header(data, bytes, at_end),
-                Found::Packet(packet) => {
+                Look::Short(bytes) => return Ok(Step::Wait(bytes)),
+                Look::Header(bytes) => return self.look_behind_header(data, bytes, at_end),
+                Look::Lost(packet) => return Ok(Step::Lost(packet)),
+                Look::End(bytes, mark) => return Ok(Step::End { bytes, mark }),
+                Look::Packet(packet) => {
                     return Ok(Step::Frame(Frame {
                         bytes: packet.packet_bytes(),
                         packet_at: 0,
@@ -123,7 +144,7 @@ impl Framer {
             };
         }
         self.skipped += garbage as u64;
-        if self.scanner.header().is_none() && self.skipped > MAX_BYTES_BEFORE_HEADER {
+        if self.walker.header().is_none() && self.skipped > MAX_BYTES_BEFORE_HEADER {
             return Err(FramerError::NotVidTok(self.skipped));
         }
         Ok(Step::Drop(garbage))
@@ -134,21 +155,63 @@ impl Framer {
         if self.header_bytes != data[..header] {
             self.header_bytes = data[..header].to_vec();
         }
-        match self.scan(&data[header..])? {
-            Found::Packet(packet) if packet.segment_start => Ok(Step::Frame(Frame {
-                bytes: header + packet.packet_bytes(),
-                packet_at: header,
-                packet,
-            })),
-            Found::Short(bytes) if !at_end => Ok(Step::Wait(header + bytes)),
-            _ => Ok(Step::Drop(header)),
-        }
+        let rest = &data[header..];
+        Ok(match self.walker.look(rest).map_err(FramerError::Stream)? {
+            Found::Packet(packet) if packet.segment_start => match packet.check_body(rest) {
+                Ok(()) => Step::Frame(Frame {
+                    bytes: header + packet.packet_bytes(),
+                    packet_at: header,
+                    packet,
+                }),
+                Err(Fault::Short(bytes)) if !at_end => Step::Wait(header + bytes),
+                Err(_) => Step::Drop(header),
+            },
+            Found::Short(bytes) if !at_end => Step::Wait(header + bytes),
+            _ => Step::Drop(header),
+        })
     }
 
-    fn scan(&mut self, data: &[u8]) -> Result<Found, FramerError> {
-        if data.is_empty() {
-            return Ok(Found::Short(1));
-        }
-        self.scanner.scan(data).map_err(FramerError::Stream)
+    fn look_once(&mut self, data: &[u8], at_end: bool) -> Result<Look, FramerError> {
+        Ok(match self.walker.look(data).map_err(FramerError::Stream)? {
+            Found::Header { bytes } => Look::Header(bytes),
+            Found::End { bytes, mark } => Look::End(bytes, mark),
+            Found::Garbage(bytes) => Look::Garbage(bytes),
+            Found::Short(bytes) if !at_end => Look::Short(bytes),
+            Found::Short(_) => {
+                self.cut = true;
+                Look::Garbage(self.walker.give_up(data))
+            }
+            Found::Packet(packet) => match packet.check_body(data) {
+                Ok(()) => Look::Packet(packet),
+                Err(Fault::Short(bytes)) if !at_end => Look::Short(bytes),
+                Err(Fault::Short(_)) => {
+                    self.cut = true;
+                    Look::Garbage(self.walker.deny(data, &packet, true))
+                }
+                Err(_) => self.look_behind_damage(data, packet, at_end),
+            },
+        })
     }
+
+    /// What a packet is whose body is damaged.
+    fn look_behind_damage(&mut self, data: &[u8], packet: PacketHeader, at_end: bool) -> Look {
+        let next = &data[packet.packet_bytes()..];
+        match self.walker.follows(next) {
+            _ if next.is_empty() && at_end => Look::Lost(packet),
+            Ok(true) => Look::Lost(packet),
+            Err(bytes) if !at_end => Look::Short(packet.packet_bytes() + bytes),
+            Ok(false) | Err(_) => Look::Garbage(self.walker.deny(data, &packet, false)),
+        }
+    }
+}
+
+/// What the bytes at hand start with.
+enum Look {
+    Garbage(usize),
+    Short(usize),
+    Header(usize),
+    End(usize, Arc<StreamHeader>),
+    Packet(PacketHeader),
+    /// A packet that is there, but damaged.
+    Lost(PacketHeader),
 }

@@ -19,12 +19,20 @@
 //!
 //! They are one segment from 0 on, and cannot be sought in.
 //!
-//! Damaged bytes are skipped: a warning message says how many, and the next buffer has DISCONT.
+//! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its first PTS
+//! on: the PTS stay, and stream time is 0 there.
+//!
+//! Damaged bytes are skipped, packets that came twice are left out, and where packets are missing the next buffer has
+//! DISCONT. A warning message says so the first time; another sums up at the end. The property `stats` counts.
 //!
 //! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
 //! the target. A key-unit seek makes that the position, unless the file has no other start than its first: then it is
-//! taken as an accurate seek, so that seeking is of use. Negative rates are refused. What comes through a pipe can be
-//! sought in only if something upstream can seek by time.
+//! taken as an accurate seek, so that seeking is of use. With TRICKMODE_KEY_UNITS only the packets pass that start a segment.
+//! Negative rates are refused.
+//!
+//! What is pushed (from a server, or out of a queue) has a duration and is sought in where upstream can seek by bytes: the
+//! stream's end is read first, and a seek reads here and there until it has found its segment. Such seeks have to flush. It is
+//! no use where streams with different headers were joined. What comes through a pipe cannot be sought in.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -34,15 +42,17 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::framer::{Damage, Frame, Framer, FramerError, Step};
-use super::index::{Index, Snap};
+use super::clock::Clock;
+use super::framer::{Framer, FramerError, Step};
+use super::index::{Index, Start};
 use super::joined::Timeline;
+use super::losses::Losses;
 use super::raw;
+use super::remote::Remote;
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::pad_templates;
 use crate::format::TokenFormat;
-use crate::meta::{self, TokenMeta};
-use crate::stream::{Packet, PacketHeader, StreamError, Tokens};
+use crate::stream::{Continuity, Link, MAX_JSON_BYTES, PacketHeader};
 
 /// Shorter than any stream header or packet.
 const MIN_FRAME_BYTES: u32 = 12;
@@ -52,28 +62,49 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 
 #[derive(Default)]
 pub(super) struct State {
-    framer: Framer,
+    pub framer: Framer,
     pub raw: raw::Mode,
     /// Set in pull mode, before the first frame.
-    index: Option<Arc<Index>>,
+    pub index: Option<Arc<Index>>,
     /// Of the file, where there is an index.
     size: u64,
-    /// For bytes that are pushed; begins anew with every segment event.
-    timeline: Timeline,
+    /// What is known of an upstream that pushes.
+    pub remote: Remote,
+    /// Of the packets' own times. Begins anew with every segment event, and at a seek as the index says.
+    pub timeline: Timeline,
+    pub clock: Clock,
     /// Upstream's segment is in time: its times are one timeline already.
-    upstream_in_time: bool,
+    pub upstream_in_time: bool,
+    /// What was asked for in the seek before, where bytes are pushed.
+    pub key_units: bool,
     /// What the caps on the source pad say. Set when they are known.
-    output: Option<(TokenFormat, StreamFormat)>,
-    /// PTS and duration of the frame that is being finished.
+    pub output: Option<(TokenFormat, StreamFormat)>,
+    /// PTS and duration of the frame that is being finished, and the PTS that its packet says.
     pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
-    /// The next buffer follows on something that was skipped.
-    discont: bool,
+    own_pts: Option<Option<u64>>,
+    /// The next buffer follows on something that is missing.
+    pub discont: bool,
+    /// Compares packets since the last seek or the like; `in_order` once there was one.
+    pub continuity: Continuity,
+    in_order: bool,
+    /// Part of a packet is there.
+    in_packet: bool,
+    pub losses: Losses,
 }
 
-/// The state is not locked while something is pushed or pulled.
+impl State {
+    /// What comes next does not follow on what came before.
+    fn forget_order(&mut self) {
+        self.continuity.reset();
+        self.in_order = false;
+    }
+}
+
+/// The state is not locked while something is pushed or pulled; `seeking` is, and comes first.
 #[derive(Default)]
 pub struct VidtokParse {
     state: Mutex<State>,
+    pub(super) seeking: Mutex<()>,
 }
 
 #[glib::object_subclass]
@@ -83,7 +114,36 @@ impl ObjectSubclass for VidtokParse {
     type ParentType = gst_base::BaseParse;
 }
 
-impl ObjectImpl for VidtokParse {}
+impl ObjectImpl for VidtokParse {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| vec![VidtokParse::stats_property()]);
+        &PROPERTIES
+    }
+
+    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+        self.stats().to_value()
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let parse = self.obj();
+        let of = |pad: &gst::Pad| pad.parent().and_downcast::<super::VidtokParse>();
+        let pushed = gst::PadProbeType::PUSH | gst::PadProbeType::DATA_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
+        parse.sink_pad().add_probe(pushed, move |pad, info| match of(pad) {
+            Some(parse) => parse.imp().watch_sink(info),
+            None => gst::PadProbeReturn::Ok,
+        });
+        // The base class would begin every stream at 0.
+        parse
+            .src_pad()
+            .add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+                if let Some(parse) = of(pad) {
+                    parse.imp().watch_src(info);
+                }
+                gst::PadProbeReturn::Ok
+            });
+    }
+}
 
 impl GstObjectImpl for VidtokParse {}
 
@@ -109,7 +169,7 @@ impl ElementImpl for VidtokParse {
 
 impl BaseParseImpl for VidtokParse {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        *self.state() = State::default();
+        self.reset();
         let parse = self.obj();
         parse.set_min_frame_size(MIN_FRAME_BYTES);
         // Every packet says its time; nothing is guessed.
@@ -120,7 +180,7 @@ impl BaseParseImpl for VidtokParse {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *self.state() = State::default();
+        self.reset();
         Ok(())
     }
 
@@ -133,52 +193,65 @@ impl BaseParseImpl for VidtokParse {
         let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         let (offset, at_end) = (frame.offset(), parse.is_draining());
+        self.enter(offset)?;
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
 
         let step = self.state().framer.next(&map, offset, at_end);
-        match step.map_err(|error| self.fail(&error))? {
+        self.state().in_packet = matches!(step, Ok(Step::Wait(_)));
+        let passed = match step.map_err(|error| self.fail(&error))? {
             Step::Wait(bytes) => {
                 parse.set_min_frame_size(bytes as u32);
                 return Ok((gst::FlowSuccess::Ok, 0));
             }
             Step::Drop(bytes) => {
                 gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
-                self.state().discont |= discont;
-                let (end, size) = (offset + bytes as u64, self.state().size);
-                if self.is_pulling() && end >= size {
-                    self.tell_of_tail(end);
-                    if self.state().framer.header().is_none() {
-                        return Err(self.fail(&FramerError::NotVidTok(end)));
-                    }
-                }
-                drop(map);
-                // Not by the base class's skipping, which gives up after 2 MiB.
-                frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
-                parse.set_min_frame_size(MIN_FRAME_BYTES);
-                parse.finish_frame(frame, bytes as u32)?;
+                bytes
+            }
+            Step::Lost(packet) => {
+                gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
+                self.place(&packet);
+                packet.packet_bytes()
             }
             Step::Frame(found) => {
-                self.tell_of_damage(offset);
+                let damaged = self.tell_of_damage(offset);
                 self.negotiate()?;
-                let mut output = self.output_buffer(buffer, &map, &found)?;
-                self.decorate(output.make_mut(), &found.packet, offset, discont);
-                drop(map);
-                frame.set_output_buffer(output);
-                parse.set_min_frame_size(MIN_FRAME_BYTES);
-                parse.finish_frame(frame, found.bytes as u32)?;
-            }
-            Step::End { bytes, .. } => {
-                self.tell_of_damage(offset);
-                let output = self.end_mark(buffer, bytes)?;
-                drop(map);
-                match output {
-                    Some(output) => frame.set_output_buffer(output),
-                    None => frame.set_flags(gst_base::BaseParseFrameFlags::DROP),
+                self.place(&found.packet);
+                if self.passes(&found.packet, offset, damaged, discont) {
+                    let mut output = self.output_buffer(buffer, &map, &found)?;
+                    self.decorate(output.make_mut(), &found.packet, discont);
+                    if self.state().upstream_in_time {
+                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
+                        // two buffers counts as the end of the first.
+                        parse.set_ts_at_offset(found.packet_at + 1);
+                    }
+                    drop(map);
+                    return self.finish(frame, output, found.bytes);
                 }
-                parse.set_min_frame_size(MIN_FRAME_BYTES);
-                parse.finish_frame(frame, bytes as u32)?;
+                found.bytes
             }
+            Step::End { bytes, mark } => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                if let Some(output) = self.end_mark(buffer, &mark, bytes, (offset, damaged))? {
+                    drop(map);
+                    return self.finish(frame, output, bytes);
+                }
+                bytes
+            }
+        };
+        let (end, size) = (offset + passed as u64, {
+            let mut state = self.state();
+            state.discont |= discont;
+            state.size
+        });
+        if self.is_pulling() && end >= size && self.state().framer.header().is_none() {
+            return Err(self.fail(&FramerError::NotVidTok(end)));
         }
+        drop(map);
+        // Not by the base class's skipping, which gives up after 2 MiB.
+        frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
+        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        parse.finish_frame(frame, passed as u32)?;
         Ok((gst::FlowSuccess::Ok, 0))
     }
 
@@ -188,8 +261,16 @@ impl BaseParseImpl for VidtokParse {
     }
 
     fn pre_push_frame(&self, frame: &mut gst_base::BaseParseFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // What the base class has put where it had no times is an estimate.
-        let (pts, duration) = self.state().times;
+        // What the base class has put where it had no times is an estimate; but it knows upstream's.
+        let (pts, duration) = {
+            let mut state = self.state();
+            let upstream = frame.buffer().and_then(|buffer| buffer.pts());
+            if let (true, Some(own)) = (state.upstream_in_time, state.own_pts.take()) {
+                let pts = state.clock.upstream(upstream.map(gst::ClockTime::nseconds), own);
+                state.times.0 = pts.map(gst::ClockTime::from_nseconds);
+            }
+            state.times
+        };
         if let Some(buffer) = frame.buffer_mut() {
             buffer.set_pts(pts);
             buffer.set_dts(gst::ClockTime::NONE);
@@ -205,15 +286,23 @@ impl BaseParseImpl for VidtokParse {
                 let in_time = segment.segment().format() == gst::Format::Time;
                 // What is left of the old segment is parsed with the new timeline otherwise.
                 self.obj().drain();
-                let mut state = self.state();
-                state.timeline = Timeline::default();
-                state.upstream_in_time = in_time;
+                self.begin_segment(in_time);
             }
-            gst::EventView::FlushStop(_) => self.state().discont = false,
-            gst::EventView::Eos(_) => {
+            gst::EventView::StreamStart(_) => {
                 self.obj().drain();
-                let end = self.state().framer.offset();
-                self.tell_of_tail(end);
+                self.state().clock.origin = None;
+            }
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.discont = false;
+                state.forget_order();
+            }
+            // The base class would make up caps for it, or take a packet that is not all there yet for cut off.
+            gst::EventView::Gap(_) => {
+                let state = self.state();
+                if state.output.is_none() || state.in_packet {
+                    return true;
+                }
             }
             _ => (),
         }
@@ -232,48 +321,31 @@ impl BaseParseImpl for VidtokParse {
 
     fn src_event(&self, event: gst::Event) -> bool {
         match event.view() {
-            gst::EventView::Seek(seek) => match self.prepare_seek(seek) {
-                Some(event) if self.is_pulling() => self.parent_src_event(event),
-                Some(event) => self.obj().sink_pad().push_event(event),
-                None => false,
-            },
+            gst::EventView::Seek(seek) if self.is_pulling() => self.seek_in_file(seek),
+            // Who can seek by time upstream knows best.
+            gst::EventView::Seek(seek) => {
+                (seek.get().0 > 0.0 && self.obj().sink_pad().push_event(event.clone())) || self.seek_remotely(seek)
+            }
             _ => self.parent_src_event(event),
         }
     }
 
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {
-        match query.view_mut() {
-            gst::QueryViewMut::Seeking(seeking) => {
-                if self.is_pulling() {
-                    let index = self.state().index.clone();
-                    let end = index
-                        .as_ref()
-                        .and_then(|index| index.end())
-                        .map(gst::ClockTime::from_nseconds);
-                    let seekable = index.is_some_and(|index| index.start(0, Snap::Before).is_some());
-                    match seeking.format() {
-                        gst::Format::Time => seeking.set(seekable, gst::ClockTime::ZERO, end),
-                        format => set_not_seekable(seeking, format),
-                    }
-                } else if !self.obj().sink_pad().peer_query(seeking) || seeking.format() != gst::Format::Time {
-                    let format = seeking.format();
-                    set_not_seekable(seeking, format);
-                }
-                true
-            }
-            _ => self.parent_src_query(query),
-        }
+        self.answer(query)
     }
-}
-
-fn set_not_seekable(seeking: &mut gst::query::Seeking, format: gst::Format) {
-    let unknown = gst::GenericFormattedValue::new(format, -1);
-    seeking.set(false, unknown, unknown);
 }
 
 impl VidtokParse {
     pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    fn reset(&self) {
+        let mut state = self.state();
+        *state = State {
+            remote: state.remote.renewed(),
+            ..State::default()
+        };
     }
 
     pub(super) fn is_pulling(&self) -> bool {
@@ -297,231 +369,150 @@ impl VidtokParse {
             index => index?,
         };
         gst::debug!(CAT, imp = self, "Indexed {size} bytes: {index:?}");
-        self.obj()
-            .set_duration(index.end().map(gst::ClockTime::from_nseconds), 0);
-        let mut state = self.state();
-        (state.index, state.size) = (Some(Arc::new(index)), size);
+        {
+            let mut state = self.state();
+            state.clock.origin = index.begin();
+            (state.index, state.size) = (Some(Arc::new(index)), size);
+        }
+        self.announce_duration();
         Ok(())
     }
 
-    /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
-    fn negotiate(&self) -> Result<(), gst::FlowError> {
-        let src = self.obj().src_pad().clone();
-        let (format, output) = {
-            let state = self.state();
-            let (header, _) = state.framer.header().ok_or(gst::FlowError::Error)?;
-            (header.format.clone(), state.output.clone())
+    /// Tells the base class how long the stream is, where that is known.
+    pub(super) fn announce_duration(&self) {
+        let (_, end) = self.seek_range();
+        self.obj().set_duration(end, 0);
+    }
+
+    /// Takes up the state that the index has for `offset`, where a seek has led there.
+    fn enter(&self, offset: u64) -> Result<(), gst::FlowError> {
+        let (start, header_at) = {
+            let mut state = self.state();
+            if state.framer.offset() == offset {
+                return Ok(());
+            }
+            let start = state.index.as_ref().and_then(|index| index.start_at(offset)).cloned();
+            let Some(Start {
+                timeline, header_at, ..
+            }) = start
+            else {
+                return Ok(());
+            };
+            state.timeline = timeline;
+            state.forget_order();
+            (offset, header_at)
         };
-        let reconfigure = src.check_reconfigure();
-        if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
-            return Ok(());
+        if header_at != start {
+            let longest = (MAX_JSON_BYTES + 16) as u32;
+            let header = self.obj().sink_pad().pull_range(header_at, longest)?;
+            let header = header.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let taken = self.state().framer.set_header(&header);
+            taken.map_err(|error| self.fail(&FramerError::Stream(error)))?;
         }
-        // Framed comes first; where downstream takes neither, it refuses these caps and the user reads them.
-        let allowed = src.allowed_caps();
-        let takes = |wanted| {
-            allowed
-                .as_ref()
-                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(wanted)))
-        };
-        let stream_format = [StreamFormat::Framed, StreamFormat::Raw]
-            .into_iter()
-            .find(|wanted| takes(*wanted));
-        let output_now = (format, stream_format.unwrap_or(StreamFormat::Framed));
-        if output.as_ref() == Some(&output_now) {
-            return Ok(());
-        }
-        let caps = output_now.0.to_caps(output_now.1);
-        gst::debug!(CAT, imp = self, "Output is {caps}");
-        let mut tags = gst::TagList::new();
-        tags.make_mut()
-            .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
-        self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
-        if !src.push_event(gst::event::Caps::new(&caps)) {
-            return Err(if src.pad_flags().contains(gst::PadFlags::FLUSHING) {
-                gst::FlowError::Flushing
-            } else {
-                gst::FlowError::NotNegotiated
-            });
-        }
-        self.state().output = Some(output_now);
         Ok(())
     }
 
-    /// The frame as downstream wants it. `data` are the bytes of `buffer`.
-    fn output_buffer(
-        &self,
-        buffer: &gst::BufferRef,
-        data: &[u8],
-        found: &Frame,
-    ) -> Result<gst::Buffer, gst::FlowError> {
-        let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        match stream_format {
-            StreamFormat::Raw => {
-                let raw = raw_buffer(&data[found.packet_at..], &found.packet, &format);
-                raw.map_err(|error| self.fail(&FramerError::Stream(error)))
-            }
-            StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
-                // The stream header was somewhere else.
-                let header = self
-                    .state()
-                    .framer
-                    .header()
-                    .map_or(Vec::new(), |(_, bytes)| bytes.to_vec());
-                Ok(gst::Buffer::from_mut_slice([&header, &data[..found.bytes]].concat()))
-            }
-            StreamFormat::Framed => {
-                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..found.bytes);
-                region.map_err(|_| gst::FlowError::Error)
-            }
+    fn begin_segment(&self, in_time: bool) {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.timeline = Timeline::default();
+        state.forget_order();
+        state.upstream_in_time = in_time;
+        state.clock.new_segment();
+        if in_time || state.remote.ends().is_none() {
+            state.clock.origin = None;
         }
     }
 
-    /// A buffer of the end mark that `buffer` starts with; `None` where downstream takes raw tokens.
-    fn end_mark(&self, buffer: &gst::BufferRef, bytes: usize) -> Result<Option<gst::Buffer>, gst::FlowError> {
-        self.negotiate()?;
-        let mut state = self.state();
-        if !matches!(state.output, Some((_, StreamFormat::Framed))) {
-            return Ok(None);
-        }
-        // Nothing is shown for it: its time is the end of what was shown last.
-        let end = match state.times {
-            (Some(pts), duration) => Some(pts + duration.unwrap_or_default()),
-            _ => None,
-        };
-        state.times = (end, Some(gst::ClockTime::ZERO));
-        let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..bytes);
-        let mut mark = region.map_err(|_| gst::FlowError::Error)?;
-        let mark_mut = mark.make_mut();
-        mark_mut.set_pts(gst::ClockTime::NONE);
-        mark_mut.set_flags(gst::BufferFlags::HEADER | gst::BufferFlags::DELTA_UNIT);
-        Ok(Some(mark))
+    /// Whether only packets pass that start a segment.
+    pub(super) fn plays_key_units(&self) -> bool {
+        let flags = self.obj().segment().flags();
+        flags.contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS) || (self.state().key_units && !self.is_pulling())
     }
 
-    /// Gives the buffer of the packet at `offset` its times and flags.
-    fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, offset: u64, discont: bool) {
-        let mut state = self.state();
-        let pts = match (&state.index, state.upstream_in_time) {
-            (Some(index), _) => packet.pts.map(|pts| index.place(offset, pts)),
-            (None, true) => packet.pts,
-            (None, false) => state.timeline.place(packet),
+    /// Changes segment events as the clock says, and sums up at the end.
+    fn watch_src(&self, info: &mut gst::PadProbeInfo) {
+        let Some(gst::PadProbeData::Event(event)) = &info.data else {
+            return;
         };
+        match event.view() {
+            gst::EventView::Segment(segment) => {
+                let changed = {
+                    let mut state = self.state();
+                    let first = state.times.0.map(gst::ClockTime::nseconds);
+                    let base = segment.segment().downcast_ref::<gst::ClockTime>();
+                    let Some(base) = base.filter(|_| !state.upstream_in_time) else {
+                        return;
+                    };
+                    let mut changed = state.clock.segment(base, first);
+                    if state.key_units {
+                        let trick = gst::SegmentFlags::TRICKMODE | gst::SegmentFlags::TRICKMODE_KEY_UNITS;
+                        changed.set_flags(changed.flags() | trick);
+                    }
+                    changed
+                };
+                let event = gst::event::Segment::builder(&changed).seqnum(event.seqnum()).build();
+                info.data = Some(gst::PadProbeData::Event(event));
+            }
+            gst::EventView::Eos(_) => self.tell_of_end(),
+            _ => (),
+        }
+    }
+
+    /// Gives a packet its time, so far as its stream says it.
+    fn place(&self, packet: &PacketHeader) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let pts = match state.framer.header() {
+            Some((stream, _)) if !state.upstream_in_time => state.timeline.place(stream, packet),
+            _ => packet.pts,
+        };
+        if !state.upstream_in_time && state.clock.origin.is_none() {
+            state.clock.origin = pts;
+        }
+        state.own_pts = Some(packet.pts);
         state.times = (
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
-        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
-        // segment start.
-        buffer.set_pts(gst::ClockTime::NONE);
-        buffer.set_duration(state.times.1);
-        if !packet.segment_start {
-            buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
-        } else if matches!(state.output, Some((_, StreamFormat::Framed))) {
-            buffer.set_flags(gst::BufferFlags::HEADER);
-        }
-        if std::mem::take(&mut state.discont) || discont {
-            buffer.set_flags(gst::BufferFlags::DISCONT);
-        }
     }
 
-    /// The seek that the base class, or else upstream, is to do; `None` where it cannot be done.
-    fn prepare_seek(&self, seek: &gst::event::Seek) -> Option<gst::Event> {
-        let (rate, flags, start_type, start, stop_type, stop) = seek.get();
-        if rate <= 0.0 || flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
-            gst::info!(CAT, imp = self, "Cannot play at rate {rate}, nor change it instantly");
-            return None;
+    /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something
+    /// was lost in front of it where that is `damaged`, and may have been at a `discont`.
+    fn passes(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
+        let key_units = self.plays_key_units();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if key_units {
+            state.forget_order();
+            state.discont = true;
+            return packet.segment_start;
         }
-        if !self.is_pulling() {
-            return Some(seek.to_owned().into());
+        if let Some((stream, _)) = state.framer.header() {
+            state.continuity.header(stream);
         }
-        let gst::GenericFormattedValue::Time(Some(target)) = start else {
-            gst::info!(CAT, imp = self, "Cannot seek to {start:?}");
-            return None;
-        };
-        let index = self.state().index.clone()?;
-        let snap = match (
-            flags.contains(gst::SeekFlags::SNAP_BEFORE),
-            flags.contains(gst::SeekFlags::SNAP_AFTER),
-        ) {
-            (true, true) => Snap::Nearest,
-            (false, true) => Snap::After,
-            _ => Snap::Before,
-        };
-        let to_key = flags.contains(gst::SeekFlags::KEY_UNIT) && !index.has_one_start();
-        let from = index.start(target.nseconds(), if to_key { snap } else { Snap::Before })?;
-        let time = gst::ClockTime::from_nseconds(from.time);
-        gst::debug!(CAT, imp = self, "Seeking to {target} from {from:?}");
-        // The base class looks for the entry only in accurate seeks; others it would estimate.
-        self.obj().add_index_entry(from.offset, time, true, true);
-        let to_keys = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_NEAREST;
-        let flags = (flags - to_keys) | gst::SeekFlags::ACCURATE;
-        let start = if to_key { time } else { target };
-        let stop = match stop {
-            gst::GenericFormattedValue::Time(stop) => stop,
-            _ => None,
-        };
-        let event = gst::event::Seek::builder(rate, flags, start_type, start, stop_type, stop);
-        Some(event.seqnum(seek.seqnum()).build())
+        if (damaged || discont) && state.in_order {
+            state.continuity.lost();
+        }
+        state.in_order = true;
+        let place = state.continuity.packet(packet);
+        let repeated = place.link == Link::Repeated;
+        state.losses.repeated += u64::from(repeated);
+        drop(guard);
+        self.tell_of_hole(place.hole, offset, damaged);
+        !repeated
     }
 
-    /// Says what there is to say about bytes at the stream's end that are no packet.
-    fn tell_of_tail(&self, end: u64) {
-        let (cut, damage) = {
-            let mut state = self.state();
-            (state.framer.is_cut(), state.framer.take_damage(end))
-        };
-        match damage {
-            Some(damage) if cut => gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes),
-            Some(damage) => self.warn_of(damage),
-            None => (),
-        }
+    fn finish(
+        &self,
+        mut frame: gst_base::BaseParseFrame,
+        output: gst::Buffer,
+        bytes: usize,
+    ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let parse = self.obj();
+        frame.set_output_buffer(output);
+        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        parse.finish_frame(frame, bytes as u32)?;
+        Ok((gst::FlowSuccess::Ok, 0))
     }
-
-    /// Says what there is to say about bytes that were skipped in front of `offset`.
-    fn tell_of_damage(&self, offset: u64) {
-        let damage = self.state().framer.take_damage(offset);
-        if let Some(damage) = damage {
-            self.warn_of(damage);
-            self.state().discont = true;
-        }
-    }
-
-    fn warn_of(&self, Damage { bytes, offset }: Damage) {
-        gst::element_imp_warning!(
-            self,
-            gst::StreamError::Decode,
-            ("Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose \
-                 start is missing")
-        );
-    }
-
-    /// Posts `error`; the result ends streaming.
-    fn fail(&self, error: &FramerError) -> gst::FlowError {
-        match error {
-            FramerError::Stream(error @ StreamError::NewerVersion(_)) => {
-                gst::element_imp_error!(self, gst::StreamError::WrongType, ("{error}"));
-            }
-            FramerError::Stream(error) => gst::element_imp_error!(self, gst::StreamError::Decode, ("{error}")),
-            FramerError::NotVidTok(bytes) => gst::element_imp_error!(
-                self,
-                gst::StreamError::WrongType,
-                ("There is no VidTok stream header in the first {bytes} bytes: this is no .vidtok stream")
-            ),
-        }
-        gst::FlowError::Error
-    }
-}
-
-/// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
-fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Result<gst::Buffer, StreamError> {
-    let packet = Packet::from_checked(data, header)?;
-    let tokens = Tokens::from_payload(&packet.payload, format, packet.latent_frames)?;
-    let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(format)?);
-    let meta = TokenMeta {
-        segment_start: packet.segment_start,
-        end_of_stream: packet.end_of_stream,
-        real_frames: packet.real_frames,
-        offsets: packet.offsets,
-    };
-    meta::add(buffer.make_mut(), &meta);
-    Ok(buffer)
 }

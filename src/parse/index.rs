@@ -1,7 +1,9 @@
-//! Where a file's segments start, and how long it is: found by its packet headers alone. No GStreamer in here.
+//! Where a file's segments start, and how long it is: found by its packet headers alone where it is undamaged. No
+//! GStreamer in here.
 
-use super::joined::{Timeline, shifted};
-use crate::stream::{Found, Scanner};
+use super::joined::Timeline;
+use super::walk::Walker;
+use crate::stream::{Found, PacketHeader};
 
 /// Bytes read for a packet header, and often enough for a stream header.
 const HEADER_READ: usize = 1024;
@@ -9,13 +11,15 @@ const HEADER_READ: usize = 1024;
 const SEARCH_READ: usize = 1 << 16;
 
 /// A segment's start: where to read and what time it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Of the stream header, in bytes.
+    /// Where reading begins: at the stream header, or at the packet where that one does not stand right in front.
     pub offset: u64,
+    /// Of the stream header that holds.
+    pub header_at: u64,
     pub time: u64,
-    /// What is added to the PTS of packets from here on.
-    pub shift: u64,
+    /// The timeline just before.
+    pub timeline: Timeline,
 }
 
 /// What to do about a time that is not a segment's start.
@@ -31,6 +35,8 @@ pub enum Snap {
 pub struct Index {
     /// In the order of both offset and time.
     starts: Vec<Start>,
+    /// Of the first packet that has a PTS.
+    begin: Option<u64>,
     /// Where the last packet ends; `None` where no packet has a PTS.
     end: Option<u64>,
 }
@@ -39,7 +45,7 @@ impl Index {
     /// Goes through a file of `size` bytes. `read` gives that many bytes from an offset on, fewer only at the end.
     pub fn build<B: AsRef<[u8]>, E>(size: u64, read: impl FnMut(u64, usize) -> Result<B, E>) -> Result<Self, E> {
         let (mut index, mut timeline) = (Self::default(), Timeline::default());
-        let mut scanner = Scanner::headers_only();
+        let mut walker = Walker::default();
         let mut window = Window {
             read,
             size,
@@ -47,47 +53,78 @@ impl Index {
             bytes: None,
         };
         let (mut offset, mut wanted, mut read_ahead) = (0, HEADER_READ, HEADER_READ);
-        // The stream header that no packet followed yet.
-        let mut header = None;
+        // The stream header that holds, and where it ends.
+        let (mut header_at, mut header_end) = (0, 0);
         while offset < size {
             let data = window.get(offset, wanted, read_ahead)?;
             let missing = data.len() < wanted;
             // What a stream header or packet refuses ends the stream when it is played, too.
-            let Ok(found) = scanner.scan(data) else { break };
+            let Ok(found) = walker.look(data) else { break };
             let passed = match found {
                 Found::Short(bytes) if !missing => {
                     wanted = bytes;
                     continue;
                 }
+                // Cut off, or its length is wrong: whole packets may follow.
+                Found::Short(_) => walker.give_up(data),
                 Found::Header { bytes } => {
-                    header = Some(offset);
+                    (header_at, header_end) = (offset, offset + bytes as u64);
                     bytes
                 }
-                Found::End { bytes, .. } => bytes,
-                Found::Packet(packet) if offset + packet.packet_bytes() as u64 <= size => {
-                    let time = timeline.place(&packet);
-                    if let (true, Some(offset), Some(time)) = (packet.segment_start, header.take(), time) {
-                        index.starts.push(Start {
-                            offset,
-                            time,
-                            shift: timeline.shift(),
-                        });
-                    }
-                    read_ahead = HEADER_READ;
-                    packet.packet_bytes()
+                Found::End { bytes, mark } => {
+                    timeline.end_mark(&mark);
+                    bytes
                 }
                 Found::Garbage(bytes) => {
                     read_ahead = SEARCH_READ;
                     bytes
                 }
-                // Cut off, or its length is wrong: whole packets may follow.
-                Found::Short(_) | Found::Packet(_) => scanner.give_up(data),
+                Found::Packet(packet) if window.has_packet(&walker, offset, &packet)? => {
+                    let at = if header_end == offset { header_at } else { offset };
+                    if let Some(stream) = walker.header() {
+                        let before = timeline.clone();
+                        let time = timeline.place(stream, &packet);
+                        index.add(&packet, time, (at, header_at), before);
+                    }
+                    read_ahead = HEADER_READ;
+                    packet.packet_bytes()
+                }
+                Found::Packet(packet) => {
+                    read_ahead = SEARCH_READ;
+                    let cuts = offset + packet.packet_bytes() as u64 > size;
+                    walker.deny(window.get(offset, HEADER_READ, read_ahead)?, &packet, cuts)
+                }
             };
             offset += passed as u64;
             wanted = HEADER_READ;
         }
         index.end = timeline.end();
         Ok(index)
+    }
+
+    fn add(&mut self, packet: &PacketHeader, time: Option<u64>, at: (u64, u64), timeline: Timeline) {
+        let Some(time) = time else { return };
+        self.begin.get_or_insert(time);
+        if !packet.segment_start {
+            return;
+        }
+        self.starts.push(Start {
+            offset: at.0,
+            header_at: at.1,
+            // Where time steps back inside a stream: what is searched in order, is in order.
+            time: self.starts.last().map_or(time, |last| last.time.max(time)),
+            timeline,
+        });
+    }
+
+    #[cfg(test)]
+    pub fn starts(&self) -> &[Start] {
+        &self.starts
+    }
+
+    /// Time of the first packet.
+    pub fn begin(&self) -> Option<u64> {
+        self.begin
     }
 
     /// Where the last packet ends.
@@ -101,7 +138,7 @@ impl Index {
     }
 
     /// The segment's start for `time`; where there is none on the side asked for, the next on the other.
-    pub fn start(&self, time: u64, snap: Snap) -> Option<Start> {
+    pub fn start(&self, time: u64, snap: Snap) -> Option<&Start> {
         let after = self.starts.partition_point(|start| start.time <= time);
         let before = after.checked_sub(1).and_then(|at| self.starts.get(at));
         let after = match before {
@@ -114,14 +151,13 @@ impl Index {
             Snap::After => true,
             Snap::Nearest => after.time.abs_diff(time) < before.time.abs_diff(time),
         };
-        Some(if take_after { *after } else { *before })
+        Some(if take_after { after } else { before })
     }
 
-    /// The time of a packet at `offset` whose own PTS is `pts`.
-    pub fn place(&self, offset: u64, pts: u64) -> u64 {
-        let after = self.starts.partition_point(|start| start.offset <= offset);
-        let shift = after.checked_sub(1).map_or(0, |at| self.starts[at].shift);
-        shifted(pts, shift)
+    /// The segment's start that reading from `offset` on begins with.
+    pub fn start_at(&self, offset: u64) -> Option<&Start> {
+        let at = self.starts.binary_search_by_key(&offset, |start| start.offset);
+        at.ok().map(|at| &self.starts[at])
     }
 }
 
@@ -150,13 +186,32 @@ where
         let bytes = self.bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
         Ok(&bytes[(offset - self.offset) as usize..])
     }
+
+    /// Whether `packet`, whose header stands at `offset`, counts as there: see [`walk`](super::walk).
+    fn has_packet(&mut self, walker: &Walker, offset: u64, packet: &PacketHeader) -> Result<bool, E> {
+        let end = offset + packet.packet_bytes() as u64;
+        if end >= self.size {
+            return Ok(end == self.size);
+        }
+        let mut wanted = HEADER_READ;
+        loop {
+            let next = self.get(end, wanted, HEADER_READ)?;
+            match walker.follows(next) {
+                Ok(true) => return Ok(true),
+                Err(bytes) if next.len() >= wanted => wanted = bytes,
+                _ => break,
+            }
+        }
+        let body = self.get(offset, packet.packet_bytes(), SEARCH_READ)?;
+        Ok(packet.check_body(body).is_ok())
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, Writer};
+    use crate::stream::{Packet, StreamHeader, Writer};
 
     /// Bytes of the payload of a packet here: much more than is read of it.
     const PAYLOAD: usize = 40_000;
@@ -181,19 +236,39 @@ mod tests {
         Writer::new(format, "toy").unwrap()
     }
 
-    /// Segments of three packets of 100 ns each.
-    fn file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let packets = (0..3 * segments).map(|i| Packet {
-            segment_start: i % 3 == 0,
+    fn packets(segments: u64, first_pts: u64) -> impl Iterator<Item = Packet> {
+        (0..3 * segments).map(move |i| Packet {
+            segment_start: i.is_multiple_of(3),
+            segment_end: i % 3 == 2,
             latent_frames: 1,
             real_frames: 1,
             pts: Some(first_pts + i * 100),
             duration: Some(100),
             payload: vec![0; PAYLOAD],
             ..Packet::default()
-        });
+        })
+    }
+
+    /// Segments of three packets of 100 ns each.
+    pub fn file(segments: u64, first_pts: u64) -> Vec<u8> {
         let mut writer = writer();
-        packets.flat_map(|packet| writer.write(&packet).unwrap()).collect()
+        packets(segments, first_pts)
+            .flat_map(|packet| writer.write(&packet).unwrap())
+            .collect()
+    }
+
+    /// The same, as version 1.0 writes it.
+    fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
+        let format = writer().format().clone();
+        let header = StreamHeader::encode(&format, None, None).unwrap();
+        let stream = StreamHeader::decode(&header).unwrap().0.checksum;
+        let packets = packets(segments, first_pts);
+        let piece = |packet: Packet| {
+            let packet_bytes = packet.encode(&format, stream, None).unwrap();
+            let header = if packet.segment_start { &header[..] } else { &[] };
+            [header, &packet_bytes].concat()
+        };
+        packets.flat_map(piece).collect()
     }
 
     fn build(bytes: &[u8]) -> (Index, usize) {
@@ -222,18 +297,24 @@ mod tests {
     }
 
     #[test]
-    fn joined_files_have_one_timeline() {
-        // The second begins anew, the third after a gap, the fourth where the third began.
+    fn joined_files_follow_directly_on_each_other() {
         let bytes = [file(2, 0), file(1, 0), file(1, 5000), file(1, 5000)].concat();
+        let (index, _) = build(&bytes);
+        assert_eq!(
+            (times(&index), index.begin(), index.end()),
+            (vec![0, 300, 600, 900, 1200], Some(0), Some(1500))
+        );
+    }
+
+    #[test]
+    fn joined_files_without_stream_ids_are_told_by_their_times() {
+        // The second begins anew, the third after a gap, the fourth where the third began.
+        let bytes = [old_file(2, 0), old_file(1, 0), old_file(1, 5000), old_file(1, 5000)].concat();
         let (index, _) = build(&bytes);
         assert_eq!(
             (times(&index), index.end()),
             (vec![0, 300, 600, 5600, 5900], Some(6200))
         );
-        let last = *index.starts.last().unwrap();
-        assert_eq!(index.place(last.offset, 5000), 5900);
-        assert_eq!(index.place(last.offset + 45_000, 5100), 6000);
-        assert_eq!(index.place(last.offset - 1, 5200), 5800);
     }
 
     #[test]
@@ -245,7 +326,12 @@ mod tests {
         bytes[at] ^= 1;
         // The damaged stream header equals the one before it, so its packets are still found.
         let (index, _) = build(&bytes);
-        assert_eq!((times(&index), index.end()), (vec![0, 600], Some(900)));
+        assert_eq!((times(&index), index.end()), (vec![0, 300, 600], Some(900)));
+        assert_eq!(
+            (index.starts[1].header_at, index.starts[2].header_at),
+            (0, starts[2].offset)
+        );
+        assert!(index.starts[1].offset > starts[1].offset);
         // Lost: five bytes of a payload; and the last byte.
         bytes.drain(at + 2000..at + 2005);
         bytes.pop();

@@ -1,46 +1,211 @@
-//! One timeline for streams that were joined.
+//! One timeline for streams that were joined, or whose own time steps back.
 
-use crate::stream::PacketHeader;
+use std::sync::Arc;
+
+use crate::stream::{PacketHeader, StreamHeader};
 
 /// Latest time given, so that no sum overflows and none means "unknown".
 const MAX_TIME: u64 = i64::MAX as u64;
 
-/// Gives packets their times. Where a segment starts no later than something before it, another stream was joined
-/// there: its times are moved to the end of what came before.
-#[derive(Clone, Debug, Default)]
+/// Gives packets their times.
+///
+/// Another stream follows directly on the one before it. Which stream a packet is of, its stream header's id says, and
+/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more before the
+/// latest one is taken for another stream.
+/// In one stream nothing is moved, unless it begins anew from its start; a shorter step back than a packet is evened
+/// out. A packet that comes twice is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    shift: u64,
-    /// Latest PTS so far.
+    /// What is added to PTS now.
+    shift: i64,
+    part: Option<Part>,
+    /// Latest PTS given, and how long the packet is that has it.
     latest: Option<u64>,
+    length: u64,
     /// End of the packet that ends last.
     end: u64,
+    /// The packet before, as long as its stream goes on.
+    last: Option<PacketHeader>,
+}
+
+/// What is joined: a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    stream: Arc<StreamHeader>,
+    /// Its first PTS, as given.
+    start: u64,
 }
 
 impl Timeline {
-    /// Takes the next packet and returns its PTS.
-    pub fn place(&mut self, packet: &PacketHeader) -> Option<u64> {
-        let pts = packet.pts?;
-        if packet.segment_start && self.latest.is_some_and(|latest| shifted(pts, self.shift) <= latest) {
-            self.shift = self.end.saturating_sub(pts);
+    /// Takes the next packet, which `stream` is the stream header of, and returns its PTS.
+    pub fn place(&mut self, stream: &Arc<StreamHeader>, packet: &PacketHeader) -> Option<u64> {
+        let own = packet.pts?;
+        let mut pts = shifted(own, self.shift);
+        if packet.position.is_some() && self.last.as_ref() == Some(packet) {
+            return self.latest.map(|latest| latest.max(pts));
         }
-        let pts = shifted(pts, self.shift);
-        self.latest = Some(self.latest.map_or(pts, |latest| latest.max(pts)));
-        self.end = self.end.max(shifted(pts, packet.duration.unwrap_or(0)));
+        self.last = Some(packet.clone()).filter(|packet| !packet.end_of_stream);
+        let length = self.length.max(packet.duration.unwrap_or(0));
+        if self.begins_part(stream, packet, pts, length) {
+            pts = if self.latest.is_some() { self.end } else { pts };
+            self.shift = pts as i64 - own as i64;
+            let stream = stream.clone();
+            self.part = Some(Part { stream, start: pts });
+        }
+        match self.latest {
+            Some(latest) if packet.segment_start && pts < latest && latest - pts < length => pts = latest,
+            _ => (),
+        }
+        if self.latest.is_none_or(|latest| pts >= latest) {
+            (self.latest, self.length) = (Some(pts), packet.duration.unwrap_or(0));
+        }
+        self.end = self.end.max(shifted(pts, packet.duration.unwrap_or(0) as i64));
         Some(pts)
     }
 
-    /// What is added to the PTS of packets now.
-    pub fn shift(&self) -> u64 {
-        self.shift
+    /// Takes an end mark.
+    pub fn end_mark(&mut self, mark: &StreamHeader) {
+        if mark.end.is_some_and(|end| end.stream.is_some()) {
+            self.last = None;
+        }
     }
 
     /// Where the last packet ends; `None` as long as no packet had a PTS.
     pub fn end(&self) -> Option<u64> {
         self.latest.map(|_| self.end)
     }
+
+    /// Whether the segment that `packet` starts is a stream's first, and no later one of those before.
+    fn counts_anew(&self, packet: &PacketHeader) -> bool {
+        let number = |packet: &PacketHeader| packet.position.and_then(|at| at.segment);
+        number(packet) == Some(0) && self.last.as_ref().and_then(number) != Some(u32::MAX)
+    }
+
+    fn begins_part(&self, stream: &Arc<StreamHeader>, packet: &PacketHeader, pts: u64, length: u64) -> bool {
+        let (Some(part), Some(latest)) = (&self.part, self.latest) else {
+            return true;
+        };
+        let same = is_same(&part.stream, stream);
+        if same == Some(false) || (packet.segment_start && self.counts_anew(packet)) {
+            return true;
+        }
+        let steps_back = packet.segment_start && pts <= latest;
+        steps_back && (pts <= part.start || (same.is_none() && latest - pts >= length))
+    }
+}
+
+/// Whether both are of one stream; `None` where nothing says so.
+fn is_same(a: &StreamHeader, b: &StreamHeader) -> Option<bool> {
+    match (&a.stream_id, &b.stream_id) {
+        (None, None) => None,
+        (a, b) => Some(a == b),
+    }
 }
 
 /// `time` moved by `shift`.
-pub fn shifted(time: u64, shift: u64) -> u64 {
-    time.saturating_add(shift).min(MAX_TIME)
+pub fn shifted(time: u64, shift: i64) -> u64 {
+    time.saturating_add_signed(shift).min(MAX_TIME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::stream::{Packet, StreamHeader, Writer};
+
+    fn format() -> TokenFormat {
+        let regularizer = Regularizer::Fsq { levels: vec![16, 16] };
+        TokenFormat {
+            model: "toy".into(),
+            tokenizer: "0".repeat(64),
+            token_type: TokenType::default_for(&regularizer),
+            regularizer,
+            grid_width: 1,
+            grid_height: 1,
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            width: 8,
+            height: 8,
+            framerate: Fraction::new(25, 1),
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+        }
+    }
+
+    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0 writes.
+    fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
+        let header = StreamHeader::encode(&format(), id, None).unwrap();
+        let header = Arc::new(StreamHeader::decode(&header).unwrap().0);
+        let mut writer = Writer::new(format(), id.unwrap_or("none")).unwrap();
+        let packet = |&pts: &u64| {
+            let packet = Packet {
+                segment_start: true,
+                segment_end: true,
+                latent_frames: 1,
+                real_frames: 1,
+                pts: Some(pts),
+                duration: Some(40),
+                payload: vec![0],
+                ..Packet::default()
+            };
+            let bytes = match id {
+                Some(_) => writer.write(&packet).unwrap(),
+                None => packet.encode(&format(), header.checksum, None).unwrap(),
+            };
+            let at = bytes.windows(4).position(|bytes| bytes == b"\x89VTP").unwrap();
+            (header.clone(), PacketHeader::decode(&bytes[at..]).unwrap())
+        };
+        starts.iter().map(packet).collect()
+    }
+
+    fn placed(parts: &[Vec<(Arc<StreamHeader>, PacketHeader)>]) -> (Vec<u64>, Option<u64>) {
+        let mut timeline = Timeline::default();
+        let packets = parts.iter().flatten();
+        let times = packets.map(|(stream, packet)| timeline.place(stream, packet).unwrap());
+        (times.collect(), timeline.end())
+    }
+
+    #[test]
+    fn a_step_back_in_one_stream_shifts_nothing() {
+        // As an input-selector makes them; the last one is longer than a packet.
+        let starts = [0, 40, 20, 60, 100, 70, 110, 150, 50, 190];
+        let evened = vec![0, 40, 40, 60, 100, 100, 110, 150];
+        let (times, end) = placed(&[segments(Some("a"), &starts)]);
+        assert_eq!((&times[..8], times[9], end), (&evened[..], 190, Some(230)));
+        // Without an id only a shorter step than a packet.
+        let (times, end) = placed(&[segments(None, &starts[..8])]);
+        assert_eq!((times, end), (evened, Some(190)));
+    }
+
+    #[test]
+    fn another_stream_follows_directly() {
+        for (second, third) in [("b", "c"), ("b", "a")] {
+            let parts = [
+                segments(Some("a"), &[8000, 8040]),
+                segments(Some(second), &[0, 40]),
+                segments(Some(third), &[9000, 9040]),
+            ];
+            let times = vec![8000, 8040, 8080, 8120, 8160, 8200];
+            assert_eq!(placed(&parts), (times, Some(8240)), "{second} {third}");
+        }
+        // A file of one packet, twice; and one that begins anew by itself.
+        assert_eq!(placed(&[segments(None, &[0]), segments(None, &[0])]).0, [0, 40]);
+        assert_eq!(
+            placed(&[segments(Some("a"), &[0, 40, 80, 0, 40])]).0,
+            [0, 40, 80, 120, 160]
+        );
+        // A larger step back is taken for another stream where nothing else tells; a gap is none.
+        assert_eq!(
+            placed(&[segments(None, &[10, 50, 90, 20, 60, 900])]).0,
+            [10, 50, 90, 130, 170, 1010]
+        );
+    }
+
+    #[test]
+    fn a_packet_that_comes_twice_has_one_time() {
+        let mut packets = segments(Some("a"), &[0, 40]);
+        packets.insert(0, packets[0].clone());
+        assert_eq!(placed(&[packets]).0, [0, 0, 40]);
+    }
 }

@@ -6,11 +6,19 @@ use gst::prelude::*;
 use crate::caps::{MEDIA_TYPE, StreamFormat};
 use crate::stream::MAGIC;
 
+mod clock;
 mod framer;
 mod imp;
 mod index;
 mod joined;
+mod losses;
+mod output;
 mod raw;
+mod remote;
+mod report;
+mod search;
+mod seek;
+mod walk;
 
 glib::wrapper! {
     pub struct VidtokParse(ObjectSubclass<imp::VidtokParse>) @extends gst_base::BaseParse, gst::Element, gst::Object;

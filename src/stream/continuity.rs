@@ -176,7 +176,10 @@ impl Continuity {
     /// Takes a stream header, in front of its packets. One that is an end mark is for [`end`](Self::end).
     pub fn header(&mut self, header: &StreamHeader) {
         if self.header.checksum != header.checksum {
-            self.header = identity(header);
+            self.header = Identity {
+                id: header.stream_id.clone(),
+                checksum: header.checksum,
+            };
         }
     }
 
@@ -327,7 +330,8 @@ impl Continuity {
             self.ended = ended;
             return None;
         };
-        if !segment.stream.is_stream_of(&identity(mark)) {
+        // Where packets came without their stream header, any mark is theirs.
+        if segment.stream.id.is_some() && segment.stream.id != mark.stream_id {
             return Loss::OtherStream.hole(None);
         }
         let ahead = end
@@ -358,13 +362,6 @@ impl Continuity {
         self.stream = self.stream.filter(|_| hole.is_none());
         self.ended = ended;
         hole
-    }
-}
-
-fn identity(header: &StreamHeader) -> Identity {
-    Identity {
-        id: header.stream_id.clone(),
-        checksum: header.checksum,
     }
 }
 

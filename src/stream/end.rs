@@ -58,3 +58,92 @@ impl End {
         Err(StreamError::Header(reason))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Fault, MAX_STREAM_ID, StreamHeader};
+
+    /// A stream header with `more` keys, and the right checksum.
+    fn decode(more: &str) -> Result<StreamHeader, Fault> {
+        let json = format!(
+            r#"{{"model":"toy","tokenizer":"{}","regularizer":"kl","channels":1,"token-type":"float32","coding":"packed",
+            "grid-width":1,"grid-height":1,"time-factor":4,"space-factor":8,"causal":true,"width":8,"height":8,
+            "framerate":"30/1","pixel-aspect-ratio":"1/1"{more}}}"#,
+            "0".repeat(64)
+        );
+        let mut bytes = b"\x89VIDTOK\x01".to_vec();
+        bytes.extend((json.len() as u32).to_le_bytes());
+        bytes.extend(json.as_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        StreamHeader::decode(&bytes).map(|(header, _)| header)
+    }
+
+    #[test]
+    fn what_may_be_missing_may_be_missing() {
+        let plain = decode("").unwrap();
+        assert_eq!((plain.stream_id, plain.end), (None, None));
+        let null = decode(r#","stream-id":null,"end":null"#).unwrap();
+        assert_eq!((null.stream_id, null.end), (None, None));
+        let end = decode(r#","end":{"new":1,"segment":{"latent-frames":2,"frames":5}}"#)
+            .unwrap()
+            .end;
+        let segment = Totals {
+            latent_frames: 2,
+            frames: 5,
+        };
+        let expected = End {
+            segment,
+            ..End::default()
+        };
+        assert_eq!(end, Some(expected));
+    }
+
+    #[test]
+    fn impossible_ids_are_refused() {
+        let longest = "~".repeat(MAX_STREAM_ID);
+        for good in ["!", &longest] {
+            let read = decode(&format!(r#","stream-id":"{good}""#)).unwrap();
+            assert_eq!(read.stream_id.as_deref(), Some(good));
+        }
+        let too_long = "x".repeat(60_000);
+        for bad in ["", &too_long, "two words", r"line\n", r"\u0007", r"\u007f", "für"] {
+            match decode(&format!(r#","stream-id":"{bad}""#)) {
+                Err(Fault::Refused(error @ StreamError::Header(_))) => {
+                    let text = error.to_string();
+                    assert!(text.contains("stream-id") && text.len() < 200, "{text}");
+                }
+                other => panic!("{bad:.20}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_totals_are_refused() {
+        let largest = MAX_LATENT_NUMBER;
+        let totals =
+            |latent_frames: &str, frames: &str| format!(r#"{{"latent-frames":{latent_frames},"frames":{frames}}}"#);
+        let number = |number: u64| number.to_string();
+        let most = totals(&number(largest), &number(largest * 64));
+        let read = decode(&format!(r#","end":{{"segment":{most},"stream":{most}}}"#)).unwrap();
+        assert_eq!(read.end.unwrap().segment.latent_frames, largest);
+        for bad in [
+            "7".into(),
+            "{}".into(),
+            format!(r#"{{"segment":{}}}"#, totals("-1", "0")),
+            format!(r#"{{"segment":{}}}"#, totals("1.5", "1")),
+            format!(r#"{{"segment":{}}}"#, totals(&number(largest + 1), "0")),
+            format!(r#"{{"segment":{}}}"#, totals(&number(u64::MAX), &number(u64::MAX))),
+            format!(r#"{{"segment":{}}}"#, totals("18446744073709551616", "0")),
+            format!(r#"{{"segment":{}}}"#, totals("1", "65")),
+            format!(r#"{{"segment":{},"stream":{}}}"#, totals("2", "2"), totals("1", "2")),
+            format!(r#"{{"segment":{},"stream":{}}}"#, totals("2", "2"), totals("2", "1")),
+            format!(r#"{{"segment-number":4294967296,"segment":{}}}"#, totals("1", "1")),
+        ] {
+            match decode(&format!(r#","end":{bad}"#)) {
+                Err(Fault::Refused(StreamError::Header(_))) => (),
+                other => panic!("{bad}: {other:?}"),
+            }
+        }
+    }
+}

@@ -301,6 +301,9 @@ impl Packet {
             return Err(StreamError::Packet(reason));
         }
         check_offsets(offsets)?;
+        if !offsets.is_sorted() {
+            return Err(StreamError::Packet("frame offsets that go back".into()));
+        }
         let offsets: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
         let mut crc = crc32fast::Hasher::new();
         crc.update(&offsets);
@@ -327,11 +330,17 @@ impl Packet {
     /// Takes the packet that `data` starts with. `header` is its header, and [found](super::Found::Packet) to be good.
     pub fn from_checked(data: &[u8], header: &PacketHeader) -> Result<Self, StreamError> {
         let (offsets, payload) = data[header.header_bytes..header.packet_bytes()].split_at(header.offsets_bytes());
-        let offsets: Vec<u64> = offsets
+        let mut offsets: Vec<u64> = offsets
             .chunks_exact(OFFSET_BYTES)
             .map(|offset| u64::from_le_bytes(array(offset, 0)))
             .collect();
         check_offsets(&offsets)?;
+        // No frame is shown before the one in front of it.
+        let mut latest = 0;
+        for offset in &mut offsets {
+            latest = latest.max(*offset);
+            *offset = latest;
+        }
         Ok(Self {
             segment_start: header.segment_start,
             end_of_stream: header.end_of_stream,
@@ -376,4 +385,108 @@ fn header_crc(header: &[u8]) -> u32 {
     crc.update(&[0; 4]);
     crc.update(&header[HEADER_CRC_AT + 4..]);
     crc.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet header with right checksums, at any place.
+    fn decode(segment_start: bool, latent_frame: u64, segment: Option<u32>) -> Result<PacketHeader, Fault> {
+        let position = Some(Position { latent_frame, segment });
+        let header = PacketHeader {
+            segment_start,
+            end_of_stream: false,
+            segment_end: false,
+            has_offsets: false,
+            stream: 0,
+            latent_frames: 1,
+            real_frames: 1,
+            pts: None,
+            duration: None,
+            position,
+            header_bytes: Position::header_bytes(position),
+            payload_bytes: 0,
+            body_crc: 0,
+        };
+        PacketHeader::decode(&header.encode())
+    }
+
+    #[test]
+    fn positions_are_read_as_far_as_the_header_goes() {
+        for (start, latent_frame, segment) in [
+            (true, 0, Some(u32::MAX)),
+            (true, 0, None),
+            (false, 1, None),
+            (false, MAX_LATENT_NUMBER, Some(0)),
+        ] {
+            let position = decode(start, latent_frame, segment).unwrap().position;
+            assert_eq!(position, Some(Position { latent_frame, segment }));
+        }
+    }
+
+    #[test]
+    fn offsets_that_go_back_are_evened_out_when_read_and_not_written() {
+        let offsets = [40u64, 20, 80];
+        let mut body: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        body.push(7);
+        let header = PacketHeader {
+            segment_start: false,
+            end_of_stream: false,
+            segment_end: false,
+            has_offsets: true,
+            stream: 0,
+            latent_frames: 1,
+            real_frames: 4,
+            pts: Some(1000),
+            duration: Some(120),
+            position: None,
+            header_bytes: HEADER_BYTES,
+            payload_bytes: 1,
+            body_crc: crc32fast::hash(&body),
+        };
+        let bytes = [header.encode(), body].concat();
+        let packet = Packet::from_checked(&bytes, &header).unwrap();
+        assert_eq!(packet.offsets, Some(vec![40, 40, 80]));
+
+        let regularizer = crate::format::Regularizer::Fsq { levels: vec![16, 16] };
+        let format = TokenFormat {
+            model: "toy".into(),
+            tokenizer: "0".repeat(64),
+            token_type: crate::format::TokenType::default_for(&regularizer),
+            regularizer,
+            grid_width: 1,
+            grid_height: 1,
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            width: 8,
+            height: 8,
+            framerate: crate::format::Fraction::new(25, 1),
+            pixel_aspect_ratio: crate::format::Fraction::new(1, 1),
+            colorimetry: None,
+        };
+        assert!(packet.encode(&format, 0, None).is_ok());
+        let back = Packet {
+            offsets: Some(offsets.to_vec()),
+            ..packet
+        };
+        let error = back.encode(&format, 0, None).unwrap_err().to_string();
+        assert!(error.contains("go back"), "{error}");
+    }
+
+    #[test]
+    fn impossible_positions_are_refused() {
+        for (start, latent_frame, reason) in [
+            (false, u64::MAX, "18446744073709551615"),
+            (false, MAX_LATENT_NUMBER + 1, "the last may be"),
+            (false, 0, "no segment start at latent frame 0"),
+            (true, 1, "a segment start at latent frame 1"),
+        ] {
+            match decode(start, latent_frame, Some(0)) {
+                Err(Fault::Refused(error)) => assert!(error.to_string().contains(reason), "{error}"),
+                other => panic!("{latent_frame}: {other:?}"),
+            }
+        }
+    }
 }

@@ -60,7 +60,8 @@ impl Scanner {
     /// Looks at the start of `data`. The caller goes on after what was found: each byte is found once.
     /// After an error there is no going on.
     pub fn scan(&mut self, data: &[u8]) -> Result<Found, StreamError> {
-        if self.header.is_none()
+        // Further on it may be damage, which the header's checksum tells.
+        if self.passed == 0
             && let Some(version) = StreamHeader::newer_version(data)
         {
             return Err(StreamError::NewerVersion(version));
@@ -82,6 +83,16 @@ impl Scanner {
     /// Called where `data` is all there is and [`Found::Short`] was the answer: passes over the first of it.
     pub fn give_up(&mut self, data: &[u8]) -> usize {
         let garbage = self.garbage(data, 0);
+        self.passed += garbage as u64;
+        garbage
+    }
+
+    /// Called where [headers only](Self::headers_only) were looked at, and `packet` turned out to be none after a look at
+    /// `checked` bytes of its body: takes it back, and passes over the first of `data` as a scanner does that looks at
+    /// bodies, too.
+    pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, checked: usize) -> usize {
+        self.passed = self.passed.saturating_sub(packet.packet_bytes() as u64);
+        let garbage = self.garbage(data, checked);
         self.passed += garbage as u64;
         garbage
     }

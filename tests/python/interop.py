@@ -1,7 +1,7 @@
 """Run by tests/python_interop.rs: `python3 interop.py FOLDER...`.
 
 In each folder, reads `rust.vidtok`, says in `read.json` what it read, and writes it again: `packets.vidtok` packet by
-packet, `stream.vidtok` from the arrays.
+packet, `stream.vidtok` from the arrays. Of `damaged.vidtok`, says in `loss.json` what was told of it.
 """
 
 import json
@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from vidtok_stream import Stream, packets, read, write
+from vidtok_stream import PacketReader, Stream, packets, read, write
 
 
 def facts(stream: Stream) -> dict[str, object]:
     tokens = stream.tokens
     return {
-        "header": json.loads(stream.format.to_json()),
+        "header": json.loads(stream.format.to_json()) | {"stream-id": stream.stream_id},
         "dtype": str(tokens.dtype),
         "shape": tokens.shape,
         # As Rust holds them.
@@ -32,7 +32,18 @@ def facts(stream: Stream) -> dict[str, object]:
     }
 
 
+def loss(reader: PacketReader) -> dict[str, object]:
+    payloads = [packet.payload.hex() for packet in reader]
+    holes = [[hole.loss.value, hole.latent_frames] for hole in reader.holes]
+    return {"packets": payloads, "holes": holes, "skipped": reader.skipped_bytes, "ended": reader.ended}
+
+
 def main(folder: Path) -> None:
+    damaged = folder / "damaged.vidtok"
+    if damaged.exists():
+        told = {policy: loss(packets(damaged, on_loss=policy)) for policy in ("wait", "continue")}
+        (folder / "loss.json").write_text(json.dumps(told))
+        return
     file = folder / "rust.vidtok"
     stream = read(file)
     (folder / "read.json").write_text(json.dumps(facts(stream)))

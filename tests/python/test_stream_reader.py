@@ -46,7 +46,8 @@ def documented(name: str) -> bytes:
 
 
 HEADER, FIRST, SECOND = documented("header"), documented("first packet"), documented("second packet")
-EXAMPLE = HEADER + FIRST + SECOND
+END_MARK = documented("end mark")
+EXAMPLE = HEADER + FIRST + SECOND + END_MARK
 EXAMPLE_FORMAT = TokenFormat(
     model="example",
     tokenizer="0123456789abcdef" * 4,
@@ -61,6 +62,8 @@ EXAMPLE_FORMAT = TokenFormat(
 )
 KL_FORMAT = replace(EXAMPLE_FORMAT, levels=None, channels=4, token_type="float16", colorimetry="bt709")
 SYNC = b"\x89VTP"
+# Bytes of a file that does not fit into the memory that reading it may take.
+LONG = 10 << 20
 
 
 def raw_header(json: str | bytes, version: int = 1) -> bytes:
@@ -95,6 +98,12 @@ def written(content: Stream | list[Packet]) -> bytes:
     return file.getvalue()
 
 
+def without_end(content: Stream | list[Packet]) -> bytes:
+    """The bytes of a stream but for its end mark."""
+    data = written(content)
+    return data[: data.rindex(b"\x89VIDTOK")]
+
+
 def small_packets() -> list[Packet]:
     """Six packets in two segments, the last with frame offsets."""
     format = replace(EXAMPLE_FORMAT, width=64)
@@ -107,6 +116,7 @@ def small_packets() -> list[Packet]:
             duration=1000,
             offsets=(200, 600, 700) if i == 5 else None,
             end_of_stream=i == 5,
+            segment_end=i == 2,
         )
         for i in range(6)
     ]
@@ -150,6 +160,7 @@ def test_the_documented_example() -> None:
     assert got.real_frames.tolist() == [1, 3]
     assert (got.segment_starts.tolist(), got.packet_starts.tolist(), got.gaps.tolist()) == ([0], [0, 1], [])
     assert (got.skipped_bytes, got.cut_bytes, got.ended) == (0, 0, True)
+    assert got.stream_id == "00112233445566778899aabbccddeeff"
     assert written(got) == EXAMPLE
     assert written(list(packets(EXAMPLE))) == EXAMPLE
 
@@ -220,7 +231,7 @@ def test_a_growing_file_is_followed(tmp_path: Path) -> None:
 
 def test_a_long_file_takes_little_memory() -> None:
     class Long(io.RawIOBase):
-        left = 16 << 20
+        left = LONG
 
         def read(self, size: int = -1) -> bytes:
             size = min(size, self.left) // len(EXAMPLE) * len(EXAMPLE)
@@ -233,7 +244,7 @@ def test_a_long_file_takes_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
-    assert count == 2 * ((16 << 20) // len(EXAMPLE))
+    assert count == 2 * (LONG // len(EXAMPLE))
 
 
 @pytest.mark.parametrize("width", range(1, 25))
@@ -322,12 +333,14 @@ def test_times_of_frames_that_have_no_offsets() -> None:
 def test_a_damaged_or_joined_file_is_cut_and_joined_by_packets() -> None:
     expected = small_packets()
     data = bytearray(written(expected))
-    data[-100] ^= 1  # in the packet before the last
-    reader = packets(bytes(data))
+    data[len(without_end(expected)) - 100] ^= 1  # in the packet before the last
+    uncertain = list(packets(bytes(data), on_loss="continue"))
     with pytest.raises(StreamError, match="missing in front of"):
-        written(list(reader))
+        written(uncertain)
     with pytest.raises(StreamError, match="missing in front of latent frame 4"):
-        written(read(bytes(data)))
+        written(read(bytes(data), on_loss="continue"))
+    # Without what nothing decodes it is a stream again.
+    assert read(written(read(bytes(data)))).tokens.tolist() == read(written(expected)).tokens[:4].tolist()
     with pytest.raises(StreamError, match="has to start a segment"):
         written(expected[1:])
     other = list(packets(written(Stream.of(KL_FORMAT, np.ones((1, 1, 2, 4), np.float32)))))
@@ -345,7 +358,7 @@ def test_joined_files_of_one_format_are_one_stream() -> None:
 
 
 def test_joined_files_of_differing_formats() -> None:
-    other = written(Stream.of(replace(EXAMPLE_FORMAT, width=32), np.arange(8).reshape(2, 1, 4)))
+    other = without_end(Stream.of(replace(EXAMPLE_FORMAT, width=32), np.arange(8).reshape(2, 1, 4)))
     data = EXAMPLE + other + b"behind" + other[:-1]
     with pytest.raises(StreamError, match="width from 16 to 32") as raised:
         read(data)
@@ -356,7 +369,7 @@ def test_joined_files_of_differing_formats() -> None:
     assert (first.tokens.shape, second.tokens.shape) == ((2, 1, 2), (3, 1, 4))
     assert (first.skipped_bytes, first.cut_bytes, first.ended) == (0, 0, True)
     assert (second.skipped_bytes, second.gaps.tolist(), second.ended) == (6, [2], False)
-    assert second.cut_bytes == len(raw_packet(payload=bytes(8))) - 1
+    assert second.cut_bytes == len(raw_packet(payload=bytes(8))) + 12 - 1
     widths = [packet.format.width for packet in packets(data)]
     assert widths == [16, 16, 32, 32, 32]
 
@@ -366,8 +379,8 @@ def test_joined_files_of_differing_formats() -> None:
 
 def test_a_cut_tail_is_the_end_at_every_byte() -> None:
     expected = list(map(facts, small_packets()))
-    data = written(small_packets())
-    header_bytes = 16 + len(small_packets()[0].format.to_json())
+    data = without_end(small_packets())
+    header_bytes = data.index(SYNC)
     for length in range(len(data)):
         reader = packets(data[:length])
         if length < header_bytes:
@@ -379,10 +392,10 @@ def test_a_cut_tail_is_the_end_at_every_byte() -> None:
         whole = read(data[:length])
         assert (whole.skipped_bytes, whole.ended) == (0, False), length
         assert len(whole.tokens) == len(got)
-        consumed = written(small_packets()[: len(got)])
+        consumed = without_end(small_packets()[: len(got)]) if got else b""
         # The second segment's stream header counts as read where it is whole.
         assert whole.cut_bytes in (length - len(consumed), length - len(consumed) - header_bytes), length
-    assert read(data[:-1]).cut_bytes == 48 + 3 * 8 + 15 - 1
+    assert read(data[:-1]).cut_bytes == 60 + 3 * 8 + 15 - 1
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
@@ -423,10 +436,11 @@ def test_garbage_between_packets_is_skipped_and_counted() -> None:
 def test_lost_bytes_cost_their_packet_only() -> None:
     expected = small_packets()
     data = written(expected)
-    at = len(data) - (48 + 24 + 15) - 10
-    got = read(data[:at] + data[at + 5 :])
+    at = len(without_end(expected)) - (60 + 24 + 15) - 10
+    got = read(data[:at] + data[at + 5 :], on_loss="continue")
     assert got.tokens[:, 0, 0].tolist() == [0, 1, 2, 3, 5]
-    assert (got.skipped_bytes, got.gaps.tolist()) == (48 + 15 - 5, [4])
+    assert (got.skipped_bytes, got.gaps.tolist()) == (60 + 15 - 5, [4])
+    assert got.uncertain.tolist() == [False] * 4 + [True]
 
 
 def test_packets_of_a_lost_stream_header_are_skipped() -> None:
@@ -465,13 +479,14 @@ def test_a_newer_version_is_named() -> None:
 
 
 def test_unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() -> None:
-    for flag in range(3, 8):
+    for flag in range(4, 8):
         assert read(HEADER + raw_packet(flags=1 | 1 << flag)).tokens.tolist() == [[[1, 32767]]]
     for flag in range(8, 16):
         with pytest.raises(StreamError, match="feature"):
             read(HEADER + raw_packet(flags=1 | 1 << flag))
-    for length in (1, 8, 1024 - 48):
-        assert read(HEADER + raw_packet(extension=b"\7" * length)).tokens.tolist() == [[[1, 32767]]]
+    for length in (1, 7, 12, 13, 1024 - 48):
+        extension = bytes(min(length, 12)) + b"\7" * (length - 12)
+        assert read(HEADER + raw_packet(extension=extension)).tokens.tolist() == [[[1, 32767]]]
     too_long = read(HEADER + raw_packet(extension=b"\7" * 977))
     assert (len(too_long.tokens), too_long.skipped_bytes) == (0, 1025 + 4)
 
@@ -713,7 +728,7 @@ def test_floats_that_are_none_are_not_written() -> None:
         (dict(segment_starts=np.array([0, 7])), "segment"),
         (dict(real_frames=np.array([1, 0]), pts=np.array([0]), durations=np.array([5])), "no real video frame"),
         (dict(pts=np.array([0, 9, 8, 7])), "offset"),
-        (dict(gaps=np.array([1])), "missing"),
+        (dict(uncertain=np.array([False, True])), "missing in front of latent frame 1"),
     ],
 )
 def test_arrays_that_contradict_each_other_are_not_written(change: dict[str, np.ndarray], reason: str) -> None:

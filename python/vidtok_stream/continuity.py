@@ -1,0 +1,198 @@
+"""Whether a packet follows on the one before it, or something between them is missing."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from .header import StreamHeader, Totals
+from .hole import Hole, Loss
+from .packet import PacketHeader
+
+# Numbers of segments begin anew behind the largest; one that is further ahead than this is behind.
+_NUMBERS, _AHEAD = 1 << 32, (1 << 31) - 1
+
+
+class Link(Enum):
+    """How a packet is linked to those before it."""
+
+    FOLLOWS = auto()
+    """It follows on the packet before it, as far as anything says."""
+    STARTS = auto()
+    """It starts a segment."""
+    UNCERTAIN = auto()
+    """Something before it in its segment is missing. So it is up to the next segment start."""
+    REPEATED = auto()
+    """It came before, or comes too late: it must be left out, and nothing is missing then."""
+
+
+class Place(NamedTuple):
+    """What `Continuity` says of a packet. A hole is in front of the packet, and told once."""
+
+    link: Link
+    hole: Hole | None = None
+
+
+class _Identity(NamedTuple):
+    """By what streams are told apart."""
+
+    id: str | None = None
+    checksum: int = -1
+
+    def is_stream_of(self, other: "_Identity") -> bool:
+        return self.checksum == other.checksum if self.id is None and other.id is None else self.id == other.id
+
+
+@dataclass(slots=True)
+class _Segment:
+    """The segment under way, or the one that has ended last."""
+
+    stream: _Identity
+    latest: PacketHeader
+    whole: bool
+    """Nothing of it is missing so far."""
+    totals: Totals = Totals()
+    """What of it was read or is known to be missing; its `latent_frames` are the number of the next one."""
+    ended: bool = False
+
+    def take(self, packet: PacketHeader) -> None:
+        number = self.totals.latent_frames if packet.latent_frame is None else packet.latent_frame
+        self.totals = Totals(number, self.totals.frames).plus(packet.latent_frames, packet.real_frames)
+        self.ended = packet.segment_end or packet.end_of_stream
+        self.latest = packet
+
+    @property
+    def is_numbered(self) -> bool:
+        """Its packets say where they belong; then its end is said, too."""
+        return self.latest.latent_frame is not None
+
+
+class Continuity:
+    """Compares what comes of a stream, or of several that were joined, with what should come.
+
+    It is given everything in the order in which it comes. Streams of version 1.0 say nothing of their order: in them,
+    only what is known to be lost is a hole.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        """Whether what came last is the end of a stream."""
+        self._header = _Identity()
+        self._segment: _Segment | None = None
+        # What the stream has so far; `None` unless all of it was read.
+        self._stream: Totals | None = None
+        self._lost = False
+        self._repeating = False
+
+    def header(self, header: StreamHeader, checksum: int) -> None:
+        """Takes a stream header, in front of its packets."""
+        self._header = _Identity(header.stream_id, checksum)
+
+    def lost(self) -> None:
+        """Says that something in front of what comes next was lost, or may have been.
+
+        That is a hole unless numbers show that nothing is missing.
+        """
+        self._lost = True
+
+    def packet(self, packet: PacketHeader) -> Place:
+        """Takes a packet of the stream header that came last."""
+        lost, self._lost = self._lost, False
+        place = self._start(packet, lost) if packet.segment_start else self._inner(packet, lost)
+        self._repeating = place.link is Link.REPEATED
+        if not self._repeating:
+            self.ended = packet.end_of_stream
+            if self._stream:
+                self._stream = self._stream.plus(packet.latent_frames, packet.real_frames)
+        return place
+
+    def _start(self, packet: PacketHeader, lost: bool) -> Place:
+        loss, joined, last = Loss.DAMAGE if lost else None, self._segment is None, self._segment
+        if last:
+            same = last.stream.is_stream_of(self._header)
+            ahead = _ahead(packet.segment, last.latest.segment) if same else None
+            # Segments may be of one packet each, and that packet their last one.
+            if ahead == 0 and packet == last.latest and not self.ended:
+                return self._repeated()
+            # Whatever follows on a stream's end, and where numbers begin anew, was put there.
+            joined = ahead != 1 and (not same or self.ended or packet.segment == 0)
+            if not last.ended and last.is_numbered:
+                loss = Loss.NO_END
+            elif ahead == 1:
+                loss = None
+            elif not joined and ahead is not None:
+                loss = Loss.MISSING if 1 < ahead <= _AHEAD else Loss.REPEATED
+        # Counted from a stream's first segment on, while nothing is missing.
+        if joined:
+            self._stream = Totals() if packet.segment == 0 else None
+        elif loss:
+            self._stream = None
+        self._segment = _Segment(self._header, packet, whole=True)
+        self._segment.take(packet)
+        return Place(Link.STARTS, loss and Hole(loss))
+
+    def _inner(self, packet: PacketHeader, lost: bool) -> Place:
+        last, hole = self._segment, None
+        if not last:
+            hole = Hole(Loss.MISSING, packet.latent_frame)
+        elif last.stream.checksum != self._header.checksum:
+            hole = Hole(Loss.OTHER_STREAM)
+        elif packet.latent_frame is None or not last.is_numbered:
+            hole = Hole(Loss.DAMAGE) if lost else None
+        else:
+            ahead = _ahead(packet.segment, last.latest.segment) or 0
+            missing = packet.latent_frame - last.totals.latent_frames
+            if ahead > _AHEAD or (ahead == 0 and missing < 0):
+                return self._repeated()
+            if ahead == 0 and missing > 0:
+                hole = Hole(Loss.MISSING, missing)
+            elif ahead > 0 or last.ended:
+                hole = Hole(Loss.MISSING)
+        if not last or hole:
+            self._stream = None
+            self._segment = last = _Segment(self._header, packet, whole=False)
+        last.take(packet)
+        return Place(Link.FOLLOWS if last.whole else Link.UNCERTAIN, hole)
+
+    def _repeated(self) -> Place:
+        # Of packets that come in the wrong order, the hole that the earlier one left is told already.
+        tell = self._segment and self._segment.whole and not self._repeating
+        return Place(Link.REPEATED, Hole(Loss.REPEATED) if tell else None)
+
+    def end(self, mark: StreamHeader) -> Hole | None:
+        """Takes an end mark. What is missing in front of it is a hole as well."""
+        lost, self._lost = self._lost, False
+        end, segment = mark.end, self._segment
+        assert end, "the header is no end mark"
+        if not segment:
+            # What came before it was cut off, or there was nothing.
+            self.ended = end.stream is not None
+            return None
+        # Where packets were read without their stream header, any mark is theirs.
+        if segment.stream.id not in (None, mark.stream_id):
+            return Hole(Loss.OTHER_STREAM)
+        ahead = _ahead(end.segment_number, segment.latest.segment) or 0
+        missing = end.segment.latent_frames - segment.totals.latent_frames
+        hole = None
+        if not segment.is_numbered:
+            hole = Hole(Loss.DAMAGE) if lost else None
+        elif ahead > _AHEAD:
+            return Hole(Loss.REPEATED)
+        elif ahead > 0:
+            hole = Hole(Loss.MISSING)
+        elif missing > 0:
+            hole = Hole(Loss.MISSING, missing)
+        elif (
+            missing < 0
+            or (segment.whole and end.segment.frames != segment.totals.frames)
+            or (end.stream and self._stream and end.stream != self._stream)
+        ):
+            hole = Hole(Loss.TOTALS)
+        segment.ended = True
+        if hole:
+            self._stream = None
+        self.ended = end.stream is not None
+        return hole
+
+
+def _ahead(number: int | None, last: int | None) -> int | None:
+    return None if number is None or last is None else (number - last) % _NUMBERS

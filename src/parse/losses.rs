@@ -1,0 +1,106 @@
+//! What is missing of a stream, and when to speak of it: a badly damaged file would fill the bus. No GStreamer in here.
+
+use super::framer::Damage;
+use crate::stream::{Hole, Loss};
+
+/// Counts losses. Of each kind it speaks of the first at once, and sums up the others at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    pub places: u64,
+    pub bytes: u64,
+    pub holes: u64,
+    /// As far as they are known.
+    pub latent_frames: u64,
+    /// Packets that came twice or too late, and were left out.
+    pub repeated: u64,
+    /// What was spoken of: places, bytes, holes.
+    told: (u64, u64, u64),
+}
+
+impl Losses {
+    /// Takes note of bytes that were skipped. The text to warn with, if they are to be spoken of now.
+    pub fn add_damage(&mut self, damage: Damage) -> Option<String> {
+        let Damage { bytes, offset } = damage;
+        self.places += 1;
+        self.bytes += bytes;
+        if self.places > 1 {
+            return None;
+        }
+        (self.told.0, self.told.1) = (1, bytes);
+        Some(format!(
+            "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose start is \
+             missing. If there is more of that, it is summed up at the end"
+        ))
+    }
+
+    /// Takes note of a hole in front of byte `offset`. One that `damage` has made was spoken of with it.
+    pub fn add_hole(&mut self, hole: Hole, offset: u64, damage: bool) -> Option<String> {
+        self.holes += 1;
+        self.latent_frames += hole.latent_frames.filter(|_| hole.loss != Loss::Repeated).unwrap_or(0);
+        if damage {
+            self.told.2 += 1;
+            return None;
+        }
+        if self.told.2 > 0 || self.holes > 1 {
+            return None;
+        }
+        self.told.2 = 1;
+        Some(format!(
+            "The stream is not whole before byte {offset}: {hole}. If there is more of that, it is summed up at the end"
+        ))
+    }
+
+    /// The text that sums up what was not spoken of since the last time, if anything.
+    pub fn sum_up(&mut self) -> Option<String> {
+        let (places, bytes, holes) = (
+            self.places - self.told.0,
+            self.bytes - self.told.1,
+            self.holes - self.told.2,
+        );
+        self.told = (self.places, self.bytes, self.holes);
+        let damage = (places > 0).then(|| format!("skipped {bytes} more bytes, at {places} places"));
+        let holes = (holes > 0).then(|| format!("met {holes} more holes between packets"));
+        let parts: Vec<String> = damage.into_iter().chain(holes).collect();
+        (!parts.is_empty()).then(|| format!("The stream is damaged: {}", parts.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_damage_is_told_and_the_others_are_summed_up() {
+        let mut losses = Losses::default();
+        assert_eq!(losses.sum_up(), None);
+        let at = |at: u64| Damage {
+            bytes: 2,
+            offset: 10 * at,
+        };
+        let texts: Vec<_> = (0..5000).filter_map(|i| losses.add_damage(at(i))).collect();
+        assert_eq!(texts.len(), 1);
+        assert!(texts[0].contains("2 bytes at byte 0 "), "{texts:?}");
+        let text = losses.sum_up().unwrap();
+        assert!(
+            text.contains("9998 more bytes") && text.contains("4999 places"),
+            "{text}"
+        );
+        assert_eq!((losses.sum_up(), losses.places, losses.bytes), (None, 5000, 10_000));
+    }
+
+    #[test]
+    fn the_first_hole_is_told_unless_it_comes_of_damage() {
+        let hole = Hole {
+            loss: Loss::Missing,
+            latent_frames: Some(3),
+        };
+        let mut losses = Losses::default();
+        assert_eq!(losses.add_hole(hole, 10, true), None);
+        assert_eq!(losses.sum_up(), None);
+        let mut losses = Losses::default();
+        let text = losses.add_hole(hole, 700, false).unwrap();
+        assert!(text.contains("byte 700") && text.contains("3 latent frames"), "{text}");
+        assert_eq!((losses.add_hole(hole, 800, false), losses.latent_frames), (None, 6));
+        assert!(losses.sum_up().unwrap().contains("1 more holes"));
+    }
+}

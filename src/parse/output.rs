@@ -1,0 +1,157 @@
+//! The parser's output: caps, and a buffer for each packet.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+
+use super::framer::{Frame, FramerError};
+use super::imp::{CAT, VidtokParse};
+use crate::caps::StreamFormat;
+use crate::format::TokenFormat;
+use crate::meta::{self, TokenMeta};
+use crate::stream::{Packet, PacketHeader, StreamError, StreamHeader, Tokens};
+
+impl VidtokParse {
+    /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
+    pub fn negotiate(&self) -> Result<(), gst::FlowError> {
+        let src = self.obj().src_pad().clone();
+        let (format, output) = {
+            let state = self.state();
+            let (header, _) = state.framer.header().ok_or(gst::FlowError::Error)?;
+            (header.format.clone(), state.output.clone())
+        };
+        let reconfigure = src.check_reconfigure();
+        if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
+            return Ok(());
+        }
+        // Framed comes first; where downstream takes neither, it refuses these caps and the user reads them.
+        let allowed = src.allowed_caps();
+        let takes = |wanted| {
+            allowed
+                .as_ref()
+                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(wanted)))
+        };
+        let stream_format = [StreamFormat::Framed, StreamFormat::Raw]
+            .into_iter()
+            .find(|wanted| takes(*wanted));
+        let output_now = (format, stream_format.unwrap_or(StreamFormat::Framed));
+        if output.as_ref() == Some(&output_now) {
+            return Ok(());
+        }
+        let caps = output_now.0.to_caps(output_now.1);
+        gst::debug!(CAT, imp = self, "Output is {caps}");
+        let mut tags = gst::TagList::new();
+        tags.make_mut()
+            .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
+        self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
+        if !src.push_event(gst::event::Caps::new(&caps)) {
+            return Err(if src.pad_flags().contains(gst::PadFlags::FLUSHING) {
+                gst::FlowError::Flushing
+            } else {
+                gst::FlowError::NotNegotiated
+            });
+        }
+        self.state().output = Some(output_now);
+        Ok(())
+    }
+
+    /// The frame as downstream wants it. `data` are the bytes of `buffer`.
+    pub fn output_buffer(
+        &self,
+        buffer: &gst::BufferRef,
+        data: &[u8],
+        found: &Frame,
+    ) -> Result<gst::Buffer, gst::FlowError> {
+        let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
+        match stream_format {
+            StreamFormat::Raw => {
+                let raw = raw_buffer(&data[found.packet_at..], &found.packet, &format);
+                raw.map_err(|error| self.fail(&FramerError::Stream(error)))
+            }
+            StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
+                // The stream header was somewhere else.
+                let header = self
+                    .state()
+                    .framer
+                    .header()
+                    .map_or(Vec::new(), |(_, bytes)| bytes.to_vec());
+                Ok(gst::Buffer::from_mut_slice([&header, &data[..found.bytes]].concat()))
+            }
+            StreamFormat::Framed => {
+                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..found.bytes);
+                region.map_err(|_| gst::FlowError::Error)
+            }
+        }
+    }
+
+    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and in key-unit
+    /// trick mode.
+    pub fn end_mark(
+        &self,
+        buffer: &gst::BufferRef,
+        mark: &StreamHeader,
+        bytes: usize,
+        (offset, damaged): (u64, bool),
+    ) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        if self.plays_key_units() {
+            return Ok(None);
+        }
+        let hole = {
+            let mut state = self.state();
+            if damaged {
+                state.continuity.lost();
+            }
+            state.continuity.end(mark)
+        };
+        self.tell_of_hole(hole, offset, damaged);
+        let mut state = self.state();
+        state.timeline.end_mark(mark);
+        // Nothing is shown for it: its time is the end of what was shown last.
+        let end = state.times.0.map(|pts| pts + state.times.1.unwrap_or_default());
+        state.times = (end, Some(gst::ClockTime::ZERO));
+        if !matches!(state.output, Some((_, StreamFormat::Framed))) {
+            return Ok(None);
+        }
+        let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..bytes);
+        let mut output = region.map_err(|_| gst::FlowError::Error)?;
+        let output_mut = output.make_mut();
+        output_mut.set_pts(gst::ClockTime::NONE);
+        output_mut.set_flags(gst::BufferFlags::HEADER | gst::BufferFlags::DELTA_UNIT);
+        if std::mem::take(&mut state.discont) {
+            output_mut.set_flags(gst::BufferFlags::DISCONT);
+        }
+        Ok(Some(output))
+    }
+
+    /// Gives the buffer of a packet its flags.
+    pub fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
+        let mut state = self.state();
+        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
+        // segment start.
+        buffer.set_pts(gst::ClockTime::NONE);
+        buffer.set_duration(state.times.1);
+        if !packet.segment_start {
+            buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+        } else if matches!(state.output, Some((_, StreamFormat::Framed))) {
+            buffer.set_flags(gst::BufferFlags::HEADER);
+        }
+        if std::mem::take(&mut state.discont) || discont {
+            buffer.set_flags(gst::BufferFlags::DISCONT);
+        }
+    }
+}
+
+/// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
+fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Result<gst::Buffer, StreamError> {
+    let packet = Packet::from_checked(data, header)?;
+    let tokens = Tokens::from_payload(&packet.payload, format, packet.latent_frames)?;
+    let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(format)?);
+    let meta = TokenMeta {
+        segment_start: packet.segment_start,
+        end_of_stream: packet.end_of_stream,
+        real_frames: packet.real_frames,
+        offsets: packet.offsets,
+    };
+    meta::add(buffer.make_mut(), &meta);
+    Ok(buffer)
+}

@@ -1,0 +1,191 @@
+//! Seeks, and what the parser answers about time. Where bytes are pulled, the file's [index](super::index) says where to
+//! read; where they are pushed, [`remote`](super::remote) looks for it.
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+
+use super::imp::{CAT, VidtokParse};
+use super::index::{Index, Snap};
+
+/// A seek that can be done, in the file's times.
+#[derive(Clone, Debug)]
+pub struct Target {
+    rate: f64,
+    pub flags: gst::SeekFlags,
+    pub time: gst::ClockTime,
+    pub stop: Option<gst::ClockTime>,
+    stop_type: gst::SeekType,
+    seqnum: gst::Seqnum,
+}
+
+impl Target {
+    /// Which start a key-unit seek snaps to.
+    pub fn snap(&self) -> Snap {
+        let has = |flag| self.flags.contains(flag);
+        match (has(gst::SeekFlags::SNAP_BEFORE), has(gst::SeekFlags::SNAP_AFTER)) {
+            (true, true) => Snap::Nearest,
+            (false, true) => Snap::After,
+            _ => Snap::Before,
+        }
+    }
+
+    pub fn to_key(&self) -> bool {
+        self.flags.contains(gst::SeekFlags::KEY_UNIT)
+    }
+
+    /// Whether nothing would be played from `time` on.
+    pub fn is_behind_stop(&self, time: u64) -> bool {
+        self.stop.is_some_and(|stop| time >= stop.nseconds())
+    }
+
+    /// The seek that the base class is to do, and the segment start that it begins at.
+    fn event(&self, start: gst::ClockTime) -> gst::Event {
+        let to_keys = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_NEAREST;
+        // The base class looks for its index entry only in accurate seeks; others it would estimate.
+        let flags = (self.flags - to_keys) | gst::SeekFlags::ACCURATE;
+        let set = gst::SeekType::Set;
+        let event = gst::event::Seek::builder(self.rate, flags, set, start, self.stop_type, self.stop);
+        event.seqnum(self.seqnum).build()
+    }
+}
+
+impl VidtokParse {
+    /// What `seek` wants; `None` where it cannot be done.
+    pub fn target(&self, seek: &gst::event::Seek) -> Option<Target> {
+        let (rate, flags, start_type, start, stop_type, stop) = seek.get();
+        if rate <= 0.0 || flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
+            gst::info!(CAT, imp = self, "Cannot play at rate {rate}, nor change it instantly");
+            return None;
+        }
+        let gst::GenericFormattedValue::Time(Some(time)) = start else {
+            gst::info!(CAT, imp = self, "Cannot seek to {start:?}");
+            return None;
+        };
+        let stop = match stop {
+            gst::GenericFormattedValue::Time(stop) => stop.filter(|_| stop_type != gst::SeekType::None),
+            _ => None,
+        };
+        if start_type != gst::SeekType::Set || stop_type == gst::SeekType::End || stop.is_some_and(|stop| stop < time) {
+            gst::info!(
+                CAT,
+                imp = self,
+                "Cannot seek from {start_type:?} {time} to {stop_type:?} {stop:?}"
+            );
+            return None;
+        }
+        let state = self.state();
+        Some(Target {
+            rate,
+            flags,
+            time: state.clock.file_time(time),
+            stop: stop.map(|stop| state.clock.file_time(stop)),
+            stop_type,
+            seqnum: seek.seqnum(),
+        })
+    }
+
+    /// Lets the base class go to the segment that starts at `offset` and `time`. Key-unit seeks show it from there on.
+    pub fn go_to(&self, target: &Target, offset: u64, time: u64, to_key: bool) -> bool {
+        let time = gst::ClockTime::from_nseconds(time);
+        gst::debug!(
+            CAT,
+            imp = self,
+            "Seeking to {} from {time} at byte {offset}",
+            target.time
+        );
+        self.obj().add_index_entry(offset, time, true, true);
+        {
+            let mut state = self.state();
+            state.clock.sought = true;
+            state.times = (Some(target.time), None);
+            state.key_units = target.flags.contains(gst::SeekFlags::TRICKMODE_KEY_UNITS);
+        }
+        self.parent_src_event(target.event(if to_key { time } else { target.time }))
+    }
+
+    /// Seeks in what is pulled.
+    pub fn seek_in_file(&self, seek: &gst::event::Seek) -> bool {
+        let (target, index) = (self.target(seek), self.state().index.clone());
+        let (Some(target), Some(index)) = (target, index) else {
+            return false;
+        };
+        let to_key = target.to_key() && !index.has_one_start();
+        match start_for(&index, &target, to_key) {
+            Some((offset, time)) => self.go_to(&target, offset, time, to_key && !target.is_behind_stop(time)),
+            None => false,
+        }
+    }
+
+    pub fn answer(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Seeking(seeking) => {
+                if self.is_pulling() || self.state().remote.ends().is_some() {
+                    let (seekable, end) = self.seek_range();
+                    match seeking.format() {
+                        gst::Format::Time => seeking.set(seekable, gst::ClockTime::ZERO, end),
+                        format => set_not_seekable(seeking, format),
+                    }
+                } else if !self.obj().sink_pad().peer_query(seeking) || seeking.format() != gst::Format::Time {
+                    let format = seeking.format();
+                    set_not_seekable(seeking, format);
+                }
+                true
+            }
+            // The base class would ask upstream, which may answer without knowing.
+            gst::QueryViewMut::Position(position)
+                if position.format() == gst::Format::Time && !self.state().upstream_in_time =>
+            {
+                // Not from its segment, which the streaming thread holds as long as it waits downstream.
+                let state = self.state();
+                if let Some(time) = state.times.0 {
+                    position.set(state.clock.stream_time(time));
+                }
+                state.times.0.is_some()
+            }
+            gst::QueryViewMut::Segment(segment) => {
+                let answered = self.parent_src_query(segment);
+                let (rate, start, stop) = segment.result();
+                if self.state().upstream_in_time {
+                    return answered;
+                }
+                if let (gst::GenericFormattedValue::Time(start), gst::GenericFormattedValue::Time(stop)) = (start, stop)
+                {
+                    let clock = &self.state().clock;
+                    let times = [start, stop].map(|time| time.map(|time| clock.stream_time(time)));
+                    segment.set(rate, times[0], times[1]);
+                }
+                answered
+            }
+            _ => self.parent_src_query(query),
+        }
+    }
+
+    pub fn seek_range(&self) -> (bool, Option<gst::ClockTime>) {
+        let state = self.state();
+        let (seekable, end) = match (&state.index, state.remote.ends()) {
+            (Some(index), _) => (index.start(0, Snap::Before).is_some(), index.end()),
+            (None, ends) => (ends.is_some(), ends.map(|ends| ends.end)),
+        };
+        let end = end.map(|end| state.clock.stream_time(gst::ClockTime::from_nseconds(end)));
+        (seekable, end)
+    }
+}
+
+/// Where to begin for `target`: offset and time.
+fn start_for(index: &Index, target: &Target, to_key: bool) -> Option<(u64, u64)> {
+    let find = |snap| index.start(target.time.nseconds(), snap);
+    let wanted = find(if to_key { target.snap() } else { Snap::Before })?;
+    let start = if target.is_behind_stop(wanted.time) {
+        find(Snap::Before)?
+    } else {
+        wanted
+    };
+    Some((start.offset, start.time))
+}
+
+fn set_not_seekable(seeking: &mut gst::query::Seeking, format: gst::Format) {
+    let unknown = gst::GenericFormattedValue::new(format, -1);
+    seeking.set(false, unknown, unknown);
+}

@@ -1,0 +1,263 @@
+//! How a stream is walked through: the same way when it is played and when it is indexed. No GStreamer in here.
+//!
+//! A packet counts as there where its body is undamaged, **or** something intact follows on it: another packet, a
+//! stream header, the stream's end. So an index needs no bodies but those of packets that nothing follows on (as where a
+//! file was cut and another appended: the packet's length would lead past the next stream header), and a player needs
+//! no bytes behind a packet whose body is good. Both come to the same packets.
+
+use std::sync::Arc;
+
+use crate::stream::{Fault, Found, MAGIC, PacketHeader, Scanner, StreamError, StreamHeader};
+
+/// Where in a stream the walk is. Looks at packet headers; the caller, who has the bytes, judges bodies.
+#[derive(Debug)]
+pub struct Walker {
+    scanner: Scanner,
+}
+
+impl Default for Walker {
+    fn default() -> Self {
+        Self {
+            scanner: Scanner::headers_only(),
+        }
+    }
+}
+
+impl Walker {
+    /// The stream header that holds.
+    pub fn header(&self) -> Option<&Arc<StreamHeader>> {
+        self.scanner.header()
+    }
+
+    /// What `data` starts with. A packet is seen by its header alone.
+    pub fn look(&mut self, data: &[u8]) -> Result<Found, StreamError> {
+        if data.is_empty() {
+            return Ok(Found::Short(1));
+        }
+        self.scanner.scan(data)
+    }
+
+    /// Whether `data`, which stands behind a packet, starts with something intact: `Err(n)` where `n` bytes of it are needed
+    /// to say so.
+    pub fn follows(&self, data: &[u8]) -> Result<bool, usize> {
+        // Magic and sync word differ in their third byte.
+        let found = match data.get(..3) {
+            None => return Err(3),
+            Some(start) if MAGIC.starts_with(start) => StreamHeader::decode(data).map(|_| true),
+            Some(_) => PacketHeader::decode(data).map(|packet| self.is_readable(&packet)),
+        };
+        match found {
+            Ok(follows) => Ok(follows),
+            Err(Fault::Short(bytes)) => Err(bytes),
+            // Intact, though of no use: the stream ends there with an error.
+            Err(Fault::Refused(_)) => Ok(true),
+            Err(Fault::Damaged { .. }) => Ok(false),
+        }
+    }
+
+    /// Passes over the first of `data`, which [looked](Self::look) like `packet` and is none, as its body says, or the
+    /// stream's end if that `cuts` it off. Returns how many bytes.
+    pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, cuts: bool) -> usize {
+        let checked = if cuts { 0 } else { packet.packet_bytes() };
+        self.scanner.deny(data, packet, checked)
+    }
+
+    /// Passes over the first of `data`, which the end cuts off.
+    pub fn give_up(&mut self, data: &[u8]) -> usize {
+        self.scanner.give_up(data)
+    }
+
+    fn is_readable(&self, packet: &PacketHeader) -> bool {
+        self.header()
+            .is_some_and(|header| header.checksum == packet.stream && header.end.is_none())
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use proptest::prelude::*;
+
+    use super::super::framer::{Framer, Step};
+    use super::super::index::Index;
+    use super::super::joined::Timeline;
+    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::stream::{Packet, SYNC, Writer};
+
+    /// What is done to a stream before it is joined to others.
+    #[derive(Clone, Debug)]
+    enum Fate {
+        Whole,
+        /// Its end is gone.
+        Cut(usize),
+        /// Its start is gone.
+        Late(usize),
+        Flip(usize),
+        Remove(usize, usize),
+        Insert(usize, usize),
+    }
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        let at = || any::<usize>();
+        prop_oneof![
+            Just(Fate::Whole),
+            at().prop_map(Fate::Cut),
+            at().prop_map(Fate::Late),
+            at().prop_map(Fate::Flip),
+            (at(), 1..4000usize).prop_map(|(at, bytes)| Fate::Remove(at, bytes)),
+            (at(), 1..4000usize).prop_map(|(at, bytes)| Fate::Insert(at, bytes)),
+        ]
+    }
+
+    fn suffer(mut bytes: Vec<u8>, fate: &Fate) -> Vec<u8> {
+        let place = |at: usize| at % bytes.len();
+        match *fate {
+            Fate::Whole => (),
+            Fate::Cut(at) => bytes.truncate(place(at)),
+            Fate::Late(at) => drop(bytes.drain(..place(at))),
+            Fate::Flip(at) => {
+                let at = place(at);
+                bytes[at] ^= 0x10;
+            }
+            Fate::Remove(at, count) => {
+                let at = place(at);
+                bytes.drain(at..bytes.len().min(at + count));
+            }
+            Fate::Insert(at, count) => {
+                let at = place(at);
+                bytes.splice(at..at, std::iter::repeat_n(0x89, count));
+            }
+        }
+        bytes
+    }
+
+    /// A stream of `packets` packets, every third of them a segment's start, with payloads of `grid`² bytes for each latent
+    /// frame.
+    pub fn stream(grid: u32, packets: u64, first_pts: u64) -> Vec<u8> {
+        let format = TokenFormat {
+            model: "toy".into(),
+            tokenizer: "0".repeat(64),
+            regularizer: Regularizer::Fsq { levels: vec![16, 16] },
+            token_type: TokenType::Uint16,
+            grid_width: grid,
+            grid_height: grid,
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            width: grid * 8,
+            height: grid * 8,
+            framerate: Fraction::new(30, 1),
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+        };
+        let mut writer = Writer::new(format, format!("stream {grid}").replace(' ', "-")).unwrap();
+        let packet = |i: u64| {
+            let latent_frames = 1 + (i % 2) as u32;
+            Packet {
+                segment_start: i.is_multiple_of(3),
+                latent_frames,
+                real_frames: 1,
+                pts: Some(first_pts + i * 100),
+                duration: Some(100),
+                payload: (0..grid * grid * latent_frames)
+                    .map(|at| (at * 7 + i as u32) as u8)
+                    .collect(),
+                ..Packet::default()
+            }
+        };
+        (0..packets).flat_map(|i| writer.write(&packet(i)).unwrap()).collect()
+    }
+
+    /// Where segments start and at which time, and where the last packet ends: as the index says.
+    fn indexed(bytes: &[u8]) -> (Vec<(u64, u64)>, Option<u64>) {
+        let read = |offset: u64, length: usize| {
+            let rest = &bytes[offset as usize..];
+            Ok::<_, ()>(&rest[..length.min(rest.len())])
+        };
+        let index = Index::build(bytes.len() as u64, read).unwrap();
+        let starts = index.starts().iter().map(|start| (start.offset, start.time));
+        (starts.collect(), index.end())
+    }
+
+    /// The same, as it is played in pieces of at least `piece` bytes.
+    fn played(bytes: &[u8], piece: usize) -> (Vec<(u64, u64)>, Option<u64>) {
+        let (mut framer, mut timeline, mut starts) = (Framer::default(), Timeline::default(), Vec::<(u64, u64)>::new());
+        let (mut at, mut wanted, mut header) = (0, 1, None);
+        while at < bytes.len() {
+            let end = bytes.len().min(at + wanted.max(piece));
+            // A stream header that was damaged so that it seems to be of a newer version ends the stream at its very start.
+            let Ok(step) = framer.next(&bytes[at..end], at as u64, end == bytes.len()) else {
+                break;
+            };
+            let header_bytes = framer.header().map_or(0, |(_, header)| header.len());
+            // Where the packet is read from: its stream header, if that stands right in front.
+            let (passed, from, packet) = match step {
+                Step::Wait(more) => {
+                    assert!(more > end - at, "no progress at {at}");
+                    wanted = more;
+                    continue;
+                }
+                Step::Drop(count) => {
+                    let is_header = framer
+                        .header()
+                        .is_some_and(|(_, header)| bytes[at..at + count] == *header);
+                    header = is_header.then_some(at + count);
+                    at += count;
+                    wanted = 1;
+                    continue;
+                }
+                Step::Frame(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
+                Step::Frame(frame) if header == Some(at) => (frame.bytes, at - header_bytes, frame.packet),
+                Step::Lost(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
+                Step::Frame(frame) => (frame.bytes, at, frame.packet),
+                Step::Lost(packet) => (packet.packet_bytes(), at, packet),
+                Step::End { bytes, mark } => {
+                    timeline.end_mark(&mark);
+                    at += bytes;
+                    wanted = 1;
+                    continue;
+                }
+            };
+            let time = timeline.place(framer.header().unwrap().0, &packet).unwrap();
+            if packet.segment_start {
+                let latest = starts.last().map_or(0, |(_, latest)| *latest);
+                starts.push((from as u64, time.max(latest)));
+            }
+            at += passed;
+            wanted = 1;
+        }
+        (starts, timeline.end())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn index_and_playback_name_the_same_packets(
+            parts in prop::collection::vec((2..40u32, 1..9u64, 0..2000u64, fate()), 1..5),
+            whole in fate(),
+            piece in 1..3000usize,
+        ) {
+            let parts = parts.iter().map(|(grid, packets, pts, fate)| suffer(stream(*grid, *packets, *pts), fate));
+            let mut bytes = parts.collect::<Vec<_>>().concat();
+            if !bytes.is_empty() {
+                bytes = suffer(bytes, &whole);
+            }
+            prop_assert_eq!(indexed(&bytes), played(&bytes, piece));
+        }
+    }
+
+    #[test]
+    fn a_cut_file_does_not_swallow_the_one_behind_it() {
+        let whole = stream(20, 6, 0);
+        let header = whole.windows(4).position(|bytes| bytes == SYNC).unwrap();
+        // Shorter than its magic and version it could be of a newer version.
+        for cut in (8..whole.len()).step_by(7) {
+            let bytes = [&whole[..cut], &whole[..]].concat();
+            let (starts, _) = indexed(&bytes);
+            // Its packet, where what was cut off is as long as the stream header in front of it.
+            let found = |at: usize| starts.iter().any(|(offset, _)| *offset == at as u64);
+            assert!(found(cut) || found(cut + header), "cut at {cut}");
+            assert_eq!(starts, played(&bytes, 700).0, "cut at {cut}");
+        }
+    }
+}

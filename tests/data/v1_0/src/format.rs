@@ -1,0 +1,289 @@
+//! What a token stream is: everything its caps and its stream header say.
+//!
+//! [`TokenFormat`] has one mapping to caps (`caps.rs`) and one to the JSON of the byte stream's
+//! header (`stream/header.rs`); both use the field names given here. No GStreamer in this module.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Largest width or height in pixels that is accepted from a stream, a file or caps.
+pub const MAX_DIMENSION: u32 = 1 << 15;
+/// Largest number of cells of a latent frame: bounds what one packet may make a reader allocate.
+pub const MAX_GRID_CELLS: u64 = 1 << 22;
+/// Most FSQ digits, and most channels of a KL latent.
+pub const MAX_CHANNELS: usize = 64;
+/// Longest model name and colorimetry.
+pub const MAX_TEXT_BYTES: usize = 256;
+
+/// How the latent becomes tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Regularizer {
+    /// Finite scalar quantization: one index a cell, in `0 .. levels.product()`.
+    Fsq { levels: Vec<u32> },
+    /// Continuous latent: `channels` floats a cell.
+    Kl { channels: u32 },
+}
+
+impl Regularizer {
+    /// Number of FSQ indices; `None` for continuous tokens.
+    pub fn codebook_size(&self) -> Option<u32> {
+        match self {
+            Self::Fsq { levels } => Some(levels.iter().product()),
+            Self::Kl { .. } => None,
+        }
+    }
+
+    /// Values per cell of a latent frame: 1 for FSQ.
+    pub fn values_per_cell(&self) -> usize {
+        match self {
+            Self::Fsq { .. } => 1,
+            Self::Kl { channels } => *channels as usize,
+        }
+    }
+
+    /// Checks the bounds that keep `levels.product()` within `u32`.
+    pub fn check(&self) -> Result<(), FormatError> {
+        match self {
+            Self::Fsq { levels } => {
+                let product = levels
+                    .iter()
+                    .try_fold(1u32, |product, &l| product.checked_mul(l).filter(|p| *p <= 1 << 24));
+                if levels.is_empty()
+                    || levels.len() > MAX_CHANNELS
+                    || levels.iter().any(|l| *l < 2)
+                    || product.is_none()
+                {
+                    return Err(FormatError(format!("impossible FSQ levels {levels:?}")));
+                }
+            }
+            Self::Kl { channels } => {
+                if *channels == 0 || *channels as usize > MAX_CHANNELS {
+                    return Err(FormatError(format!(
+                        "{channels} KL channels, allowed are 1 to {MAX_CHANNELS}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type of a token value, in memory and (for continuous tokens) in the byte stream. Little endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    Uint16,
+    Uint32,
+    Float16,
+    Float32,
+}
+
+impl TokenType {
+    pub const ALL: [Self; 4] = [Self::Uint16, Self::Uint32, Self::Float16, Self::Float32];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uint16 => "uint16",
+            Self::Uint32 => "uint32",
+            Self::Float16 => "float16",
+            Self::Float32 => "float32",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.as_str() == text)
+    }
+
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Uint16 | Self::Float16 => 2,
+            Self::Uint32 | Self::Float32 => 4,
+        }
+    }
+
+    /// The smallest type for the tokens of `regularizer`: `uint16` up to 65,536 codes, `float32` for KL.
+    pub fn default_for(regularizer: &Regularizer) -> Self {
+        match regularizer.codebook_size() {
+            Some(size) if size <= 1 << 16 => Self::Uint16,
+            Some(_) => Self::Uint32,
+            None => Self::Float32,
+        }
+    }
+
+    /// Whether tokens of `regularizer` fit this type.
+    pub fn fits(self, regularizer: &Regularizer) -> bool {
+        match regularizer.codebook_size() {
+            Some(size) => self == Self::Uint32 || (self == Self::Uint16 && size <= 1 << 16),
+            None => matches!(self, Self::Float16 | Self::Float32),
+        }
+    }
+}
+
+/// A fraction of caps: framerate or pixel aspect ratio. Written `"30000/1001"` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fraction {
+    pub num: u32,
+    pub den: u32,
+}
+
+impl Fraction {
+    pub const fn new(num: u32, den: u32) -> Self {
+        Self { num, den }
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.num, self.den)
+    }
+}
+
+impl From<Fraction> for String {
+    fn from(fraction: Fraction) -> Self {
+        fraction.to_string()
+    }
+}
+
+impl TryFrom<String> for Fraction {
+    type Error = FormatError;
+
+    fn try_from(text: String) -> Result<Self, FormatError> {
+        let parse = || {
+            let (num, den) = text.split_once('/')?;
+            let (num, den) = (num.parse::<i32>().ok()?, den.parse::<i32>().ok()?);
+            (num >= 0 && den > 0).then(|| Self::new(num as u32, den as u32))
+        };
+        parse().ok_or_else(|| FormatError(format!("\"{text}\" is not a fraction of the form 30/1")))
+    }
+}
+
+/// All that a receiver must know to read the tokens of a stream, or to make video of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFormat {
+    /// Name of the tokenizer, for people.
+    pub model: String,
+    /// Digest of the tokenizer: 64 lower-case hexadecimal digits. Decides what can decode the stream.
+    pub tokenizer: String,
+    pub regularizer: Regularizer,
+    /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
+    pub token_type: TokenType,
+    /// Cells of a latent frame.
+    pub grid_width: u32,
+    pub grid_height: u32,
+    /// Video frames a latent frame (but for a causal segment's first) stands for.
+    pub time_factor: u32,
+    /// Pixels a side of a cell.
+    pub space_factor: u32,
+    pub causal: bool,
+    /// The video's own size in pixels, before padding to whole cells.
+    pub width: u32,
+    pub height: u32,
+    /// 0/1 where frames come at no fixed rate.
+    pub framerate: Fraction,
+    pub pixel_aspect_ratio: Fraction,
+    /// GStreamer's colorimetry text, where known.
+    pub colorimetry: Option<String>,
+}
+
+impl TokenFormat {
+    /// Cells of a latent frame.
+    pub fn grid_cells(&self) -> usize {
+        self.grid_width as usize * self.grid_height as usize
+    }
+
+    /// Values of a latent frame: cells × values per cell.
+    pub fn values_per_latent_frame(&self) -> usize {
+        self.grid_cells() * self.regularizer.values_per_cell()
+    }
+
+    /// Bytes of a latent frame in a `raw` buffer.
+    pub fn raw_latent_frame_bytes(&self) -> usize {
+        self.values_per_latent_frame() * self.token_type.bytes()
+    }
+
+    /// Whether tokens of `other` are to be read and decoded just like those of this format.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let what = |f: &Self| {
+            (
+                f.grid_width,
+                f.grid_height,
+                f.time_factor,
+                f.space_factor,
+                f.width,
+                f.height,
+                f.causal,
+            )
+        };
+        self.tokenizer == other.tokenizer
+            && self.regularizer == other.regularizer
+            && self.token_type.bytes() == other.token_type.bytes()
+            && what(self) == what(other)
+    }
+
+    /// Checks that the fields are possible and agree with each other. Whatever comes from outside passes through here.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let fail = |text: String| Err(FormatError(text));
+        self.regularizer.check()?;
+        if !self.token_type.fits(&self.regularizer) {
+            return fail(format!(
+                "token type {} does not fit the regularizer",
+                self.token_type.as_str()
+            ));
+        }
+        if self.tokenizer.len() != 64 || !self.tokenizer.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return fail("the tokenizer digest is not 64 hexadecimal digits".into());
+        }
+        for text in [&self.model].into_iter().chain(&self.colorimetry) {
+            if text.len() > MAX_TEXT_BYTES || text.contains(char::is_control) {
+                return fail("the model's name or the colorimetry is not a short line of text".into());
+            }
+        }
+        if !(1..=MAX_DIMENSION).contains(&self.width) || !(1..=MAX_DIMENSION).contains(&self.height) {
+            return fail(format!(
+                "video size {}×{}, allowed is 1 to {MAX_DIMENSION} a side",
+                self.width, self.height
+            ));
+        }
+        if !(1..=64).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
+            return fail(format!(
+                "impossible compression {}×{}",
+                self.time_factor, self.space_factor
+            ));
+        }
+        let cells = |pixels: u32| pixels.div_ceil(self.space_factor);
+        if self.grid_width != cells(self.width) || self.grid_height != cells(self.height) {
+            return fail(format!(
+                "a grid of {}×{} does not belong to {}×{} pixels at space factor {}",
+                self.grid_width, self.grid_height, self.width, self.height, self.space_factor
+            ));
+        }
+        if self.grid_cells() as u64 > MAX_GRID_CELLS {
+            return fail(format!(
+                "a latent frame of {} cells, allowed are {MAX_GRID_CELLS}",
+                self.grid_cells()
+            ));
+        }
+        let numbers = [self.framerate, self.pixel_aspect_ratio].map(|f| f.num.max(f.den));
+        if numbers.iter().any(|number| *number > i32::MAX as u32) {
+            return fail("a fraction with too large a number".into());
+        }
+        if self.framerate.den == 0 || self.pixel_aspect_ratio.den == 0 || self.pixel_aspect_ratio.num == 0 {
+            return fail("a fraction with a zero".into());
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`TokenFormat`] is not a possible one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatError(pub String);
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FormatError {}

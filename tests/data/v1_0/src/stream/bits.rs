@@ -1,0 +1,97 @@
+//! Numbers of a fixed count of bits, one after the other, least significant bit first.
+
+/// Bits that tell `size` different values apart.
+pub fn bits_for(size: u32) -> u32 {
+    u32::BITS - (size - 1).leading_zeros()
+}
+
+/// Bytes that `count` values of `bits` bits take; the last byte is filled with zero bits.
+pub fn packed_bytes(count: u64, bits: u32) -> u64 {
+    (count * u64::from(bits)).div_ceil(8)
+}
+
+/// Appends `values`, each below 2^`bits`, to `out`.
+pub fn pack(values: impl IntoIterator<Item = u32>, bits: u32, out: &mut Vec<u8>) {
+    debug_assert!((1..=32).contains(&bits));
+    // Holds fewer than 32 bits whenever a value is added.
+    let (mut pending, mut held) = (0u64, 0);
+    for value in values {
+        debug_assert!(u64::from(value) < 1 << bits);
+        pending |= u64::from(value) << held;
+        held += bits;
+        if held >= 32 {
+            out.extend_from_slice(&(pending as u32).to_le_bytes());
+            pending >>= 32;
+            held -= 32;
+        }
+    }
+    out.extend_from_slice(&pending.to_le_bytes()[..held.div_ceil(8) as usize]);
+}
+
+/// Reads `count` values of `bits` bits. `data` has `packed_bytes(count, bits)` bytes; bits after the last value are
+/// not looked at.
+pub fn unpack(data: &[u8], bits: u32, count: usize) -> impl Iterator<Item = u32> {
+    debug_assert!((1..=32).contains(&bits) && data.len() as u64 == packed_bytes(count as u64, bits));
+    let mask = (1u64 << bits) - 1;
+    let mut words = data.chunks(4);
+    let (mut pending, mut held) = (0u64, 0);
+    (0..count).map(move |_| {
+        if held < bits {
+            let mut word = [0; 4];
+            if let Some(bytes) = words.next() {
+                word[..bytes.len()].copy_from_slice(bytes);
+            }
+            pending |= u64::from(u32::from_le_bytes(word)) << held;
+            held += 32;
+        }
+        let value = (pending & mask) as u32;
+        pending >>= bits;
+        held -= bits;
+        value
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, bit by bit.
+    fn pack_naively(values: &[u32], bits: u32) -> Vec<u8> {
+        let mut out = vec![0; packed_bytes(values.len() as u64, bits) as usize];
+        for (i, value) in values.iter().enumerate() {
+            for bit in 0..bits as usize {
+                let at = i * bits as usize + bit;
+                out[at / 8] |= (((value >> bit) & 1) as u8) << (at % 8);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn bits_of_codebooks() {
+        for (size, bits) in [
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (4096, 12),
+            (32768, 15),
+            (32769, 16),
+            (1 << 24, 24),
+        ] {
+            assert_eq!(bits_for(size), bits, "codebook of {size}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packs_as_defined(bits in 1u32..=32, seeds in proptest::collection::vec(any::<u32>(), 0..200)) {
+            let values: Vec<u32> = seeds.iter().map(|v| v >> (32 - bits)).collect();
+            let mut packed = Vec::new();
+            pack(values.iter().copied(), bits, &mut packed);
+            prop_assert_eq!(&packed, &pack_naively(&values, bits));
+            prop_assert_eq!(unpack(&packed, bits, values.len()).collect::<Vec<_>>(), values);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Packets: a few latent frames with their time and a checksum.
+
+use super::{Fault, StreamError, array, payload_bytes};
+use crate::format::TokenFormat;
+
+/// First bytes of every packet.
+pub const SYNC: [u8; 4] = *b"\x89VTP";
+/// Most latent frames of a packet.
+pub const MAX_LATENT_FRAMES: u32 = 4096;
+/// Most bytes of a packet's payload.
+pub const MAX_PAYLOAD_BYTES: u32 = 1 << 26;
+/// Most bytes of a packet header, extensions of later minor versions included.
+pub const MAX_HEADER_BYTES: usize = 1024;
+/// Latest PTS, and longest duration and offset, in nanoseconds: their sums stay far from overflowing.
+pub const MAX_TIME: u64 = 1 << 61;
+
+/// Bytes of the header that version 1.0 writes.
+const HEADER_BYTES: usize = 48;
+const HEADER_CRC_AT: usize = 44;
+const OFFSET_BYTES: usize = 8;
+/// A PTS or duration that is not known.
+const NO_TIME: u64 = u64::MAX;
+
+const SEGMENT_START: u16 = 1 << 0;
+const END_OF_STREAM: u16 = 1 << 1;
+const FRAME_OFFSETS: u16 = 1 << 2;
+/// A reader that does not know one of these must not use the packet.
+const MUST_UNDERSTAND: u16 = 0xff00;
+
+/// What stands in front of a packet's frame offsets and payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketHeader {
+    pub segment_start: bool,
+    pub end_of_stream: bool,
+    /// Whether the times of the frames after the first are given one by one.
+    pub has_offsets: bool,
+    /// [Checksum](super::StreamHeader::checksum) of the stream header that the packet belongs to.
+    pub stream: u32,
+    pub latent_frames: u32,
+    pub real_frames: u32,
+    /// In nanoseconds, as is the duration.
+    pub pts: Option<u64>,
+    pub duration: Option<u64>,
+    header_bytes: usize,
+    payload_bytes: u32,
+    body_crc: u32,
+}
+
+impl PacketHeader {
+    /// Reads the packet header that `data` starts with. The body after it need not be there.
+    pub fn decode(data: &[u8]) -> Result<Self, Fault> {
+        let known = data.len().min(SYNC.len());
+        if data[..known] != SYNC[..known] {
+            return Err(Fault::Damaged { checked: 0 });
+        }
+        if data.len() < HEADER_BYTES {
+            return Err(Fault::Short(HEADER_BYTES));
+        }
+        let u32_at = |at| u32::from_le_bytes(array(data, at));
+        let header_bytes = usize::from(u16::from_le_bytes(array(data, 4)));
+        if !(HEADER_BYTES..=MAX_HEADER_BYTES).contains(&header_bytes) {
+            return Err(Fault::Damaged { checked: 0 });
+        }
+        if data.len() < header_bytes {
+            return Err(Fault::Short(header_bytes));
+        }
+        if header_crc(&data[..header_bytes]) != u32_at(HEADER_CRC_AT) {
+            return Err(Fault::Damaged { checked: header_bytes });
+        }
+        let flags = u16::from_le_bytes(array(data, 6));
+        if flags & MUST_UNDERSTAND != 0 {
+            return Err(StreamError::UnknownFlags(flags & MUST_UNDERSTAND).into());
+        }
+        let header = Self {
+            segment_start: flags & SEGMENT_START != 0,
+            end_of_stream: flags & END_OF_STREAM != 0,
+            has_offsets: flags & FRAME_OFFSETS != 0,
+            stream: u32_at(8),
+            latent_frames: u32_at(12),
+            real_frames: u32_at(16),
+            payload_bytes: u32_at(20),
+            pts: some_time(u64::from_le_bytes(array(data, 24))),
+            duration: some_time(u64::from_le_bytes(array(data, 32))),
+            body_crc: u32_at(40),
+            header_bytes,
+        };
+        header.check_bounds()?;
+        Ok(header)
+    }
+
+    /// Bytes of the packet: header, frame offsets, payload.
+    pub fn packet_bytes(&self) -> usize {
+        self.header_bytes + self.offsets_bytes() + self.payload_bytes as usize
+    }
+
+    /// Checks that the packet is one that a stream of `format` can have.
+    pub fn check(&self, format: &TokenFormat) -> Result<(), StreamError> {
+        let fail = |reason| Err(StreamError::Packet(reason));
+        let expected = payload_bytes(format, self.latent_frames);
+        if u64::from(self.payload_bytes) != expected {
+            return fail(format!(
+                "a payload of {} bytes, {} latent frames take {expected}",
+                self.payload_bytes, self.latent_frames
+            ));
+        }
+        let most = most_real_frames(format, self.latent_frames, self.segment_start);
+        if self.real_frames > most {
+            return fail(format!(
+                "{} video frames, {} latent frames make {most}",
+                self.real_frames, self.latent_frames
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that the packet's body is complete and undamaged; `data` starts with the packet.
+    pub fn check_body(&self, data: &[u8]) -> Result<(), Fault> {
+        let bytes = self.packet_bytes();
+        if data.len() < bytes {
+            return Err(Fault::Short(bytes));
+        }
+        if crc32fast::hash(&data[self.header_bytes..bytes]) != self.body_crc {
+            return Err(Fault::Damaged { checked: bytes });
+        }
+        Ok(())
+    }
+
+    fn offsets_bytes(&self) -> usize {
+        if self.has_offsets {
+            (self.real_frames as usize - 1) * OFFSET_BYTES
+        } else {
+            0
+        }
+    }
+
+    /// Checks what can be checked without the token format; afterwards no sum of lengths or times overflows.
+    fn check_bounds(&self) -> Result<(), StreamError> {
+        let fail = |reason: String| Err(StreamError::Packet(reason));
+        if !(1..=MAX_LATENT_FRAMES).contains(&self.latent_frames) {
+            return fail(format!(
+                "{} latent frames, allowed are 1 to {MAX_LATENT_FRAMES}",
+                self.latent_frames
+            ));
+        }
+        // 64: the largest time factor that a token format may have.
+        if !(1..=self.latent_frames * 64).contains(&self.real_frames) {
+            return fail(format!(
+                "{} video frames in {} latent frames",
+                self.real_frames, self.latent_frames
+            ));
+        }
+        if self.payload_bytes > MAX_PAYLOAD_BYTES {
+            return fail(format!(
+                "a payload of {} bytes, allowed are {MAX_PAYLOAD_BYTES}",
+                self.payload_bytes
+            ));
+        }
+        if self.pts.is_some_and(|t| t > MAX_TIME) || self.duration.is_some_and(|t| t > MAX_TIME) {
+            return fail(format!("a PTS or duration above {MAX_TIME} ns"));
+        }
+        if self.has_offsets && self.pts.is_none() {
+            return fail("frame offsets without a PTS".into());
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let flag = |on: bool, flag: u16| if on { flag } else { 0 };
+        let flags = flag(self.segment_start, SEGMENT_START)
+            | flag(self.end_of_stream, END_OF_STREAM)
+            | flag(self.has_offsets, FRAME_OFFSETS);
+        let mut bytes = Vec::with_capacity(self.packet_bytes());
+        bytes.extend_from_slice(&SYNC);
+        bytes.extend_from_slice(&(self.header_bytes as u16).to_le_bytes());
+        bytes.extend_from_slice(&flags.to_le_bytes());
+        for number in [self.stream, self.latent_frames, self.real_frames, self.payload_bytes] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for time in [self.pts, self.duration] {
+            bytes.extend_from_slice(&time.unwrap_or(NO_TIME).to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.body_crc.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        let crc = header_crc(&bytes);
+        bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// A packet taken out of the stream, or to be put in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Decodes without anything before it. A stream header stands in front of it.
+    pub segment_start: bool,
+    /// Nothing follows that belongs to this stream.
+    pub end_of_stream: bool,
+    pub latent_frames: u32,
+    /// Video frames to show; fewer than the latent frames make where the stream or segment ended inside a group.
+    pub real_frames: u32,
+    /// Of the first real frame, in nanoseconds.
+    pub pts: Option<u64>,
+    /// Of the real frames together.
+    pub duration: Option<u64>,
+    /// Time of each real frame but the first, in nanoseconds from the PTS. `None`: they are evenly spaced.
+    pub offsets: Option<Vec<u64>>,
+    /// The tokens, as [`Tokens::to_payload`](super::Tokens::to_payload) makes them.
+    pub payload: Vec<u8>,
+}
+
+impl Packet {
+    /// The packet's bytes, in a stream whose header has the checksum `stream`. Refuses what no reader would take.
+    pub fn encode(&self, format: &TokenFormat, stream: u32) -> Result<Vec<u8>, StreamError> {
+        let offsets = self.offsets.as_deref().unwrap_or_default();
+        let mut header = PacketHeader {
+            segment_start: self.segment_start,
+            end_of_stream: self.end_of_stream,
+            has_offsets: self.offsets.is_some(),
+            stream,
+            latent_frames: self.latent_frames,
+            real_frames: self.real_frames,
+            pts: self.pts,
+            duration: self.duration,
+            header_bytes: HEADER_BYTES,
+            payload_bytes: u32::try_from(self.payload.len()).unwrap_or(u32::MAX),
+            body_crc: 0,
+        };
+        header.check_bounds()?;
+        header.check(format)?;
+        if offsets.len() * OFFSET_BYTES != header.offsets_bytes() {
+            let reason = format!("{} frame offsets for {} video frames", offsets.len(), self.real_frames);
+            return Err(StreamError::Packet(reason));
+        }
+        check_offsets(offsets)?;
+        let offsets: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&offsets);
+        crc.update(&self.payload);
+        header.body_crc = crc.finalize();
+
+        let mut bytes = header.encode();
+        bytes.extend_from_slice(&offsets);
+        bytes.extend_from_slice(&self.payload);
+        Ok(bytes)
+    }
+
+    /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes.
+    ///
+    /// That the packet belongs to a certain stream header is for the caller to see: [`PacketHeader::stream`].
+    pub fn decode(data: &[u8], format: &TokenFormat) -> Result<(Self, usize), Fault> {
+        let header = PacketHeader::decode(data)?;
+        header.check(format)?;
+        header.check_body(data)?;
+        let packet = Self::from_checked(data, &header)?;
+        Ok((packet, header.packet_bytes()))
+    }
+
+    /// Takes the packet that `data` starts with. `header` is its header, and [found](super::Found::Packet) to be good.
+    pub fn from_checked(data: &[u8], header: &PacketHeader) -> Result<Self, StreamError> {
+        let (offsets, payload) = data[header.header_bytes..header.packet_bytes()].split_at(header.offsets_bytes());
+        let offsets: Vec<u64> = offsets
+            .chunks_exact(OFFSET_BYTES)
+            .map(|offset| u64::from_le_bytes(array(offset, 0)))
+            .collect();
+        check_offsets(&offsets)?;
+        Ok(Self {
+            segment_start: header.segment_start,
+            end_of_stream: header.end_of_stream,
+            latent_frames: header.latent_frames,
+            real_frames: header.real_frames,
+            pts: header.pts,
+            duration: header.duration,
+            offsets: header.has_offsets.then_some(offsets),
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+/// Video frames that `latent_frames` latent frames stand for when all are real.
+fn most_real_frames(format: &TokenFormat, latent_frames: u32, segment_start: bool) -> u32 {
+    if format.causal && segment_start {
+        1 + (latent_frames - 1) * format.time_factor
+    } else {
+        latent_frames * format.time_factor
+    }
+}
+
+fn check_offsets(offsets: &[u64]) -> Result<(), StreamError> {
+    match offsets.iter().find(|offset| **offset > MAX_TIME) {
+        Some(offset) => Err(StreamError::Packet(format!(
+            "a frame offset of {offset} ns, allowed are {MAX_TIME}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn some_time(time: u64) -> Option<u64> {
+    (time != NO_TIME).then_some(time)
+}
+
+/// CRC-32 of a packet header, with its own field taken as zero.
+fn header_crc(header: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&header[..HEADER_CRC_AT]);
+    crc.update(&[0; 4]);
+    crc.update(&header[HEADER_CRC_AT + 4..]);
+    crc.finalize()
+}

@@ -1,0 +1,14 @@
+"""Reads and writes `.vidtok` files: video tokens, and when each frame is shown, as NumPy arrays.
+
+`read` takes a whole file, `packets` goes through one of any length piece by piece, `write` makes one. What the
+bytes mean is specified in gst-vidtok's docs/stream.md.
+"""
+
+from .errors import StreamError
+from .format import TokenFormat
+from .packet import Packet
+from .reader import PacketReader, packets
+from .stream import Stream, read, read_joined
+from .writer import write
+
+__all__ = ["Packet", "PacketReader", "Stream", "StreamError", "TokenFormat", "packets", "read", "read_joined", "write"]

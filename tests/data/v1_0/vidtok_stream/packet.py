@@ -1,0 +1,233 @@
+"""Packets: a few latent frames with their time and a checksum."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import tokens as token_arrays
+from .errors import StreamError
+from .format import MAX_PAYLOAD_BYTES, TokenFormat
+from .times import MAX_TIME, frame_times
+from .tokens import Tokens
+
+SYNC = b"\x89VTP"
+HEADER_BYTES = 48
+MAX_HEADER_BYTES = 1024
+MAX_LATENT_FRAMES = 4096
+MAX_TIME_FACTOR = 64
+OFFSET_BYTES = 8
+
+_SEGMENT_START, _END_OF_STREAM, _FRAME_OFFSETS = 1, 2, 4
+_MUST_UNDERSTAND = 0xFF00
+_NO_TIME = (1 << 64) - 1
+# Sync word, header's length, flags; stream header's CRC, latent frames, real frames, payload's length; PTS, duration;
+# the body's CRC and the header's own.
+_LAYOUT = struct.Struct("<4s HH IIII QQ II")
+_HEADER_CRC_AT = 44
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Packet:
+    """Some latent frames in a row, as the stream has them. `Packet.of` makes one of tokens."""
+
+    format: TokenFormat
+    latent_frames: int
+    real_frames: int
+    """Video frames to show; fewer than the latent frames make where the video or segment ended inside a group."""
+    pts: int | None
+    """Of the first video frame, in nanoseconds."""
+    duration: int | None
+    """Of all video frames together."""
+    offsets: tuple[int, ...] | None = None
+    """Time from the PTS to each frame but the first. `None`: they are evenly spaced."""
+    payload: bytes
+    segment_start: bool = False
+    """Decodes without anything before it."""
+    end_of_stream: bool = False
+    """Nothing follows that belongs to this stream."""
+    skipped_bytes: int = 0
+    """Damaged bytes between the packet before this one and this one."""
+    position: int = 0
+    """Where in its file the packet begins."""
+
+    @classmethod
+    def of(
+        cls,
+        format: TokenFormat,
+        tokens: Tokens,
+        *,
+        segment_start: bool,
+        real_frames: int | None = None,
+        pts: int | None = None,
+        duration: int | None = None,
+        offsets: Sequence[int] | None = None,
+        end_of_stream: bool = False,
+    ) -> "Packet":
+        """A packet to write. `tokens`: `[n, h, w]` or `[n, h, w, channels]`. By default all frames are real."""
+        return cls(
+            format=format,
+            latent_frames=len(tokens),
+            real_frames=format.most_frames(len(tokens), segment_start) if real_frames is None else real_frames,
+            pts=pts,
+            duration=duration,
+            offsets=None if offsets is None else tuple(offsets),
+            payload=token_arrays.encode(tokens, format),
+            segment_start=segment_start,
+            end_of_stream=end_of_stream,
+        )
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """`[n, h, w]` indices or `[n, h, w, channels]` floats."""
+        try:
+            return token_arrays.decode([self.payload], self.format, self.latent_frames)
+        except StreamError as error:
+            raise StreamError(f"the packet at byte {self.position}: {error}") from error
+
+    @cached_property
+    def frame_times(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """PTS and duration of each real frame in nanoseconds; -1 where the stream does not say it."""
+        pts, durations = frame_times(self.pts, self.duration, self.offsets, self.real_frames, self.format.framerate)
+        return np.array(pts, np.int64), np.array(durations, np.int64)
+
+    def encode(self, stream: int) -> bytes:
+        """The packet's bytes, in a stream whose header has the checksum `stream`. Refuses what no reader would take."""
+        flags = self.segment_start * _SEGMENT_START | self.end_of_stream * _END_OF_STREAM
+        flags |= (self.offsets is not None) * _FRAME_OFFSETS
+        header = PacketHeader(
+            flags=flags,
+            stream=stream,
+            latent_frames=self.latent_frames,
+            real_frames=self.real_frames,
+            pts=self.pts,
+            duration=self.duration,
+            header_bytes=HEADER_BYTES,
+            payload_bytes=len(self.payload),
+            body_crc=0,
+        )
+        header.check_bounds()
+        header.check(self.format)
+        offsets = self.offsets or ()
+        if len(offsets) * OFFSET_BYTES != header.offsets_bytes:
+            raise _impossible(f"{len(offsets)} frame offsets for {self.real_frames} video frames")
+        _check_offsets(offsets)
+        body = struct.pack(f"<{len(offsets)}Q", *offsets) + self.payload
+        return header._replace(body_crc=zlib.crc32(body)).encode() + body
+
+
+class PacketHeader(NamedTuple):
+    """What stands in front of a packet's frame offsets and payload."""
+
+    flags: int
+    stream: int
+    latent_frames: int
+    real_frames: int
+    pts: int | None
+    duration: int | None
+    header_bytes: int
+    payload_bytes: int
+    body_crc: int
+
+    @property
+    def offsets_bytes(self) -> int:
+        return (self.real_frames - 1) * OFFSET_BYTES if self.flags & _FRAME_OFFSETS else 0
+
+    @property
+    def packet_bytes(self) -> int:
+        return self.header_bytes + self.offsets_bytes + self.payload_bytes
+
+    @classmethod
+    def decode(cls, data: bytes) -> "PacketHeader | None":
+        """Reads `data`, a header of the length that it says; `None` where its checksum does not hold."""
+        _, length, flags, stream, latent, real, payload, pts, duration, body_crc, crc = _LAYOUT.unpack_from(data)
+        if _header_crc(data) != crc:
+            return None
+        if flags & _MUST_UNDERSTAND:
+            raise StreamError(
+                f"a packet needs a feature that this reader does not have (flags {flags & _MUST_UNDERSTAND:#06x}):"
+                " use a newer one"
+            )
+        pts, duration = (None if time == _NO_TIME else time for time in (pts, duration))
+        header = cls(flags, stream, latent, real, pts, duration, length, payload, body_crc)
+        header.check_bounds()
+        return header
+
+    def encode(self) -> bytes:
+        numbers = (self.stream, self.latent_frames, self.real_frames, self.payload_bytes)
+        times = (_NO_TIME if time is None else time for time in (self.pts, self.duration))
+        header = _LAYOUT.pack(SYNC, self.header_bytes, self.flags, *numbers, *times, self.body_crc, 0)
+        return header[:_HEADER_CRC_AT] + struct.pack("<I", _header_crc(header))
+
+    def check_bounds(self) -> None:
+        """Checks what can be checked without the token format."""
+        if not 1 <= self.latent_frames <= MAX_LATENT_FRAMES:
+            raise _impossible(f"{self.latent_frames} latent frames, allowed are 1 to {MAX_LATENT_FRAMES}")
+        if not 1 <= self.real_frames <= self.latent_frames * MAX_TIME_FACTOR:
+            raise _impossible(f"{self.real_frames} video frames in {self.latent_frames} latent frames")
+        if self.payload_bytes > MAX_PAYLOAD_BYTES:
+            raise _impossible(f"a payload of {self.payload_bytes} bytes, allowed are {MAX_PAYLOAD_BYTES}")
+        if not all(time is None or 0 <= time <= MAX_TIME for time in (self.pts, self.duration)):
+            raise _impossible(f"a PTS or duration that is not within 0 to {MAX_TIME} ns")
+        if self.flags & _FRAME_OFFSETS and self.pts is None:
+            raise _impossible("frame offsets without a PTS")
+
+    def check(self, format: TokenFormat) -> None:
+        """Checks that the packet is one that a stream of `format` can have."""
+        expected = format.payload_bytes(self.latent_frames)
+        if self.payload_bytes != expected:
+            raise _impossible(
+                f"a payload of {self.payload_bytes} bytes, {self.latent_frames} latent frames take {expected}"
+            )
+        most = format.most_frames(self.latent_frames, bool(self.flags & _SEGMENT_START))
+        if self.real_frames > most:
+            raise _impossible(f"{self.real_frames} video frames, {self.latent_frames} latent frames make {most}")
+
+    def packet(self, body: bytes, format: TokenFormat, position: int, skipped_bytes: int) -> Packet:
+        """The packet with this header, and with `body`, which was checked to be of its length and checksum."""
+        offsets = None
+        if self.flags & _FRAME_OFFSETS:
+            offsets = struct.unpack_from(f"<{self.real_frames - 1}Q", body)
+            _check_offsets(offsets)
+        return Packet(
+            format=format,
+            latent_frames=self.latent_frames,
+            real_frames=self.real_frames,
+            pts=self.pts,
+            duration=self.duration,
+            offsets=offsets,
+            payload=body[self.offsets_bytes :],
+            segment_start=bool(self.flags & _SEGMENT_START),
+            end_of_stream=bool(self.flags & _END_OF_STREAM),
+            skipped_bytes=skipped_bytes,
+            position=position,
+        )
+
+
+def frames_per_latent(format: TokenFormat, latent_frames: int, real_frames: int, segment_start: bool) -> list[int]:
+    """How many of a packet's real frames each of its latent frames stands for."""
+    counts = []
+    for k in range(latent_frames):
+        most = format.most_frames(1, segment_start and k == 0)
+        counts.append(min(most, real_frames))
+        real_frames -= counts[-1]
+    return counts
+
+
+def _header_crc(header: bytes) -> int:
+    """CRC-32 of a packet header, with its own field taken as zero."""
+    return zlib.crc32(header[_HEADER_CRC_AT + 4 :], zlib.crc32(bytes(4), zlib.crc32(header[:_HEADER_CRC_AT])))
+
+
+def _check_offsets(offsets: Sequence[int]) -> None:
+    if offsets and not 0 <= min(offsets) <= max(offsets) <= MAX_TIME:
+        raise _impossible(f"a frame offset that is not within 0 to {MAX_TIME} ns")
+
+
+def _impossible(reason: str) -> StreamError:
+    return StreamError(f"impossible packet: {reason}")

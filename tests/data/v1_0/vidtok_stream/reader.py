@@ -1,0 +1,231 @@
+"""Takes a byte stream apart, whatever its bytes may be."""
+
+import io
+import os
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from typing import BinaryIO
+
+from .errors import StreamError
+from .format import MAX_JSON_BYTES, TokenFormat
+from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Packet, PacketHeader
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+MAGIC = b"\x89VIDTOK"
+VERSION = 1
+HEADER_START_BYTES = 12
+CRC_BYTES = 4
+# What magic and sync word start with.
+MARK = b"\x89V"
+PIECE_BYTES = 1 << 20
+# Bytes of checksums in vain that are allowed anyway, and for each byte of the stream.
+SPARE_CHECKED = 1 << 27
+CHECKED_PER_BYTE = 16
+
+
+def packets(source: Source, wait: Callable[[], bool] | None = None) -> "PacketReader":
+    """The packets of a file (its path, its bytes, or an open binary file) one by one.
+
+    At the end of a file that still grows `wait` is called: it sleeps a while and returns whether to look again. A pipe
+    or socket needs none, and each packet is there as soon as its bytes are.
+    """
+    return PacketReader(source, wait)
+
+
+class PacketReader(Iterator[Packet]):
+    """The packets of a stream; holds a megabyte and one packet at a time."""
+
+    def __init__(self, source: Source, wait: Callable[[], bool] | None = None) -> None:
+        self.name = "stream"
+        """The file's name, for messages."""
+        self.format: TokenFormat | None = None
+        """What the latest stream header says."""
+        self.skipped_bytes = 0
+        """Damaged bytes so far. Those behind the last packet are counted when the end is reached."""
+        self.cut_bytes = 0
+        """Bytes at the end that are no whole packet; known when the end is reached."""
+        self._own_file = isinstance(source, str | os.PathLike)
+        if isinstance(source, str | os.PathLike):
+            self.name = os.fspath(source)
+            self._file: BinaryIO = open(source, "rb")  # closed at the packets' end
+        elif isinstance(source, bytes | bytearray | memoryview):
+            self._file = io.BytesIO(source)
+        else:
+            self._file = source
+        # What a pipe has, at once; read() would wait for all that was asked for.
+        self._read_some = getattr(self._file, "read1", self._file.read)
+        self._wait = wait
+        self._at_end = False
+        self._buffer = bytearray()
+        self._at = 0
+        self._position = 0
+        self._checked_in_vain = 0
+        self._header = b""
+        self._checksum = -1
+        self._packets = self._scan()
+
+    def __next__(self) -> Packet:
+        return next(self._packets)
+
+    def __enter__(self) -> "PacketReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends reading; closes the file if it was opened here."""
+        self._packets.close()
+        if self._own_file:
+            self._file.close()
+
+    def _scan(self) -> Generator[Packet, None, None]:
+        passed, skipped, cut = 0, 0, False
+        while self._has(1):
+            position = self._position
+            try:
+                packet = self._take(skipped + passed)
+            except _Damaged as damage:
+                passed += self._pass_garbage(damage.checked)
+                continue
+            except _Cut:
+                # Bytes may be missing inside and not at the end: there may be whole packets in what is left.
+                cut = True
+                passed += self._pass_garbage(0)
+                continue
+            except StreamError as error:
+                raise StreamError(f"{self.name}, byte {position}: {error}") from error
+            self.skipped_bytes += passed
+            skipped += passed
+            passed, cut = 0, False
+            if packet is not None:
+                skipped = 0
+                yield packet
+        if cut:
+            self.cut_bytes = passed
+        else:
+            self.skipped_bytes += passed
+        if self._own_file:
+            self._file.close()
+        if self.format is None:
+            raise StreamError(f"{self.name}: no VidTok stream: no stream header in {self._position} bytes")
+
+    def _take(self, skipped_bytes: int) -> Packet | None:
+        """Passes over the stream header or packet that comes next; returns the packet."""
+        while True:
+            start = self._peek(len(MAGIC))
+            if start.startswith(SYNC):
+                return self._take_packet(skipped_bytes)
+            if start == MAGIC:
+                self._take_header()
+                return None
+            if not SYNC.startswith(start) and not MAGIC.startswith(start):
+                raise _Damaged(0)
+            self._need(len(start) + 1)
+
+    def _take_header(self) -> None:
+        self._need(HEADER_START_BYTES)
+        start = self._peek(HEADER_START_BYTES)
+        version, json_bytes = start[len(MAGIC)], int.from_bytes(start[-4:], "little")
+        if self.format is None and version > VERSION:
+            raise _newer(version)
+        if version < VERSION or json_bytes > MAX_JSON_BYTES:
+            raise _Damaged(0)
+        body = HEADER_START_BYTES + json_bytes
+        self._need(body + CRC_BYTES)
+        header = self._peek(body + CRC_BYTES)
+        if header != self._header:
+            checksum = zlib.crc32(header[:body])
+            if checksum != int.from_bytes(header[body:], "little"):
+                raise _Damaged(len(header))
+            if version > VERSION:
+                raise _newer(version)
+            self.format = TokenFormat.from_json(header[HEADER_START_BYTES:body])
+            self._header, self._checksum = header, checksum
+        self._pass(len(header))
+
+    def _take_packet(self, skipped_bytes: int) -> Packet:
+        self._need(HEADER_BYTES)
+        header_bytes = int.from_bytes(self._peek(6)[4:], "little")
+        if not HEADER_BYTES <= header_bytes <= MAX_HEADER_BYTES:
+            raise _Damaged(0)
+        self._need(header_bytes)
+        header = PacketHeader.decode(self._peek(header_bytes))
+        if header is None:
+            raise _Damaged(header_bytes)
+        if self.format is None or header.stream != self._checksum:
+            # Its stream header was lost: nothing says how to read the packet.
+            raise _Damaged(0)
+        header.check(self.format)
+        length = header.packet_bytes
+        self._need(length)
+        body = self._peek(length)[header_bytes:]
+        if zlib.crc32(body) != header.body_crc:
+            raise _Damaged(length)
+        packet = header.packet(body, self.format, self._position, skipped_bytes)
+        self._pass(length)
+        return packet
+
+    def _pass_garbage(self, checked: int) -> int:
+        """Passes over bytes of no use, after a look at `checked` of them in vain; returns how many.
+
+        A hostile stream may be full of headers that claim much and whose checksums fail. Once too many bytes were
+        checked in vain, what failed is passed over whole and not searched.
+        """
+        self._checked_in_vain += checked
+        if checked and self._checked_in_vain > SPARE_CHECKED + CHECKED_PER_BYTE * self._position:
+            count = checked
+        else:
+            found = self._buffer.find(MARK, self._at + 1)
+            if found < 0:
+                # The last byte may be the first of a mark.
+                found = max(len(self._buffer) - self._buffer.endswith(MARK[:1]), self._at + 1)
+            count = found - self._at
+        self._pass(count)
+        return count
+
+    def _has(self, count: int) -> bool:
+        """Whether that many bytes come; reads them."""
+        while len(self._buffer) - self._at < count:
+            if self._at_end:
+                return False
+            del self._buffer[: self._at]
+            self._at = 0
+            piece = self._read_some(max(PIECE_BYTES, count - len(self._buffer)))
+            if piece is None:
+                raise BlockingIOError(f"{self.name} has no bytes yet: open it so that reading waits for them")
+            if not isinstance(piece, bytes | bytearray):
+                raise TypeError(f"{self.name} gives {type(piece).__name__}, not bytes: open it in binary mode")
+            self._at_end = not piece and not (self._wait and self._wait())
+            self._buffer += piece
+        return True
+
+    def _need(self, count: int) -> None:
+        if not self._has(count):
+            raise _Cut
+
+    def _peek(self, count: int) -> bytes:
+        return bytes(self._buffer[self._at : self._at + count])
+
+    def _pass(self, count: int) -> None:
+        self._at += count
+        self._position += count
+
+
+class _Damaged(Exception):
+    """No stream header or packet is here, found out by a checksum over `checked` bytes."""
+
+    def __init__(self, checked: int) -> None:
+        self.checked = checked
+
+
+class _Cut(Exception):
+    """What begins here goes on behind the end."""
+
+
+def _newer(version: int) -> StreamError:
+    return StreamError(
+        f"the stream is of version {version} of the VidTok byte stream; this reader knows version {VERSION}:"
+        " use a newer one"
+    )

@@ -1,0 +1,240 @@
+"""A whole stream as arrays."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import tokens as token_arrays
+from .errors import StreamError
+from .format import TokenFormat
+from .packet import Packet, frames_per_latent
+from .reader import PacketReader, Source, packets
+from .times import UNKNOWN, even_offsets, frame_times, packet_times
+from .tokens import Tokens
+
+# A hostile file of a few megabytes could ask for the times of more frames than fit into memory.
+MAX_FRAMES = 1 << 26
+# Payloads unpacked at once: enough that NumPy's own overhead does not count.
+LOT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stream:
+    """Tokens of t latent frames, the times of the video frames that they stand for, and where they can be cut."""
+
+    format: TokenFormat
+    tokens: Tokens
+    """`[t, h, w]` FSQ indices (uint16, above 65,536 codes uint32), or `[t, h, w, channels]` KL floats."""
+    real_frames: NDArray[np.int64]
+    """`[t]`: video frames that each latent frame stands for."""
+    pts: NDArray[np.int64]
+    """When each video frame is shown, in nanoseconds; -1 where the stream does not say it."""
+    durations: NDArray[np.int64]
+    """How long each video frame is shown, in nanoseconds; -1 where the stream does not say it."""
+    segment_starts: NDArray[np.int64]
+    """Latent frames that decode without any before them."""
+    packet_starts: NDArray[np.int64]
+    """Latent frames that a packet of the file begins with."""
+    gaps: NDArray[np.int64]
+    """Latent frames in front of which bytes were damaged: others may be missing there."""
+    skipped_bytes: int = 0
+    """Damaged bytes of the file."""
+    cut_bytes: int = 0
+    """Bytes at the end of the file that are no whole packet."""
+    ended: bool = True
+    """Whether the last packet says that it is the last: a writer that was stopped does not get to say so."""
+
+    @classmethod
+    def of(
+        cls,
+        format: TokenFormat,
+        tokens: Tokens,
+        *,
+        segment_starts: Sequence[int] = (0,),
+        real_frames: ArrayLike | None = None,
+        pts: ArrayLike | None = None,
+        durations: ArrayLike | None = None,
+    ) -> "Stream":
+        """A stream to write.
+
+        By default one segment, all frames real, and at the format's framerate from 0 on. Without `durations` a frame
+        lasts until the next. A packet has one latent frame; in a stream that is not causal, a segment.
+        """
+        starts = np.asarray(segment_starts, np.int64)
+        if real_frames is None:
+            real = np.full(len(tokens), format.time_factor, np.int64)
+            if format.causal:
+                real[starts] = 1
+        else:
+            real = np.asarray(real_frames, np.int64)
+        times = _grid(int(real.sum()), format) if pts is None else np.asarray(pts, np.int64)
+        if durations is None:
+            last = even_offsets(int(times[-1]), None, 2, format.framerate) if len(times) else []
+            durations = np.append(np.diff(times), [UNKNOWN] if last is None else last)
+        return cls(
+            format=format,
+            tokens=tokens,
+            real_frames=real,
+            pts=times,
+            durations=np.asarray(durations, np.int64),
+            segment_starts=starts,
+            packet_starts=np.arange(len(tokens)) if format.causal else starts,
+            gaps=np.empty(0, np.int64),
+        )
+
+    def packets(self) -> Iterator[Packet]:
+        """The stream's packets, to be written."""
+        t = len(self.tokens)
+        if self.real_frames.shape != (t,) or np.any(self.real_frames < 0):
+            raise StreamError(f"real_frames must be {t} counts, one for each latent frame")
+        frame_starts = np.concatenate([[0], np.cumsum(self.real_frames)])
+        if self.pts.shape != (frame_starts[-1],) or self.durations.shape != self.pts.shape:
+            raise StreamError(
+                f"{self.pts.size} PTS and {self.durations.size} durations for {frame_starts[-1]} real video frames"
+            )
+        starts = self.packet_starts
+        if t and (len(starts) == 0 or starts[0] != 0 or np.any(np.diff(starts) < 1) or starts[-1] >= t):
+            raise StreamError(f"packet_starts must go from 0 up, to below {t}")
+        if not np.isin(self.segment_starts, starts).all():
+            raise StreamError("a segment that does not start with a packet")
+        segments, gaps = set(self.segment_starts.tolist()), set(self.gaps.tolist())
+        for begin, end in pairwise([*starts.tolist(), t]):
+            if begin in gaps and begin not in segments:
+                raise StreamError(f"latent frames may be missing in front of latent frame {begin}: nothing decodes it")
+            shown = slice(int(frame_starts[begin]), int(frame_starts[end]))
+            if shown.start == shown.stop:
+                raise StreamError(f"the packet of latent frames {begin} to {end - 1} has no real video frame")
+            pts, duration, offsets = packet_times(
+                self.pts[shown].tolist(), self.durations[shown].tolist(), self.format.framerate
+            )
+            yield Packet.of(
+                self.format,
+                self.tokens[begin:end],
+                segment_start=begin in segments,
+                real_frames=shown.stop - shown.start,
+                pts=pts,
+                duration=duration,
+                offsets=offsets,
+                end_of_stream=self.ended and end == t,
+            )
+
+
+def read(source: Source) -> Stream:
+    """Reads a whole file: its path, its bytes, or an open binary file.
+
+    Where damage is met, reading goes on behind it; `skipped_bytes` and `gaps` say so. Files of different formats that
+    were joined are no one `Stream`: that is a `StreamError`, and `read_joined` is for them.
+    """
+    with packets(source) as reader:
+        return next(_streams(reader, joined=False))
+
+
+def read_joined(source: Source) -> list[Stream]:
+    """Reads a whole file in which the format may change: a `Stream` for each stretch of one format."""
+    with packets(source) as reader:
+        return list(_streams(reader, joined=True))
+
+
+def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
+    builder: _Builder | None = None
+    skipped_bytes = 0
+    for packet in reader:
+        if builder and packet.format != builder.format:
+            if not joined:
+                raise StreamError(
+                    f"{reader.name}, byte {packet.position}: the format changes"
+                    f" ({_change(builder.format, packet.format)}); read_joined() and packets() read such files"
+                )
+            yield builder.finish()
+            builder = None
+        builder = builder or _Builder(reader.name, packet.format)
+        builder.add(packet)
+        skipped_bytes += packet.skipped_bytes
+    assert reader.format, "a reader that meets no stream header raises"
+    builder = builder or _Builder(reader.name, reader.format)
+    builder.skipped_bytes += reader.skipped_bytes - skipped_bytes
+    yield builder.finish(reader.cut_bytes)
+
+
+class _Builder:
+    """Collects packets of one format."""
+
+    def __init__(self, name: str, format: TokenFormat) -> None:
+        self.name = name
+        self.format = format
+        self.tokens: list[Tokens] = [np.empty((0, *format.latent_shape), format.dtype)]
+        self.lot: list[Packet] = []
+        self.latent_frames = 0
+        self.real = array("q")
+        self.pts = array("q")
+        self.durations = array("q")
+        self.segments = array("q")
+        self.packets = array("q")
+        self.gaps = array("q")
+        self.skipped_bytes = 0
+        self.ended = False
+
+    def add(self, packet: Packet) -> None:
+        frames = packet.real_frames
+        if len(self.pts) + frames > MAX_FRAMES:
+            raise StreamError(f"{self.name}: more than {MAX_FRAMES} video frames; packets() reads such files")
+        self.packets.append(self.latent_frames)
+        if packet.segment_start:
+            self.segments.append(self.latent_frames)
+        if packet.skipped_bytes:
+            self.gaps.append(self.latent_frames)
+        self.skipped_bytes += packet.skipped_bytes
+        self.ended = packet.end_of_stream
+        self.latent_frames += packet.latent_frames
+        self.real.extend(frames_per_latent(self.format, packet.latent_frames, frames, packet.segment_start))
+        pts, durations = frame_times(packet.pts, packet.duration, packet.offsets, frames, self.format.framerate)
+        self.pts.extend(pts)
+        self.durations.extend(durations)
+        if self.lot and packet.latent_frames != self.lot[0].latent_frames:
+            self.unpack()
+        self.lot.append(packet)
+        if len(self.lot) * len(packet.payload) >= LOT_BYTES:
+            self.unpack()
+
+    def unpack(self) -> None:
+        """Turns the packets of the lot, all of one length, into tokens."""
+        lot, self.lot = self.lot, []
+        payloads = [packet.payload for packet in lot]
+        try:
+            self.tokens.append(token_arrays.decode(payloads, self.format, lot[0].latent_frames))
+        except StreamError as error:
+            first, last = lot[0].position, lot[-1].position
+            raise StreamError(f"{self.name}, in a packet at byte {first} to {last}: {error}") from error
+
+    def finish(self, cut_bytes: int = 0) -> Stream:
+        if self.lot:
+            self.unpack()
+        return Stream(
+            format=self.format,
+            tokens=np.concatenate(self.tokens),
+            real_frames=np.array(self.real, np.int64),
+            pts=np.array(self.pts, np.int64),
+            durations=np.array(self.durations, np.int64),
+            segment_starts=np.array(self.segments, np.int64),
+            packet_starts=np.array(self.packets, np.int64),
+            gaps=np.array(self.gaps, np.int64),
+            skipped_bytes=self.skipped_bytes,
+            cut_bytes=cut_bytes,
+            ended=self.ended,
+        )
+
+
+def _change(before: TokenFormat, after: TokenFormat) -> str:
+    values = ((field.name, getattr(before, field.name), getattr(after, field.name)) for field in fields(before))
+    return ", ".join(f"{name} from {old} to {new}" for name, old, new in values if old != new)
+
+
+def _grid(frames: int, format: TokenFormat) -> NDArray[np.int64]:
+    if not format.framerate:
+        raise StreamError("without a framerate, a stream needs the pts of its frames")
+    offsets = even_offsets(0, None, frames, format.framerate) or []
+    return np.array([0, *offsets][:frames], np.int64)
