@@ -3,7 +3,7 @@
 //! | field | type | when |
 //! | --- | --- | --- |
 //! | `stream-format` | string | always: `framed` (packets of the byte stream) or `raw` (bare tokens) |
-//! | `alignment` | string | `packet`; absent only in front of `vidtokparse` |
+//! | `alignment` | string | `packet`; absent (or, of bare tokens, `none`) only in front of `vidtokparse` |
 //! | `model`, `tokenizer` | string | always: the tokenizer's name and digest |
 //! | `regularizer` | string | always: `fsq` or `kl` |
 //! | `levels`, `codebook-size` | array of int, int | FSQ |
@@ -15,10 +15,18 @@
 //! | `causal` | boolean | always |
 //! | `width`, `height`, `framerate`, `pixel-aspect-ratio` | as in raw video | always: the video's own |
 //! | `colorimetry` | string | where known |
+//!
+//! In front of `vidtokparse` and `vidtokdec`, `raw` caps need no more than `model` (or `tokenizer`), `width` and `height`:
+//! the tokenizer's description says the rest, `framerate` is [`DEFAULT_FRAMERATE`], and `pixel-aspect-ratio` 1/1.
+
+use gst::prelude::*;
 
 use crate::format::{FormatError, Fraction, Regularizer, TokenFormat, TokenType};
+use crate::tokenizer::Description;
 
 pub const MEDIA_TYPE: &str = "video/x-vidtok";
+/// Where `raw` caps have no framerate: what rawvideoparse takes, too.
+pub const DEFAULT_FRAMERATE: Fraction = Fraction::new(25, 1);
 
 /// How token buffers are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +52,13 @@ pub fn packet_template() -> gst::Caps {
         .into_iter()
         .map(packet_structure)
         .collect()
+}
+
+/// Template caps of what takes tokens: `raw` ones need not say how they are cut, as nothing autoplugs them.
+pub fn input_template() -> gst::Caps {
+    let mut raw = packet_structure(StreamFormat::Raw);
+    raw.remove_field("alignment");
+    gst::Caps::from_iter([packet_structure(StreamFormat::Framed), raw])
 }
 
 /// `video/x-vidtok` of one stream format, nothing else fixed.
@@ -97,11 +112,7 @@ impl TokenFormat {
     pub fn from_caps(caps: &gst::CapsRef) -> Result<(Self, StreamFormat), FormatError> {
         let s = caps.structure(0).filter(|s| s.name() == MEDIA_TYPE);
         let s = s.ok_or_else(|| FormatError(format!("the caps are not {MEDIA_TYPE}")))?;
-        let stream_format = match text(s, "stream-format")?.as_str() {
-            "framed" => StreamFormat::Framed,
-            "raw" => StreamFormat::Raw,
-            other => return Err(FormatError(format!("unknown stream-format \"{other}\""))),
-        };
+        let stream_format = stream_format(s)?;
         if stream_format == StreamFormat::Framed && text(s, "coding")? != "packed" {
             return Err(FormatError(format!("unknown coding \"{}\"", text(s, "coding")?)));
         }
@@ -135,6 +146,102 @@ impl TokenFormat {
         };
         format.check()?;
         Ok((format, stream_format))
+    }
+
+    /// Reads caps of `raw` tokens of `tokenizer`, which says what they leave out.
+    ///
+    /// # Errors
+    /// Names the field that is missing or impossible, or contradicts the tokenizer.
+    pub fn from_raw_caps(caps: &gst::CapsRef, tokenizer: &Description) -> Result<Self, FormatError> {
+        let s = caps.structure(0).filter(|s| s.name() == MEDIA_TYPE);
+        let s = s.ok_or_else(|| FormatError(format!("the caps are not {MEDIA_TYPE}")))?;
+        let optional_fraction = |name, default| match s.has_field(name) {
+            true => fraction(s, name),
+            false => Ok(default),
+        };
+        let token_type = match s.has_field("token-type") {
+            true => {
+                let name = text(s, "token-type")?;
+                TokenType::parse(&name).ok_or_else(|| FormatError(format!("unknown token-type \"{name}\"")))?
+            }
+            false => TokenType::default_for(&tokenizer.regularizer),
+        };
+        let size = |name| {
+            unsigned(s, name).map_err(|FormatError(text)| {
+                FormatError(format!(
+                    "{text}: raw tokens need at least model, width and height, as in \
+                     video/x-vidtok,stream-format=raw,model={},width=384,height=288,framerate=30/1",
+                    tokenizer.name
+                ))
+            })
+        };
+        let (width, height) = (size("width")?, size("height")?);
+        let format = Self {
+            model: tokenizer.name.clone(),
+            tokenizer: tokenizer.digest.clone(),
+            regularizer: tokenizer.regularizer.clone(),
+            token_type,
+            grid_width: width.div_ceil(tokenizer.space_factor),
+            grid_height: height.div_ceil(tokenizer.space_factor),
+            time_factor: tokenizer.time_factor,
+            space_factor: tokenizer.space_factor,
+            causal: tokenizer.causal,
+            width,
+            height,
+            framerate: optional_fraction("framerate", DEFAULT_FRAMERATE)?,
+            pixel_aspect_ratio: optional_fraction("pixel-aspect-ratio", Fraction::new(1, 1))?,
+            colorimetry: s.get_optional("colorimetry").ok().flatten(),
+        };
+        format.check()?;
+        format.check_no_contradiction(s)?;
+        Ok(format)
+    }
+
+    /// Checks that whatever `s` says is what this format says. Names are for people: a folder may have another one. How the
+    /// tokens are cut into buffers is another matter.
+    fn check_no_contradiction(&self, s: &gst::StructureRef) -> Result<(), FormatError> {
+        let own = self.to_caps(StreamFormat::Raw);
+        let own = own.structure(0).expect("the caps have one structure");
+        for (field, said) in s
+            .iter()
+            .filter(|(field, _)| !["model", "alignment"].contains(&&***field))
+        {
+            let Ok(value) = own.value(field) else { continue };
+            if value.compare(said) != Some(std::cmp::Ordering::Equal) {
+                let text =
+                    |value: &gst::glib::Value| value.serialize().map_or_else(|_| "?".into(), |text| text.to_string());
+                return Err(FormatError(format!(
+                    "the caps say {field}={}, which contradicts tokenizer \"{}\" at {}×{} pixels: that makes {}",
+                    text(said),
+                    self.model,
+                    self.width,
+                    self.height,
+                    text(value)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stream format that caps name.
+pub fn stream_format(s: &gst::StructureRef) -> Result<StreamFormat, FormatError> {
+    match text(s, "stream-format")?.as_str() {
+        "framed" => Ok(StreamFormat::Framed),
+        "raw" => Ok(StreamFormat::Raw),
+        other => Err(FormatError(format!("unknown stream-format \"{other}\""))),
+    }
+}
+
+/// Tokenizer's digest, where caps have one, and name: what to look it up by.
+///
+/// # Errors
+/// They have neither.
+pub fn named_tokenizer(caps: &gst::CapsRef) -> Result<(Option<String>, String), FormatError> {
+    let field = |name: &str| caps.structure(0)?.get::<String>(name).ok();
+    match (field("tokenizer"), field("model")) {
+        (None, None) => Err(missing("model")),
+        (digest, name) => Ok((digest, name.unwrap_or_default())),
     }
 }
 
@@ -243,5 +350,70 @@ mod tests {
         let mut broken = caps.clone();
         broken.make_mut().set("grid-width", 6i32);
         assert!(TokenFormat::from_caps(&broken).unwrap_err().0.contains("6×3"));
+    }
+
+    fn tokenizer() -> Description {
+        let keys = [
+            ("format", "1"),
+            ("name", "toy"),
+            ("digest", &"0123456789abcdef".repeat(4)),
+            ("family", "causal_v1_1"),
+            ("causal", "true"),
+            ("regularizer", "fsq"),
+            ("levels", "8,8,8,8,8"),
+            ("time-factor", "4"),
+            ("space-factor", "8"),
+            ("window", "0"),
+            ("decoder-delay", "3"),
+            ("licence", "MIT"),
+        ];
+        let get = |key: &str| {
+            keys.iter()
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| value.to_string())
+        };
+        Description::read(get).unwrap()
+    }
+
+    fn raw_caps(fields: &str) -> gst::Caps {
+        gst::init().unwrap();
+        format!("video/x-vidtok,stream-format=raw,{fields}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_tokenizer_and_a_size_are_enough_for_raw_tokens() {
+        let full = TokenFormat::from_raw_caps(&raw_caps("model=toy,width=39,height=24"), &tokenizer()).unwrap();
+        let expected = TokenFormat {
+            framerate: Fraction::new(25, 1),
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+            ..format(Regularizer::Fsq { levels: vec![8; 5] })
+        };
+        assert_eq!(full, expected);
+        // What is said counts, and all of it may be said.
+        let all = format(Regularizer::Fsq { levels: vec![8; 5] });
+        assert_eq!(
+            TokenFormat::from_raw_caps(&all.to_caps(StreamFormat::Raw), &tokenizer()),
+            Ok(all)
+        );
+    }
+
+    #[test]
+    fn raw_caps_that_say_too_little_or_contradict_are_named() {
+        for (fields, parts) in [
+            ("model=toy,width=39", &["height", "model, width and height"][..]),
+            ("width=39,height=24,grid-width=6", &["grid-width=6", "39×24", "makes 5"]),
+            ("width=39,height=24,levels=<8,8>", &["levels", "toy"]),
+            ("width=39,height=24,causal=false", &["causal=false"]),
+            ("width=39,height=24,token-type=float32", &["float32"]),
+            ("width=39,height=24,token-type=u16", &["u16"]),
+            ("width=39,height=0", &["39×0"]),
+            ("width=39,height=24,framerate=fast", &["framerate"]),
+        ] {
+            let error = TokenFormat::from_raw_caps(&raw_caps(fields), &tokenizer()).unwrap_err();
+            for part in parts {
+                assert!(error.0.contains(part), "{part} in {error}");
+            }
+        }
     }
 }

@@ -1,6 +1,13 @@
 //! What a `raw` token buffer cannot say by its bytes: carried as a `GstMeta` beside them.
 //!
-//! Without this meta all frames of a buffer are real, and a missing `DELTA_UNIT` flag is a segment start.
+//! Without this meta, PTS, duration and flags say as much as they can: see `docs/raw.md`, which also has the fields for C and
+//! Python.
+//!
+//! | field | type |
+//! | --- | --- |
+//! | `segment-start`, `end-of-stream` | boolean |
+//! | `real-frames` | guint, at least 1 |
+//! | `offsets` | GstValueArray of guint64, in nanoseconds; may be missing |
 
 use std::sync::LazyLock;
 

@@ -28,8 +28,11 @@ pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<T
                     tokens.set_value(field, value.clone());
                 }
             }
-            if let Some((tokenizer, token_type)) = tokenizer {
-                describe(&mut tokens, tokenizer, token_type, format);
+            match tokenizer {
+                Some((tokenizer, token_type)) => describe(&mut tokens, tokenizer, token_type, format),
+                // The decoder's input, which need not say it.
+                None if format == StreamFormat::Raw => tokens.remove_field("alignment"),
+                None => (),
             }
             out.get_mut().expect("not shared").append_structure(tokens);
         }

@@ -271,6 +271,8 @@ pub struct Presentation {
     to_drop: usize,
     /// A place for every frame that latent frames so far stand for; `None`: padding behind the real ones.
     places: VecDeque<Option<FrameTime>>,
+    /// Real frames among the places.
+    real_frames: usize,
 }
 
 impl Presentation {
@@ -282,6 +284,17 @@ impl Presentation {
             latent_frames: 0,
             to_drop: delay,
             places: VecDeque::new(),
+            real_frames: 0,
+        }
+    }
+
+    /// The same for the rest of a segment whose start is missing: what comes is neither its first step nor its second.
+    pub fn without_start(grouping: Grouping, delay: usize) -> Self {
+        Self {
+            steps: 2,
+            // Such that each latent frame to come stands for as many frames as any other.
+            latent_frames: grouping.step_latent_frames() as u64,
+            ..Self::new(grouping, delay)
         }
     }
 
@@ -297,12 +310,19 @@ impl Presentation {
         let before = self.places.len();
         let capacity = self.capacity(latent_frames) as usize;
         self.places.extend(frames.into_iter().map(Some).take(capacity));
+        self.real_frames += self.places.len() - before;
         self.places.resize(before + capacity, None);
         self.latent_frames += latent_frames;
     }
 
     /// The frames that the next step's output shows: index in the output, and time.
     pub fn step(&mut self) -> Vec<(usize, FrameTime)> {
+        let shown = self.take_shown();
+        self.real_frames -= shown.len();
+        shown
+    }
+
+    fn take_shown(&mut self) -> Vec<(usize, FrameTime)> {
         let frames = self.grouping.step_frames();
         let mut shown = Vec::with_capacity(frames);
         let first_step = self.steps == 0;
@@ -322,14 +342,23 @@ impl Presentation {
         shown
     }
 
+    pub fn first_step_is_next(&self) -> bool {
+        self.steps == 0
+    }
+
     /// Whether the coming step is the segment's second, for which a delayed decoder has no look-ahead yet.
     pub fn second_step_is_next(&self) -> bool {
         self.steps == 1
     }
 
+    /// Whether real frames are left to show: a step before the last of them is needed, if only for the state it leaves.
+    pub fn has_frames_left(&self) -> bool {
+        self.real_frames > 0
+    }
+
     /// Whether real frames are left that only a flush step shows. Call after all steps of the segment.
     pub fn needs_flush(&self) -> bool {
-        self.steps > 0 && self.places.iter().any(Option::is_some)
+        self.steps > 0 && self.has_frames_left()
     }
 }
 
@@ -546,5 +575,58 @@ mod tests {
         assert_eq!(steps(3, 5), [(0, 3), (1, 3), (2, 0), (2, 1), (2, 2)]);
         assert_eq!(steps(3, 1), [(0, 3)]);
         assert_eq!(steps(3, 2), [(0, 3), (1, 3)]);
+    }
+
+    #[test]
+    fn steps_behind_the_last_real_frame_are_not_needed() {
+        for (delay, real, needed) in [
+            (0, 1, 1),
+            (0, 2, 2),
+            (0, 5, 2),
+            (0, 6, 3),
+            (3, 1, 1),
+            (3, 2, 2),
+            (3, 3, 3),
+            (3, 6, 3),
+        ] {
+            let mut presentation = Presentation::new(Grouping::Causal { factor: 4 }, delay);
+            presentation.push(1000, (0..real).map(at));
+            let mut steps = 0;
+            while presentation.has_frames_left() {
+                presentation.step();
+                steps += 1;
+            }
+            assert_eq!(steps, needed, "{real} frames, delay {delay}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_segment_shows_every_frame() {
+        let grouping = Grouping::Causal { factor: 4 };
+        for (delay, expected) in [(0, [vec![0, 1, 2, 3], vec![4, 5]]), (3, [vec![0], vec![1, 2, 3, 4]])] {
+            let mut presentation = Presentation::without_start(grouping, delay);
+            assert!(!presentation.first_step_is_next() && !presentation.second_step_is_next());
+            presentation.push(1, (0..4).map(at));
+            presentation.push(1, (4..6).map(at));
+            let shown = [0, 1].map(|_| presentation.step().iter().map(|shown| shown.1.pts).collect::<Vec<_>>());
+            assert_eq!(shown, expected);
+            assert_eq!(presentation.needs_flush(), delay > 0);
+        }
+    }
+
+    #[test]
+    fn a_later_real_frame_needs_all_steps_before_it() {
+        let mut presentation = Presentation::new(Grouping::Causal { factor: 4 }, 0);
+        presentation.push(10, [at(0)]);
+        presentation.step();
+        assert!(!presentation.has_frames_left());
+        presentation.push(1, [at(1)]);
+        let mut shown = Vec::new();
+        let mut steps = 1;
+        while presentation.has_frames_left() {
+            shown = presentation.step();
+            steps += 1;
+        }
+        assert_eq!((steps, shown.len()), (11, 1));
     }
 }

@@ -5,7 +5,16 @@ use gst::prelude::*;
 
 mod imp;
 mod input;
+mod loss;
+mod packets;
+mod pair;
+mod picture;
+mod qos;
+mod settings;
 mod stream;
+#[cfg(test)]
+mod testing;
+mod tokens;
 
 glib::wrapper! {
     pub struct VidtokDec(ObjectSubclass<imp::VidtokDec>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

@@ -1,13 +1,16 @@
 //! The decoder's work on one stream of one caps: token buffers in, pictures out. Knows no element and no pad.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::input::Input;
+use super::picture::picture;
+use super::tokens::UnreadTokens;
 use crate::format::{Fraction, TokenFormat};
-use crate::runtime::{DecoderNetwork, Options, Report, Running, RuntimeError};
-use crate::stream::Tokens;
+use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
+use crate::stream::{StreamError, Tokens};
 use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, shifted};
 use crate::tokenizer::{Description, Graph};
 
@@ -16,34 +19,29 @@ pub struct Stream {
     format: TokenFormat,
     video: gst_video::VideoInfo,
     network: DecoderNetwork,
-    /// What is to be done before the next buffer, in order: a frame is made when it is asked for.
-    work: VecDeque<Work>,
+    /// What is to be decoded, in order. A picture is made when it is asked for.
+    segments: VecDeque<Segment>,
     /// Pictures that a step made and nobody took yet.
     pictures: VecDeque<gst::Buffer>,
-    /// `None` until a segment starts.
-    segment: Option<Segment>,
-    /// A segment start is on the list, or was: what comes next has something before it.
-    in_segment: bool,
     /// End of the latest frame: the PTS of a buffer without one.
     next_pts: Option<u64>,
+    /// The next segment's first picture follows on something that was left out.
+    discont: bool,
+    /// A segment has started since the beginning, or the last reset.
+    has_started: bool,
 }
 
-/// A segment under way.
+/// A segment whose packets are coming, or that has ended and is not shown yet.
 struct Segment {
     presentation: Presentation,
-    /// The latest tokens, which a flush repeats.
+    packets: VecDeque<UnreadTokens>,
+    /// The tokens of the latest step, which a flush repeats.
     last: Option<Tokens>,
-}
-
-enum Work {
-    StartSegment,
-    EndSegment,
-    /// Times of the real frames of the next latent frames.
-    Packet {
-        latent_frames: u64,
-        frames: Vec<FrameTime>,
-    },
-    Step(Tokens),
+    ended: bool,
+    /// The next picture follows on something that is missing.
+    discont: bool,
+    /// Something is missing from what it is decoded from.
+    uncertain: bool,
 }
 
 /// Why a packet was left out.
@@ -53,28 +51,62 @@ pub enum Skipped {
     NoSegmentStart,
     /// It has no time, and none follows from what came before it.
     NoTime,
+    /// It is no whole number of windows: a window is so many latent frames.
+    PartOfWindow { window: u64 },
+}
+
+/// Why there is no next picture.
+#[derive(Debug)]
+pub enum StepError {
+    Runtime(RuntimeError),
+    /// A packet holds what are no tokens.
+    Tokens(StreamError),
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runtime(error) => error.fmt(f),
+            Self::Tokens(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<RuntimeError> for StepError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(error)
+    }
+}
+
+impl From<StreamError> for StepError {
+    fn from(error: StreamError) -> Self {
+        Self::Tokens(error)
+    }
 }
 
 impl Stream {
+    /// `cancel` ends steps from other threads; the stream is to be [reset](Self::reset) afterwards.
     pub fn new(
         graph: &Graph,
         options: Options,
         format: TokenFormat,
         video: gst_video::VideoInfo,
+        cancel: Cancel,
         report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
-        let network = DecoderNetwork::open_reporting(graph, options, format.width, format.height, report)?;
+        let mut network = DecoderNetwork::open_reporting(graph, options, format.width, format.height, report)?;
+        network.set_cancel(cancel);
         Ok(Self {
             tokenizer,
             format,
             video,
             network,
-            work: VecDeque::new(),
+            segments: VecDeque::new(),
             pictures: VecDeque::new(),
-            segment: None,
-            in_segment: false,
             next_pts: None,
+            discont: false,
+            has_started: false,
         })
     }
 
@@ -96,40 +128,73 @@ impl Stream {
 
     /// Forgets everything; waits for a segment start.
     pub fn reset(&mut self) {
-        self.work.clear();
+        self.segments.clear();
         self.pictures.clear();
-        self.segment = None;
-        self.in_segment = false;
         self.next_pts = None;
+        self.discont = false;
+        self.has_started = false;
     }
 
     /// Ends the segment: the frames still owed come next, then a segment start is waited for.
     pub fn end_segment(&mut self) {
-        if std::mem::take(&mut self.in_segment) {
-            self.work.push_back(Work::EndSegment);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.ended = true;
         }
     }
 
-    /// Puts a packet on the list of work.
-    pub fn push(&mut self, input: Input) -> Result<(), Skipped> {
-        if !input.segment_start && !self.in_segment {
+    /// The same for a segment that something is missing from, or is left out: what follows is a discontinuity.
+    pub fn break_segment(&mut self) {
+        self.end_segment();
+        self.discont = true;
+    }
+
+    /// Whether packets that start no segment can be decoded.
+    pub fn in_segment(&self) -> bool {
+        self.segments.back().is_some_and(|segment| !segment.ended)
+    }
+
+    /// Whether there is something that packets could go on from.
+    pub fn has_started(&self) -> bool {
+        self.has_started
+    }
+
+    /// Adds a packet to what is to be decoded. `uncertain`: something before it is missing, and it is decoded all the same,
+    /// up to the next segment start, from whatever the network's state is.
+    pub fn push(&mut self, input: Input, uncertain: bool) -> Result<(), Skipped> {
+        if !input.segment_start && !self.in_segment() && !uncertain {
             return Err(Skipped::NoSegmentStart);
+        }
+        let window = self.network.latent_frames() as u64;
+        if !u64::from(input.latent_frames).is_multiple_of(window) {
+            return Err(Skipped::PartOfWindow { window });
         }
         let frames = self.frame_times(&input).ok_or(Skipped::NoTime)?;
         if let Some(end) = frames.last().and_then(|frame| frame.pts.checked_add(frame.duration?)) {
             self.next_pts = Some(end);
         }
-        if input.segment_start {
+        if input.segment_start || !self.in_segment() {
             self.end_segment();
-            self.work.push_back(Work::StartSegment);
-            self.in_segment = true;
+            let (grouping, delay) = (self.tokenizer.grouping(), self.tokenizer.decoder_delay as usize);
+            self.segments.push_back(Segment {
+                presentation: match input.segment_start {
+                    true => Presentation::new(grouping, delay),
+                    false => Presentation::without_start(grouping, delay),
+                },
+                packets: VecDeque::new(),
+                last: None,
+                ended: false,
+                discont: std::mem::take(&mut self.discont),
+                uncertain: false,
+            });
+            self.has_started = true;
         }
-        self.work.push_back(Work::Packet {
-            latent_frames: input.latent_frames,
-            frames,
-        });
-        let step = self.network.latent_frames() * self.format.values_per_latent_frame();
-        self.work.extend(split(input.tokens, step).map(Work::Step));
+        if let Some(segment) = self.segments.back_mut() {
+            segment.presentation.push(input.latent_frames.into(), frames);
+            segment.packets.push_back(input.tokens);
+            segment.discont |= uncertain && input.hole.is_some();
+            segment.uncertain |= uncertain;
+            segment.ended |= input.segment_end;
+        }
         Ok(())
     }
 
@@ -158,57 +223,55 @@ impl Stream {
 
     /// The next picture, made if need be. `on_step` is told what each step of the network took, and how many streams
     /// made it together.
-    pub fn next_picture(
-        &mut self,
-        mut on_step: impl FnMut(Duration, usize),
-    ) -> Result<Option<gst::Buffer>, RuntimeError> {
+    ///
+    /// A step is made only where a picture needs it: one that it shows, or a later one that builds on its state. Many
+    /// latent frames of which few frames are real take no longer than those.
+    pub fn next_picture(&mut self, mut on_step: impl FnMut(Duration, usize)) -> Result<Option<gst::Buffer>, StepError> {
         while self.pictures.is_empty() {
-            let Some(work) = self.work.pop_front() else {
+            let latent_frames = self.network.latent_frames() as u32;
+            let Some(segment) = self.segments.front_mut() else {
                 return Ok(None);
             };
-            match work {
-                Work::StartSegment => {
-                    let delay = self.tokenizer.decoder_delay as usize;
-                    let presentation = Presentation::new(self.tokenizer.grouping(), delay);
-                    self.segment = Some(Segment {
-                        presentation,
-                        last: None,
-                    });
-                    self.network.restart();
-                }
-                Work::Packet { latent_frames, frames } => {
-                    if let Some(segment) = &mut self.segment {
-                        segment.presentation.push(latent_frames, frames);
-                    }
-                }
-                Work::Step(tokens) => {
-                    if let Some(mut segment) = self.segment.take() {
-                        let at_edge = segment.presentation.second_step_is_next();
-                        self.run(&mut segment, &tokens, at_edge, &mut on_step)?;
+            let tokens = if segment.presentation.has_frames_left() {
+                segment.read(latent_frames, &self.format)?
+            } else {
+                None
+            };
+            match tokens {
+                Some(tokens) => {
+                    let at_edge = segment.presentation.second_step_is_next();
+                    self.run(&tokens, at_edge, &mut on_step)?;
+                    if let Some(segment) = self.segments.front_mut() {
                         segment.last = Some(tokens);
-                        self.segment = Some(segment);
                     }
                 }
-                Work::EndSegment => {
-                    if let Some(mut segment) = self.segment.take()
-                        && segment.presentation.needs_flush()
+                None if !segment.ended => return Ok(None),
+                None => {
+                    if segment.presentation.needs_flush()
                         && let Some(tokens) = segment.last.take()
                     {
-                        self.run(&mut segment, &tokens, true, &mut on_step)?;
+                        self.run(&tokens, true, &mut on_step)?;
                     }
+                    self.segments.pop_front();
                 }
             }
         }
         Ok(self.pictures.pop_front())
     }
 
+    /// Makes the next step of the first segment.
     fn run(
         &mut self,
-        segment: &mut Segment,
         tokens: &Tokens,
         at_edge: bool,
         on_step: &mut impl FnMut(Duration, usize),
     ) -> Result<(), RuntimeError> {
+        let Some(segment) = self.segments.front_mut() else {
+            return Ok(());
+        };
+        if segment.presentation.first_step_is_next() {
+            self.network.restart();
+        }
         let shown = segment.presentation.step();
         let padded = (
             self.tokenizer.padded(self.format.width),
@@ -223,54 +286,38 @@ impl Stream {
             shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
         })?;
         on_step(elapsed, self.network.streams());
-        self.pictures
-            .extend(pictures.map_err(|e| RuntimeError::Run(e.to_string()))?);
+        let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string()))?;
+        if segment.uncertain {
+            let pictures = pictures.iter_mut();
+            pictures.for_each(|picture| picture.make_mut().set_flags(gst::BufferFlags::CORRUPTED));
+        }
+        if let Some(first) = pictures.first_mut()
+            && std::mem::take(&mut segment.discont)
+        {
+            first.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
+        self.pictures.extend(pictures);
         Ok(())
     }
 }
 
-/// Cuts the tokens of a packet into those of single steps. What is left over at the end is no whole step.
-fn split(tokens: Tokens, step: usize) -> impl Iterator<Item = Tokens> {
-    let parts: Vec<Tokens> = match tokens {
-        Tokens::Indices(v) => v
-            .chunks_exact(step)
-            .map(|part| Tokens::Indices(part.to_vec()))
-            .collect(),
-        Tokens::Floats(v) => v.chunks_exact(step).map(|part| Tokens::Floats(part.to_vec())).collect(),
-    };
-    parts.into_iter()
-}
-
-/// Frame `index` of `frames`, cropped to the video's size.
-fn picture(
-    video: &gst_video::VideoInfo,
-    frames: &[u8],
-    (padded_width, padded_height): (u32, u32),
-    index: usize,
-    time: FrameTime,
-) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let mut buffer = gst::Buffer::with_size(video.size())?;
-    let buffer_mut = buffer.make_mut();
-    let row = padded_width as usize * 3;
-    let frame = &frames[index * row * padded_height as usize..];
-    let stride = video.stride()[0] as usize;
-    let bytes = video.width() as usize * 3;
-    {
-        let mut map = buffer_mut.map_writable()?;
-        let rows = map
-            .chunks_mut(stride)
-            .zip(frame.chunks_exact(row))
-            .take(video.height() as usize);
-        for (to, from) in rows {
-            to[..bytes].copy_from_slice(&from[..bytes]);
+impl Segment {
+    /// The tokens of the next step; `None` until more come.
+    fn read(&mut self, latent_frames: u32, format: &TokenFormat) -> Result<Option<Tokens>, StreamError> {
+        while let Some(packet) = self.packets.front_mut() {
+            match packet.read(latent_frames, format) {
+                Some(tokens) => return tokens.map(Some),
+                None => drop(self.packets.pop_front()),
+            }
         }
+        Ok(None)
     }
-    buffer_mut.set_pts(gst::ClockTime::from_nseconds(time.pts));
-    buffer_mut.set_duration(time.duration.map(gst::ClockTime::from_nseconds));
-    Ok(buffer)
 }
 
 /// How long a frame of `framerate` lasts; `None` where there is no rate.
 pub fn frame_duration(framerate: Fraction) -> Option<gst::ClockTime> {
     frames_to_time(1, framerate).map(gst::ClockTime::from_nseconds)
 }
+
+#[cfg(test)]
+mod tests;

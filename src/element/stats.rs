@@ -58,6 +58,11 @@ impl Stats {
         self.worst = self.worst.max(elapsed);
     }
 
+    /// How long the network takes for a step; zero before the first one.
+    pub fn mean_step(&self) -> Duration {
+        Duration::from_secs_f64(self.total.as_secs_f64() / self.steps.max(1) as f64)
+    }
+
     pub fn to_structure(&self, name: &str) -> gst::Structure {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let a_step = |total: f64| total / self.steps.max(1) as f64;

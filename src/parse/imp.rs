@@ -10,6 +10,15 @@
 //! only. Every buffer has its packet's own PTS and duration; where files were joined and the PTS begins anew, the later
 //! part follows on the earlier one.
 //!
+//! Bare tokens (`stream-format=raw`), as in a file of numbers, are cut into latent frames. Their caps come from a filter in
+//! front, and need no more than the tokenizer's name and the video's size:
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=tokens.u16 ! video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=384,height=288,framerate=30/1 ! vidtokparse ! vidtokdec ! videoconvert ! autovideosink
+//! ```
+//!
+//! They are one segment from 0 on, and cannot be sought in.
+//!
 //! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its first PTS
 //! on: the PTS stay, and stream time is 0 there.
 //!
@@ -38,6 +47,7 @@ use super::framer::{Framer, FramerError, Step};
 use super::index::{Index, Start};
 use super::joined::Timeline;
 use super::losses::Losses;
+use super::raw;
 use super::remote::Remote;
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::pad_templates;
@@ -53,6 +63,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 #[derive(Default)]
 pub(super) struct State {
     pub framer: Framer,
+    pub raw: raw::Mode,
     /// Set in pull mode, before the first frame.
     pub index: Option<Arc<Index>>,
     /// Of the file, where there is an index.
@@ -151,7 +162,7 @@ impl ElementImpl for VidtokParse {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| pad_templates(&super::byte_stream_caps(), &packet_template()));
+            LazyLock::new(|| pad_templates(&super::input_caps(), &packet_template()));
         &TEMPLATES
     }
 }
@@ -173,7 +184,10 @@ impl BaseParseImpl for VidtokParse {
         Ok(())
     }
 
-    fn handle_frame(&self, mut frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+    fn handle_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let Some(mut frame) = self.handle_raw(frame)? else {
+            return Ok((gst::FlowSuccess::Ok, 0));
+        };
         self.make_index()?;
         let parse = self.obj();
         let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
@@ -241,6 +255,11 @@ impl BaseParseImpl for VidtokParse {
         Ok((gst::FlowSuccess::Ok, 0))
     }
 
+    fn set_sink_caps(&self, _caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        self.state().raw = raw::Mode::Unknown;
+        Ok(())
+    }
+
     fn pre_push_frame(&self, frame: &mut gst_base::BaseParseFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
         // What the base class has put where it had no times is an estimate; but it knows upstream's.
         let (pts, duration) = {
@@ -288,6 +307,16 @@ impl BaseParseImpl for VidtokParse {
             _ => (),
         }
         self.parent_sink_event(event)
+    }
+
+    fn sink_query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::AcceptCaps(accept) if raw::accepts(accept.caps()) => {
+                accept.set_result(true);
+                true
+            }
+            _ => self.parent_sink_query(query),
+        }
     }
 
     fn src_event(&self, event: gst::Event) -> bool {

@@ -13,6 +13,7 @@ mod index;
 mod joined;
 mod losses;
 mod output;
+mod raw;
 mod remote;
 mod report;
 mod search;
@@ -51,4 +52,13 @@ fn byte_stream_caps() -> gst::Caps {
     gst::Caps::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Framed.as_str())
         .build()
+}
+
+/// What the parser takes: the byte stream, and bare tokens.
+fn input_caps() -> gst::Caps {
+    let mut caps = byte_stream_caps();
+    caps.get_mut()
+        .expect("not shared")
+        .append_structure(raw::caps_template());
+    caps
 }

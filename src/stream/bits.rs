@@ -28,20 +28,25 @@ pub fn pack(values: impl IntoIterator<Item = u32>, bits: u32, out: &mut Vec<u8>)
     out.extend_from_slice(&pending.to_le_bytes()[..held.div_ceil(8) as usize]);
 }
 
-/// Reads `count` values of `bits` bits. `data` has `packed_bytes(count, bits)` bytes; bits after the last value are
-/// not looked at.
-pub fn unpack(data: &[u8], bits: u32, count: usize) -> impl Iterator<Item = u32> {
-    debug_assert!((1..=32).contains(&bits) && data.len() as u64 == packed_bytes(count as u64, bits));
+/// Reads `count` values of `bits` bits from value number `first` on. `data` has at least
+/// `packed_bytes(first + count, bits)` bytes; bits after the last value are not looked at.
+pub fn unpack(data: &[u8], bits: u32, first: usize, count: usize) -> impl Iterator<Item = u32> {
+    debug_assert!((1..=32).contains(&bits) && data.len() as u64 >= packed_bytes((first + count) as u64, bits));
     let mask = (1u64 << bits) - 1;
-    let mut words = data.chunks(4);
-    let (mut pending, mut held) = (0u64, 0);
+    let start = first as u64 * u64::from(bits);
+    let mut words = data.get((start / 8) as usize..).unwrap_or_default().chunks(4);
+    let mut word = move || {
+        let mut word = [0; 4];
+        if let Some(bytes) = words.next() {
+            word[..bytes.len()].copy_from_slice(bytes);
+        }
+        u64::from(u32::from_le_bytes(word))
+    };
+    let skipped = (start % 8) as u32;
+    let (mut pending, mut held) = (word() >> skipped, 32 - skipped);
     (0..count).map(move |_| {
         if held < bits {
-            let mut word = [0; 4];
-            if let Some(bytes) = words.next() {
-                word[..bytes.len()].copy_from_slice(bytes);
-            }
-            pending |= u64::from(u32::from_le_bytes(word)) << held;
+            pending |= word() << held;
             held += 32;
         }
         let value = (pending & mask) as u32;
@@ -91,7 +96,9 @@ mod tests {
             let mut packed = Vec::new();
             pack(values.iter().copied(), bits, &mut packed);
             prop_assert_eq!(&packed, &pack_naively(&values, bits));
-            prop_assert_eq!(unpack(&packed, bits, values.len()).collect::<Vec<_>>(), values);
+            for first in 0..=values.len() {
+                prop_assert_eq!(unpack(&packed, bits, first, values.len() - first).collect::<Vec<_>>(), &values[first..]);
+            }
         }
     }
 }

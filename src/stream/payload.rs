@@ -33,11 +33,32 @@ impl Tokens {
                 payload.len()
             )));
         }
-        let Some(size) = format.regularizer.codebook_size() else {
-            return Self::read_floats(payload, format.token_type);
-        };
-        let count = format.values_per_latent_frame() * latent_frames as usize;
-        Self::read_indices(bits::unpack(payload, bits::bits_for(size), count), size)
+        Self::from_payload_part(payload, format, 0, latent_frames)
+    }
+
+    /// Reads `latent_frames` latent frames of a packet's payload, from number `first` on.
+    pub fn from_payload_part(
+        payload: &[u8],
+        format: &TokenFormat,
+        first: u32,
+        latent_frames: u32,
+    ) -> Result<Self, StreamError> {
+        let expected = payload_bytes(format, first.saturating_add(latent_frames));
+        if (payload.len() as u64) < expected {
+            return Err(fault(format!(
+                "{} bytes, {latent_frames} latent frames from number {first} on end at {expected}",
+                payload.len()
+            )));
+        }
+        let values = format.values_per_latent_frame();
+        let (first, count) = (values * first as usize, values * latent_frames as usize);
+        match format.regularizer.codebook_size() {
+            Some(size) => Self::read_indices(bits::unpack(payload, bits::bits_for(size), first, count), size),
+            None => {
+                let bytes = format.token_type.bytes();
+                Self::read_floats(&payload[first * bytes..(first + count) * bytes], format.token_type)
+            }
+        }
     }
 
     /// The payload of a packet with these tokens.

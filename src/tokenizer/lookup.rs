@@ -127,6 +127,38 @@ pub fn by_digest(digest: &str, name: &str, role: Role, wanted: impl Into<Wanted>
     )))
 }
 
+/// What the tokenizer of this digest says of itself or, where the digest is not known, the one of this name. Reads
+/// `tokenizer.json` files only, on the search path: names may come from anywhere, and are no files to open.
+///
+/// # Errors
+/// `NotFound` with the places that were looked at.
+pub fn describe(digest: Option<&str>, name: &str) -> Result<Description, TokenizerError> {
+    let looked = search_path();
+    let own = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
+    let mut found = tokenizer_folders(&looked).filter_map(|folder| {
+        let read = Folder::read(&folder).ok()?.description;
+        let is_folder = || folder.file_name().is_some_and(|folder| folder == name);
+        let fits = digest.map_or_else(|| read.name == name || is_folder(), |digest| read.digest == digest);
+        fits.then_some(read)
+    });
+    let own_fits = digest.map_or_else(
+        || own.description.name == name,
+        |digest| own.description.digest == digest,
+    );
+    if own_fits {
+        return Ok(own.description);
+    }
+    found.next().ok_or_else(|| {
+        let digest = digest.map_or_else(String::new, |digest| format!(" (digest {}…)", short(digest)));
+        TokenizerError::NotFound(format!(
+            "no tokenizer \"{name}\"{digest}: the plugin embeds \"{}\", and there is none of that name in {}. Set \
+             {SEARCH_PATH_VARIABLE} to the folder that holds tokenizer folders",
+            own.description.name,
+            list(&looked)
+        ))
+    })
+}
+
 /// The start of a digest, enough to tell tokenizers apart.
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)

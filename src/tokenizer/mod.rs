@@ -78,6 +78,12 @@ impl Graph {
         Ok(found.filter(|found| found.description.digest == self.description.digest))
     }
 
+    /// Whether `name` is the tokenizer's, or its folder's.
+    pub fn is_named(&self, name: &str) -> bool {
+        let folder = self.folder.as_ref().and_then(|folder| folder.file_name());
+        self.description.name == name || folder.is_some_and(|folder| folder == name)
+    }
+
     /// Where the graph comes from, for people.
     pub fn location(&self) -> String {
         match &self.source {

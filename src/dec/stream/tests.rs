@@ -1,0 +1,150 @@
+use super::*;
+use crate::format::TokenType;
+use crate::runtime::Silent;
+use crate::stream::Link;
+use crate::tokenizer::{self, Role};
+
+const FRAME: u64 = 40_000_000;
+
+/// The built-in decoder, which looks no frame ahead, at 16×16 pixels and 25 frames a second.
+fn stream() -> (Stream, Cancel) {
+    gst::init().unwrap();
+    let graph = tokenizer::embedded(Role::Decoder).unwrap();
+    let tokenizer = &graph.description;
+    assert_eq!((tokenizer.time_factor, tokenizer.decoder_delay), (4, 0));
+    let format = TokenFormat {
+        model: tokenizer.name.clone(),
+        tokenizer: tokenizer.digest.clone(),
+        regularizer: tokenizer.regularizer.clone(),
+        token_type: TokenType::Uint16,
+        grid_width: 2,
+        grid_height: 2,
+        width: 16,
+        height: 16,
+        ..crate::dec::testing::format()
+    };
+    let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build();
+    let cancel = Cancel::default();
+    let stream = Stream::new(
+        &graph,
+        Options::default(),
+        format,
+        video.unwrap(),
+        cancel.clone(),
+        &Silent,
+    );
+    (stream.unwrap(), cancel)
+}
+
+/// A packet of so many latent and real frames, the first of which is number `first`.
+fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: u64) -> Input {
+    let payload = (0..latent_frames * 4).map(|i| (i * 977 + first as u32 * 31) as i32 % 32768);
+    let tokens = Tokens::Indices(payload.collect());
+    let format = TokenFormat {
+        grid_width: 2,
+        grid_height: 2,
+        ..crate::dec::testing::format()
+    };
+    Input {
+        segment_start,
+        segment_end: false,
+        link: Link::Follows,
+        hole: None,
+        hole_is_known: false,
+        latent_frames,
+        real_frames,
+        times: Some(PacketTimes {
+            pts: first * FRAME,
+            duration: Some(real_frames * FRAME),
+            offsets: None,
+        }),
+        shift: 0,
+        tokens: UnreadTokens::of_payload(tokens.to_payload(&format).unwrap(), latent_frames),
+    }
+}
+
+/// Numbers of the pictures that are there now, and how many steps they took.
+fn pictures(stream: &mut Stream) -> (Vec<u64>, usize) {
+    let mut steps = 0;
+    let mut numbers = Vec::new();
+    while let Some(picture) = stream.next_picture(|_, _| steps += 1).unwrap() {
+        numbers.push(picture.pts().unwrap().nseconds() / FRAME);
+    }
+    (numbers, steps)
+}
+
+#[test]
+fn a_segment_ends_with_the_packet_that_says_so() {
+    let (mut stream, _) = stream();
+    let mut last = packet(true, 2, 5, 0);
+    last.segment_end = true;
+    stream.push(last, false).unwrap();
+    assert!(!stream.in_segment());
+    assert_eq!(pictures(&mut stream), ((0..5).collect(), 2));
+    assert_eq!(stream.push(packet(false, 1, 4, 5), false), Err(Skipped::NoSegmentStart));
+}
+
+#[test]
+fn steps_that_nobody_sees_are_made_when_a_later_picture_needs_them() {
+    let (mut stream, _) = stream();
+    stream.push(packet(true, 100, 2, 0), false).unwrap();
+    assert_eq!(pictures(&mut stream), (vec![0, 1], 2));
+    stream.push(packet(false, 1, 1, 397), false).unwrap();
+    assert_eq!(pictures(&mut stream), (vec![397], 99));
+    // And never where none does.
+    stream.push(packet(true, 100, 1, 500), false).unwrap();
+    stream.push(packet(true, 1, 1, 501), false).unwrap();
+    assert_eq!(pictures(&mut stream), (vec![500, 501], 2));
+}
+
+#[test]
+fn what_is_cancelled_waits_for_a_segment_start() {
+    let (mut stream, cancel) = stream();
+    stream.push(packet(true, 3, 9, 0), false).unwrap();
+    cancel.cancel();
+    let error = stream.next_picture(|_, _| ()).unwrap_err();
+    assert!(matches!(error, StepError::Runtime(RuntimeError::Cancelled)));
+    stream.reset();
+    cancel.reset();
+    assert_eq!(stream.push(packet(false, 1, 4, 9), false), Err(Skipped::NoSegmentStart));
+    stream.push(packet(true, 1, 1, 13), false).unwrap();
+    assert_eq!(pictures(&mut stream), (vec![13], 1));
+}
+
+#[test]
+fn what_is_uncertain_goes_on_without_a_start_and_is_marked() {
+    let (mut stream, _) = stream();
+    let flags = |stream: &mut Stream| {
+        let pictures = std::iter::from_fn(|| stream.next_picture(|_, _| ()).unwrap());
+        let flags = pictures.map(|picture| {
+            let flags = picture.flags();
+            (
+                flags.contains(gst::BufferFlags::CORRUPTED),
+                flags.contains(gst::BufferFlags::DISCONT),
+            )
+        });
+        flags.collect::<Vec<_>>()
+    };
+    stream.push(packet(true, 1, 1, 0), false).unwrap();
+    assert_eq!(flags(&mut stream), [(false, false)]);
+    stream.break_segment();
+    stream.push(packet(false, 1, 4, 5), true).unwrap();
+    stream.end_segment();
+    assert_eq!(
+        flags(&mut stream),
+        [(true, true), (true, false), (true, false), (true, false)]
+    );
+    stream.push(packet(true, 1, 1, 9), false).unwrap();
+    assert_eq!(flags(&mut stream), [(false, false)]);
+}
+
+#[test]
+fn packets_without_times_follow_on_those_before_them() {
+    let (mut stream, _) = stream();
+    stream.push(packet(true, 1, 1, 7), false).unwrap();
+    let mut untimed = packet(true, 2, 5, 0);
+    untimed.times = None;
+    stream.push(untimed, false).unwrap();
+    stream.end_segment();
+    assert_eq!(pictures(&mut stream).0, (7..13).collect::<Vec<_>>());
+}

@@ -1,0 +1,292 @@
+//! What the decoder takes, what it refuses and how it says so.
+
+mod common;
+
+use common::*;
+use gst::prelude::*;
+use gst_check::Harness;
+use gstvidtok::caps::StreamFormat;
+use gstvidtok::format::TokenFormat;
+
+const SIZE: (u32, u32) = (18, 16);
+
+/// Raw or framed tokens of a video, their format, and the pictures of those tokens.
+fn tokens(frames: u64, properties: &str, stream_format: &str) -> (TokenFormat, Vec<gst::Buffer>, Vec<gst::Buffer>) {
+    init();
+    let caps = video_caps(SIZE.0, SIZE.1, (30, 1));
+    let encoder = format!(
+        "vidtokenc model={} {properties} ! video/x-vidtok,stream-format={stream_format}",
+        tokenizer(TINY)
+    );
+    let line = Line::new(&encoder, &caps);
+    line.play();
+    let video = video(frames, SIZE.0, SIZE.1);
+    video.iter().for_each(|frame| line.push(buffer(frame, SIZE.0)));
+    let tokens = line.finish();
+    let format = line.sink_format();
+    let pictures = decode(&format, stream_format, &tokens).0;
+    assert_eq!(pictures.len(), frames as usize);
+    (format, tokens, pictures)
+}
+
+/// Pictures, and what was warned of.
+fn decode(format: &TokenFormat, stream_format: &str, tokens: &[gst::Buffer]) -> (Vec<gst::Buffer>, Vec<String>) {
+    let stream_format = match stream_format {
+        "raw" => StreamFormat::Raw,
+        _ => StreamFormat::Framed,
+    };
+    decode_caps(&format.to_caps(stream_format), tokens)
+}
+
+fn decode_caps(caps: &gst::Caps, tokens: &[gst::Buffer]) -> (Vec<gst::Buffer>, Vec<String>) {
+    let line = Line::new(&format!("vidtokdec model={}", tokenizer(TINY)), caps);
+    line.play();
+    tokens.iter().for_each(|buffer| line.push(buffer.clone()));
+    (line.finish(), line.warnings())
+}
+
+/// The buffer as it comes out of a pipe or a program: its bytes, and of all else what `keep` says.
+fn copied(buffer: &gst::Buffer, keep: gst::BufferCopyFlags) -> gst::Buffer {
+    let mut copy = gst::Buffer::from_mut_slice(buffer.map_readable().unwrap().to_vec());
+    buffer.copy_into(copy.make_mut(), keep, ..).unwrap();
+    copy
+}
+
+const NOTHING: gst::BufferCopyFlags = gst::BufferCopyFlags::empty();
+
+#[test]
+fn raw_tokens_that_lost_their_meta_give_the_same_pictures() {
+    // A tail, and segments that end inside a group.
+    for (frames, properties) in [(18, ""), (20, "key-interval=7")] {
+        let (format, tokens, pictures) = tokens(frames, properties, "raw");
+        let keep = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS;
+        let bare: Vec<_> = tokens.iter().map(|buffer| copied(buffer, keep)).collect();
+        let (out, warnings) = decode(&format, "raw", &bare);
+        assert!(bytes(&out) == bytes(&pictures), "{frames} frames");
+        let times = |buffers: &[gst::Buffer]| buffers.iter().map(|b| (b.pts(), b.duration())).collect::<Vec<_>>();
+        assert_eq!(times(&out), times(&pictures));
+        assert_eq!(warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn bare_numbers_are_one_segment() {
+    let (format, tokens, pictures) = tokens(33, "", "raw");
+    assert_eq!(tokens.len(), 9);
+    // One latent frame a buffer, as a model gives them, and all in one.
+    let bare: Vec<_> = tokens.iter().map(|buffer| copied(buffer, NOTHING)).collect();
+    let (out, warnings) = decode(&format, "raw", &bare);
+    assert!(bytes(&out) == bytes(&pictures));
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("DELTA_UNIT"), "{warnings:?}");
+    let all = gst::Buffer::from_mut_slice(bytes(&tokens).concat());
+    let (out, warnings) = decode(&format, "raw", &[all]);
+    assert!(bytes(&out) == bytes(&pictures));
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn tokenizer_and_size_are_enough_for_raw_caps() {
+    let (_, tokens, pictures) = tokens(33, "", "raw");
+    let all = gst::Buffer::from_mut_slice(bytes(&tokens).concat());
+    let caps = |more: &str| {
+        let text = format!("video/x-vidtok,stream-format=raw,width=18,height=16{more}");
+        text.parse::<gst::Caps>().unwrap()
+    };
+    let pts = |buffers: &[gst::Buffer]| buffers.iter().map(|b| b.pts().unwrap().nseconds()).collect::<Vec<_>>();
+    // The element's property names the tokenizer, and the caps may.
+    for more in [
+        ",framerate=30/1",
+        ",framerate=30/1,model=tiny_v1_1,token-type=uint16,causal=true",
+    ] {
+        let (out, warnings) = decode_caps(&caps(more), std::slice::from_ref(&all));
+        assert!(bytes(&out) == bytes(&pictures));
+        assert_eq!(pts(&out), pts(&pictures));
+        assert_eq!(warnings, [""; 0]);
+    }
+    let (out, warnings) = decode_caps(&caps(""), &[all]);
+    assert!(bytes(&out) == bytes(&pictures));
+    assert_eq!(pts(&out)[..3], [0, 40_000_000, 80_000_000]);
+    assert!(warnings.len() == 1 && warnings[0].contains("25/1"), "{warnings:?}");
+}
+
+#[test]
+fn the_built_in_tokenizer_is_found_by_its_name() {
+    init();
+    let caps = "video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=16,height=16,framerate=30/1";
+    let line = Line::new("vidtokdec", &caps.parse().unwrap());
+    line.play();
+    line.push(gst::Buffer::from_mut_slice(vec![0u8; 3 * 8]));
+    assert_eq!(line.finish().len(), 9);
+}
+
+/// The error for a buffer of `bytes` bytes with these caps.
+fn error(caps: &str, properties: &str, bytes: usize) -> String {
+    init();
+    let line = Line::new(&format!("vidtokdec {properties}"), &caps.parse().unwrap());
+    line.play();
+    line.push(gst::Buffer::from_mut_slice(vec![0u8; bytes]));
+    line.error(LIMIT).expect("an error")
+}
+
+#[test]
+fn raw_caps_that_cannot_be_are_named() {
+    let tiny = format!("model={}", tokenizer(TINY));
+    for (caps, properties, parts) in [
+        ("width=16,height=16", "", &["\"model\""][..]),
+        (
+            "width=16,height=16,model=nowhere",
+            "",
+            &["nowhere", "vidtok-small-488-32768", "GST_VIDTOK_MODEL_PATH"],
+        ),
+        ("width=16,height=16,model=other", &tiny, &["other", TINY]),
+        ("width=16,height=16,grid-width=3", &tiny, &["grid-width=3", "16×16"]),
+        ("width=16,height=16,token-type=float16", &tiny, &["float16"]),
+    ] {
+        let caps = format!("video/x-vidtok,stream-format=raw,framerate=30/1,{caps}");
+        let error = error(&caps, properties, 8);
+        for part in parts {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+}
+
+#[test]
+fn a_raw_buffer_of_another_size_says_the_size_wanted() {
+    let caps = "video/x-vidtok,stream-format=raw,width=48,height=32,framerate=30/1";
+    let error = error(caps, &format!("model={}", tokenizer(TINY)), 4096);
+    for part in ["4096 bytes", "4×6 uint16", "48", "vidtokparse"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn a_part_of_a_window_is_refused() {
+    init();
+    let caps = "video/x-vidtok,stream-format=raw,width=16,height=16,framerate=30/1";
+    let error = error(caps, &format!("model={}", tokenizer("golden_fsq_noncausal")), 16);
+    assert!(error.contains("windows of 4"), "{error}");
+}
+
+#[test]
+fn all_packets_of_a_buffer_are_decoded() {
+    let (format, tokens, pictures) = tokens(20, "key-interval=9", "framed");
+    let mut all = gst::Buffer::from_mut_slice(bytes(&tokens).concat());
+    all.make_mut().set_pts(gst::ClockTime::ZERO);
+    let (out, warnings) = decode(&format, "framed", &[all]);
+    assert!(bytes(&out) == bytes(&pictures));
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn a_picture_with_more_pixels_than_allowed_is_refused() {
+    let (format, tokens, _) = tokens(1, "", "framed");
+    let caps = format.to_caps(StreamFormat::Framed);
+    for (most, refused) in [(18 * 16 - 1, true), (18 * 16, false), (0, false)] {
+        let line = Line::new(&format!("vidtokdec model={} max-pixels={most}", tokenizer(TINY)), &caps);
+        line.play();
+        line.push(tokens[0].clone());
+        if refused {
+            let error = line.error(LIMIT).expect("an error");
+            assert!(error.contains("max-pixels=287") && error.contains("18×16"), "{error}");
+        } else {
+            assert_eq!(line.finish().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_pads_rows_is_zero() {
+    let (_, _, pictures) = tokens(5, "", "framed");
+    for picture in pictures {
+        let map = picture.map_readable().unwrap();
+        assert!(map.chunks_exact(56).all(|row| row[54..] == [0, 0]));
+    }
+}
+
+#[test]
+fn bytes_without_caps_say_what_is_missing() {
+    init();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "bytes").unwrap();
+    let text = format!("filesrc location={} ! vidtokdec ! fakesink", file.path().display());
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let error = first_error(&pipeline);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(error.contains("vidtokparse") && error.contains("decodebin"), "{error}");
+}
+
+/// What an application shows that shows one error.
+fn first_error(pipeline: &gst::Pipeline) -> String {
+    let message = pipeline
+        .bus()
+        .unwrap()
+        .timed_pop_filtered(LIMIT, &[gst::MessageType::Error]);
+    match message.expect("an error").view() {
+        gst::MessageView::Error(error) => error.error().to_string(),
+        _ => unreachable!("filtered"),
+    }
+}
+
+#[test]
+fn behind_decodebin_a_missing_tokenizer_is_what_is_said() {
+    let (_, tokens, _) = tokens(5, "", "framed");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes(&tokens).concat()).unwrap();
+    for bin in ["decodebin", "decodebin3"] {
+        let text = format!("filesrc location={} ! {bin} ! fakesink", file.path().display());
+        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let error = first_error(&pipeline);
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert!(
+            error.contains(TINY) && error.contains("GST_VIDTOK_MODEL_PATH"),
+            "{bin}: {error}"
+        );
+    }
+}
+
+/// A decoder whose sink says after 4 packets that the picture at 0 came a second late.
+#[test]
+fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
+    let (format, packets, _) = tokens(60, "key-interval=5", "framed");
+    for qos in [true, false] {
+        let element = gst::ElementFactory::make("vidtokdec")
+            .property("model", tokenizer(TINY))
+            .property("qos", qos)
+            .build()
+            .unwrap();
+        let mut h = Harness::with_element(&element, Some("sink"), Some("src"));
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        h.set_src_caps(format.to_caps(StreamFormat::Framed));
+        h.play();
+        for (index, packet) in packets.iter().enumerate() {
+            if index == 4 {
+                let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 1_000_000_000);
+                h.push_upstream_event(late.timestamp(gst::ClockTime::ZERO).build());
+            }
+            h.push(packet.clone()).unwrap();
+        }
+        h.push_event(gst::event::Eos::new());
+        let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+        let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
+        let dropped: u64 = element.property::<gst::Structure>("stats").get("dropped").unwrap();
+        if !qos {
+            assert_eq!((out.len(), messages, dropped), (60, 0, 0));
+            continue;
+        }
+        // Segments of 5 frames, two packets each: those from 0.33 s on up to the first that is due after 1 s, and after
+        // the step that it takes.
+        let resumed = out.iter().rfind(|b| b.flags().contains(gst::BufferFlags::DISCONT));
+        let resumed = resumed.unwrap().pts().unwrap();
+        assert!(
+            resumed >= gst::ClockTime::SECOND && resumed < 2 * gst::ClockTime::SECOND,
+            "{resumed}"
+        );
+        let left_out = (resumed.mseconds() + 5) * 30 / 1000 - 10;
+        assert_eq!((out.len() as u64, left_out % 5), (60 - left_out, 0));
+        assert_eq!((messages as u64, dropped), (left_out / 5 * 2, left_out / 5 * 2));
+    }
+}

@@ -1,0 +1,124 @@
+//! A decoder stops when it is told to, whatever it decodes.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use gst::prelude::*;
+use gst_check::Harness;
+use gstvidtok::caps::StreamFormat;
+use gstvidtok::format::{Fraction, TokenFormat, TokenType};
+use gstvidtok::stream::{Packet, Tokens, Writer};
+use gstvidtok::tokenizer::{self, Role};
+
+/// What a flush or going to NULL may take at 256×256.
+const PROMPT: Duration = Duration::from_millis(500);
+const LATENT_FRAMES: u32 = 4096;
+
+/// Tokens of the built-in tokenizer at 256×256.
+fn format() -> TokenFormat {
+    let tokenizer = tokenizer::embedded(Role::Decoder).unwrap().description;
+    TokenFormat {
+        model: tokenizer.name.clone(),
+        tokenizer: tokenizer.digest.clone(),
+        token_type: TokenType::default_for(&tokenizer.regularizer),
+        regularizer: tokenizer.regularizer.clone(),
+        grid_width: 32,
+        grid_height: 32,
+        time_factor: tokenizer.time_factor,
+        space_factor: tokenizer.space_factor,
+        causal: tokenizer.causal,
+        width: 256,
+        height: 256,
+        framerate: Fraction::new(30, 1),
+        pixel_aspect_ratio: Fraction::new(1, 1),
+        colorimetry: None,
+    }
+}
+
+/// A packet of as many latent frames as there may be, `real_frames` of whose frames are real.
+fn packet(format: &TokenFormat, real_frames: u32) -> gst::Buffer {
+    let tokens = Tokens::Indices(vec![9; format.values_per_latent_frame() * LATENT_FRAMES as usize]);
+    let packet = Packet {
+        segment_start: true,
+        latent_frames: LATENT_FRAMES,
+        real_frames,
+        pts: Some(0),
+        payload: tokens.to_payload(format).unwrap(),
+        ..Packet::default()
+    };
+    let bytes = Writer::new(format.clone(), "test").unwrap().write(&packet).unwrap();
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    buffer.make_mut().set_pts(gst::ClockTime::ZERO);
+    buffer
+}
+
+#[test]
+fn latent_frames_that_nobody_sees_are_not_decoded() {
+    init();
+    let format = format();
+    let line = Line::new("vidtokdec name=dec", &format.to_caps(StreamFormat::Framed));
+    line.play();
+    let started = Instant::now();
+    line.push(packet(&format, 1));
+    assert_eq!(line.finish().len(), 1);
+    // All of them take two minutes.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(line.stats("dec").get("latent-frames"), Ok(u64::from(LATENT_FRAMES)));
+}
+
+#[test]
+fn null_is_reached_while_a_long_packet_is_decoded() {
+    init();
+    let format = format();
+    let line = Line::new("vidtokdec", &format.to_caps(StreamFormat::Framed));
+    line.play();
+    line.push(packet(&format, 4 * LATENT_FRAMES - 3));
+    line.sink.try_pull_sample(LIMIT).expect("a picture");
+    let started = Instant::now();
+    line.pipeline.set_state(gst::State::Null).unwrap();
+    assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_flush_is_done_while_a_long_packet_is_decoded() {
+    init();
+    let format = format();
+    let line = Line::new("vidtokdec", &format.to_caps(StreamFormat::Framed));
+    line.play();
+    for _ in 0..3 {
+        line.push(packet(&format, 4 * LATENT_FRAMES - 3));
+        line.sink.try_pull_sample(LIMIT).expect("a picture");
+        let started = Instant::now();
+        assert!(line.source.send_event(gst::event::FlushStart::new()));
+        // It waits for the streaming thread.
+        assert!(line.source.send_event(gst::event::FlushStop::new(true)));
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
+    }
+    assert_eq!(line.error(gst::ClockTime::ZERO), None);
+}
+
+/// What is outside the playback segment is decoded and not shown: nothing is pushed that could be refused.
+#[test]
+fn null_is_reached_while_nothing_is_shown() {
+    init();
+    let format = format();
+    let mut harness = Harness::new("vidtokdec");
+    harness.set_src_caps(format.to_caps(StreamFormat::Framed));
+    harness.play();
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_seconds(100_000));
+    harness.push_event(gst::event::Segment::new(&segment));
+    let element = harness.element().unwrap();
+    let packet = packet(&format, 4 * LATENT_FRAMES - 3);
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| harness.push(packet));
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!pushing.is_finished());
+        let started = Instant::now();
+        element.set_state(gst::State::Null).unwrap();
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
+        assert_eq!(pushing.join().unwrap(), Err(gst::FlowError::Flushing));
+    });
+}
