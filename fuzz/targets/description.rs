@@ -1,10 +1,10 @@
 //! Any text as `tokenizer.json`.
 
-use gstvidtok::tokenizer::{Description, describe};
+use gstvidtok::tokenizer::{Description, read_description};
 
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    match describe(text) {
+    match read_description(text) {
         Ok(description) => check(&description),
         Err(error) => assert!(!error.is_empty()),
     }

@@ -22,7 +22,7 @@ const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// Names what is missing or impossible.
-pub fn describe(json: &str) -> Result<Description, String> {
+pub fn read_description(json: &str) -> Result<Description, String> {
     Folder::parse(json).map(|folder| folder.description)
 }
 

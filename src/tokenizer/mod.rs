@@ -21,7 +21,7 @@ pub use contents::Identity;
 pub use description::Description;
 pub use external::with_weights;
 pub use form::{Precision, Target, Wanted};
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open};
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open, read_description};
 pub use onnx::read as read_onnx;
 
 /// What a graph does.
