@@ -6,6 +6,7 @@
 //! | field | type |
 //! | --- | --- |
 //! | `segment-start`, `end-of-stream` | boolean |
+//! | `segment-end` | boolean; may be missing |
 //! | `real-frames` | guint, at least 1 |
 //! | `offsets` | GstValueArray of guint64, in nanoseconds; may be missing |
 
@@ -19,6 +20,8 @@ const NAME: &str = "GstVidtokMeta";
 pub struct TokenMeta {
     /// The buffer's first latent frame is a segment's first.
     pub segment_start: bool,
+    /// The segment ends with the buffer; `false` where that is not known.
+    pub segment_end: bool,
     /// Nothing follows in this stream.
     pub end_of_stream: bool,
     /// How many video frames of the buffer's latent frames are real; the rest is padding behind them.
@@ -39,6 +42,7 @@ pub fn add(buffer: &mut gst::BufferRef, meta: &TokenMeta) {
     let mut custom = CustomMeta::add(buffer, NAME).expect("the meta is registered");
     let s = custom.mut_structure();
     s.set("segment-start", meta.segment_start);
+    s.set("segment-end", meta.segment_end);
     s.set("end-of-stream", meta.end_of_stream);
     s.set("real-frames", meta.real_frames);
     if let Some(offsets) = &meta.offsets {
@@ -54,6 +58,7 @@ pub fn get(buffer: &gst::BufferRef) -> Option<TokenMeta> {
     let offsets = s.get_optional::<gst::Array>("offsets").ok()?;
     Some(TokenMeta {
         segment_start: s.get("segment-start").ok()?,
+        segment_end: s.get_optional("segment-end").ok()?.unwrap_or_default(),
         end_of_stream: s.get("end-of-stream").ok()?,
         real_frames: s.get("real-frames").ok()?,
         offsets: match offsets {
@@ -72,6 +77,7 @@ mod tests {
         gst::init().unwrap();
         let meta = TokenMeta {
             segment_start: true,
+            segment_end: true,
             end_of_stream: false,
             real_frames: 3,
             offsets: Some(vec![5, u64::MAX]),

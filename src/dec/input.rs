@@ -271,7 +271,7 @@ impl InputReader {
         let capacity = u64::from(latent_frames) * factor - missing;
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let duration = buffer.duration().map(|duration| duration.nseconds());
-        let segment_end = meta.as_ref().is_some_and(|meta| meta.end_of_stream);
+        let segment_end = meta.as_ref().is_some_and(|meta| meta.segment_end || meta.end_of_stream);
         let (real_frames, offsets) = match meta {
             Some(meta) if meta.real_frames == 0 => {
                 let text = format!("no real frame in {latent_frames} latent frames");

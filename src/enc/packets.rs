@@ -99,6 +99,7 @@ impl Packets {
                 let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(self.format())?);
                 let token_meta = TokenMeta {
                     segment_start: group.segment_start,
+                    segment_end: group.segment_end,
                     end_of_stream,
                     real_frames: group.frames.len() as u32,
                     offsets: times.offsets.clone(),

@@ -148,6 +148,7 @@ fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Resul
     let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(format)?);
     let meta = TokenMeta {
         segment_start: packet.segment_start,
+        segment_end: packet.segment_end,
         end_of_stream: packet.end_of_stream,
         real_frames: packet.real_frames,
         offsets: packet.offsets,

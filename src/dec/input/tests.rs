@@ -118,6 +118,13 @@ fn the_meta_counts_where_there_is_one() {
     let mut buffer = raw(2, Some(FRAME), START);
     meta::add(buffer.make_mut(), &meta(false, 100));
     assert_eq!(read(&mut reader, &buffer), [(false, 8)]);
+    let mut last = raw(1, Some(FRAME), DELTA);
+    let ends = meta::TokenMeta {
+        segment_end: true,
+        ..meta(false, 4)
+    };
+    meta::add(last.make_mut(), &ends);
+    assert!(packets(reader.read(&last))[0].segment_end);
     let mut none = raw(1, None, START);
     meta::add(none.make_mut(), &meta(true, 0));
     assert!(matches!(reader.read(&none).error, Some(InputError::Refused(_))));
