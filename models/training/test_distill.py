@@ -195,7 +195,7 @@ def trained(
     footage: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., trainer.Training]:
     """Trains for some steps, from the command line's options on; again with the same output, it goes on."""
-    monkeypatch.setattr(train, "Configuration", lambda: SMALL)
+    monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
 
     def run(output: str, steps: int, options: str) -> trainer.Training:
         command = f"train.py --data {footage} --output {tmp_path / output} --cache {tmp_path / 'cache'} --threads 1"

@@ -116,7 +116,7 @@ def test_batches_depend_on_seed_and_step_alone(footage: Path, tmp_path: Path) ->
 def test_a_killed_training_goes_on_as_if_never_killed(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "Configuration", lambda: SMALL)
+    monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
 
     def weights(output: str, *stops: int) -> dict[str, torch.Tensor]:
         for stop in stops:
@@ -143,7 +143,7 @@ def test_a_training_starts_from_another_ones_average(
         monkeypatch.setattr("sys.argv", f"{command} --steps 4 --batch 2 --frames 9 --crop 32".split())
         return trainer.Training(train.parse_arguments())
 
-    monkeypatch.setattr(train, "Configuration", lambda: SMALL)
+    monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
     first = training("first")
     for step in range(2):
         first.train(first.clips[step])
@@ -162,7 +162,7 @@ def test_a_training_starts_from_another_ones_average(
     assert training("second", start).step == 1
     with pytest.raises(SystemExit, match="no checkpoint"):
         training("third", f"--start {tmp_path / 'nowhere.pt'}")
-    monkeypatch.setattr(train, "Configuration", lambda: replace(SMALL, width=16))
+    monkeypatch.setattr(trainer, "Configuration", lambda: replace(SMALL, width=16))
     with pytest.raises(SystemExit, match="another one"):
         training("fourth", start)
 
