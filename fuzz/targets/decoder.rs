@@ -125,6 +125,7 @@ fn buffer(stream_format: StreamFormat, input: &mut Unstructured) -> Result<gst::
     let meta = match input.int_in_range(0..=3)? {
         0 => Some(TokenMeta {
             segment_start: input.arbitrary()?,
+            segment_end: times & 4 != 0,
             end_of_stream: input.arbitrary()?,
             real_frames: *input.choose(&[0, 1, 3, 4, 5, u32::MAX])?,
             offsets: if input.arbitrary()? {

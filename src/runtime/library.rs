@@ -87,12 +87,14 @@ fn disable_telemetry() {
     unsafe { std::env::set_var(TELEMETRY_VARIABLE, "1") };
 }
 
-/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime.
+/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime, or the Python module that has it inside.
 fn is_mapped(maps: &str) -> bool {
     let name = |line: &str| line.rsplit('/').next().map(str::to_owned);
-    maps.lines()
-        .filter_map(name)
-        .any(|name| name.starts_with("libonnxruntime.so"))
+    maps.lines().filter_map(name).any(|name| {
+        ["libonnxruntime.so", "onnxruntime_pybind11_state"]
+            .iter()
+            .any(|ours| name.starts_with(ours))
+    })
 }
 
 /// ONNX Runtime's log lines go where GStreamer's go.
@@ -268,6 +270,10 @@ mod tests {
         assert!(!is_mapped(other));
         let loaded = format!("{other}7f04-7f05 r-xp 00000000 fe:00 13   /opt/a folder/libonnxruntime.so.1.32.0\n");
         assert!(is_mapped(&loaded));
+        let python = format!(
+            "{other}7f04-7f05 r-xp 00000000 fe:00 14   /opt/onnxruntime_pybind11_state.cpython-311-x86_64.so\n"
+        );
+        assert!(is_mapped(&python));
     }
 
     #[test]
