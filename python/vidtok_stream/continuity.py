@@ -110,12 +110,16 @@ class Continuity:
         if last:
             same = last.stream.is_stream_of(self._header)
             ahead = _ahead(packet.segment, last.latest.segment) if same else None
-            # Segments may be of one packet each, and that packet their last one.
-            if ahead == 0 and packet == last.latest and not self.ended:
+            late_start = ahead == 0 and not last.whole
+            behind = ahead is not None and (ahead == 0 or ahead > _AHEAD) and not late_start
+            # Where numbers begin anew, the stream was joined once more, if it is not just the packet before again.
+            if behind and not self.ended and (packet.segment != 0 or packet == last.latest):
                 return self._repeated()
             # Whatever follows on a stream's end, and where numbers begin anew, was put there.
-            joined = ahead != 1 and (not same or self.ended or packet.segment == 0)
-            if not last.ended and last.is_numbered:
+            joined = ahead != 1 and (not same or self.ended or (packet.segment == 0 and not late_start))
+            if late_start:
+                loss = None  # What came before it in its segment has told of the hole.
+            elif not last.ended and last.is_numbered:
                 loss = Loss.NO_END
             elif ahead == 1:
                 loss = None

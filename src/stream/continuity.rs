@@ -235,15 +235,20 @@ impl Continuity {
                 let ahead = number
                     .zip(last.number().filter(|_| same))
                     .map(|(number, last)| number.wrapping_sub(last));
-                // Segments may be of one packet each, and that packet their last one.
-                if ahead == Some(0) && *packet == last.latest && !self.ended {
+                let is_late_start = ahead == Some(0) && !last.whole;
+                let is_behind = ahead.is_some_and(|ahead| ahead == 0 || ahead > u32::MAX / 2) && !is_late_start;
+                // Where numbers begin anew, the stream was joined once more, if it is not just the packet before again.
+                if is_behind && !self.ended && (number != Some(0) || *packet == last.latest) {
                     return self.repeated();
                 }
                 // Whatever follows on a stream's end, and where numbers begin anew, was put there.
-                if ahead != Some(1) && (!same || self.ended || number == Some(0)) {
+                if ahead != Some(1) && (!same || self.ended || (number == Some(0) && !is_late_start)) {
                     link = Link::Joins;
                 }
-                if !last.ended && last.is_numbered() {
+                if is_late_start {
+                    // What came before it in its segment has told of the hole.
+                    None
+                } else if !last.ended && last.is_numbered() {
                     Some(Loss::NoEnd)
                 } else {
                     match ahead {

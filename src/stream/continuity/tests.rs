@@ -174,6 +174,40 @@ fn packets_that_change_places_are_one_hole() {
 }
 
 #[test]
+fn a_segment_that_comes_again_or_too_late_is_left_out() {
+    let repeated = |before| (before, Loss::Repeated, None);
+    let [first, second, third] = [0..8, 8..16, 16..24].map(|range| stream("a")[range].to_vec());
+    let twice = wait(&[&first[..], &second, &second, &third].concat());
+    assert_eq!(numbers(&twice), Vec::from_iter(0..24));
+    assert_eq!(twice.holes, [repeated(16)]);
+    let swapped = wait(&[&first[..], &third, &second].concat());
+    assert_eq!(numbers(&swapped), Vec::from_iter((0..8).chain(16..24)));
+    assert_eq!(swapped.holes, [(8, Loss::Missing, None), repeated(16)]);
+    // In the middle of the segment itself: what is new in it goes on.
+    let again = wait(&[&first[..], &second[..5], &second, &third].concat());
+    assert_eq!(numbers(&again), Vec::from_iter(0..24));
+    assert_eq!(again.holes, [repeated(13)]);
+}
+
+#[test]
+fn a_start_that_comes_behind_its_segments_second_packet_is_no_join() {
+    for start in [0, 8] {
+        let mut bytes = stream("a");
+        // The first packet can be read without its stream header where that came before.
+        let header = bytes[0].len() - bytes[1].len();
+        let header = bytes[start][..header].to_vec();
+        bytes.swap(start, start + 1);
+        bytes[start].splice(0..0, header);
+        let late = wait(&bytes);
+        let rest = start as u8 + 8..24;
+        assert_eq!(numbers(&late), Vec::from_iter((0..=start as u8).chain(rest)), "{start}");
+        let missing = |before, count| (before, Loss::Missing, count);
+        let first = if start == 0 { Some(1) } else { None };
+        assert_eq!(late.holes, [missing(start, first), missing(start + 1, Some(1))]);
+    }
+}
+
+#[test]
 fn a_segments_worth_of_packets_is_missed_although_positions_fit() {
     for from in 9..16 {
         let mut bytes = stream("a");
