@@ -203,7 +203,7 @@ impl TokenFormat {
         self.values_per_latent_frame() * self.token_type.bytes()
     }
 
-    /// Whether tokens of `other` are to be read and decoded just like those of this format.
+    /// Whether packets of `other` are to be read and decoded just like those of this format.
     pub fn reads_like(&self, other: &Self) -> bool {
         let what = |f: &Self| {
             (
@@ -218,7 +218,8 @@ impl TokenFormat {
         };
         self.tokenizer == other.tokenizer
             && self.regularizer == other.regularizer
-            && self.token_type.bytes() == other.token_type.bytes()
+            // FSQ indices are packed, whatever type raw buffers of them have.
+            && (self.regularizer.codebook_size().is_some() || self.token_type == other.token_type)
             && what(self) == what(other)
     }
 

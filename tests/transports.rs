@@ -76,6 +76,20 @@ fn elements_between_encoder_and_decoder_change_nothing() {
     }
 }
 
+#[test]
+fn any_type_of_number_comes_back_as_the_same_pictures() {
+    init();
+    let frames = video(FRAMES, SIZE, SIZE);
+    let through = |properties: &str| {
+        let line = format!("vidtokenc {properties} model={} ! {}", tokenizer(TINY), decoder());
+        pictures(&run(&line, &frames, SIZE, SIZE, (30, 1)))
+    };
+    let expected = through("");
+    for token_type in ["uint16", "uint32"] {
+        assert_eq!(through(&format!("token-type={token_type}")), expected, "{token_type}");
+    }
+}
+
 fn write(file: &Path, format: &str) {
     let rest = format!(
         "video/x-vidtok,stream-format={format} ! filesink name=sink location={}",
