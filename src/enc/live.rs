@@ -26,11 +26,14 @@ impl Latency {
         frames.unwrap_or_default() + self.batch
     }
 
-    /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness` nanoseconds behind the
-    /// latency. Negative: any lateness is allowed.
+    /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`
+    /// nanoseconds beyond the latency. Negative: any lateness is allowed.
+    ///
+    /// The latency is the pipeline's, and no less than the element declares: for sinks that do not wait, such as one that
+    /// writes a file, a pipeline sets none.
     pub fn lateness(&self, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
         let allowed = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
-        let latency = self.configured.unwrap_or_else(|| self.own());
+        let latency = self.configured.unwrap_or_default().max(self.own());
         let limit = due.saturating_add(latency).saturating_add(allowed);
         (now > limit).then(|| now - due)
     }
@@ -76,14 +79,14 @@ mod tests {
             };
             latency.lateness(ms(now), ms(1_000), allowed * 1_000_000)
         };
-        // Its own latency until the pipeline says more.
-        assert_eq!(late(None, 1_280, 0), None);
-        assert_eq!(late(None, 1_281, 0), Some(ms(281)));
+        // Its own latency until the pipeline says more, and where no sink waits.
+        for configured in [None, Some(ms(0))] {
+            assert_eq!(late(configured, 1_280, 0), None);
+            assert_eq!(late(configured, 1_281, 0), Some(ms(281)));
+        }
         assert_eq!(late(Some(ms(500)), 1_500, 0), None);
         assert_eq!(late(Some(ms(500)), 1_520, 20), None);
         assert_eq!(late(Some(ms(500)), 1_521, 20), Some(ms(521)));
-        // Not live: nobody waits.
-        assert_eq!(late(Some(ms(0)), 1_001, 0), Some(ms(1)));
         let latency = latency();
         assert_eq!(latency.lateness(ms(99_000), ms(0), -1), None);
         assert_eq!(latency.lateness(ms(99_000), ms(0), i64::MAX), None);
