@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -241,6 +242,39 @@ fn a_flush_leaves_numbers_and_totals_right() {
     h.push_event(gst::event::Eos::new());
     buffers.extend(pull(&mut h));
     assert_eq!(story(&buffers), "s1 4 [2+5] s1 2e. [2+3 of 4+8]");
+}
+
+#[test]
+fn nothing_comes_between_a_flush_and_its_playback_segment() {
+    let mut h = encoder("");
+    let order = Arc::<Mutex<Vec<&'static str>>>::default();
+    let seen = order.clone();
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_BOTH | gst::PadProbeType::EVENT_FLUSH;
+    let src = h.element().unwrap().static_pad("src").unwrap();
+    src.add_probe(kinds, move |_, info| {
+        let name = match &info.data {
+            Some(gst::PadProbeData::Buffer(_)) => Some("buffer"),
+            Some(gst::PadProbeData::Event(event)) => match event.type_() {
+                gst::EventType::FlushStop => Some("flush-stop"),
+                gst::EventType::Segment => Some("segment"),
+                _ => None,
+            },
+            _ => None,
+        };
+        seen.lock().unwrap().extend(name);
+        gst::PadProbeReturn::Ok
+    });
+    let frames = video(6, SIZE.0, SIZE.1);
+    push(&mut h, &frames);
+    order.lock().unwrap().clear();
+    h.push_event(gst::event::FlushStart::new());
+    h.push_event(gst::event::FlushStop::new(true));
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_mseconds(100));
+    h.push_event(gst::event::Segment::new(&segment));
+    push(&mut h, &frames[3..4]);
+    // The end mark of the segment that was cut off, and the first packet of the next.
+    assert_eq!(*order.lock().unwrap(), ["flush-stop", "segment", "buffer", "buffer"]);
 }
 
 #[test]

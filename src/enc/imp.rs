@@ -381,8 +381,10 @@ impl VidtokEnc {
         state.output = None;
         state.clock.restart(0);
         state.may_begin_at = None;
-        if let Some((_, stream)) = &mut state.stream {
-            stream.reset();
+        if let Some((_, stream)) = &mut state.stream
+            && let Err(error) = stream.reset()
+        {
+            self.post_error_message(error_message(&error));
         }
         self.shared.lock().unwrap().key_requests.clear();
         self.cancel.reset();

@@ -17,6 +17,8 @@ pub struct Packets {
     to_stream_time: i128,
     /// Where the frames of the latest packet end.
     end: Option<u64>,
+    /// The end mark of a segment that a flush has ended. Nothing may be pushed before the playback segment behind it.
+    held: Option<gst::Buffer>,
 }
 
 impl Packets {
@@ -32,6 +34,7 @@ impl Packets {
             has_ended: false,
             to_stream_time: 0,
             end: None,
+            held: None,
         })
     }
 
@@ -55,12 +58,22 @@ impl Packets {
         self.to_stream_time = shift;
     }
 
-    /// Call before a segment's first packet: gives the end mark of the segment before, where a flush has left it open.
+    /// Ends the segment where a flush has cut it off. Its end mark comes in front of the next segment.
+    pub fn flush(&mut self) -> Result<(), StreamError> {
+        if let Some(mut mark) = self.end_segment()? {
+            // Its time was on the timeline before.
+            mark.make_mut().set_pts(gst::ClockTime::NONE);
+            self.held = Some(mark);
+        }
+        Ok(())
+    }
+
+    /// Call before a segment's first packet: gives the end mark of the segment before, where a flush has ended that.
     pub fn start_segment(&mut self) -> Result<Option<gst::Buffer>, StreamError> {
         if std::mem::take(&mut self.has_ended) {
             self.writer = writer(self.format().clone(), self.stream_id.as_deref())?;
         }
-        self.end_segment()
+        Ok(self.held.take())
     }
 
     /// The buffer of the tokens of `group`, which are `latent_frames` long.
@@ -130,6 +143,8 @@ impl Packets {
             return Ok(None);
         }
         self.has_ended = true;
+        // The stream's mark counts that segment, too.
+        self.held = None;
         let mark = self.writer.end()?;
         Ok((self.stream_format == StreamFormat::Framed).then(|| self.mark(mark)))
     }

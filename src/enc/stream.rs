@@ -108,8 +108,9 @@ impl Stream {
     }
 
     /// Forgets everything that is not encoded yet; the next frame starts a segment.
-    pub fn reset(&mut self) {
+    pub fn reset(&mut self) -> Result<(), RuntimeError> {
         self.groups.finish();
+        self.going_on.packets.flush().map_err(|e| stream_error(&e))
     }
 
     /// Whether tokens of `format` in `stream_format` are those that this stream makes.
