@@ -162,7 +162,8 @@ class PacketReader(Iterator[Packet]):
         self._need(HEADER_START_BYTES)
         start = self._peek(HEADER_START_BYTES)
         version, json_bytes = start[len(MAGIC)], int.from_bytes(start[-4:], "little")
-        if self.format is None and version > VERSION:
+        # Further on it may be damage, which the header's checksum tells.
+        if self._position == 0 and version > VERSION:
             raise _newer(version)
         if version < VERSION or json_bytes > MAX_JSON_BYTES:
             raise _Damaged(0)

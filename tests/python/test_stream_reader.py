@@ -476,6 +476,8 @@ def test_a_newer_version_is_named() -> None:
         read(b"\x89VIDTOK\x02 of unknown layout")
     with pytest.raises(StreamError, match=f"byte {len(EXAMPLE)}: .*version 2"):
         read(EXAMPLE + raw_header("{}", version=2))
+    # Anywhere but at the very start it is a newer version only where the checksum holds.
+    assert read(b"noise\x89VIDTOK\x02 of no checksum" + EXAMPLE).tokens.tolist() == [[[1, 32767]], [[2, 12345]]]
 
 
 def test_unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() -> None:
