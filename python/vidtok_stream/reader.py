@@ -10,7 +10,7 @@ from .continuity import Continuity, Link
 from .errors import StreamError
 from .format import MAX_JSON_BYTES, TokenFormat
 from .header import MAGIC, VERSION, StreamHeader
-from .hole import Hole
+from .hole import Hole, Loss
 from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Packet, PacketHeader
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -96,7 +96,7 @@ class PacketReader(Iterator[Packet]):
         return item
 
     def items(self) -> Iterator[Packet | StreamHeader]:
-        """Packets, and the end marks of streams."""
+        """Packets, and end marks."""
         return self._items
 
     def __enter__(self) -> "PacketReader":
@@ -189,9 +189,11 @@ class PacketReader(Iterator[Packet]):
         if passed:
             self._continuity.lost()
         self._pass(len(header))
-        if mark:
-            self._note(self._continuity.end(mark))
-        return mark if self.ended else None
+        if mark is None:
+            return None
+        hole = self._continuity.end(mark)
+        self._note(hole)
+        return None if hole and hole.loss in (Loss.REPEATED, Loss.OTHER_STREAM) else mark
 
     def _take_packet(self, passed: int) -> Packet | None:
         self._need(HEADER_BYTES)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import tokens as token_arrays
 from .errors import StreamError
 from .format import TokenFormat
+from .hole import Loss
 from .packet import Packet, frames_per_latent
 from .reader import OnLoss, PacketReader, Source, packets
 from .times import UNKNOWN, even_offsets, frame_times, packet_times
@@ -160,7 +161,9 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
     for packet in reader.items():
         if not isinstance(packet, Packet):
             if builder:
-                builder.ended = True
+                # What is missing in front of an end mark is of the stream that ends.
+                builder.add_gap(len(reader.holes) > holes)
+                builder.ended, holes = reader.ended, len(reader.holes)
             continue
         if builder and packet.format != builder.format:
             if not joined:
@@ -168,15 +171,18 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
                     f"{reader.name}, byte {packet.position}: the format changes"
                     f" ({_change(builder.format, packet.format)}); read_joined() and packets() read such files"
                 )
+            if packet.hole and packet.hole.loss is Loss.NO_END:
+                builder.add_gap(True)
+                holes = len(reader.holes)
             yield builder.finish()
             builder = None
         builder = builder or _Builder(reader.name, packet.format)
+        builder.add_gap(len(reader.holes) > holes)
         builder.add(packet)
         skipped_bytes, holes = skipped_bytes + packet.skipped_bytes, len(reader.holes)
     assert reader.format, "a reader that meets no stream header raises"
     builder = builder or _Builder(reader.name, reader.format)
-    if len(reader.holes) > holes:
-        builder.gaps.append(builder.latent_frames)
+    builder.add_gap(len(reader.holes) > holes)
     builder.skipped_bytes += reader.skipped_bytes - skipped_bytes
     builder.cut_bytes, builder.ended = reader.cut_bytes, reader.ended
     yield builder.finish()
@@ -203,6 +209,11 @@ class _Builder:
         self.cut_bytes = 0
         self.ended = False
 
+    def add_gap(self, is_one: bool) -> None:
+        """Notes a gap behind what was added, once."""
+        if is_one and self.latent_frames not in self.gaps[-1:]:
+            self.gaps.append(self.latent_frames)
+
     def add(self, packet: Packet) -> None:
         frames = packet.real_frames
         if len(self.pts) + frames > MAX_FRAMES:
@@ -210,8 +221,6 @@ class _Builder:
         self.packets.append(self.latent_frames)
         if packet.segment_start:
             self.segments.append(self.latent_frames)
-        if packet.hole:
-            self.gaps.append(self.latent_frames)
         self.skipped_bytes += packet.skipped_bytes
         self.ended = packet.end_of_stream
         self.latent_frames += packet.latent_frames

@@ -98,10 +98,10 @@ def test_a_doubled_packet_is_left_out(at: int) -> None:
     assert (got.gaps.tolist(), got.uncertain.any(), got.ended) == ([at + 1], False, True)
     assert holes(whole) == [(Loss.REPEATED, None)]
     # Nothing is missing, so it can be written.
-    assert numbers(read(write_again(got))) == list(range(COUNT))
+    assert numbers(read(written(got))) == list(range(COUNT))
 
 
-def write_again(content: Stream) -> bytes:
+def written(content: Stream) -> bytes:
     file = io.BytesIO()
     write(file, content)
     return file.getvalue()
@@ -190,13 +190,22 @@ def test_joined_files_are_written_as_such() -> None:
     assert file.getvalue() == b"".join(one + two)
     write(file := io.BytesIO(), packets(b"".join(one + two)), stream_id="another")
     assert read(file.getvalue()).stream_id == "another"
-    random = [read(write_again(Stream.of(FORMAT, np.zeros((1, 1, 2), int)))).stream_id for _ in range(2)]
+    random = [read(written(Stream.of(FORMAT, np.zeros((1, 1, 2), int)))).stream_id for _ in range(2)]
     assert random[0] != random[1] and all(stream_id and len(stream_id) == 32 for stream_id in random)
 
 
 def test_a_stream_without_its_end_is_written_without_one() -> None:
     cut = read(b"".join(pieces("one")[:50]))
-    assert write_again(cut) == b"".join(pieces("one")[:50])
+    assert written(cut) == b"".join(pieces("one")[:50])
+
+
+def test_a_loss_at_the_end_of_a_joined_file_is_that_files() -> None:
+    wide = replace(FORMAT, width=32)
+    behind = written(Stream.of(wide, np.zeros((3, 1, 4), int)))
+    data = pieces("one")
+    for front, ended in ((data[:70] + data[-1:], True), (data[:70], False)):
+        first, second = read_joined(b"".join(front) + behind)
+        assert (first.gaps.tolist(), first.ended, second.gaps.tolist(), second.ended) == ([70], ended, [], True)
 
 
 def test_a_segment_whose_last_packet_did_not_know_has_a_mark_of_its_own() -> None:
