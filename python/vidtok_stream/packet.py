@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -36,6 +36,16 @@ _NO_TIME = (1 << 64) - 1
 # the body's CRC and the header's own.
 _LAYOUT = struct.Struct("<4s HH IIII QQ II")
 _HEADER_CRC_AT = 44
+
+
+@dataclass(slots=True)
+class Behind:
+    """What is known to come right behind a packet. A reader says it as it reads on."""
+
+    goes_on: bool = False
+    """The next packet, or the segment's end: nothing is missing."""
+    ended: bool = False
+    """The stream's end, and nothing is missing in front of it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +83,8 @@ class Packet:
     """Damaged bytes between the packet before this one and this one."""
     position: int = 0
     """Where in its file the packet begins."""
+    behind: Behind | None = field(default=None, repr=False)
+    """What its reader has found behind it so far. `None` where the packet was not read: nothing is missing then."""
 
     @classmethod
     def of(

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,7 @@ from . import tokens as token_arrays
 from .errors import StreamError
 from .format import TokenFormat
 from .hole import Loss
-from .packet import Packet, frames_per_latent
+from .packet import Behind, Packet, frames_per_latent
 from .reader import OnLoss, PacketReader, Source, packets
 from .times import UNKNOWN, even_offsets, frame_times, packet_times
 from .tokens import Tokens
@@ -117,6 +117,8 @@ class Stream:
                 f"something is missing in front of latent frame {np.argmax(self.uncertain)}: read with"
                 ' on_loss="wait", which leaves out what nothing decodes'
             )
+        gaps = set(self.gaps.tolist())
+        ended = self.ended and t not in gaps
         for begin, end in pairwise([*starts.tolist(), t]):
             shown = slice(int(frame_starts[begin]), int(frame_starts[end]))
             if shown.start == shown.stop:
@@ -124,7 +126,7 @@ class Stream:
             pts, duration, offsets = packet_times(
                 self.pts[shown].tolist(), self.durations[shown].tolist(), self.format.framerate
             )
-            yield Packet.of(
+            packet = Packet.of(
                 self.format,
                 self.tokens[begin:end],
                 segment_start=begin in segments,
@@ -132,10 +134,12 @@ class Stream:
                 pts=pts,
                 duration=duration,
                 offsets=offsets,
-                end_of_stream=self.ended and end == t,
-                segment_end=end in segments or (self.ended and end == t),
+                end_of_stream=ended and end == t,
+                segment_end=(end in segments and end not in gaps) or (ended and end == t),
                 stream_id=self.stream_id,
             )
+            goes_on = end < t and end not in gaps
+            yield replace(packet, behind=Behind(goes_on=goes_on, ended=ended and end == t))
 
 
 def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:

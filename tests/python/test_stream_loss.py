@@ -1,6 +1,7 @@
 """The Python package `vidtok_stream`: packets that are missing, doubled, swapped or of two writers; ends and joins."""
 
 import io
+import itertools
 import json
 import struct
 import sys
@@ -197,6 +198,55 @@ def test_joined_files_are_written_as_such() -> None:
 def test_a_stream_without_its_end_is_written_without_one() -> None:
     cut = read(b"".join(pieces("one")[:50]))
     assert written(cut) == b"".join(pieces("one")[:50])
+
+
+def test_packets_without_their_streams_end_are_written_without_one() -> None:
+    data = pieces("one")
+    for cut in (b"".join(data[:50]), b"".join(data[:38]), b"".join(data)[:-1]):
+        file = io.BytesIO()
+        write(file, packets(cut))
+        got = read(file.getvalue())
+        assert (numbers(got), got.ended) == (numbers(read(cut)), False)
+    # A part of a file is the start of a stream.
+    write(file := io.BytesIO(), itertools.islice(packets(b"".join(data)), 20))
+    assert file.getvalue() == b"".join(data[:20])
+
+
+@pytest.mark.parametrize("second", ["one", "two"])
+@pytest.mark.parametrize("cut", [20, 38, 50])
+def test_a_file_that_was_cut_off_and_one_behind_it_are_joined_with_a_gap(cut: int, second: str) -> None:
+    """Read from two files, or from one that holds both."""
+    parts = [b"".join(pieces("one")[:cut]), b"".join(pieces(second, count=5))]
+    file = io.BytesIO()
+    write(file, (packet for part in parts for packet in packets(part)))
+    got = read(file.getvalue())
+    assert (len(got.tokens), got.ended) == (cut + 5, True)
+    # Where the first one's segment has ended, its writer may have gone on or not: another stream hides no gap.
+    assert got.gaps.tolist() == ([] if cut == 38 and second == "two" else [cut])
+    write(file := io.BytesIO(), packets(b"".join(parts)))
+    assert read(file.getvalue()).gaps.tolist() == read(b"".join(parts)).gaps.tolist()
+
+
+@pytest.mark.parametrize("left_out", [range(10, 11), range(20, 50), range(30, 38), range(38, 76), range(70, 76)])
+def test_what_is_missing_is_missing_when_it_is_written_again(left_out: range) -> None:
+    whole = pieces("one", count=3 * SEGMENT)
+    data = b"".join(piece for i, piece in enumerate(whole) if i not in left_out)
+    first = read(data)
+    assert len(first.gaps) == 1
+    for content in (packets(data), first):
+        write(file := io.BytesIO(), content)
+        again = read(file.getvalue())
+        assert (numbers(again), again.gaps.tolist()) == (numbers(first), first.gaps.tolist())
+        assert again.ended
+
+
+def test_a_loss_in_front_of_the_end_mark_leaves_none() -> None:
+    data = pieces("one")
+    whole = b"".join(data[:70] + data[-1:])
+    for content in (packets(whole), read(whole)):
+        write(file := io.BytesIO(), content)
+        got = read(file.getvalue())
+        assert (numbers(got), got.ended) == (list(range(70)), False)
 
 
 def test_a_loss_at_the_end_of_a_joined_file_is_that_files() -> None:
