@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_DIMENSION: u32 = 1 << 15;
 /// Largest number of cells of a latent frame: bounds what one packet may make a reader allocate.
 pub const MAX_GRID_CELLS: u64 = 1 << 22;
+/// Most video frames that a latent frame may stand for.
+pub const MAX_TIME_FACTOR: u32 = 64;
 /// Most FSQ digits, and most channels of a KL latent.
 pub const MAX_CHANNELS: usize = 64;
 /// Longest model name and colorimetry.
@@ -246,7 +248,7 @@ impl TokenFormat {
                 self.width, self.height
             ));
         }
-        if !(1..=64).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
+        if !(1..=MAX_TIME_FACTOR).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
             return fail(format!(
                 "impossible compression {}×{}",
                 self.time_factor, self.space_factor

@@ -1,8 +1,8 @@
 //! The `.vidtok` byte stream: stream headers, packets and the tokens in them. No GStreamer in here.
 //!
 //! `docs/stream.md` says field by field what the bytes are. A [`Writer`] makes them, a [`Reader`] takes them apart
-//! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a packet
-//! carries.
+//! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a
+//! packet carries.
 
 mod bits;
 mod continuity;
@@ -13,6 +13,7 @@ mod packet;
 mod payload;
 mod reader;
 mod scanner;
+mod unique;
 mod writer;
 
 pub use continuity::{Continuity, Hole, Link, Loss, OnLoss, Place};

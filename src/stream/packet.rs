@@ -1,7 +1,7 @@
 //! Packets: a few latent frames with their time and a checksum.
 
 use super::{Fault, StreamError, array, payload_bytes};
-use crate::format::TokenFormat;
+use crate::format::{MAX_TIME_FACTOR, TokenFormat};
 
 /// First bytes of every packet.
 pub const SYNC: [u8; 4] = *b"\x89VTP";
@@ -182,8 +182,7 @@ impl PacketHeader {
                 self.latent_frames
             ));
         }
-        // 64: the largest time factor that a token format may have.
-        if !(1..=self.latent_frames * 64).contains(&self.real_frames) {
+        if !(1..=self.latent_frames * MAX_TIME_FACTOR).contains(&self.real_frames) {
             return fail(format!(
                 "{} video frames in {} latent frames",
                 self.real_frames, self.latent_frames
@@ -270,8 +269,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader would
-    /// take. Without a position it is a packet of version 1.0.
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader
+    /// would take. Without a position it is a packet of version 1.0.
     pub fn encode(
         &self,
         format: &TokenFormat,

@@ -566,6 +566,7 @@ def test_impossible_tokens_are_refused() -> None:
         ('"token-type":"uint16"', '"token-type":"float32"', "float32"),
         ('"token-type":"uint16"', '"token-type":["uint16"]', "token-type"),
         ('"causal":true', '"causal":true,"causal":true', "twice"),
+        ("{", '{"new":1,"new":1,', "twice"),
         (
             '"regularizer":"fsq","levels":[8,8,8,8,8],"codebook-size":32768',
             '"regularizer":"kl","channels":65',
