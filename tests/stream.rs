@@ -607,6 +607,34 @@ fn what_no_reader_takes_is_not_written() {
 }
 
 #[test]
+fn a_segments_end_is_written_in_front_of_the_next_where_its_last_packet_does_not_say_it() {
+    let (format, packets, _) = stream();
+    let write = |by_hand: bool| {
+        let mut writer = Writer::new(format.clone(), STREAM_ID).unwrap();
+        assert_eq!(writer.end().unwrap(), [0; 0], "nothing was written");
+        let mut bytes = Vec::new();
+        for packet in &packets {
+            if by_hand && packet.segment_start {
+                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
+            }
+            let packet = Packet {
+                segment_end: false,
+                ..packet.clone()
+            };
+            bytes.extend(writer.write(&packet).unwrap());
+        }
+        bytes.extend(writer.end().unwrap());
+        bytes
+    };
+    let bytes = write(false);
+    assert!(bytes == write(true), "the mark comes once");
+    let events = read(&bytes, usize::MAX).0;
+    let count = |what: fn(&Event) -> bool| events.iter().filter(|event| what(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Hole(_))), 0, "{events:?}");
+    assert_eq!(count(|event| matches!(event, Event::End(_))), 2);
+}
+
+#[test]
 fn stream_headers_are_read_leniently_where_it_is_safe() {
     let read = |json: &str| StreamHeader::decode(&raw_header(1, json)).map(|(header, _)| header.format);
     let json = example_json();
@@ -645,6 +673,7 @@ fn impossible_stream_headers_are_refused_with_the_reason() {
             kl,
             "token-type",
         ),
+        ("{", r#"{"new":1,"new":1,"#, "twice"),
         ("}", "", "EOF"),
     ] {
         assert!(json.contains(from));
