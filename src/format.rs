@@ -278,6 +278,30 @@ impl TokenFormat {
     }
 }
 
+#[cfg(test)]
+impl TokenFormat {
+    /// A 4×8×8 causal FSQ format for unit tests: of whole cells, at 30 frames a second.
+    pub fn toy(levels: &[u32], grid_width: u32, grid_height: u32) -> Self {
+        let regularizer = Regularizer::Fsq { levels: levels.into() };
+        Self {
+            model: "toy".into(),
+            tokenizer: "0".repeat(64),
+            token_type: TokenType::default_for(&regularizer),
+            regularizer,
+            grid_width,
+            grid_height,
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            width: grid_width * 8,
+            height: grid_height * 8,
+            framerate: Fraction::new(30, 1),
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+        }
+    }
+}
+
 /// Why a [`TokenFormat`] is not a possible one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatError(pub String);
