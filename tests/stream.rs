@@ -549,6 +549,39 @@ fn impossible_packets_are_refused() {
 }
 
 #[test]
+fn a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() {
+    // Two codes: 2²² cells take half a megabyte, and 16 MiB as indices.
+    let format = TokenFormat {
+        regularizer: Regularizer::Fsq { levels: vec![2] },
+        space_factor: 1,
+        width: 2048,
+        height: 2048,
+        grid_width: 2048,
+        grid_height: 2048,
+        ..example_format()
+    };
+    let packet = |latent_frames: u32| Packet {
+        segment_start: true,
+        latent_frames,
+        real_frames: 1,
+        payload: vec![0; payload_bytes(&format, latent_frames) as usize],
+        ..Packet::default()
+    };
+    assert!(packet(4).encode(&format, 0, None).is_ok());
+    let error = packet(5).encode(&format, 0, None).unwrap_err().to_string();
+    assert!(error.contains("16777216 indices"), "{error}");
+    let raw = RawPacket {
+        latent_frames: 5,
+        payload: packet(5).payload,
+        ..RawPacket::example()
+    };
+    match Packet::decode(&raw.bytes(), &format) {
+        Err(Fault::Refused(StreamError::Packet(reason))) => assert!(reason.contains("16777216"), "{reason}"),
+        other => panic!("{:?}", other.map(|(_, bytes)| bytes)),
+    }
+}
+
+#[test]
 fn what_no_reader_takes_is_not_written() {
     let mut writer = Writer::new(example_format(), STREAM_ID).unwrap();
     let start = Packet {

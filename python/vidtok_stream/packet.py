@@ -25,6 +25,8 @@ NUMBERED_BYTES, POSITION_BYTES = 56, 60
 MAX_HEADER_BYTES = 1024
 MAX_LATENT_FRAMES = 4096
 MAX_TIME_FACTOR = 64
+# Most FSQ indices of a packet: bounds what a few bits each may make a reader allocate. Of KL values the payload does.
+MAX_INDICES = 1 << 24
 # Largest number of a latent frame, and most latent frames that an end mark may count.
 MAX_LATENT_NUMBER = 1 << 48
 OFFSET_BYTES = 8
@@ -251,6 +253,11 @@ class PacketHeader(NamedTuple):
         if self.payload_bytes != expected:
             raise _impossible(
                 f"a payload of {self.payload_bytes} bytes, {self.latent_frames} latent frames take {expected}"
+            )
+        cells = format.grid_width * format.grid_height
+        if format.levels is not None and self.latent_frames * cells > MAX_INDICES:
+            raise _impossible(
+                f"{self.latent_frames} latent frames of {cells} indices, allowed are {MAX_INDICES} indices in a packet"
             )
         most = format.most_frames(self.latent_frames, self.segment_start)
         if self.real_frames > most:

@@ -21,8 +21,8 @@ pub use end::{End, Totals};
 pub use error::{Fault, StreamError};
 pub use header::{MAGIC, MAX_JSON_BYTES, MAX_STREAM_ID, StreamHeader, VERSION, check_stream_id, random_stream_id};
 pub use packet::{
-    MAX_HEADER_BYTES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet, PacketHeader,
-    Position, SYNC,
+    MAX_HEADER_BYTES, MAX_INDICES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet,
+    PacketHeader, Position, SYNC,
 };
 pub use payload::{Tokens, payload_bytes};
 pub use reader::{Event, Reader};

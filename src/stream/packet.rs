@@ -1,7 +1,7 @@
 //! Packets: a few latent frames with their time and a checksum.
 
 use super::{Fault, StreamError, array, payload_bytes};
-use crate::format::{MAX_TIME_FACTOR, TokenFormat};
+use crate::format::{MAX_GRID_CELLS, MAX_TIME_FACTOR, TokenFormat};
 
 /// First bytes of every packet.
 pub const SYNC: [u8; 4] = *b"\x89VTP";
@@ -9,6 +9,11 @@ pub const SYNC: [u8; 4] = *b"\x89VTP";
 pub const MAX_LATENT_FRAMES: u32 = 4096;
 /// Most bytes of a packet's payload.
 pub const MAX_PAYLOAD_BYTES: u32 = 1 << 26;
+/// Most FSQ indices of a packet: bounds what a few bits each may make a reader allocate. KL values are bounded by the
+/// payload.
+pub const MAX_INDICES: u64 = 1 << 24;
+// A latent frame of a possible format is never too large.
+const _: () = assert!(MAX_GRID_CELLS <= MAX_INDICES);
 /// Most bytes of a packet header, extensions of later minor versions included.
 pub const MAX_HEADER_BYTES: usize = 1024;
 /// Latest PTS, and longest duration and offset, in nanoseconds: their sums stay far from overflowing.
@@ -141,6 +146,14 @@ impl PacketHeader {
             return fail(format!(
                 "a payload of {} bytes, {} latent frames take {expected}",
                 self.payload_bytes, self.latent_frames
+            ));
+        }
+        let indices = u64::from(self.latent_frames) * format.grid_cells() as u64;
+        if format.regularizer.codebook_size().is_some() && indices > MAX_INDICES {
+            return fail(format!(
+                "{} latent frames of {} indices, allowed are {MAX_INDICES} indices in a packet",
+                self.latent_frames,
+                format.grid_cells()
             ));
         }
         let most = most_real_frames(format, self.latent_frames, self.segment_start);

@@ -515,6 +515,17 @@ def test_impossible_packets_are_refused(packet: bytes, reason: str) -> None:
         read(HEADER + packet)
 
 
+def test_a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() -> None:
+    format = replace(EXAMPLE_FORMAT, levels=(2,), space_factor=1, width=2048, height=2048)
+    header = raw_header(format.to_json())
+    most, more = (raw_packet(header, latent=n, payload=bytes(n << 19)) for n in (4, 5))
+    assert next(packets(header + most)).latent_frames == 4
+    with pytest.raises(StreamError, match="16777216 indices"):
+        next(packets(header + more))
+    with pytest.raises(StreamError, match="16777216 indices"):
+        written([replace(next(packets(header + most)), latent_frames=5, payload=bytes(5 << 19))])
+
+
 def test_impossible_tokens_are_refused() -> None:
     five = raw_header(example_json().replace("[8,8,8,8,8]", "[5]").replace("32768", "5"))
     assert read(five + raw_packet(five, payload=bytes([4 | 3 << 3]))).tokens.tolist() == [[[4, 3]]]
