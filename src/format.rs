@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_DIMENSION: u32 = 1 << 15;
 /// Largest number of cells of a latent frame: bounds what one packet may make a reader allocate.
 pub const MAX_GRID_CELLS: u64 = 1 << 22;
+/// Most video frames that a latent frame may stand for.
+pub const MAX_TIME_FACTOR: u32 = 64;
 /// Most FSQ digits, and most channels of a KL latent.
 pub const MAX_CHANNELS: usize = 64;
 /// Longest model name and colorimetry.
@@ -247,7 +249,7 @@ impl TokenFormat {
                 self.width, self.height
             ));
         }
-        if !(1..=64).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
+        if !(1..=MAX_TIME_FACTOR).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
             return fail(format!(
                 "impossible compression {}×{}",
                 self.time_factor, self.space_factor
@@ -274,6 +276,30 @@ impl TokenFormat {
             return fail("a fraction with a zero".into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl TokenFormat {
+    /// A 4×8×8 causal FSQ format for unit tests: of whole cells, at 30 frames a second.
+    pub fn toy(levels: &[u32], grid_width: u32, grid_height: u32) -> Self {
+        let regularizer = Regularizer::Fsq { levels: levels.into() };
+        Self {
+            model: "toy".into(),
+            tokenizer: "0".repeat(64),
+            token_type: TokenType::default_for(&regularizer),
+            regularizer,
+            grid_width,
+            grid_height,
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            width: grid_width * 8,
+            height: grid_height * 8,
+            framerate: Fraction::new(30, 1),
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+        }
     }
 }
 

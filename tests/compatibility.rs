@@ -51,9 +51,6 @@ fn new_file() -> (Vec<now::Packet>, Vec<u8>) {
         for i in 0..12 {
             // Segments end by a flag, by a mark, and with the stream.
             let packet = packet(i, i % 4 == 0, i == 3, i == 11 && id == "one");
-            if packet.segment_start {
-                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
-            }
             bytes.extend(writer.write(&packet).unwrap());
             packets.push(packet);
         }

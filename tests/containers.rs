@@ -35,37 +35,20 @@ fn write(file: &Path, container: &str, rate: (i32, i32), b_frames: u32, with_sou
         video(rate, b_frames),
         file.display()
     );
-    let pipeline = gst::parse::launch(&line).unwrap();
+    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = pipeline.bus().unwrap().timed_pop_filtered(LIMIT, &ends);
-    assert_eq!(message.map(|m| m.type_()), Some(gst::MessageType::Eos), "{line}");
-    pipeline.set_state(gst::State::Null).unwrap();
+    wait_for_end(&pipeline);
 }
 
 /// The tokens of the pictures that `source` gives, and how many segments they make.
 fn tokens(source: &str) -> (Vec<u8>, u64, u64) {
-    let line = format!(
-        "{source} ! videoconvert ! vidtokenc name=encoder model={} ! video/x-vidtok,stream-format=raw \
-         ! appsink name=sink sync=false",
+    let played = play(&format!(
+        "{source} ! videoconvert ! vidtokenc name=encoder model={} ! video/x-vidtok,stream-format=raw",
         tokenizer(TINY)
-    );
-    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let mut buffers = Vec::new();
-    while let Some(sample) = sink.try_pull_sample(LIMIT) {
-        buffers.push(sample.buffer_owned().unwrap());
-    }
-    assert!(sink.is_eos(), "{line}");
-    let stats: gst::Structure = pipeline.by_name("encoder").unwrap().property("stats");
-    pipeline.set_state(gst::State::Null).unwrap();
+    ));
+    let stats: gst::Structure = played.pipeline.by_name("encoder").unwrap().property("stats");
     let count = |name| stats.get::<u64>(name).unwrap();
-    (bytes(&buffers).concat(), count("frames"), count("segments"))
+    (bytes(&played.buffers).concat(), count("frames"), count("segments"))
 }
 
 /// `container` at every rate, with sound and without, against the same video in none.

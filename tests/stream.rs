@@ -549,6 +549,39 @@ fn impossible_packets_are_refused() {
 }
 
 #[test]
+fn a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() {
+    // Two codes: 2²² cells take half a megabyte, and 16 MiB as indices.
+    let format = TokenFormat {
+        regularizer: Regularizer::Fsq { levels: vec![2] },
+        space_factor: 1,
+        width: 2048,
+        height: 2048,
+        grid_width: 2048,
+        grid_height: 2048,
+        ..example_format()
+    };
+    let packet = |latent_frames: u32| Packet {
+        segment_start: true,
+        latent_frames,
+        real_frames: 1,
+        payload: vec![0; payload_bytes(&format, latent_frames) as usize],
+        ..Packet::default()
+    };
+    assert!(packet(4).encode(&format, 0, None).is_ok());
+    let error = packet(5).encode(&format, 0, None).unwrap_err().to_string();
+    assert!(error.contains("16777216 indices"), "{error}");
+    let raw = RawPacket {
+        latent_frames: 5,
+        payload: packet(5).payload,
+        ..RawPacket::example()
+    };
+    match Packet::decode(&raw.bytes(), &format) {
+        Err(Fault::Refused(StreamError::Packet(reason))) => assert!(reason.contains("16777216"), "{reason}"),
+        other => panic!("{:?}", other.map(|(_, bytes)| bytes)),
+    }
+}
+
+#[test]
 fn what_no_reader_takes_is_not_written() {
     let mut writer = Writer::new(example_format(), STREAM_ID).unwrap();
     let start = Packet {
@@ -607,6 +640,34 @@ fn what_no_reader_takes_is_not_written() {
 }
 
 #[test]
+fn a_segments_end_is_written_in_front_of_the_next_where_its_last_packet_does_not_say_it() {
+    let (format, packets, _) = stream();
+    let write = |by_hand: bool| {
+        let mut writer = Writer::new(format.clone(), STREAM_ID).unwrap();
+        assert_eq!(writer.end().unwrap(), [0; 0], "nothing was written");
+        let mut bytes = Vec::new();
+        for packet in &packets {
+            if by_hand && packet.segment_start {
+                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
+            }
+            let packet = Packet {
+                segment_end: false,
+                ..packet.clone()
+            };
+            bytes.extend(writer.write(&packet).unwrap());
+        }
+        bytes.extend(writer.end().unwrap());
+        bytes
+    };
+    let bytes = write(false);
+    assert!(bytes == write(true), "the mark comes once");
+    let events = read(&bytes, usize::MAX).0;
+    let count = |what: fn(&Event) -> bool| events.iter().filter(|event| what(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Hole(_))), 0, "{events:?}");
+    assert_eq!(count(|event| matches!(event, Event::End(_))), 2);
+}
+
+#[test]
 fn stream_headers_are_read_leniently_where_it_is_safe() {
     let read = |json: &str| StreamHeader::decode(&raw_header(1, json)).map(|(header, _)| header.format);
     let json = example_json();
@@ -645,6 +706,7 @@ fn impossible_stream_headers_are_refused_with_the_reason() {
             kl,
             "token-type",
         ),
+        ("{", r#"{"new":1,"new":1,"#, "twice"),
         ("}", "", "EOF"),
     ] {
         assert!(json.contains(from));

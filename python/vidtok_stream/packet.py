@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ NUMBERED_BYTES, POSITION_BYTES = 56, 60
 MAX_HEADER_BYTES = 1024
 MAX_LATENT_FRAMES = 4096
 MAX_TIME_FACTOR = 64
+# Most FSQ indices of a packet: bounds what a few bits each may make a reader allocate. Of KL values the payload does.
+MAX_INDICES = 1 << 24
 # Largest number of a latent frame, and most latent frames that an end mark may count.
 MAX_LATENT_NUMBER = 1 << 48
 OFFSET_BYTES = 8
@@ -36,6 +38,16 @@ _NO_TIME = (1 << 64) - 1
 # the body's CRC and the header's own.
 _LAYOUT = struct.Struct("<4s HH IIII QQ II")
 _HEADER_CRC_AT = 44
+
+
+@dataclass(slots=True)
+class Behind:
+    """What is known to come right behind a packet. A reader says it as it reads on."""
+
+    goes_on: bool = False
+    """The next packet, or the segment's end: nothing is missing."""
+    ended: bool = False
+    """The stream's end, and nothing is missing in front of it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +85,8 @@ class Packet:
     """Damaged bytes between the packet before this one and this one."""
     position: int = 0
     """Where in its file the packet begins."""
+    behind: Behind | None = field(default=None, repr=False)
+    """What its reader has found behind it so far. `None` where the packet was not read: nothing is missing then."""
 
     @classmethod
     def of(
@@ -239,6 +253,11 @@ class PacketHeader(NamedTuple):
         if self.payload_bytes != expected:
             raise _impossible(
                 f"a payload of {self.payload_bytes} bytes, {self.latent_frames} latent frames take {expected}"
+            )
+        cells = format.grid_width * format.grid_height
+        if format.levels is not None and self.latent_frames * cells > MAX_INDICES:
+            raise _impossible(
+                f"{self.latent_frames} latent frames of {cells} indices, allowed are {MAX_INDICES} indices in a packet"
             )
         most = format.most_frames(self.latent_frames, self.segment_start)
         if self.real_frames > most:

@@ -10,8 +10,8 @@ from .continuity import Continuity, Link
 from .errors import StreamError
 from .format import MAX_JSON_BYTES, TokenFormat
 from .header import MAGIC, VERSION, StreamHeader
-from .hole import Hole
-from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Packet, PacketHeader
+from .hole import Hole, Loss
+from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Behind, Packet, PacketHeader
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 OnLoss = Literal["wait", "continue"]
@@ -79,6 +79,8 @@ class PacketReader(Iterator[Packet]):
         # Since the latest packet: bytes that were skipped, and holes.
         self._skipped = 0
         self._new_holes: list[Hole] = []
+        # What is said of the latest packet.
+        self._behind = Behind()
         self._items = self._scan()
 
     @property
@@ -96,7 +98,7 @@ class PacketReader(Iterator[Packet]):
         return item
 
     def items(self) -> Iterator[Packet | StreamHeader]:
-        """Packets, and the end marks of streams."""
+        """Packets, and end marks."""
         return self._items
 
     def __enter__(self) -> "PacketReader":
@@ -130,14 +132,15 @@ class PacketReader(Iterator[Packet]):
             self.skipped_bytes += passed
             self._skipped += passed
             passed, cut = 0, False
-            if isinstance(item, Packet):
-                self._skipped, self._new_holes = 0, []
             if item is not None:
+                self._tell_behind(item)
                 yield item
         if cut:
             self.cut_bytes = passed
         else:
             self.skipped_bytes += passed
+        if passed:
+            self._behind.goes_on = False
         if self._own_file:
             self._file.close()
         if self.format is None:
@@ -162,7 +165,8 @@ class PacketReader(Iterator[Packet]):
         self._need(HEADER_START_BYTES)
         start = self._peek(HEADER_START_BYTES)
         version, json_bytes = start[len(MAGIC)], int.from_bytes(start[-4:], "little")
-        if self.format is None and version > VERSION:
+        # Further on it may be damage, which the header's checksum tells.
+        if self._position == 0 and version > VERSION:
             raise _newer(version)
         if version < VERSION or json_bytes > MAX_JSON_BYTES:
             raise _Damaged(0)
@@ -188,9 +192,11 @@ class PacketReader(Iterator[Packet]):
         if passed:
             self._continuity.lost()
         self._pass(len(header))
-        if mark:
-            self._note(self._continuity.end(mark))
-        return mark if self.ended else None
+        if mark is None:
+            return None
+        hole = self._continuity.end(mark)
+        self._note(hole)
+        return None if hole and hole.loss in (Loss.REPEATED, Loss.OTHER_STREAM) else mark
 
     def _take_packet(self, passed: int) -> Packet | None:
         self._need(HEADER_BYTES)
@@ -222,6 +228,8 @@ class PacketReader(Iterator[Packet]):
             hole=self._new_holes[0] if self._new_holes else None,
             skipped_bytes=self._skipped + passed,
             position=self._position,
+            # Packets of version 1.0 do not say what follows.
+            behind=Behind(goes_on=header.latent_frame is None, ended=header.end_of_stream),
         )
         self._pass(length)
         left_out = link is Link.REPEATED or (link is Link.UNCERTAIN and not self._continue)
@@ -231,6 +239,17 @@ class PacketReader(Iterator[Packet]):
         if hole:
             self.holes.append(hole)
             self._new_holes.append(hole)
+
+    def _tell_behind(self, item: Packet | StreamHeader) -> None:
+        """Says of the latest packet that `item` comes behind it."""
+        lossy = any(hole.loss is not Loss.REPEATED for hole in self._new_holes)
+        self._behind.goes_on = not lossy
+        if isinstance(item, Packet):
+            assert item.behind
+            self._behind = item.behind
+            self._skipped, self._new_holes = 0, []
+        elif self.ended:
+            self._behind.ended = not lossy
 
     def _pass_garbage(self, checked: int) -> int:
         """Passes over bytes of no use, after a look at `checked` of them in vain; returns how many.

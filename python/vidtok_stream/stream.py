@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import tokens as token_arrays
 from .errors import StreamError
 from .format import TokenFormat
-from .packet import Packet, frames_per_latent
+from .hole import Loss
+from .packet import Behind, Packet, frames_per_latent
 from .reader import OnLoss, PacketReader, Source, packets
 from .times import UNKNOWN, even_offsets, frame_times, packet_times
 from .tokens import Tokens
@@ -116,6 +117,8 @@ class Stream:
                 f"something is missing in front of latent frame {np.argmax(self.uncertain)}: read with"
                 ' on_loss="wait", which leaves out what nothing decodes'
             )
+        gaps = set(self.gaps.tolist())
+        ended = self.ended and t not in gaps
         for begin, end in pairwise([*starts.tolist(), t]):
             shown = slice(int(frame_starts[begin]), int(frame_starts[end]))
             if shown.start == shown.stop:
@@ -123,7 +126,7 @@ class Stream:
             pts, duration, offsets = packet_times(
                 self.pts[shown].tolist(), self.durations[shown].tolist(), self.format.framerate
             )
-            yield Packet.of(
+            packet = Packet.of(
                 self.format,
                 self.tokens[begin:end],
                 segment_start=begin in segments,
@@ -131,10 +134,12 @@ class Stream:
                 pts=pts,
                 duration=duration,
                 offsets=offsets,
-                end_of_stream=self.ended and end == t,
-                segment_end=end in segments or (self.ended and end == t),
+                end_of_stream=ended and end == t,
+                segment_end=(end in segments and end not in gaps) or (ended and end == t),
                 stream_id=self.stream_id,
             )
+            goes_on = end < t and end not in gaps
+            yield replace(packet, behind=Behind(goes_on=goes_on, ended=ended and end == t))
 
 
 def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
@@ -160,7 +165,9 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
     for packet in reader.items():
         if not isinstance(packet, Packet):
             if builder:
-                builder.ended = True
+                # What is missing in front of an end mark is of the stream that ends.
+                builder.add_gap(len(reader.holes) > holes)
+                builder.ended, holes = reader.ended, len(reader.holes)
             continue
         if builder and packet.format != builder.format:
             if not joined:
@@ -168,15 +175,18 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
                     f"{reader.name}, byte {packet.position}: the format changes"
                     f" ({_change(builder.format, packet.format)}); read_joined() and packets() read such files"
                 )
+            if packet.hole and packet.hole.loss is Loss.NO_END:
+                builder.add_gap(True)
+                holes = len(reader.holes)
             yield builder.finish()
             builder = None
         builder = builder or _Builder(reader.name, packet.format)
+        builder.add_gap(len(reader.holes) > holes)
         builder.add(packet)
         skipped_bytes, holes = skipped_bytes + packet.skipped_bytes, len(reader.holes)
     assert reader.format, "a reader that meets no stream header raises"
     builder = builder or _Builder(reader.name, reader.format)
-    if len(reader.holes) > holes:
-        builder.gaps.append(builder.latent_frames)
+    builder.add_gap(len(reader.holes) > holes)
     builder.skipped_bytes += reader.skipped_bytes - skipped_bytes
     builder.cut_bytes, builder.ended = reader.cut_bytes, reader.ended
     yield builder.finish()
@@ -203,6 +213,11 @@ class _Builder:
         self.cut_bytes = 0
         self.ended = False
 
+    def add_gap(self, is_one: bool) -> None:
+        """Notes a gap behind what was added, once."""
+        if is_one and self.latent_frames not in self.gaps[-1:]:
+            self.gaps.append(self.latent_frames)
+
     def add(self, packet: Packet) -> None:
         frames = packet.real_frames
         if len(self.pts) + frames > MAX_FRAMES:
@@ -210,8 +225,6 @@ class _Builder:
         self.packets.append(self.latent_frames)
         if packet.segment_start:
             self.segments.append(self.latent_frames)
-        if packet.hole:
-            self.gaps.append(self.latent_frames)
         self.skipped_bytes += packet.skipped_bytes
         self.ended = packet.end_of_stream
         self.latent_frames += packet.latent_frames

@@ -9,7 +9,8 @@ from typing import BinaryIO
 from .errors import StreamError
 from .format import TokenFormat
 from .header import End, StreamHeader, Totals
-from .packet import Packet
+from .hole import Loss
+from .packet import Behind, Packet
 from .stream import Stream
 
 _NUMBERS = 1 << 32
@@ -22,6 +23,9 @@ def write(
 
     Packets may come from `packets()` of another file, also of several, which then are joined. `stream_id` tells the
     stream apart from others; by default it is the one that the content was read with, else random.
+
+    What is known to be missing stays so: where the content has gaps, the written stream has them, and where what was
+    read has no end, none is written.
     """
     opened = open(target, "wb") if isinstance(target, str | os.PathLike) else nullcontext(target)
     with opened as file:
@@ -43,6 +47,8 @@ class Writer:
         self._segment_number: int | None = None
         self._segment = Totals()
         self._stream = Totals()
+        # Of the latest packet.
+        self._behind: Behind | None = None
 
     def write(self, packet: Packet) -> bytes:
         """The bytes of `packet`, behind those of what has to stand in front of it."""
@@ -54,8 +60,10 @@ class Writer:
         number, totals = self._segment_number, self._segment
         header = self._header
         if packet.segment_start:
-            front = self.end_segment()
-            number, totals = 0 if number is None else (number + 1) % _NUMBERS, Totals()
+            lost = self._is_lost_before(packet)
+            # A number that is left out, and a segment without an end, say that something is missing.
+            front = b"" if lost else self.end_segment()
+            number, totals = 0 if number is None else (number + 1 + lost) % _NUMBERS, Totals()
             if packet.format != self._format:
                 header = StreamHeader(format=packet.format, stream_id=self.stream_id).encode()
             front += header
@@ -68,7 +76,13 @@ class Writer:
         self._segment = totals.plus(packet.latent_frames, packet.real_frames)
         self._stream = self._stream.plus(packet.latent_frames, packet.real_frames)
         self._in_segment = not packet.segment_end and not packet.end_of_stream
+        self._behind = packet.behind
         return front + data
+
+    def _is_lost_before(self, packet: Packet) -> bool:
+        if packet.hole and packet.hole.loss is not Loss.REPEATED:
+            return True
+        return self._behind is not None and not (self._behind.goes_on or self._behind.ended)
 
     def end_segment(self) -> bytes:
         """An end mark behind the segment; nothing where the last packet said that it is the segment's last."""
@@ -94,13 +108,21 @@ def _encode(content: Stream | Iterable[Packet], stream_id: str | None) -> Iterat
     # Packets of no stream become one of their own.
     own = secrets.token_hex(16)
     writer: Writer | None = None
+    behind: Behind | None = None
     for packet in packets:
         wanted = stream_id or packet.stream_id or own
         if writer is None or (packet.segment_start and wanted != writer.stream_id):
             if writer:
-                yield writer.end()
+                yield _tail(writer, behind)
             writer = Writer(wanted)
         yield writer.write(packet)
-    # What was read without its end is written without one.
-    if writer and not (isinstance(content, Stream) and not content.ended):
-        yield writer.end()
+        behind = packet.behind
+    if writer:
+        yield _tail(writer, behind)
+
+
+def _tail(writer: Writer, behind: Behind | None) -> bytes:
+    """What was read without its end is written without one."""
+    if behind is None or behind.ended:
+        return writer.end()
+    return writer.end_segment() if behind.goes_on else b""

@@ -13,7 +13,8 @@ pub enum Link {
     Starts,
     /// It starts a segment where another stream was joined, or another copy of the same.
     Joins,
-    /// Something before it in its segment is missing: what it decodes to is wrong. So it is up to the next segment start.
+    /// Something before it in its segment is missing: what it decodes to is wrong. So it is up to the next segment
+    /// start.
     Uncertain,
     /// It came before, or comes too late: it must be left out, and nothing is missing then.
     Repeated,
@@ -91,8 +92,8 @@ impl Loss {
 /// Compares what comes of a stream, or of several that were joined, with what should come.
 ///
 /// It is given everything in the order in which it comes: [stream headers](Self::header), [packets](Self::packet),
-/// [end marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 say nothing of their order:
-/// in them, only what is known to be lost is a hole.
+/// [end marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 say nothing of their
+/// order: in them, only what is known to be lost is a hole.
 #[derive(Clone, Debug, Default)]
 pub struct Continuity {
     header: Identity,
@@ -183,8 +184,8 @@ impl Continuity {
         }
     }
 
-    /// Says that bytes or packets in front of what comes next were lost, or may have been: that is a hole unless numbers
-    /// show that nothing is missing.
+    /// Says that bytes or packets in front of what comes next were lost, or may have been: that is a hole unless
+    /// numbers show that nothing is missing.
     pub fn lost(&mut self) {
         self.lost = true;
     }

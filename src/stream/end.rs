@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_LATENT_NUMBER, StreamError};
+use super::{MAX_LATENT_NUMBER, StreamError, unique};
+use crate::format::MAX_TIME_FACTOR;
 
 /// What an end mark says. A reader sees by it whether packets are missing at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,9 +13,14 @@ pub struct End {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_number: Option<u32>,
     /// What the segment had that ends here.
+    #[serde(deserialize_with = "unique::object")]
     pub segment: Totals,
     /// What the whole stream had; `None` where it goes on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "unique::object_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub stream: Option<Totals>,
 }
 
@@ -37,8 +43,7 @@ impl Totals {
     }
 
     fn is_possible(self) -> bool {
-        // 64: the largest time factor that a token format may have.
-        self.latent_frames <= MAX_LATENT_NUMBER && self.frames <= self.latent_frames * 64
+        self.latent_frames <= MAX_LATENT_NUMBER && self.frames <= self.latent_frames * u64::from(MAX_TIME_FACTOR)
     }
 }
 
@@ -114,6 +119,25 @@ mod tests {
                     assert!(text.contains("stream-id") && text.len() < 200, "{text}");
                 }
                 other => panic!("{bad:.20}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_refused() {
+        let end = r#","end":{"segment":{"latent-frames":2,"frames":5}}"#;
+        for (from, to) in [
+            (end, r#","new":1,"new":1"#),
+            (end, r#","model":"toy""#),
+            (r#"{"segment""#, r#"{"new":1,"new":2,"segment""#),
+            (r#"{"latent"#, r#"{"new":1,"new":2,"latent"#),
+            ("}}", r#"},"stream":{"new":1,"new":2,"latent-frames":2,"frames":5}}"#),
+        ] {
+            match decode(&end.replacen(from, to, 1)) {
+                Err(Fault::Refused(error @ StreamError::Header(_))) => {
+                    assert!(error.to_string().contains("twice"), "{error}");
+                }
+                other => panic!("{to}: {other:?}"),
             }
         }
     }

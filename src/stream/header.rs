@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, payload_bytes};
+use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, payload_bytes, unique};
 use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
 
 /// First bytes of a stream header; a byte with the major version follows.
@@ -60,6 +60,11 @@ impl StreamHeader {
         Ok(bytes)
     }
 
+    /// The [checksum](Self::checksum) in a header's bytes.
+    pub(super) fn checksum_of(header: &[u8]) -> u32 {
+        u32::from_le_bytes(array(header, header.len() - CRC_BYTES))
+    }
+
     /// Reads the header that `data` starts with. Returns it and its length in bytes.
     pub fn decode(data: &[u8]) -> Result<(Self, usize), Fault> {
         if data.len() < START_BYTES {
@@ -87,8 +92,7 @@ impl StreamHeader {
         if version > VERSION {
             return Err(StreamError::NewerVersion(version).into());
         }
-        let mut fields: Fields =
-            serde_json::from_slice(&data[START_BYTES..body]).map_err(|e| StreamError::Header(e.to_string()))?;
+        let mut fields = Fields::read(&data[START_BYTES..body]).map_err(|e| StreamError::Header(e.to_string()))?;
         let (stream_id, end) = (fields.stream_id.take(), fields.end.take());
         let format = TokenFormat::try_from(fields)?;
         check(&format, stream_id.as_deref(), end.as_ref())?;
@@ -167,8 +171,21 @@ struct Fields {
     colorimetry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "unique::object_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     end: Option<End>,
+}
+
+impl Fields {
+    fn read(json: &[u8]) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let fields = unique::object(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(fields)
+    }
 }
 
 impl From<&TokenFormat> for Fields {

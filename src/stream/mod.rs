@@ -1,8 +1,8 @@
 //! The `.vidtok` byte stream: stream headers, packets and the tokens in them. No GStreamer in here.
 //!
 //! `docs/stream.md` says field by field what the bytes are. A [`Writer`] makes them, a [`Reader`] takes them apart
-//! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a packet
-//! carries.
+//! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a
+//! packet carries.
 
 mod bits;
 mod continuity;
@@ -13,6 +13,7 @@ mod packet;
 mod payload;
 mod reader;
 mod scanner;
+mod unique;
 mod writer;
 
 pub use continuity::{Continuity, Hole, Link, Loss, OnLoss, Place};
@@ -20,8 +21,8 @@ pub use end::{End, Totals};
 pub use error::{Fault, StreamError};
 pub use header::{MAGIC, MAX_JSON_BYTES, MAX_STREAM_ID, StreamHeader, VERSION, check_stream_id, random_stream_id};
 pub use packet::{
-    MAX_HEADER_BYTES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet, PacketHeader,
-    Position, SYNC,
+    MAX_HEADER_BYTES, MAX_INDICES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet,
+    PacketHeader, Position, SYNC,
 };
 pub use payload::{Tokens, payload_bytes};
 pub use reader::{Event, Reader};

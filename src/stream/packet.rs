@@ -1,7 +1,7 @@
 //! Packets: a few latent frames with their time and a checksum.
 
 use super::{Fault, StreamError, array, payload_bytes};
-use crate::format::TokenFormat;
+use crate::format::{MAX_GRID_CELLS, MAX_TIME_FACTOR, TokenFormat};
 
 /// First bytes of every packet.
 pub const SYNC: [u8; 4] = *b"\x89VTP";
@@ -9,6 +9,11 @@ pub const SYNC: [u8; 4] = *b"\x89VTP";
 pub const MAX_LATENT_FRAMES: u32 = 4096;
 /// Most bytes of a packet's payload.
 pub const MAX_PAYLOAD_BYTES: u32 = 1 << 26;
+/// Most FSQ indices of a packet: bounds what a few bits each may make a reader allocate. KL values are bounded by the
+/// payload.
+pub const MAX_INDICES: u64 = 1 << 24;
+// A latent frame of a possible format is never too large.
+const _: () = assert!(MAX_GRID_CELLS <= MAX_INDICES);
 /// Most bytes of a packet header, extensions of later minor versions included.
 pub const MAX_HEADER_BYTES: usize = 1024;
 /// Latest PTS, and longest duration and offset, in nanoseconds: their sums stay far from overflowing.
@@ -143,6 +148,14 @@ impl PacketHeader {
                 self.payload_bytes, self.latent_frames
             ));
         }
+        let indices = u64::from(self.latent_frames) * format.grid_cells() as u64;
+        if format.regularizer.codebook_size().is_some() && indices > MAX_INDICES {
+            return fail(format!(
+                "{} latent frames of {} indices, allowed are {MAX_INDICES} indices in a packet",
+                self.latent_frames,
+                format.grid_cells()
+            ));
+        }
         let most = most_real_frames(format, self.latent_frames, self.segment_start);
         if self.real_frames > most {
             return fail(format!(
@@ -182,8 +195,7 @@ impl PacketHeader {
                 self.latent_frames
             ));
         }
-        // 64: the largest time factor that a token format may have.
-        if !(1..=self.latent_frames * 64).contains(&self.real_frames) {
+        if !(1..=self.latent_frames * MAX_TIME_FACTOR).contains(&self.real_frames) {
             return fail(format!(
                 "{} video frames in {} latent frames",
                 self.real_frames, self.latent_frames
@@ -270,8 +282,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader would
-    /// take. Without a position it is a packet of version 1.0.
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader
+    /// would take. Without a position it is a packet of version 1.0.
     pub fn encode(
         &self,
         format: &TokenFormat,
@@ -388,105 +400,4 @@ fn header_crc(header: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A packet header with right checksums, at any place.
-    fn decode(segment_start: bool, latent_frame: u64, segment: Option<u32>) -> Result<PacketHeader, Fault> {
-        let position = Some(Position { latent_frame, segment });
-        let header = PacketHeader {
-            segment_start,
-            end_of_stream: false,
-            segment_end: false,
-            has_offsets: false,
-            stream: 0,
-            latent_frames: 1,
-            real_frames: 1,
-            pts: None,
-            duration: None,
-            position,
-            header_bytes: Position::header_bytes(position),
-            payload_bytes: 0,
-            body_crc: 0,
-        };
-        PacketHeader::decode(&header.encode())
-    }
-
-    #[test]
-    fn positions_are_read_as_far_as_the_header_goes() {
-        for (start, latent_frame, segment) in [
-            (true, 0, Some(u32::MAX)),
-            (true, 0, None),
-            (false, 1, None),
-            (false, MAX_LATENT_NUMBER, Some(0)),
-        ] {
-            let position = decode(start, latent_frame, segment).unwrap().position;
-            assert_eq!(position, Some(Position { latent_frame, segment }));
-        }
-    }
-
-    #[test]
-    fn offsets_that_go_back_are_evened_out_when_read_and_not_written() {
-        let offsets = [40u64, 20, 80];
-        let mut body: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-        body.push(7);
-        let header = PacketHeader {
-            segment_start: false,
-            end_of_stream: false,
-            segment_end: false,
-            has_offsets: true,
-            stream: 0,
-            latent_frames: 1,
-            real_frames: 4,
-            pts: Some(1000),
-            duration: Some(120),
-            position: None,
-            header_bytes: HEADER_BYTES,
-            payload_bytes: 1,
-            body_crc: crc32fast::hash(&body),
-        };
-        let bytes = [header.encode(), body].concat();
-        let packet = Packet::from_checked(&bytes, &header).unwrap();
-        assert_eq!(packet.offsets, Some(vec![40, 40, 80]));
-
-        let regularizer = crate::format::Regularizer::Fsq { levels: vec![16, 16] };
-        let format = TokenFormat {
-            model: "toy".into(),
-            tokenizer: "0".repeat(64),
-            token_type: crate::format::TokenType::default_for(&regularizer),
-            regularizer,
-            grid_width: 1,
-            grid_height: 1,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: 8,
-            height: 8,
-            framerate: crate::format::Fraction::new(25, 1),
-            pixel_aspect_ratio: crate::format::Fraction::new(1, 1),
-            colorimetry: None,
-        };
-        assert!(packet.encode(&format, 0, None).is_ok());
-        let back = Packet {
-            offsets: Some(offsets.to_vec()),
-            ..packet
-        };
-        let error = back.encode(&format, 0, None).unwrap_err().to_string();
-        assert!(error.contains("go back"), "{error}");
-    }
-
-    #[test]
-    fn impossible_positions_are_refused() {
-        for (start, latent_frame, reason) in [
-            (false, u64::MAX, "18446744073709551615"),
-            (false, MAX_LATENT_NUMBER + 1, "the last may be"),
-            (false, 0, "no segment start at latent frame 0"),
-            (true, 1, "a segment start at latent frame 1"),
-        ] {
-            match decode(start, latent_frame, Some(0)) {
-                Err(Fault::Refused(error)) => assert!(error.to_string().contains(reason), "{error}"),
-                other => panic!("{latent_frame}: {other:?}"),
-            }
-        }
-    }
-}
+mod tests;

@@ -37,12 +37,11 @@ impl Writer {
     pub fn new(format: TokenFormat, stream_id: impl Into<String>) -> Result<Self, StreamError> {
         let stream_id = stream_id.into();
         let header = StreamHeader::encode(&format, Some(&stream_id), None)?;
-        let checksum = u32::from_le_bytes(super::array(&header, header.len() - 4));
         Ok(Self {
+            checksum: StreamHeader::checksum_of(&header),
             format,
             stream_id,
             header,
-            checksum,
             in_segment: false,
             segment_number: None,
             segment: Totals::default(),
@@ -63,21 +62,22 @@ impl Writer {
         self.stream
     }
 
-    /// The bytes of `packet`, behind those of the stream header where a segment starts.
+    /// The bytes of `packet`; where it starts a segment, behind those of the end mark that the segment before it still
+    /// needs, and of the stream header.
     pub fn write(&mut self, packet: &Packet) -> Result<Vec<u8>, StreamError> {
         let position = self.position(packet)?;
         let packet_bytes = packet.encode(&self.format, self.checksum, Some(position))?;
+        let mut bytes = Vec::new();
         if packet.segment_start {
+            bytes.extend(self.end_segment()?.unwrap_or_default());
+            bytes.extend_from_slice(&self.header);
             (self.segment_number, self.segment) = (position.segment, Totals::default());
         }
         self.segment = self.segment.plus(packet.latent_frames, packet.real_frames);
         self.stream = self.stream.plus(packet.latent_frames, packet.real_frames);
         self.in_segment = !packet.segment_end && !packet.end_of_stream;
-        Ok(if packet.segment_start {
-            [&self.header[..], &packet_bytes].concat()
-        } else {
-            packet_bytes
-        })
+        bytes.extend(packet_bytes);
+        Ok(bytes)
     }
 
     /// Ends the segment: the bytes of an end mark, `None` where the last packet said that it is the segment's last.
@@ -90,8 +90,12 @@ impl Writer {
         Ok(Some(mark))
     }
 
-    /// Ends the stream: the bytes of its end mark. A segment that is written afterwards goes on with the stream.
+    /// Ends the stream: the bytes of its end mark, none where nothing was written. A segment that is written afterwards
+    /// goes on with the stream.
     pub fn end(&mut self) -> Result<Vec<u8>, StreamError> {
+        if self.segment_number.is_none() {
+            return Ok(Vec::new());
+        }
         let mark = self.mark(Some(self.stream))?;
         self.in_segment = false;
         Ok(mark)
@@ -102,7 +106,7 @@ impl Writer {
     pub fn set_format(&mut self, format: TokenFormat) -> Result<Option<Vec<u8>>, StreamError> {
         let header = StreamHeader::encode(&format, Some(&self.stream_id), None)?;
         let mark = self.end_segment()?;
-        self.checksum = u32::from_le_bytes(super::array(&header, header.len() - 4));
+        self.checksum = StreamHeader::checksum_of(&header);
         (self.format, self.header) = (format, header);
         Ok(mark)
     }

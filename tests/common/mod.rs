@@ -215,6 +215,51 @@ impl Drop for Line {
     }
 }
 
+/// What came of a line that has its own source.
+pub struct Played {
+    pub pipeline: gst::Pipeline,
+    pub buffers: Vec<gst::Buffer>,
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// `DESCRIPTION ! appsink` up to its end.
+pub fn play(description: &str) -> Played {
+    let text = format!("{description} ! appsink name=sink sync=false");
+    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let sink = pipeline
+        .by_name("sink")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let buffers = std::iter::from_fn(|| sink.try_pull_sample(LIMIT)).map(|sample| sample.buffer_owned().unwrap());
+    let played = Played {
+        buffers: buffers.collect(),
+        pipeline,
+    };
+    let errors = [gst::MessageType::Error];
+    let error = played.pipeline.bus().unwrap().pop_filtered(&errors);
+    assert!(error.is_none() && sink.is_eos(), "{text}: {error:?}");
+    played
+}
+
+/// Waits until a line that ends in a file has written it.
+pub fn wait_for_end(pipeline: &gst::Pipeline) {
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = pipeline.bus().unwrap().timed_pop_filtered(LIMIT, &ends);
+    let _ = pipeline.set_state(gst::State::Null);
+    assert_eq!(
+        message.as_ref().map(|m| m.type_()),
+        Some(gst::MessageType::Eos),
+        "{message:?}"
+    );
+}
+
 /// All buffers that `frames` become in `DESCRIPTION`.
 pub fn run(description: &str, frames: &[Frame], width: u32, height: u32, fps: (i32, i32)) -> Vec<gst::Buffer> {
     let line = Line::new(description, &video_caps(width, height, fps));

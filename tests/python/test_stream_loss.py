@@ -1,6 +1,7 @@
 """The Python package `vidtok_stream`: packets that are missing, doubled, swapped or of two writers; ends and joins."""
 
 import io
+import itertools
 import json
 import struct
 import sys
@@ -98,10 +99,10 @@ def test_a_doubled_packet_is_left_out(at: int) -> None:
     assert (got.gaps.tolist(), got.uncertain.any(), got.ended) == ([at + 1], False, True)
     assert holes(whole) == [(Loss.REPEATED, None)]
     # Nothing is missing, so it can be written.
-    assert numbers(read(write_again(got))) == list(range(COUNT))
+    assert numbers(read(written(got))) == list(range(COUNT))
 
 
-def write_again(content: Stream) -> bytes:
+def written(content: Stream) -> bytes:
     file = io.BytesIO()
     write(file, content)
     return file.getvalue()
@@ -190,13 +191,71 @@ def test_joined_files_are_written_as_such() -> None:
     assert file.getvalue() == b"".join(one + two)
     write(file := io.BytesIO(), packets(b"".join(one + two)), stream_id="another")
     assert read(file.getvalue()).stream_id == "another"
-    random = [read(write_again(Stream.of(FORMAT, np.zeros((1, 1, 2), int)))).stream_id for _ in range(2)]
+    random = [read(written(Stream.of(FORMAT, np.zeros((1, 1, 2), int)))).stream_id for _ in range(2)]
     assert random[0] != random[1] and all(stream_id and len(stream_id) == 32 for stream_id in random)
 
 
 def test_a_stream_without_its_end_is_written_without_one() -> None:
     cut = read(b"".join(pieces("one")[:50]))
-    assert write_again(cut) == b"".join(pieces("one")[:50])
+    assert written(cut) == b"".join(pieces("one")[:50])
+
+
+def test_packets_without_their_streams_end_are_written_without_one() -> None:
+    data = pieces("one")
+    for cut in (b"".join(data[:50]), b"".join(data[:38]), b"".join(data)[:-1]):
+        file = io.BytesIO()
+        write(file, packets(cut))
+        got = read(file.getvalue())
+        assert (numbers(got), got.ended) == (numbers(read(cut)), False)
+    # A part of a file is the start of a stream.
+    write(file := io.BytesIO(), itertools.islice(packets(b"".join(data)), 20))
+    assert file.getvalue() == b"".join(data[:20])
+
+
+@pytest.mark.parametrize("second", ["one", "two"])
+@pytest.mark.parametrize("cut", [20, 38, 50])
+def test_a_file_that_was_cut_off_and_one_behind_it_are_joined_with_a_gap(cut: int, second: str) -> None:
+    """Read from two files, or from one that holds both."""
+    parts = [b"".join(pieces("one")[:cut]), b"".join(pieces(second, count=5))]
+    file = io.BytesIO()
+    write(file, (packet for part in parts for packet in packets(part)))
+    got = read(file.getvalue())
+    assert (len(got.tokens), got.ended) == (cut + 5, True)
+    # Where the first one's segment has ended, its writer may have gone on or not: another stream hides no gap.
+    assert got.gaps.tolist() == ([] if cut == 38 and second == "two" else [cut])
+    write(file := io.BytesIO(), packets(b"".join(parts)))
+    assert read(file.getvalue()).gaps.tolist() == read(b"".join(parts)).gaps.tolist()
+
+
+@pytest.mark.parametrize("left_out", [range(10, 11), range(20, 50), range(30, 38), range(38, 76), range(70, 76)])
+def test_what_is_missing_is_missing_when_it_is_written_again(left_out: range) -> None:
+    whole = pieces("one", count=3 * SEGMENT)
+    data = b"".join(piece for i, piece in enumerate(whole) if i not in left_out)
+    first = read(data)
+    assert len(first.gaps) == 1
+    for content in (packets(data), first):
+        write(file := io.BytesIO(), content)
+        again = read(file.getvalue())
+        assert (numbers(again), again.gaps.tolist()) == (numbers(first), first.gaps.tolist())
+        assert again.ended
+
+
+def test_a_loss_in_front_of_the_end_mark_leaves_none() -> None:
+    data = pieces("one")
+    whole = b"".join(data[:70] + data[-1:])
+    for content in (packets(whole), read(whole)):
+        write(file := io.BytesIO(), content)
+        got = read(file.getvalue())
+        assert (numbers(got), got.ended) == (list(range(70)), False)
+
+
+def test_a_loss_at_the_end_of_a_joined_file_is_that_files() -> None:
+    wide = replace(FORMAT, width=32)
+    behind = written(Stream.of(wide, np.zeros((3, 1, 4), int)))
+    data = pieces("one")
+    for front, ended in ((data[:70] + data[-1:], True), (data[:70], False)):
+        first, second = read_joined(b"".join(front) + behind)
+        assert (first.gaps.tolist(), first.ended, second.gaps.tolist(), second.ended) == ([70], ended, [], True)
 
 
 def test_a_segment_whose_last_packet_did_not_know_has_a_mark_of_its_own() -> None:

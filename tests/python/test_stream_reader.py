@@ -476,6 +476,8 @@ def test_a_newer_version_is_named() -> None:
         read(b"\x89VIDTOK\x02 of unknown layout")
     with pytest.raises(StreamError, match=f"byte {len(EXAMPLE)}: .*version 2"):
         read(EXAMPLE + raw_header("{}", version=2))
+    # Anywhere but at the very start it is a newer version only where the checksum holds.
+    assert read(b"noise\x89VIDTOK\x02 of no checksum" + EXAMPLE).tokens.tolist() == [[[1, 32767]], [[2, 12345]]]
 
 
 def test_unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() -> None:
@@ -511,6 +513,17 @@ def test_unknown_flags_and_fields_are_ignored_or_refused_as_they_ask() -> None:
 def test_impossible_packets_are_refused(packet: bytes, reason: str) -> None:
     with pytest.raises(StreamError, match=f"byte {len(HEADER)}: impossible packet: .*{reason}"):
         read(HEADER + packet)
+
+
+def test_a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() -> None:
+    format = replace(EXAMPLE_FORMAT, levels=(2,), space_factor=1, width=2048, height=2048)
+    header = raw_header(format.to_json())
+    most, more = (raw_packet(header, latent=n, payload=bytes(n << 19)) for n in (4, 5))
+    assert next(packets(header + most)).latent_frames == 4
+    with pytest.raises(StreamError, match="16777216 indices"):
+        next(packets(header + more))
+    with pytest.raises(StreamError, match="16777216 indices"):
+        written([replace(next(packets(header + most)), latent_frames=5, payload=bytes(5 << 19))])
 
 
 def test_impossible_tokens_are_refused() -> None:
@@ -564,6 +577,7 @@ def test_impossible_tokens_are_refused() -> None:
         ('"token-type":"uint16"', '"token-type":"float32"', "float32"),
         ('"token-type":"uint16"', '"token-type":["uint16"]', "token-type"),
         ('"causal":true', '"causal":true,"causal":true', "twice"),
+        ("{", '{"new":1,"new":1,', "twice"),
         (
             '"regularizer":"fsq","levels":[8,8,8,8,8],"codebook-size":32768',
             '"regularizer":"kl","channels":65',
