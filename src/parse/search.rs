@@ -5,7 +5,9 @@
 //! checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
 
 use super::index::Snap;
-use crate::stream::{Fault, MAGIC, MAX_HEADER_BYTES, MAX_JSON_BYTES, PacketHeader, SYNC, StreamHeader};
+use crate::stream::{
+    Fault, MAGIC, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_PAYLOAD_BYTES, PacketHeader, SYNC, StreamHeader,
+};
 
 /// A first stream header and packet have to be within that many bytes.
 const HEAD: u64 = 1 << 20;
@@ -13,6 +15,9 @@ const HEAD: u64 = 1 << 20;
 const WINDOW: u64 = 1 << 16;
 /// What a window reads of the one behind it, so that no stream header and packet header are cut in two.
 const OVERLAP: u64 = (MAX_JSON_BYTES + 64 + MAX_HEADER_BYTES) as u64;
+
+/// No packet is within so many bytes of the end only if what is there is no stream.
+const TAIL: u64 = 2 * (MAX_PAYLOAD_BYTES as u64 + OVERLAP);
 
 /// What a search wants next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +124,7 @@ impl Opening {
                 one_segment: last.segment.is_none() || last.segment == first.segment,
                 size: self.size,
             }),
-            None if self.from == 0 => Next::Failed,
+            None if self.from == 0 || self.size - self.from >= TAIL => Next::Failed,
             None => self.read_window(),
         }
     }
@@ -455,6 +460,21 @@ mod tests {
         let (found, read) = run(&bytes, 10_000, next, |part| search.feed(part));
         assert_eq!(found, Some(Found { offset: 0, pts: 0 }));
         assert!(read < 3 * bytes.len());
+    }
+
+    #[test]
+    fn the_last_packet_is_not_looked_for_in_all_of_a_long_tail() {
+        let (bytes, size) = (stream(10, 8, 0), 1 << 40);
+        let mut opening = Opening::new(size);
+        let mut next = opening.feed(&bytes);
+        let mut longest = 0;
+        while let Next::Read(from) = next {
+            longest = size - from;
+            // Nothing is there; the window's end comes at once.
+            next = opening.feed(&[]);
+        }
+        assert_eq!(next, Next::Failed);
+        assert!((TAIL..2 * TAIL).contains(&longest), "{longest} bytes");
     }
 
     #[test]
