@@ -69,10 +69,12 @@ impl Index {
                 Found::Short(_) => walker.give_up(data),
                 Found::Header { bytes } => {
                     (header_at, header_end) = (offset, offset + bytes as u64);
+                    walker.pass(bytes);
                     bytes
                 }
                 Found::End { bytes, mark } => {
                     timeline.end_mark(&mark);
+                    walker.pass(bytes);
                     bytes
                 }
                 Found::Garbage(bytes) => {
@@ -87,6 +89,7 @@ impl Index {
                         index.add(&packet, time, (at, header_at), before);
                     }
                     read_ahead = HEADER_READ;
+                    walker.pass(packet.packet_bytes());
                     packet.packet_bytes()
                 }
                 Found::Packet(packet) => {
