@@ -461,8 +461,8 @@ impl VidtokParse {
 
     /// Gives a packet its time, so far as its stream says it.
     fn place(&self, packet: &PacketHeader) {
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let pts = match state.framer.header() {
             Some((stream, _)) if !state.upstream_in_time => state.timeline.place(stream, packet),
             _ => packet.pts,
@@ -475,6 +475,12 @@ impl VidtokParse {
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
+        // Its end's time is another then than the last packet says, and so are those of all that follows.
+        let was_wrong = state.timeline.is_joined() && state.remote.refuse();
+        drop(guard);
+        if was_wrong {
+            self.announce_duration();
+        }
     }
 
     /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something

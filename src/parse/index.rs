@@ -260,7 +260,16 @@ pub mod tests {
             .collect()
     }
 
-    /// The same, as version 1.0 writes it.
+    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the first PTS.
+    pub fn anew(first: (u64, u64), second: (u64, u64)) -> Vec<u8> {
+        let mut writer = writer();
+        packets(first.0, first.1)
+            .chain(packets(second.0, second.1))
+            .flat_map(|packet| writer.write(&packet).unwrap())
+            .collect()
+    }
+
+    /// A [`file`] as version 1.0 writes it.
     fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
         let format = writer().format().clone();
         let header = StreamHeader::encode(&format, None, None).unwrap();

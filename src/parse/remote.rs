@@ -23,6 +23,8 @@ pub struct Remote {
     job: Option<Job>,
     /// The next bytes are the stream's first, and its ends are to be looked for.
     fresh: bool,
+    /// It turned out that the stream cannot be sought in.
+    is_refused: bool,
     awaited: Awaited,
     /// Told apart by this, a search that another has replaced goes no further.
     generation: u64,
@@ -66,6 +68,12 @@ enum Act {
 impl Remote {
     pub fn ends(&self) -> Option<Ends> {
         self.ends
+    }
+
+    /// Says that the stream's times are other than its ends said. Returns whether anything said so.
+    pub fn refuse(&mut self) -> bool {
+        self.is_refused = true;
+        self.ends.take().is_some()
     }
 
     /// For another stream. What still comes for this one's searches is told apart.
@@ -194,7 +202,7 @@ impl VidtokParse {
             gst::EventView::StreamStart(_) => {
                 let remote = &mut self.state().remote;
                 if remote.job.is_none() {
-                    remote.ends = None;
+                    (remote.ends, remote.is_refused) = (None, false);
                 }
                 Act::Pass
             }
@@ -207,7 +215,7 @@ impl VidtokParse {
                     return Act::Drop;
                 }
                 let remote = &mut self.state().remote;
-                remote.fresh = from == Some(0) && remote.ends.is_none();
+                remote.fresh = from == Some(0) && remote.ends.is_none() && !remote.is_refused;
                 Act::Pass
             }
             gst::EventView::Eos(_) => self.state().remote.feed(&[], None),
@@ -358,15 +366,25 @@ impl VidtokParse {
                 self.state().remote.awaited = Awaited::From(from);
                 return self.read_from(from);
             }
-            Next::Done(found) => found,
-            Next::More | Next::Failed => return false,
+            Next::Done(found) => Some(found),
+            // Times are in no order. Only what is played from its start on has the right ones.
+            Next::Failed => None,
+            Next::More => return false,
         };
-        let (target, first) = {
+        let (target, first, found) = {
             let remote = &mut self.state().remote;
+            let Some(ends) = &mut remote.ends else {
+                remote.job = None;
+                return false;
+            };
+            if found.is_none() {
+                (ends.in_order, ends.one_segment) = (false, true);
+            }
+            let found = found.unwrap_or(ends.first.found());
             // Where the first start may be the only one, key-unit seeks would lead nowhere else.
             let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {
-                Some(Job::Locate(_, target)) => (target, first),
+                Some(Job::Locate(_, target)) => (target, first, found),
                 // The element was stopped.
                 _ => {
                     remote.job = None;

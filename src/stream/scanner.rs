@@ -43,6 +43,11 @@ impl Budget {
         self.passed += bytes as u64;
     }
 
+    #[cfg(test)]
+    pub(crate) fn checked_in_vain(&self) -> u64 {
+        self.checked_in_vain
+    }
+
     /// Says that so many bytes were checked in vain. Returns whether it was too much.
     pub(crate) fn is_exceeded_by(&mut self, checked: usize) -> bool {
         self.checked_in_vain += checked as u64;
