@@ -54,8 +54,10 @@ use crate::element::pad_templates;
 use crate::format::TokenFormat;
 use crate::stream::{Continuity, Link, MAX_JSON_BYTES, PacketHeader};
 
-/// Shorter than any stream header or packet.
-const MIN_FRAME_BYTES: u32 = 12;
+/// Anything that has come is looked at: it tells that a packet has begun.
+const MIN_FRAME_BYTES: u32 = 1;
+/// Shorter than any stream header or packet. The base class pulls so many bytes at a time.
+const MIN_PULLED_BYTES: u32 = 12;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokparse", gst::DebugColorFlags::empty(), Some("VidTok parser")));
@@ -97,6 +99,14 @@ impl State {
     fn forget_order(&mut self) {
         self.continuity.reset();
         self.in_order = false;
+    }
+
+    /// Something was lost in front of what comes next where that is `damaged`. At a `discont` it may have been, but the first
+    /// has one, too.
+    pub fn note_loss(&mut self, damaged: bool, discont: bool) {
+        if damaged || (discont && self.in_order) {
+            self.continuity.lost();
+        }
     }
 }
 
@@ -232,7 +242,7 @@ impl BaseParseImpl for VidtokParse {
             Step::End { bytes, mark } => {
                 let damaged = self.tell_of_damage(offset);
                 self.negotiate()?;
-                if let Some(output) = self.end_mark(buffer, &mark, bytes, (offset, damaged))? {
+                if let Some(output) = self.end_mark(buffer, &mark, bytes, offset, (damaged, discont))? {
                     drop(map);
                     return self.finish(frame, output, bytes);
                 }
@@ -250,7 +260,7 @@ impl BaseParseImpl for VidtokParse {
         drop(map);
         // Not by the base class's skipping, which gives up after 2 MiB.
         frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
-        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        self.await_next();
         parse.finish_frame(frame, passed as u32)?;
         Ok((gst::FlowSuccess::Ok, 0))
     }
@@ -322,7 +332,7 @@ impl BaseParseImpl for VidtokParse {
     fn src_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Seek(seek) if self.is_pulling() => self.seek_in_file(seek),
-            // Who can seek by time upstream knows best.
+            // An upstream that can seek by time knows best.
             gst::EventView::Seek(seek) => {
                 (seek.get().0 > 0.0 && self.obj().sink_pad().push_event(event.clone())) || self.seek_remotely(seek)
             }
@@ -497,9 +507,7 @@ impl VidtokParse {
         if let Some((stream, _)) = state.framer.header() {
             state.continuity.header(stream);
         }
-        if (damaged || discont) && state.in_order {
-            state.continuity.lost();
-        }
+        state.note_loss(damaged, discont);
         state.in_order = true;
         let place = state.continuity.packet(packet);
         let repeated = place.link == Link::Repeated;
@@ -517,8 +525,17 @@ impl VidtokParse {
     ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
         let parse = self.obj();
         frame.set_output_buffer(output);
-        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        self.await_next();
         parse.finish_frame(frame, bytes as u32)?;
         Ok((gst::FlowSuccess::Ok, 0))
+    }
+
+    fn await_next(&self) {
+        let bytes = if self.is_pulling() {
+            MIN_PULLED_BYTES
+        } else {
+            MIN_FRAME_BYTES
+        };
+        self.obj().set_min_frame_size(bytes);
     }
 }

@@ -122,3 +122,43 @@ fn end_marks_pass_as_buffers_of_their_own() {
     let samples = Player::play(&pieces.concat(), "vidtokparse ! video/x-vidtok,stream-format=raw").samples();
     assert_eq!(samples.len(), packets.len());
 }
+
+#[test]
+fn damage_in_front_of_the_first_packet_is_a_hole() {
+    let bytes = [&[7; 100], &pieces(&format(64), 2).concat()[..]].concat();
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        let player = Player::play(&bytes, middle);
+        assert!(has_discont(&player.samples()[0]));
+        assert_eq!((number(&player, "holes"), player.warnings().len()), (1, 1), "{middle}");
+    }
+}
+
+#[test]
+fn a_discont_of_an_end_mark_stays() {
+    init();
+    let format = format(64);
+    let mut writer = Writer::new(format.clone(), "a-stream").unwrap();
+    let mut pieces: Vec<_> = packets(&format, 1)
+        .into_iter()
+        .map(|packet| Packet {
+            segment_end: false,
+            end_of_stream: false,
+            ..packet
+        })
+        .map(|packet| writer.write(&packet).unwrap())
+        .collect();
+    pieces.push(writer.end().unwrap());
+    let mut harness = Harness::new("vidtokparse");
+    harness.set_src_caps_str("video/x-vidtok, stream-format=framed");
+    for (i, piece) in pieces.iter().enumerate() {
+        let mut buffer = gst::Buffer::from_slice(piece.clone());
+        if i == pieces.len() - 1 {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
+        harness.push(buffer).unwrap();
+    }
+    let disconts: Vec<bool> = std::iter::from_fn(|| harness.try_pull())
+        .map(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
+        .collect();
+    assert_eq!(disconts[1..], [false, false, false, false, true]);
+}
