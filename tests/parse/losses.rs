@@ -162,3 +162,41 @@ fn a_discont_of_an_end_mark_stays() {
         .collect();
     assert_eq!(disconts[1..], [false, false, false, false, true]);
 }
+
+#[test]
+fn a_stream_without_its_end_is_told() {
+    let format = format(64);
+    let whole = pieces(&format, 3);
+    let has_ended = |player: &Player| player.parser().property::<gst::Structure>("stats").get::<bool>("ended");
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        for (pieces, ended) in [(&whole[..], true), (&whole[..14], false), (&whole[..10], false)] {
+            let player = Player::play(&pieces.concat(), middle);
+            player.samples();
+            assert_eq!(
+                player.warnings().len(),
+                usize::from(!ended),
+                "{middle}: {}",
+                pieces.len()
+            );
+            assert_eq!(has_ended(&player), Ok(ended));
+        }
+        // To a stop, and with one packet a segment, there is no end to come to.
+        for (to, flags) in [
+            (SEGMENT + SEGMENT / 2, gst::SeekFlags::ACCURATE),
+            (
+                3 * SEGMENT,
+                gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS,
+            ),
+        ] {
+            let player = Player::pause(&whole.concat(), middle);
+            let set = gst::SeekType::Set;
+            let (from, to) = (ClockTime::from_nseconds(FRAME), ClockTime::from_nseconds(to));
+            let flags = gst::SeekFlags::FLUSH | flags;
+            player.pipeline.seek(1.0, flags, set, from, set, to).unwrap();
+            player.pipeline.set_state(gst::State::Playing).unwrap();
+            player.samples();
+            assert_eq!(player.warnings(), Vec::<String>::new(), "{middle} {flags:?}");
+            assert_eq!(has_ended(&player), Ok(false));
+        }
+    }
+}
