@@ -92,15 +92,18 @@ impl Framer {
             Step::Drop(bytes) => self.offset += *bytes as u64,
             Step::Frame(frame) => {
                 self.offset += frame.bytes as u64;
+                self.walker.pass(frame.bytes);
                 // What something whole follows on is not the cut-off end.
                 self.cut = false;
             }
             Step::End { bytes, .. } => {
                 self.offset += *bytes as u64;
+                self.walker.pass(*bytes);
                 self.cut = false;
             }
             Step::Lost(packet) => {
                 self.offset += packet.packet_bytes() as u64;
+                self.walker.pass(packet.packet_bytes());
                 self.skipped += packet.packet_bytes() as u64;
             }
         }
@@ -156,7 +159,12 @@ impl Framer {
             self.header_bytes = data[..header].to_vec();
         }
         let rest = &data[header..];
-        Ok(match self.walker.look(rest).map_err(FramerError::Stream)? {
+        // What is not given with it is looked at once more.
+        let drop_header = |walker: &mut Walker| {
+            walker.pass(header);
+            Step::Drop(header)
+        };
+        Ok(match self.walker.clone().look(rest).map_err(FramerError::Stream)? {
             Found::Packet(packet) if packet.segment_start => match packet.check_body(rest) {
                 Ok(()) => Step::Frame(Frame {
                     bytes: header + packet.packet_bytes(),
@@ -164,10 +172,10 @@ impl Framer {
                     packet,
                 }),
                 Err(Fault::Short(bytes)) if !at_end => Step::Wait(header + bytes),
-                Err(_) => Step::Drop(header),
+                Err(_) => drop_header(&mut self.walker),
             },
             Found::Short(bytes) if !at_end => Step::Wait(header + bytes),
-            _ => Step::Drop(header),
+            _ => drop_header(&mut self.walker),
         })
     }
 
@@ -214,4 +222,48 @@ enum Look {
     Packet(PacketHeader),
     /// A packet that is there, but damaged.
     Lost(PacketHeader),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::walk::tests::stream;
+    use super::*;
+
+    /// The header of a packet of 64 MiB, which fits [`stream(128, …)`](stream).
+    fn false_claim(header: &StreamHeader) -> Vec<u8> {
+        let mut bytes = b"\x89VTP\x30\0\x01\0".to_vec();
+        for field in [header.checksum, 4096, 1, 1 << 26] {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.resize(48, 0);
+        let crc = crc32fast::hash(&bytes);
+        bytes[44..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn headers_that_claim_much_do_not_buy_more_of_the_same() {
+        let mut bytes = stream(128, 1, 0);
+        let header = StreamHeader::decode(&bytes).unwrap().0;
+        // They come one by one, and are looked at before their bodies are there.
+        for _ in 0..6 {
+            bytes.extend(false_claim(&header));
+            bytes.resize(bytes.len() + 70_000, 0);
+        }
+        bytes.resize(bytes.len() + (1 << 26), 0);
+        let (mut framer, mut at, mut wanted) = (Framer::default(), 0, 1);
+        while at < bytes.len() {
+            let end = bytes.len().min(at + wanted);
+            let step = framer.next(&bytes[at..end], at as u64, end == bytes.len()).unwrap();
+            wanted = 1;
+            match step {
+                Step::Wait(bytes) => wanted = bytes,
+                Step::Drop(bytes) | Step::Frame(Frame { bytes, .. }) | Step::End { bytes, .. } => at += bytes,
+                Step::Lost(packet) => at += packet.packet_bytes(),
+            }
+        }
+        // What is spared, and one body more.
+        let checked = framer.walker.checked_in_vain();
+        assert!(checked < 4 << 26, "{checked} bytes checked in vain");
+    }
 }

@@ -23,7 +23,8 @@
 //! on: the PTS stay, and stream time is 0 there.
 //!
 //! Damaged bytes are skipped, packets that came twice are left out, and where packets are missing the next buffer has
-//! DISCONT. A warning message says so the first time; another sums up at the end. The property `stats` counts.
+//! DISCONT. A warning message says so the first time; another sums up at the end, and one says that the stream ends without
+//! its end mark. The property `stats` counts.
 //!
 //! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
 //! the target. A key-unit seek makes that the position, unless the file has no other start than its first: then it is
@@ -54,8 +55,10 @@ use crate::element::pad_templates;
 use crate::format::TokenFormat;
 use crate::stream::{Continuity, Link, MAX_JSON_BYTES, PacketHeader};
 
-/// Shorter than any stream header or packet.
-const MIN_FRAME_BYTES: u32 = 12;
+/// Anything that has come is looked at: it tells that a packet has begun.
+const MIN_FRAME_BYTES: u32 = 1;
+/// Shorter than any stream header or packet. The base class pulls so many bytes at a time.
+const MIN_PULLED_BYTES: u32 = 12;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokparse", gst::DebugColorFlags::empty(), Some("VidTok parser")));
@@ -87,6 +90,10 @@ pub(super) struct State {
     /// Compares packets since the last seek or the like; `in_order` once there was one.
     pub continuity: Continuity,
     in_order: bool,
+    /// The packet that came last says where in its stream it belongs: then that one says where it ends, too.
+    pub numbered: bool,
+    /// Streaming ended before the stream did, as at a segment's stop or by an error.
+    pub stopped: bool,
     /// Part of a packet is there.
     in_packet: bool,
     pub losses: Losses,
@@ -96,7 +103,15 @@ impl State {
     /// What comes next does not follow on what came before.
     fn forget_order(&mut self) {
         self.continuity.reset();
-        self.in_order = false;
+        (self.in_order, self.numbered, self.stopped) = (false, false, false);
+    }
+
+    /// Something was lost in front of what comes next where that is `damaged`. At a `discont` it may have been, but the first
+    /// has one, too.
+    pub fn note_loss(&mut self, damaged: bool, discont: bool) {
+        if damaged || (discont && self.in_order) {
+            self.continuity.lost();
+        }
     }
 }
 
@@ -185,74 +200,11 @@ impl BaseParseImpl for VidtokParse {
     }
 
     fn handle_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
-        let Some(mut frame) = self.handle_raw(frame)? else {
-            return Ok((gst::FlowSuccess::Ok, 0));
-        };
-        self.make_index()?;
-        let parse = self.obj();
-        let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
-        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-        let (offset, at_end) = (frame.offset(), parse.is_draining());
-        self.enter(offset)?;
-        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-
-        let step = self.state().framer.next(&map, offset, at_end);
-        self.state().in_packet = matches!(step, Ok(Step::Wait(_)));
-        let passed = match step.map_err(|error| self.fail(&error))? {
-            Step::Wait(bytes) => {
-                parse.set_min_frame_size(bytes as u32);
-                return Ok((gst::FlowSuccess::Ok, 0));
-            }
-            Step::Drop(bytes) => {
-                gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
-                bytes
-            }
-            Step::Lost(packet) => {
-                gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
-                self.place(&packet);
-                packet.packet_bytes()
-            }
-            Step::Frame(found) => {
-                let damaged = self.tell_of_damage(offset);
-                self.negotiate()?;
-                self.place(&found.packet);
-                if self.passes(&found.packet, offset, damaged, discont) {
-                    let mut output = self.output_buffer(buffer, &map, &found)?;
-                    self.decorate(output.make_mut(), &found.packet, discont);
-                    if self.state().upstream_in_time {
-                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
-                        // two buffers counts as the end of the first.
-                        parse.set_ts_at_offset(found.packet_at + 1);
-                    }
-                    drop(map);
-                    return self.finish(frame, output, found.bytes);
-                }
-                found.bytes
-            }
-            Step::End { bytes, mark } => {
-                let damaged = self.tell_of_damage(offset);
-                self.negotiate()?;
-                if let Some(output) = self.end_mark(buffer, &mark, bytes, (offset, damaged))? {
-                    drop(map);
-                    return self.finish(frame, output, bytes);
-                }
-                bytes
-            }
-        };
-        let (end, size) = (offset + passed as u64, {
-            let mut state = self.state();
-            state.discont |= discont;
-            state.size
-        });
-        if self.is_pulling() && end >= size && self.state().framer.header().is_none() {
-            return Err(self.fail(&FramerError::NotVidTok(end)));
+        let flow = self.take_frame(frame);
+        if flow.is_err() {
+            self.state().stopped = true;
         }
-        drop(map);
-        // Not by the base class's skipping, which gives up after 2 MiB.
-        frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
-        parse.set_min_frame_size(MIN_FRAME_BYTES);
-        parse.finish_frame(frame, passed as u32)?;
-        Ok((gst::FlowSuccess::Ok, 0))
+        flow
     }
 
     fn set_sink_caps(&self, _caps: &gst::Caps) -> Result<(), gst::LoggableError> {
@@ -322,7 +274,7 @@ impl BaseParseImpl for VidtokParse {
     fn src_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Seek(seek) if self.is_pulling() => self.seek_in_file(seek),
-            // Who can seek by time upstream knows best.
+            // An upstream that can seek by time knows best.
             gst::EventView::Seek(seek) => {
                 (seek.get().0 > 0.0 && self.obj().sink_pad().push_event(event.clone())) || self.seek_remotely(seek)
             }
@@ -350,6 +302,78 @@ impl VidtokParse {
 
     pub(super) fn is_pulling(&self) -> bool {
         self.obj().sink_pad().mode() == gst::PadMode::Pull
+    }
+
+    /// Takes what comes next: passes it on, passes over it, or waits for more.
+    fn take_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let Some(mut frame) = self.handle_raw(frame)? else {
+            return Ok((gst::FlowSuccess::Ok, 0));
+        };
+        self.make_index()?;
+        let parse = self.obj();
+        let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let (offset, at_end) = (frame.offset(), parse.is_draining());
+        self.enter(offset)?;
+        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+
+        let step = self.state().framer.next(&map, offset, at_end);
+        self.state().in_packet = matches!(step, Ok(Step::Wait(_)));
+        let passed = match step.map_err(|error| self.fail(&error))? {
+            Step::Wait(bytes) => {
+                parse.set_min_frame_size(bytes as u32);
+                return Ok((gst::FlowSuccess::Ok, 0));
+            }
+            Step::Drop(bytes) => {
+                gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
+                bytes
+            }
+            Step::Lost(packet) => {
+                gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
+                self.place(&packet);
+                packet.packet_bytes()
+            }
+            Step::Frame(found) => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                self.place(&found.packet);
+                if self.passes(&found.packet, offset, damaged, discont) {
+                    let mut output = self.output_buffer(buffer, &map, &found)?;
+                    self.decorate(output.make_mut(), &found.packet, discont);
+                    if self.state().upstream_in_time {
+                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
+                        // two buffers counts as the end of the first.
+                        parse.set_ts_at_offset(found.packet_at + 1);
+                    }
+                    drop(map);
+                    return self.finish(frame, output, found.bytes);
+                }
+                found.bytes
+            }
+            Step::End { bytes, mark } => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                if let Some(output) = self.end_mark(buffer, &mark, bytes, offset, (damaged, discont))? {
+                    drop(map);
+                    return self.finish(frame, output, bytes);
+                }
+                bytes
+            }
+        };
+        let (end, size) = (offset + passed as u64, {
+            let mut state = self.state();
+            state.discont |= discont;
+            state.size
+        });
+        if self.is_pulling() && end >= size && self.state().framer.header().is_none() {
+            return Err(self.fail(&FramerError::NotVidTok(end)));
+        }
+        drop(map);
+        // Not by the base class's skipping, which gives up after 2 MiB.
+        frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
+        self.await_next();
+        parse.finish_frame(frame, passed as u32)?;
+        Ok((gst::FlowSuccess::Ok, 0))
     }
 
     /// Goes through the file's packet headers, before its first frame.
@@ -461,8 +485,8 @@ impl VidtokParse {
 
     /// Gives a packet its time, so far as its stream says it.
     fn place(&self, packet: &PacketHeader) {
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let pts = match state.framer.header() {
             Some((stream, _)) if !state.upstream_in_time => state.timeline.place(stream, packet),
             _ => packet.pts,
@@ -475,6 +499,12 @@ impl VidtokParse {
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
+        // Its end's time is another then than the last packet says, and so are those of all that follows.
+        let was_wrong = state.timeline.is_joined() && state.remote.refuse();
+        drop(guard);
+        if was_wrong {
+            self.announce_duration();
+        }
     }
 
     /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something
@@ -491,10 +521,8 @@ impl VidtokParse {
         if let Some((stream, _)) = state.framer.header() {
             state.continuity.header(stream);
         }
-        if (damaged || discont) && state.in_order {
-            state.continuity.lost();
-        }
-        state.in_order = true;
+        state.note_loss(damaged, discont);
+        (state.in_order, state.numbered) = (true, packet.position.is_some());
         let place = state.continuity.packet(packet);
         let repeated = place.link == Link::Repeated;
         state.losses.repeated += u64::from(repeated);
@@ -511,8 +539,17 @@ impl VidtokParse {
     ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
         let parse = self.obj();
         frame.set_output_buffer(output);
-        parse.set_min_frame_size(MIN_FRAME_BYTES);
+        self.await_next();
         parse.finish_frame(frame, bytes as u32)?;
         Ok((gst::FlowSuccess::Ok, 0))
+    }
+
+    fn await_next(&self) {
+        let bytes = if self.is_pulling() {
+            MIN_PULLED_BYTES
+        } else {
+            MIN_FRAME_BYTES
+        };
+        self.obj().set_min_frame_size(bytes);
     }
 }

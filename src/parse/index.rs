@@ -69,10 +69,12 @@ impl Index {
                 Found::Short(_) => walker.give_up(data),
                 Found::Header { bytes } => {
                     (header_at, header_end) = (offset, offset + bytes as u64);
+                    walker.pass(bytes);
                     bytes
                 }
                 Found::End { bytes, mark } => {
                     timeline.end_mark(&mark);
+                    walker.pass(bytes);
                     bytes
                 }
                 Found::Garbage(bytes) => {
@@ -87,6 +89,7 @@ impl Index {
                         index.add(&packet, time, (at, header_at), before);
                     }
                     read_ahead = HEADER_READ;
+                    walker.pass(packet.packet_bytes());
                     packet.packet_bytes()
                 }
                 Found::Packet(packet) => {
@@ -257,7 +260,16 @@ pub mod tests {
             .collect()
     }
 
-    /// The same, as version 1.0 writes it.
+    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the first PTS.
+    pub fn anew(first: (u64, u64), second: (u64, u64)) -> Vec<u8> {
+        let mut writer = writer();
+        packets(first.0, first.1)
+            .chain(packets(second.0, second.1))
+            .flat_map(|packet| writer.write(&packet).unwrap())
+            .collect()
+    }
+
+    /// A [`file`] as version 1.0 writes it.
     fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
         let format = writer().format().clone();
         let header = StreamHeader::encode(&format, None, None).unwrap();

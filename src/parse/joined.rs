@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::stream::{PacketHeader, StreamHeader};
 
 /// Latest time given, so that no sum overflows and none means "unknown".
-const MAX_TIME: u64 = i64::MAX as u64;
+const LATEST: u64 = i64::MAX as u64;
 
 /// Gives packets their times.
 ///
@@ -34,6 +34,8 @@ struct Part {
     stream: Arc<StreamHeader>,
     /// Its first PTS, as given.
     start: u64,
+    /// Another came before it.
+    is_later: bool,
 }
 
 impl Timeline {
@@ -47,10 +49,15 @@ impl Timeline {
         self.last = Some(packet.clone()).filter(|packet| !packet.end_of_stream);
         let length = self.length.max(packet.duration.unwrap_or(0));
         if self.begins_part(stream, packet, pts, length) {
-            pts = if self.latest.is_some() { self.end } else { pts };
+            let is_later = self.latest.is_some();
+            pts = if is_later { self.end } else { pts };
             self.shift = pts as i64 - own as i64;
             let stream = stream.clone();
-            self.part = Some(Part { stream, start: pts });
+            self.part = Some(Part {
+                stream,
+                start: pts,
+                is_later,
+            });
         }
         match self.latest {
             Some(latest) if packet.segment_start && pts < latest && latest - pts < length => pts = latest,
@@ -68,6 +75,11 @@ impl Timeline {
         if mark.end.is_some_and(|end| end.stream.is_some()) {
             self.last = None;
         }
+    }
+
+    /// Whether what came last is not of the stream that came first.
+    pub fn is_joined(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.is_later)
     }
 
     /// Where the last packet ends; `None` as long as no packet had a PTS.
@@ -104,7 +116,7 @@ fn is_same(a: &StreamHeader, b: &StreamHeader) -> Option<bool> {
 
 /// `time` moved by `shift`.
 pub fn shifted(time: u64, shift: i64) -> u64 {
-    time.saturating_add_signed(shift).min(MAX_TIME)
+    time.saturating_add_signed(shift).min(LATEST)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Losses {
     pub repeated: u64,
     /// What was spoken of: places, bytes, holes.
     told: (u64, u64, u64),
+    /// A hole was spoken of that is none of damaged bytes.
+    spoke_of_hole: bool,
 }
 
 impl Losses {
@@ -36,15 +38,17 @@ impl Losses {
     /// Takes note of a hole in front of byte `offset`. One that `damage` has made was spoken of with it.
     pub fn add_hole(&mut self, hole: Hole, offset: u64, damage: bool) -> Option<String> {
         self.holes += 1;
-        self.latent_frames += hole.latent_frames.filter(|_| hole.loss != Loss::Repeated).unwrap_or(0);
+        // Packets may claim anything.
+        let missing = hole.latent_frames.filter(|_| hole.loss != Loss::Repeated);
+        self.latent_frames = self.latent_frames.saturating_add(missing.unwrap_or(0));
+        if !damage && self.spoke_of_hole {
+            return None;
+        }
+        self.told.2 += 1;
         if damage {
-            self.told.2 += 1;
             return None;
         }
-        if self.told.2 > 0 || self.holes > 1 {
-            return None;
-        }
-        self.told.2 = 1;
+        self.spoke_of_hole = true;
         Some(format!(
             "The stream is not whole before byte {offset}: {hole}. If there is more of that, it is summed up at the end"
         ))
@@ -97,10 +101,16 @@ mod tests {
         let mut losses = Losses::default();
         assert_eq!(losses.add_hole(hole, 10, true), None);
         assert_eq!(losses.sum_up(), None);
-        let mut losses = Losses::default();
+        // Nor does that one keep the next from being told, at once.
         let text = losses.add_hole(hole, 700, false).unwrap();
         assert!(text.contains("byte 700") && text.contains("3 latent frames"), "{text}");
-        assert_eq!((losses.add_hole(hole, 800, false), losses.latent_frames), (None, 6));
+        assert_eq!((losses.add_hole(hole, 800, false), losses.latent_frames), (None, 9));
         assert!(losses.sum_up().unwrap().contains("1 more holes"));
+        let much = Hole {
+            latent_frames: Some(u64::MAX - 3),
+            ..hole
+        };
+        losses.add_hole(much, 900, false);
+        assert_eq!(losses.latent_frames, u64::MAX);
     }
 }

@@ -44,15 +44,21 @@ impl VidtokParse {
         tags.make_mut()
             .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
         self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
-        if !src.push_event(gst::event::Caps::new(&caps)) {
-            return Err(if src.pad_flags().contains(gst::PadFlags::FLUSHING) {
-                gst::FlowError::Flushing
-            } else {
-                gst::FlowError::NotNegotiated
-            });
-        }
+        self.push_caps(&caps)?;
         self.state().output = Some(output_now);
         Ok(())
+    }
+
+    /// Tells downstream what comes.
+    pub fn push_caps(&self, caps: &gst::Caps) -> Result<(), gst::FlowError> {
+        let src = self.obj().src_pad().clone();
+        if src.push_event(gst::event::Caps::new(caps)) {
+            Ok(())
+        } else if src.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            Err(gst::FlowError::Flushing)
+        } else {
+            Err(gst::FlowError::NotNegotiated)
+        }
     }
 
     /// The frame as downstream wants it. `data` are the bytes of `buffer`.
@@ -84,23 +90,22 @@ impl VidtokParse {
         }
     }
 
-    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and in key-unit
-    /// trick mode.
+    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and in
+    /// key-unit trick mode. Something was lost in front of it where that is `damaged`, and may have been at a `discont`.
     pub fn end_mark(
         &self,
         buffer: &gst::BufferRef,
         mark: &StreamHeader,
         bytes: usize,
-        (offset, damaged): (u64, bool),
+        offset: u64,
+        (damaged, discont): (bool, bool),
     ) -> Result<Option<gst::Buffer>, gst::FlowError> {
         if self.plays_key_units() {
             return Ok(None);
         }
         let hole = {
             let mut state = self.state();
-            if damaged {
-                state.continuity.lost();
-            }
+            state.note_loss(damaged, discont);
             state.continuity.end(mark)
         };
         self.tell_of_hole(hole, offset, damaged);
@@ -117,7 +122,7 @@ impl VidtokParse {
         let output_mut = output.make_mut();
         output_mut.set_pts(gst::ClockTime::NONE);
         output_mut.set_flags(gst::BufferFlags::HEADER | gst::BufferFlags::DELTA_UNIT);
-        if std::mem::take(&mut state.discont) {
+        if std::mem::take(&mut state.discont) || discont {
             output_mut.set_flags(gst::BufferFlags::DISCONT);
         }
         Ok(Some(output))

@@ -175,9 +175,7 @@ impl VidtokParse {
             let end = size.and_then(|size| cutter.end(*size));
             self.obj().set_duration(end.map(gst::ClockTime::from_nseconds), 0);
         }
-        if !self.obj().src_pad().push_event(gst::event::Caps::new(&caps)) {
-            return Err(gst::FlowError::NotNegotiated);
-        }
+        self.push_caps(&caps)?;
         Ok(Mode::Raw {
             cutter: Arc::new(cutter),
             number: 0,

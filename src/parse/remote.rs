@@ -23,14 +23,28 @@ pub struct Remote {
     job: Option<Job>,
     /// The next bytes are the stream's first, and its ends are to be looked for.
     fresh: bool,
-    /// Where the bytes have to begin that come next; others are of an earlier seek.
-    expected: Option<u64>,
+    /// It turned out that the stream cannot be sought in.
+    is_refused: bool,
+    awaited: Awaited,
     /// Told apart by this, a search that another has replaced goes no further.
     generation: u64,
 }
 
+/// Which bytes a search takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Awaited {
+    /// Those that come next.
+    #[default]
+    Following,
+    /// Those that begin there; others are of an earlier seek.
+    From(u64),
+    /// None, until the search has said where to read.
+    Nothing,
+}
+
 #[derive(Debug)]
 enum Job {
+    /// Holds what came of the stream's start, until upstream has sought for the first time.
     Open(Opening, Vec<gst::Buffer>),
     /// The stream is to come once more from its start on.
     Return,
@@ -56,6 +70,12 @@ impl Remote {
         self.ends
     }
 
+    /// Says that the stream's times are other than its ends said. Returns whether anything said so.
+    pub fn refuse(&mut self) -> bool {
+        self.is_refused = true;
+        self.ends.take().is_some()
+    }
+
     /// For another stream. What still comes for this one's searches is told apart.
     pub fn renewed(&self) -> Self {
         Self {
@@ -69,12 +89,15 @@ impl Remote {
         if self.job.is_none() {
             return Act::Pass;
         }
-        if self.expected.is_some() {
+        if self.awaited != Awaited::Following {
             return Act::Drop;
         }
         match self.job.take() {
             Some(Job::Open(mut opening, mut held)) => {
-                held.extend(buffer.cloned());
+                // What comes from elsewhere is of no use to the base class, and may be much.
+                if opening.is_at_start() {
+                    held.extend(buffer.cloned());
+                }
                 let next = opening.feed(bytes);
                 if let Next::Done(ends) = &next {
                     self.ends = Some(*ends);
@@ -83,12 +106,12 @@ impl Remote {
                     Next::More => self.job = Some(Job::Open(opening, held)),
                     Next::Failed if opening.is_at_start() => return Act::Replay(held),
                     Next::Read(from) => {
-                        self.expected = Some(from);
+                        self.awaited = Awaited::From(from);
                         self.job = Some(Job::Open(opening, held));
                         return Act::Read(from);
                     }
                     Next::Done(_) | Next::Failed => {
-                        self.expected = Some(0);
+                        self.awaited = Awaited::From(0);
                         self.job = Some(Job::Return);
                         return Act::Read(0);
                     }
@@ -101,8 +124,7 @@ impl Remote {
                 if next == Next::More {
                     return Act::Drop;
                 }
-                // Nothing more of this place.
-                self.expected = Some(u64::MAX);
+                self.awaited = Awaited::Nothing;
                 Act::Later(next, self.generation)
             }
             job => {
@@ -117,8 +139,8 @@ impl Remote {
         if self.job.is_none() {
             return false;
         }
-        if from.is_some() && self.expected == from {
-            self.expected = None;
+        if from.is_some_and(|from| self.awaited == Awaited::From(from)) {
+            self.awaited = Awaited::Following;
             if matches!(self.job, Some(Job::Return)) {
                 self.job = None;
             }
@@ -180,7 +202,7 @@ impl VidtokParse {
             gst::EventView::StreamStart(_) => {
                 let remote = &mut self.state().remote;
                 if remote.job.is_none() {
-                    remote.ends = None;
+                    (remote.ends, remote.is_refused) = (None, false);
                 }
                 Act::Pass
             }
@@ -193,7 +215,7 @@ impl VidtokParse {
                     return Act::Drop;
                 }
                 let remote = &mut self.state().remote;
-                remote.fresh = from == Some(0) && remote.ends.is_none();
+                remote.fresh = from == Some(0) && remote.ends.is_none() && !remote.is_refused;
                 Act::Pass
             }
             gst::EventView::Eos(_) => self.state().remote.feed(&[], None),
@@ -220,7 +242,9 @@ impl VidtokParse {
             return;
         };
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
-        self.state().remote.job = Some(Job::Open(Opening::new(size), Vec::new()));
+        let remote = &mut self.state().remote;
+        remote.awaited = Awaited::Following;
+        remote.job = Some(Job::Open(Opening::new(size), Vec::new()));
     }
 
     fn announce_ends(&self) {
@@ -235,6 +259,10 @@ impl VidtokParse {
     /// Reads elsewhere for the first time, or returns to the start.
     fn read_first(&self, from: u64, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         if self.read_from(from) {
+            // They come again.
+            if let Some(Job::Open(_, held)) = &mut self.state().remote.job {
+                held.clear();
+            }
             return gst::PadProbeReturn::Handled;
         }
         gst::info!(
@@ -304,7 +332,7 @@ impl VidtokParse {
         {
             let remote = &mut self.state().remote;
             remote.generation += 1;
-            remote.expected = Some(u64::MAX);
+            remote.awaited = Awaited::Nothing;
             remote.job = Some(Job::Locate(Box::new(search), target));
         }
         // What downstream holds would keep the streaming thread from being flushed.
@@ -335,18 +363,28 @@ impl VidtokParse {
     fn follow(&self, next: Next<Found>) -> bool {
         let found = match next {
             Next::Read(from) => {
-                self.state().remote.expected = Some(from);
+                self.state().remote.awaited = Awaited::From(from);
                 return self.read_from(from);
             }
-            Next::Done(found) => found,
-            Next::More | Next::Failed => return false,
+            Next::Done(found) => Some(found),
+            // Times are in no order. Only what is played from its start on has the right ones.
+            Next::Failed => None,
+            Next::More => return false,
         };
-        let (target, first) = {
+        let (target, first, found) = {
             let remote = &mut self.state().remote;
+            let Some(ends) = &mut remote.ends else {
+                remote.job = None;
+                return false;
+            };
+            if found.is_none() {
+                (ends.in_order, ends.one_segment) = (false, true);
+            }
+            let found = found.unwrap_or(ends.first.found());
             // Where the first start may be the only one, key-unit seeks would lead nowhere else.
             let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {
-                Some(Job::Locate(_, target)) => (target, first),
+                Some(Job::Locate(_, target)) => (target, first, found),
                 // The element was stopped.
                 _ => {
                     remote.job = None;
@@ -378,4 +416,34 @@ fn refuses_ranges(pad: &gst::Pad) -> bool {
         std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
     });
     refuses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::walk::tests::stream;
+
+    #[test]
+    fn only_the_streams_start_is_held() {
+        gst::init().unwrap();
+        let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
+        let mut remote = Remote {
+            job: Some(Job::Open(Opening::new(bytes.len() as u64), Vec::new())),
+            ..Remote::default()
+        };
+        let (mut at, mut reads) = (0, 0);
+        while remote.job.is_some() {
+            let end = bytes.len().min(at + 4096);
+            let buffer = gst::Buffer::from_slice(bytes[at..end].to_vec());
+            at = end;
+            if let Act::Read(from) = remote.feed(&bytes[at - buffer.size()..end], Some(&buffer)) {
+                assert!(remote.takes_segment(Some(from)));
+                (at, reads) = (from as usize, reads + 1);
+            }
+            if let Some(Job::Open(_, held)) = &remote.job {
+                assert!(held.len() <= 1, "{} buffers of the stream's end", held.len());
+            }
+        }
+        assert!(reads > 3, "{reads} windows");
+    }
 }

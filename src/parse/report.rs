@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
 
 use super::framer::FramerError;
 use super::imp::{CAT, VidtokParse};
@@ -12,19 +13,23 @@ impl VidtokParse {
     pub fn stats_property() -> glib::ParamSpec {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Places and bytes that were damaged, holes between packets, latent frames known to be missing, packets left out as they came twice")
+            .blurb("Places and bytes that were damaged, holes between packets, latent frames known to be missing, packets left out as they came twice; whether what came last is the end of a stream")
             .read_only()
             .build()
     }
 
     pub fn stats(&self) -> gst::Structure {
-        let losses = self.state().losses;
+        let (losses, ended) = {
+            let state = self.state();
+            (state.losses, state.continuity.has_ended())
+        };
         gst::Structure::builder("application/x-vidtokparse-stats")
             .field("damaged-places", losses.places)
             .field("damaged-bytes", losses.bytes)
             .field("holes", losses.holes)
             .field("missing-latent-frames", losses.latent_frames)
             .field("repeated-packets", losses.repeated)
+            .field("ended", ended)
             .build()
     }
 
@@ -56,7 +61,13 @@ impl VidtokParse {
 
     /// Says what there is to say at the stream's end.
     pub fn tell_of_end(&self) {
-        let (damage, sum) = {
+        // An upstream in time may end at a stop of its own.
+        let has_stop = self
+            .obj()
+            .segment()
+            .downcast::<gst::ClockTime>()
+            .is_ok_and(|s| s.stop().is_some());
+        let (damage, sum, no_end) = {
             let mut state = self.state();
             let end = state.framer.offset();
             let damage = state.framer.take_damage(end);
@@ -65,11 +76,25 @@ impl VidtokParse {
                 gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes);
             }
             let damage = damage.filter(|_| cut.is_none());
+            // Damage there says that already.
+            let no_end = damage.is_none()
+                && state.numbered
+                && !state.continuity.has_ended()
+                && !state.stopped
+                && !(state.upstream_in_time && has_stop);
+            let no_end = no_end.then(|| match cut {
+                Some(damage) => format!(
+                    "The stream is cut off: it ends without its end mark, {} bytes into a packet",
+                    damage.bytes
+                ),
+                None => format!("The stream is cut off: it ends at byte {end} without its end mark"),
+            });
             let text = damage.and_then(|damage| state.losses.add_damage(damage));
-            (text, state.losses.sum_up())
+            (text, state.losses.sum_up(), no_end)
         };
         self.warn(damage);
         self.warn(sum);
+        self.warn(no_end);
     }
 
     fn warn(&self, text: Option<String>) {

@@ -5,7 +5,10 @@
 //! checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
 
 use super::index::Snap;
-use crate::stream::{Fault, MAGIC, MAX_HEADER_BYTES, MAX_JSON_BYTES, PacketHeader, SYNC, StreamHeader};
+use crate::stream::Budget;
+use crate::stream::{
+    Fault, MAGIC, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_PAYLOAD_BYTES, PacketHeader, SYNC, StreamHeader,
+};
 
 /// A first stream header and packet have to be within that many bytes.
 const HEAD: u64 = 1 << 20;
@@ -13,6 +16,9 @@ const HEAD: u64 = 1 << 20;
 const WINDOW: u64 = 1 << 16;
 /// What a window reads of the one behind it, so that no stream header and packet header are cut in two.
 const OVERLAP: u64 = (MAX_JSON_BYTES + 64 + MAX_HEADER_BYTES) as u64;
+
+/// No packet is within so many bytes of the end only if what is there is no stream.
+const TAIL: u64 = 2 * (MAX_PAYLOAD_BYTES as u64 + OVERLAP);
 
 /// What a search wants next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct Ends {
     pub one_segment: bool,
     /// In bytes.
     pub size: u64,
+    /// Nothing was found so far that contradicts times which go up with the offset.
+    pub in_order: bool,
 }
 
 /// A segment's start.
@@ -67,6 +75,8 @@ pub struct Opening {
     last: Option<Mark>,
     /// Where the window at the end begins.
     from: u64,
+    /// The packet before, in this window.
+    previous: Option<Mark>,
     gleaner: Gleaner,
 }
 
@@ -78,6 +88,7 @@ impl Opening {
             first: None,
             last: None,
             from: size,
+            previous: None,
             gleaner: Gleaner::at(0),
         }
     }
@@ -105,28 +116,30 @@ impl Opening {
             };
         };
         while let Some(mark) = self.gleaner.next() {
-            if mark.stream != first.stream {
-                // Joined: only whoever reads it all knows its times.
+            if !mark.is_in_order(&first, self.previous.as_ref()) {
                 return Next::Failed;
             }
+            self.previous = Some(mark);
             self.last = self.last.filter(|last| last.end >= mark.end).or(Some(mark));
         }
         match self.last {
             _ if !at_end => Next::More,
             Some(last) => Next::Done(Ends {
                 first,
+                in_order: true,
                 end: last.end.max(first.end),
                 one_segment: last.segment.is_none() || last.segment == first.segment,
                 size: self.size,
             }),
-            None if self.from == 0 => Next::Failed,
+            None if self.from == 0 || self.size - self.from >= TAIL => Next::Failed,
             None => self.read_window(),
         }
     }
 
     fn read_window<T>(&mut self) -> Next<T> {
         self.from = self.size.saturating_sub(2 * (self.size - self.from).max(WINDOW / 2));
-        self.gleaner = Gleaner::at(self.from);
+        self.previous = None;
+        self.gleaner.go_to(self.from);
         Next::Read(self.from)
     }
 }
@@ -146,6 +159,8 @@ pub struct Locate {
     phase: Phase,
     before: Option<Found>,
     after: Option<Found>,
+    /// The packet before, in what is read now.
+    previous: Option<Mark>,
     gleaner: Gleaner,
     steps: u32,
 }
@@ -173,10 +188,11 @@ impl Locate {
             phase: Phase::Forward,
             before: None,
             after: None,
+            previous: None,
             gleaner: Gleaner::at(0),
             steps: 0,
         };
-        let next = if target <= ends.first.pts {
+        let next = if target <= ends.first.pts || !ends.in_order {
             Next::Done(ends.first.found())
         } else {
             search.narrow()
@@ -184,25 +200,36 @@ impl Locate {
         (search, next)
     }
 
-    /// Takes bytes; none where the stream ends.
+    /// Takes bytes; none where the stream ends. Fails where packets are not in the order of their times.
     pub fn feed(&mut self, bytes: &[u8]) -> Next<Found> {
-        self.gleaner.push(bytes);
+        self.take(bytes).unwrap_or(Next::Failed)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<Next<Found>, Disorder> {
         let ended = bytes.is_empty();
+        // Buffers may be of any size.
+        let wanted = match self.phase {
+            Phase::Back { to, .. } => to.saturating_sub(self.gleaner.read_to),
+            Phase::Narrow { .. } | Phase::Forward => u64::MAX,
+        };
+        self.gleaner
+            .push(&bytes[..bytes.len().min(wanted.try_into().unwrap_or(usize::MAX))]);
         let read_to = self.gleaner.read_to;
-        match self.phase {
+        let next = match self.phase {
             Phase::Narrow { probe } => {
-                match self.gleaner.next() {
+                match self.next_mark()? {
+                    Some(mark) if mark.offset < self.high.0 && !self.is_between(&mark) => return Err(Disorder),
                     Some(mark) if mark.offset < self.high.0 && mark.pts <= self.target => {
                         self.low = (mark.offset, mark.pts);
                     }
                     Some(mark) if mark.offset < self.high.0 => self.high = (probe, mark.pts),
-                    None if !ended && read_to < self.high.0 => return Next::More,
+                    None if !ended && read_to < self.high.0 => return Ok(Next::More),
                     _ => self.high.0 = probe,
                 }
                 self.narrow()
             }
             Phase::Back { from, to } => {
-                while let Some(mark) = self.gleaner.next() {
+                while let Some(mark) = self.next_mark()? {
                     match mark.start.map(|_| mark.found()) {
                         Some(start) if mark.pts <= self.target => self.before = Some(start),
                         Some(start) if self.after.is_none_or(|after| after.offset > start.offset) => {
@@ -218,16 +245,35 @@ impl Locate {
                 }
             }
             Phase::Forward => {
-                let is_behind = |mark: &Mark| mark.start.is_some() && mark.pts > self.target;
-                self.after = std::iter::from_fn(|| self.gleaner.next())
-                    .find(is_behind)
-                    .map(|mark| mark.found());
+                while let Some(mark) = self.next_mark()? {
+                    if mark.start.is_some() && mark.pts > self.target {
+                        self.after = Some(mark.found());
+                        break;
+                    }
+                }
                 if self.after.is_none() && !ended && read_to < self.ends.size {
-                    return Next::More;
+                    return Ok(Next::More);
                 }
                 self.choose()
             }
+        };
+        Ok(next)
+    }
+
+    fn next_mark(&mut self) -> Result<Option<Mark>, Disorder> {
+        let Some(mark) = self.gleaner.next() else {
+            return Ok(None);
+        };
+        if !mark.is_in_order(&self.ends.first, self.previous.as_ref()) {
+            return Err(Disorder);
         }
+        self.previous = Some(mark);
+        Ok(Some(mark))
+    }
+
+    /// Whether the time of a packet between low and high is between theirs.
+    fn is_between(&self, mark: &Mark) -> bool {
+        mark.end >= self.low.1 && mark.pts - self.high.1.min(mark.pts) <= mark.end - mark.pts
     }
 
     /// Halves what is between low and high, in turn with a guess by the time, until a window holds it.
@@ -279,13 +325,26 @@ impl Locate {
     }
 
     fn read(&mut self, from: u64) -> Next<Found> {
-        self.gleaner = Gleaner::at(from);
+        self.previous = None;
+        self.gleaner.go_to(from);
         Next::Read(from)
     }
 }
 
+/// Times do not go up with the offset, as where streams were joined: only by reading it all a packet's time is found.
+#[derive(Debug)]
+struct Disorder;
+
 impl Mark {
-    fn found(&self) -> Found {
+    /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time may be
+    /// shorter than a packet.
+    fn is_in_order(&self, first: &Self, previous: Option<&Self>) -> bool {
+        let begins_stream = self.start.is_some() && self.segment == Some(0) && self.offset > first.offset;
+        let is_behind = |earlier: &Self| self.offset == earlier.offset || self.end.max(self.pts + 1) > earlier.pts;
+        self.stream == first.stream && !begins_stream && is_behind(first) && previous.is_none_or(is_behind)
+    }
+
+    pub fn found(&self) -> Found {
         Found {
             offset: self.start.unwrap_or(self.offset),
             pts: self.pts,
@@ -296,12 +355,14 @@ impl Mark {
 /// Picks packet headers out of bytes that may begin anywhere.
 #[derive(Debug)]
 struct Gleaner {
-    /// What was not looked at yet, and where it stands in the stream.
+    /// Where they stand in the stream, and how many of them were looked at.
     bytes: Vec<u8>,
     offset: u64,
+    at: usize,
     read_to: u64,
     /// The stream header seen last: where it begins and ends, and its checksum.
     header: Option<(u64, u64, u32)>,
+    budget: Budget,
 }
 
 impl Gleaner {
@@ -309,42 +370,60 @@ impl Gleaner {
         Self {
             bytes: Vec::new(),
             offset,
+            at: 0,
             read_to: offset,
             header: None,
+            budget: Budget::default(),
         }
     }
 
+    /// Goes on elsewhere.
+    fn go_to(&mut self, offset: u64) {
+        *self = Self {
+            budget: std::mem::take(&mut self.budget),
+            ..Self::at(offset)
+        };
+    }
+
     fn push(&mut self, bytes: &[u8]) {
+        // Only here, so that each byte moves once.
+        self.bytes.drain(..self.at);
+        self.offset += std::mem::take(&mut self.at) as u64;
         self.bytes.extend_from_slice(bytes);
         self.read_to += bytes.len() as u64;
     }
 
     /// The next packet that has a PTS.
     fn next(&mut self) -> Option<Mark> {
-        let (mut at, mut found) = (0, None);
-        while found.is_none() {
-            let Some(next) = self.bytes[at..].iter().position(|byte| *byte == SYNC[0]) else {
-                at = self.bytes.len();
-                break;
+        loop {
+            let rest = &self.bytes[self.at..];
+            let Some(next) = rest.iter().position(|byte| *byte == SYNC[0]) else {
+                self.pass(rest.len());
+                return None;
             };
-            at += next;
-            match self.look(at) {
+            self.pass(next);
+            match self.look() {
                 Ok((bytes, mark)) => {
-                    at += bytes;
-                    found = mark;
+                    self.pass(bytes);
+                    if mark.is_some() {
+                        return mark;
+                    }
                 }
-                Err(Fault::Short(_)) => break,
-                Err(_) => at += 1,
+                Err(Fault::Short(_)) => return None,
+                Err(Fault::Damaged { checked }) if self.budget.is_exceeded_by(checked) => self.pass(checked),
+                Err(_) => self.pass(1),
             }
         }
-        self.bytes.drain(..at);
-        self.offset += at as u64;
-        found
     }
 
-    /// What stands at `at`: how much of it there is to pass over, and the packet.
-    fn look(&mut self, at: usize) -> Result<(usize, Option<Mark>), Fault> {
-        let (data, offset) = (&self.bytes[at..], self.offset + at as u64);
+    fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
+        self.budget.passed(bytes);
+    }
+
+    /// What comes next: how much of it there is to pass over, and the packet.
+    fn look(&mut self) -> Result<(usize, Option<Mark>), Fault> {
+        let (data, offset) = (&self.bytes[self.at..], self.offset + self.at as u64);
         if data.len() < 3 {
             return Err(Fault::Short(3));
         }
@@ -377,7 +456,7 @@ impl Gleaner {
 mod tests {
     use super::*;
     use crate::parse::index::Index;
-    use crate::parse::index::tests::file;
+    use crate::parse::index::tests::{anew, file};
     use crate::parse::walk::tests::stream;
 
     /// Does what the search wants, in pieces of `piece` bytes. Returns what it found and how much it read.
@@ -458,11 +537,67 @@ mod tests {
     }
 
     #[test]
+    fn the_last_packet_is_not_looked_for_in_all_of_a_long_tail() {
+        let (bytes, size) = (stream(10, 8, 0), 1 << 40);
+        let mut opening = Opening::new(size);
+        let mut next = opening.feed(&bytes);
+        let mut longest = 0;
+        while let Next::Read(from) = next {
+            longest = size - from;
+            // Nothing is there; the window's end comes at once.
+            next = opening.feed(&[]);
+        }
+        assert_eq!(next, Next::Failed);
+        assert!((TAIL..2 * TAIL).contains(&longest), "{longest} bytes");
+    }
+
+    #[test]
     fn what_has_no_packets_or_several_streams_is_not_sought_in() {
         assert_eq!(open(&[], 10), None);
         assert_eq!(open(&[0x89; 3 << 20], 100_000), None);
         let joined = |second| [stream(10, 7, 0), stream(second, 7, 700)].concat();
-        assert_eq!(open(&joined(10), 5000).map(|ends| ends.end), Some(1400));
+        // The same writer's, from its first segment on once more.
+        assert_eq!(open(&joined(10), 5000), None);
         assert_eq!(open(&joined(11), 5000), None);
+    }
+
+    #[test]
+    fn times_that_begin_anew_are_not_sought_in() {
+        // Long enough for that to be in no window at the end.
+        let twice = file(20, 0).repeat(2);
+        let ends = open(&twice, 4096).unwrap();
+        let (mut refused, mut found) = (0, 0);
+        for target in (50..6_000).step_by(50) {
+            let (mut search, next) = Locate::new(ends, target, Snap::Before, None);
+            match run(&twice, 4096, next, |part| search.feed(part)).0 {
+                None => refused += 1,
+                Some(start) => {
+                    assert_eq!(start.pts, target / 300 * 300, "{target}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(refused > 0, "{found} of them found");
+        // One writer, whose times begin anew: within the last bytes, before the first time, and where only a seek sees it.
+        let whole = anew((20, 0), (1, 0));
+        assert_eq!(open(&whole[..whole.len() - 110_000], 4096), None);
+        assert_eq!(open(&anew((20, 3_000), (10, 0)), 4096), None);
+        let bytes = anew((20, 0), (10, 500));
+        let ends = open(&bytes, 4096).unwrap();
+        let (mut search, next) = Locate::new(ends, 2_000, Snap::Before, None);
+        assert_eq!(run(&bytes, 4096, next, |part| search.feed(part)).0, None);
+    }
+
+    #[test]
+    fn false_stream_headers_cost_little() {
+        // Magic, version, and much of what follows.
+        let mut claim = stream(10, 1, 0)[..12].to_vec();
+        claim[8..].copy_from_slice(&(MAX_JSON_BYTES as u32).to_le_bytes());
+        let bytes = claim.repeat(100_000);
+        let mut gleaner = Gleaner::at(0);
+        gleaner.push(&bytes);
+        assert_eq!(gleaner.next(), None);
+        let checked = gleaner.budget.checked_in_vain();
+        assert!(checked < (1 << 27) + 20 * bytes.len() as u64, "{checked} bytes");
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::stream::{Fault, Found, MAGIC, PacketHeader, Scanner, StreamError, StreamHeader};
 
-/// Where in a stream the walk is. Looks at packet headers; the caller, who has the bytes, judges bodies.
-#[derive(Debug)]
+/// Where in a stream the walk is. Looks at packet headers; the caller, which has the bytes, judges bodies.
+#[derive(Clone, Debug)]
 pub struct Walker {
     scanner: Scanner,
 }
@@ -55,16 +55,27 @@ impl Walker {
         }
     }
 
+    /// Goes on behind a stream header, an end mark or a packet of that many bytes, which may have been looked at more than
+    /// once.
+    pub fn pass(&mut self, bytes: usize) {
+        self.scanner.pass(bytes);
+    }
+
     /// Passes over the first of `data`, which [looked](Self::look) like `packet` and is none, as its body says, or the
     /// stream's end if that `cuts` it off. Returns how many bytes.
     pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, cuts: bool) -> usize {
         let checked = if cuts { 0 } else { packet.packet_bytes() };
-        self.scanner.deny(data, packet, checked)
+        self.scanner.deny(data, checked)
     }
 
     /// Passes over the first of `data`, which the end cuts off.
     pub fn give_up(&mut self, data: &[u8]) -> usize {
         self.scanner.give_up(data)
+    }
+
+    #[cfg(test)]
+    pub fn checked_in_vain(&self) -> u64 {
+        self.scanner.checked_in_vain()
     }
 
     fn is_readable(&self, packet: &PacketHeader) -> bool {

@@ -26,6 +26,7 @@ pub use packet::{
 };
 pub use payload::{Tokens, payload_bytes};
 pub use reader::{Event, Reader};
+pub(crate) use scanner::Budget;
 pub use scanner::{Found, Scanner};
 pub use writer::Writer;
 

@@ -27,16 +27,44 @@ pub enum Found {
     Garbage(usize),
 }
 
-/// Where in the stream's grammar a reader is: which stream header holds.
+/// How much may be checked in vain.
 ///
 /// Time is bounded by the stream's length, also for one that is made to waste it by headers that claim much and whose
-/// checksums fail: once too many bytes were checked in vain, what failed is skipped whole and not searched.
-#[derive(Debug, Default)]
+/// checksums fail: once too many bytes were checked in vain, what failed is to be skipped whole and not searched.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Budget {
+    passed: u64,
+    checked_in_vain: u64,
+}
+
+impl Budget {
+    /// Says that so many bytes of the stream were passed over. Each counts once.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        self.passed += bytes as u64;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn checked_in_vain(&self) -> u64 {
+        self.checked_in_vain
+    }
+
+    /// Says that so many bytes were checked in vain. Returns whether it was too much.
+    pub(crate) fn is_exceeded_by(&mut self, checked: usize) -> bool {
+        self.checked_in_vain += checked as u64;
+        checked > 0 && self.checked_in_vain > SPARE_CHECKED + CHECKED_PER_BYTE * self.passed
+    }
+}
+
+/// Where in the stream's grammar a reader is: which stream header holds.
+///
+/// Time is bounded by the stream's length: see [`Budget`].
+#[derive(Clone, Debug, Default)]
 pub struct Scanner {
     header: Option<Arc<StreamHeader>>,
     headers_only: bool,
-    passed: u64,
-    checked_in_vain: u64,
+    /// Something was found, be it garbage.
+    begun: bool,
+    budget: Budget,
 }
 
 impl Scanner {
@@ -44,7 +72,8 @@ impl Scanner {
         Self::default()
     }
 
-    /// A scanner that takes a packet by its header, and does not look at its body: for making an index.
+    /// A scanner that takes a packet by its header, and does not look at its body: for making an index. What it finds may
+    /// be looked at again; the caller says by [`pass`](Self::pass) that it goes on.
     pub fn headers_only() -> Self {
         Self {
             headers_only: true,
@@ -61,7 +90,7 @@ impl Scanner {
     /// After an error there is no going on.
     pub fn scan(&mut self, data: &[u8]) -> Result<Found, StreamError> {
         // Further on it may be damage, which the header's checksum tells.
-        if self.passed == 0
+        if !self.begun
             && let Some(version) = StreamHeader::newer_version(data)
         {
             return Err(StreamError::NewerVersion(version));
@@ -72,29 +101,37 @@ impl Scanner {
             Err(Fault::Damaged { checked }) => Found::Garbage(self.garbage(data, checked)),
             Err(Fault::Refused(error)) => return Err(error),
         };
-        self.passed += match &found {
-            Found::Header { bytes } | Found::End { bytes, .. } | Found::Garbage(bytes) => *bytes as u64,
-            Found::Packet(packet) => packet.packet_bytes() as u64,
-            Found::Short(_) => 0,
-        };
+        self.begun |= !matches!(found, Found::Short(_));
+        match &found {
+            Found::Header { bytes } | Found::End { bytes, .. } if !self.headers_only => self.budget.passed(*bytes),
+            Found::Packet(packet) if !self.headers_only => self.budget.passed(packet.packet_bytes()),
+            // Garbage is counted with the rest of it.
+            _ => (),
+        }
         Ok(found)
+    }
+
+    /// Called where [headers only](Self::headers_only) are looked at, once for each stream header, end mark and packet, with
+    /// its length.
+    pub fn pass(&mut self, bytes: usize) {
+        self.budget.passed(bytes);
     }
 
     /// Called where `data` is all there is and [`Found::Short`] was the answer: passes over the first of it.
     pub fn give_up(&mut self, data: &[u8]) -> usize {
-        let garbage = self.garbage(data, 0);
-        self.passed += garbage as u64;
-        garbage
+        self.begun = true;
+        self.garbage(data, 0)
     }
 
-    /// Called where [headers only](Self::headers_only) were looked at, and `packet` turned out to be none after a look at
-    /// `checked` bytes of its body: takes it back, and passes over the first of `data` as a scanner does that looks at
-    /// bodies, too.
-    pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, checked: usize) -> usize {
-        self.passed = self.passed.saturating_sub(packet.packet_bytes() as u64);
-        let garbage = self.garbage(data, checked);
-        self.passed += garbage as u64;
-        garbage
+    /// Called where [headers only](Self::headers_only) were looked at, and a packet turned out to be none after a look at
+    /// `checked` bytes of it: passes over the first of `data` as a scanner does that looks at bodies, too.
+    pub fn deny(&mut self, data: &[u8], checked: usize) -> usize {
+        self.garbage(data, checked)
+    }
+
+    #[cfg(test)]
+    pub fn checked_in_vain(&self) -> u64 {
+        self.budget.checked_in_vain
     }
 
     fn try_scan(&mut self, data: &[u8]) -> Result<Found, Fault> {
@@ -129,13 +166,15 @@ impl Scanner {
         Ok(Found::Packet(packet))
     }
 
-    /// How many of the first bytes of `data` to pass over, after a look at `checked` of them in vain.
+    /// Passes over the first bytes of `data`, after a look at `checked` of them in vain: how many.
     fn garbage(&mut self, data: &[u8], checked: usize) -> usize {
-        self.checked_in_vain += checked as u64;
-        if checked > 0 && self.checked_in_vain > SPARE_CHECKED + CHECKED_PER_BYTE * self.passed {
-            return checked;
-        }
-        let next = data.iter().skip(1).position(|b| *b == MARK);
-        next.map_or(data.len(), |at| at + 1)
+        let garbage = if self.budget.is_exceeded_by(checked) {
+            checked
+        } else {
+            let next = data.iter().skip(1).position(|b| *b == MARK);
+            next.map_or(data.len(), |at| at + 1)
+        };
+        self.budget.passed(garbage);
+        garbage
     }
 }

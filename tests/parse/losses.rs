@@ -122,3 +122,81 @@ fn end_marks_pass_as_buffers_of_their_own() {
     let samples = Player::play(&pieces.concat(), "vidtokparse ! video/x-vidtok,stream-format=raw").samples();
     assert_eq!(samples.len(), packets.len());
 }
+
+#[test]
+fn damage_in_front_of_the_first_packet_is_a_hole() {
+    let bytes = [&[7; 100], &pieces(&format(64), 2).concat()[..]].concat();
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        let player = Player::play(&bytes, middle);
+        assert!(has_discont(&player.samples()[0]));
+        assert_eq!((number(&player, "holes"), player.warnings().len()), (1, 1), "{middle}");
+    }
+}
+
+#[test]
+fn a_discont_of_an_end_mark_stays() {
+    init();
+    let format = format(64);
+    let mut writer = Writer::new(format.clone(), "a-stream").unwrap();
+    let mut pieces: Vec<_> = packets(&format, 1)
+        .into_iter()
+        .map(|packet| Packet {
+            segment_end: false,
+            end_of_stream: false,
+            ..packet
+        })
+        .map(|packet| writer.write(&packet).unwrap())
+        .collect();
+    pieces.push(writer.end().unwrap());
+    let mut harness = Harness::new("vidtokparse");
+    harness.set_src_caps_str("video/x-vidtok, stream-format=framed");
+    for (i, piece) in pieces.iter().enumerate() {
+        let mut buffer = gst::Buffer::from_slice(piece.clone());
+        if i == pieces.len() - 1 {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
+        harness.push(buffer).unwrap();
+    }
+    let disconts: Vec<bool> = std::iter::from_fn(|| harness.try_pull())
+        .map(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT))
+        .collect();
+    assert_eq!(disconts[1..], [false, false, false, false, true]);
+}
+
+#[test]
+fn a_stream_without_its_end_is_told() {
+    let format = format(64);
+    let whole = pieces(&format, 3);
+    let has_ended = |player: &Player| player.parser().property::<gst::Structure>("stats").get::<bool>("ended");
+    for middle in ["vidtokparse", "queue ! vidtokparse"] {
+        for (pieces, ended) in [(&whole[..], true), (&whole[..14], false), (&whole[..10], false)] {
+            let player = Player::play(&pieces.concat(), middle);
+            player.samples();
+            assert_eq!(
+                player.warnings().len(),
+                usize::from(!ended),
+                "{middle}: {}",
+                pieces.len()
+            );
+            assert_eq!(has_ended(&player), Ok(ended));
+        }
+        // To a stop, and with one packet a segment, there is no end to come to.
+        for (to, flags) in [
+            (SEGMENT + SEGMENT / 2, gst::SeekFlags::ACCURATE),
+            (
+                3 * SEGMENT,
+                gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS,
+            ),
+        ] {
+            let player = Player::pause(&whole.concat(), middle);
+            let set = gst::SeekType::Set;
+            let (from, to) = (ClockTime::from_nseconds(FRAME), ClockTime::from_nseconds(to));
+            let flags = gst::SeekFlags::FLUSH | flags;
+            player.pipeline.seek(1.0, flags, set, from, set, to).unwrap();
+            player.pipeline.set_state(gst::State::Playing).unwrap();
+            player.samples();
+            assert_eq!(player.warnings(), Vec::<String>::new(), "{middle} {flags:?}");
+            assert_eq!(has_ended(&player), Ok(false));
+        }
+    }
+}

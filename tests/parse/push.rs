@@ -224,3 +224,54 @@ fn what_is_joined_plays_behind_a_queue_without_seeks() {
     assert_eq!(times, expected);
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
 }
+
+#[test]
+fn times_that_begin_anew_are_found_by_playing_behind_a_queue() {
+    let (packets, pieces) = stream(60, 0);
+    // Of one writer, whose segments go on being counted.
+    let format = TokenFormat {
+        grid_width: 40,
+        grid_height: 40,
+        width: 320,
+        height: 320,
+        ..format(320)
+    };
+    let mut writer = Writer::new(format, "a-stream").unwrap();
+    let mut anew: Vec<Vec<u8>> = packets
+        .iter()
+        .chain(&packets)
+        .map(|packet| {
+            writer
+                .write(&Packet {
+                    end_of_stream: false,
+                    ..packet.clone()
+                })
+                .unwrap()
+        })
+        .collect();
+    anew.push(writer.end().unwrap());
+    for bytes in [pieces.concat().repeat(2), anew.concat()] {
+        let player = Player::pause(&bytes, "queue ! vidtokparse");
+        for to in [10, 30, 45, 20] {
+            let to = to * SEGMENT + FRAME;
+            let (first, from) = player.seek(gst::SeekFlags::ACCURATE, to);
+            // Something is shown, of that time.
+            assert_eq!(from, to);
+            assert!(first.pts().unwrap().nseconds() <= to);
+        }
+        player.seek(gst::SeekFlags::ACCURATE, 0);
+        player.pipeline.set_state(gst::State::Playing).unwrap();
+        let last = pts(player.samples().last().unwrap());
+        assert!((120 * SEGMENT - 4 * FRAME..=120 * SEGMENT).contains(&last), "{last}");
+        assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
+        let seek = gst::event::Seek::new(
+            1.0,
+            gst::SeekFlags::FLUSH,
+            gst::SeekType::Set,
+            ClockTime::ZERO,
+            gst::SeekType::None,
+            ClockTime::NONE,
+        );
+        assert!(!player.parser().send_event(seek));
+    }
+}

@@ -173,7 +173,7 @@ fn upstreams_times_count_where_it_has_them() {
 #[test]
 fn no_caps_are_made_up_before_a_stream_header() {
     let format = format(64);
-    let pieces = pieces(&format, 1);
+    let pieces = pieces(&format, 2);
     let mut harness = in_time();
     let gap = || gst::event::Gap::builder(ClockTime::ZERO).duration(at(FRAME)).build();
     assert!(harness.push_event(gap()));
@@ -186,12 +186,14 @@ fn no_caps_are_made_up_before_a_stream_header() {
     harness.push(timed(&pieces[0][40..], None)).unwrap();
     harness.push(timed(&pieces[1], None)).unwrap();
     // Inside a packet, too, it cuts nothing off.
-    harness.push(timed(&pieces[2][..60], None)).unwrap();
-    assert!(harness.push_event(gap()));
-    harness.push(timed(&pieces[2][60..], None)).unwrap();
+    for (piece, cut) in pieces[2..].iter().zip([60, 1, 5, 11]) {
+        harness.push(timed(&piece[..cut], None)).unwrap();
+        assert!(harness.push_event(gap()));
+        harness.push(timed(&piece[cut..], None)).unwrap();
+    }
     // Between packets it passes.
     assert!(harness.push_event(gap()));
-    assert_eq!(out(&mut harness).len(), 3);
+    assert_eq!(out(&mut harness).len(), 6);
     let events: Vec<_> = std::iter::from_fn(|| harness.try_pull_event()).collect();
     let caps: Vec<_> = events
         .iter()
