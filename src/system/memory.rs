@@ -1,5 +1,5 @@
-//! How much memory this process may still take: the least of what the machine has, of what control groups (containers, services)
-//! leave, and of the process's own limits.
+//! How much memory this process may still take: the least of what the machine has, of what control groups (containers,
+//! services) leave, and of the process's own limits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What a graph's file holds: its bytes, with the weights that it keeps in files beside it. Read when the graph is checked, and
-//! read again when it is to run; both must be the same.
+//! What a graph's file holds: its bytes, with the weights that it keeps in files beside it. Read when the graph is
+//! checked, and read again when it is to run; both must be the same.
 
 use std::collections::HashMap;
 use std::fmt;
