@@ -31,7 +31,8 @@ fn fifo(path: &Path) {
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
-/// Moves the encoder's weights to `weights.bin`, as `onnx.save_model` does, and calls that file `location` in the graph.
+/// Moves the encoder's weights to `weights.bin`, as `onnx.save_model` does, and calls that file `location` in the
+/// graph.
 fn move_weights(folder: &Path, location: &str) {
     let script = "
 import sys, onnx

@@ -1,8 +1,9 @@
-//! Token caps with any fields. What is taken must be written as caps that say the same.
+//! Token caps with any fields, or few. What is taken must be written as caps that say the same.
 
 use arbitrary::{Result, Unstructured};
-use gstvidtok::caps::{MEDIA_TYPE, StreamFormat};
+use gstvidtok::caps::{self, MEDIA_TYPE, StreamFormat};
 use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::tokenizer::Description;
 
 const FIELDS: [&str; 19] = [
     "stream-format",
@@ -32,28 +33,68 @@ const TEXTS: [&str; 12] = [
 pub fn run(input: &[u8]) {
     gst::init().expect("GStreamer");
     let mut input = Unstructured::new(input);
-    let Ok(caps) = caps(&mut input) else { return };
-    let (format, stream_format) = match TokenFormat::from_caps(&caps) {
-        Ok(read) => read,
-        Err(error) => return assert!(!error.to_string().is_empty()),
+    let Ok((caps, tokenizer)) = caps(&mut input) else {
+        return;
     };
-    let again = format.to_caps(stream_format);
+    // Whether they name a tokenizer must not depend on the rest.
+    let named = caps::named_tokenizer(&caps);
+    match TokenFormat::from_caps(&caps) {
+        Ok((format, stream_format)) => {
+            assert!(named.is_ok(), "{caps}");
+            let again = format.to_caps(stream_format);
+            assert_eq!(TokenFormat::from_caps(&again), Ok((format, stream_format)), "{caps}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match TokenFormat::from_raw_caps(&caps, &tokenizer) {
+        Ok(format) => check_raw(&caps, &tokenizer, format),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// What the tokenizer adds to caps of bare tokens changes nothing that they say, and is all there is to say.
+fn check_raw(caps: &gst::CapsRef, tokenizer: &Description, format: TokenFormat) {
+    let fields = caps.structure(0).expect("the one that was made");
+    for (name, size) in [("width", format.width), ("height", format.height)] {
+        assert_eq!(fields.get::<i32>(name), Ok(size as i32), "{caps}");
+    }
+    assert_eq!(format.tokenizer, tokenizer.digest, "{caps}");
+    assert!(
+        format.grid_width * format.space_factor >= format.width
+            && format.grid_height * format.space_factor >= format.height,
+        "{caps}"
+    );
+    let whole = format.to_caps(StreamFormat::Raw);
+    let read = TokenFormat::from_raw_caps(&whole, tokenizer);
+    assert_eq!(read.as_ref(), Ok(&format), "{caps}");
     assert_eq!(
-        TokenFormat::from_caps(&again).as_ref(),
-        Ok(&(format, stream_format)),
+        TokenFormat::from_caps(&whole),
+        Ok((format, StreamFormat::Raw)),
         "{caps}"
     );
 }
 
-/// Good caps with some fields changed.
-fn caps(input: &mut Unstructured) -> Result<gst::Caps> {
+/// Good caps with some fields changed, and the tokenizer that they name.
+fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
     let regularizer = match input.arbitrary()? {
         true => Regularizer::Fsq { levels: vec![8; 5] },
         false => Regularizer::Kl { channels: 4 },
     };
+    let tokenizer = Description {
+        name: "toy".into(),
+        digest: "0123456789abcdef".repeat(4),
+        family: "toy".into(),
+        regularizer: regularizer.clone(),
+        time_factor: 4,
+        space_factor: 8,
+        causal: true,
+        window: 0,
+        decoder_delay: 0,
+        licence: "MIT".into(),
+    };
     let format = TokenFormat {
-        model: "toy".into(),
-        tokenizer: "0123456789abcdef".repeat(4),
+        model: tokenizer.name.clone(),
+        tokenizer: tokenizer.digest.clone(),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
         grid_width: 8,
@@ -67,13 +108,27 @@ fn caps(input: &mut Unstructured) -> Result<gst::Caps> {
         pixel_aspect_ratio: Fraction::new(1, 1),
         colorimetry: None,
     };
-    let mut caps = format.to_caps(*input.choose(&[StreamFormat::Framed, StreamFormat::Raw])?);
+    let form = input.choose(&[Some(StreamFormat::Framed), Some(StreamFormat::Raw), None])?;
+    let mut caps = match form {
+        Some(form) => format.to_caps(*form),
+        None => short(&format),
+    };
     let fields = caps.make_mut().structure_mut(0).expect("the one that was made");
     assert_eq!(fields.name(), MEDIA_TYPE);
     for _ in 0..input.int_in_range(0..=6)? {
         set(fields, input.choose(&FIELDS)?, input)?;
     }
-    Ok(caps)
+    Ok((caps, tokenizer))
+}
+
+/// All that raw caps need.
+fn short(format: &TokenFormat) -> gst::Caps {
+    gst::Caps::builder(MEDIA_TYPE)
+        .field("stream-format", StreamFormat::Raw.as_str())
+        .field("model", &format.model)
+        .field("width", format.width as i32)
+        .field("height", format.height as i32)
+        .build()
 }
 
 fn set(fields: &mut gst::StructureRef, name: &str, input: &mut Unstructured) -> Result<()> {

@@ -1,19 +1,26 @@
-//! Any buffers into `vidtokdec`, framed or raw, with any times, flags and metas: pictures in order or an error.
+//! Any buffers and events into `vidtokdec`, framed or raw, with any times, flags, metas and settings: pictures inside the
+//! playback segment, in order where the tokens are, or an error.
 
 use std::sync::LazyLock;
 
 use arbitrary::{Result, Unstructured};
 use gst::prelude::*;
 use gst_check::Harness;
-use gstvidtok::caps::StreamFormat;
+use gstvidtok::caps::{MEDIA_TYPE, StreamFormat};
 use gstvidtok::format::{Fraction, TokenFormat, TokenType};
 use gstvidtok::meta::{self, TokenMeta};
 use gstvidtok::tokenizer::{self, Role, Target};
 
+use super::order::Order;
 use super::{checksums, pads};
 
 /// Of the picture, in pixels: cells of eight.
 const SIZE: u32 = 16;
+const PICTURE_BYTES: usize = (SIZE * SIZE * 3) as usize;
+/// Bits of the byte that says how the decoder is set, and what it is told.
+const CONTINUE: u8 = 1;
+const TOO_MANY_PIXELS: u8 = 2;
+const SHORT_CAPS: u8 = 4;
 
 /// The toy tokenizer, which `tests/python/make_fixtures.py` makes.
 static MODEL: LazyLock<String> = LazyLock::new(|| {
@@ -22,7 +29,7 @@ static MODEL: LazyLock<String> = LazyLock::new(|| {
 });
 /// Keeps the session that all runs share.
 static KEPT: LazyLock<Harness> = LazyLock::new(|| {
-    let mut harness = decoder(StreamFormat::Raw);
+    let mut harness = decoder(StreamFormat::Raw, 0);
     let _ = harness.push(gst::Buffer::from_mut_slice([0; 8]));
     harness
 });
@@ -58,37 +65,54 @@ fn format() -> TokenFormat {
     FORMAT.clone()
 }
 
-fn decoder(stream_format: StreamFormat) -> Harness {
+fn decoder(stream_format: StreamFormat, how: u8) -> Harness {
     let mut harness = Harness::new("vidtokdec");
     let element = harness.element().expect("the decoder");
     element.set_property("model", &*MODEL);
+    if how & CONTINUE != 0 {
+        element.set_property_from_str("on-loss", "continue");
+    }
+    if how & TOO_MANY_PIXELS != 0 {
+        element.set_property("max-pixels", SIZE * SIZE - 1);
+    }
     element.set_bus(Some(&gst::Bus::new()));
-    harness.set_src_caps(format().to_caps(stream_format));
+    harness.set_src_caps(match stream_format {
+        // All that raw caps need where the decoder's user names the tokenizer.
+        StreamFormat::Raw if how & SHORT_CAPS != 0 => gst::Caps::builder(MEDIA_TYPE)
+            .field("stream-format", stream_format.as_str())
+            .field("width", SIZE as i32)
+            .field("height", SIZE as i32)
+            .build(),
+        _ => format().to_caps(stream_format),
+    });
     harness.play();
     harness
 }
 
 fn buffers(input: &mut Unstructured) -> Result<()> {
     let stream_format = *input.choose(&[StreamFormat::Framed, StreamFormat::Raw])?;
-    let mut harness = decoder(stream_format);
+    let how: u8 = input.arbitrary()?;
+    let mut harness = decoder(stream_format, how);
     let bus = harness
         .element()
         .and_then(|element| element.bus())
         .expect("the bus that was set");
-    let mut wanted = 0;
+    let mut playback = Playback::default();
     for _ in 0..8 {
         if input.is_empty() {
             break;
         }
         let operation: u8 = input.arbitrary()?;
-        let flows = match operation {
-            0..=9 => harness.push_event(gst::event::Eos::new()),
+        match operation {
+            0..=9 => drop(harness.push_event(gst::event::Eos::new())),
             10..=19 => {
-                harness.push_event(gst::event::FlushStart::new())
-                    && harness.push_event(gst::event::FlushStop::new(true))
+                harness.push_event(gst::event::FlushStart::new());
+                harness.push_event(gst::event::FlushStop::new(true));
+                playback = Playback::default();
             }
             20..=29 => {
-                harness.push_event(gst::event::Gap::builder(gst::ClockTime::from_mseconds(operation.into())).build())
+                let at = gst::ClockTime::from_mseconds(operation.into());
+                harness.push_event(gst::event::Gap::builder(at).build());
             }
             30..=34 => {
                 let late: i32 = input.arbitrary()?;
@@ -100,24 +124,85 @@ fn buffers(input: &mut Unstructured) -> Result<()> {
                     proportion,
                     late.into(),
                     at,
-                ))
+                ));
             }
-            _ => match buffer(stream_format, input) {
-                Ok(buffer) => harness.push(buffer).is_ok(),
-                Err(_) => false,
-            },
-        };
-        wanted += usize::from(flows);
+            35..=44 => {
+                let next = segment(input)?;
+                harness.push_event(gst::event::Segment::new(&next));
+                // What the segment before it still owed has come.
+                playback.check(&mut harness);
+                playback.begin(next);
+            }
+            _ => {
+                let buffer = buffer(stream_format, input)?;
+                playback.order.add(&buffer, stream_format, &format());
+                let _ = harness.push(buffer);
+            }
+        }
+        assert!(playback.check(&mut harness) == 0 || how & TOO_MANY_PIXELS == 0);
     }
     harness.push_event(gst::event::Eos::new());
-    let bytes = (SIZE * SIZE * 3) as usize;
-    while let Some(picture) = harness.try_pull() {
-        assert_eq!(picture.size(), bytes, "after {wanted} buffers and events");
-    }
+    assert!(playback.check(&mut harness) == 0 || how & TOO_MANY_PIXELS == 0);
     pads::check(&bus);
     // Messages that are left hold the element, which holds the bus.
     bus.set_flushing(true);
     Ok(())
+}
+
+/// What comes out between two playback segments.
+#[derive(Default)]
+struct Playback {
+    /// Unknown at the beginning, and after a flush.
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    order: Order,
+    latest: Option<gst::ClockTime>,
+}
+
+impl Playback {
+    fn begin(&mut self, segment: gst::FormattedSegment<gst::ClockTime>) {
+        self.segment = Some(segment);
+        self.order.begin_segment();
+        self.latest = None;
+    }
+
+    /// Takes the pictures that have come; returns how many.
+    fn check(&mut self, harness: &mut Harness) -> usize {
+        let pictures = std::iter::from_fn(|| harness.try_pull()).inspect(|picture| self.check_picture(picture));
+        pictures.count()
+    }
+
+    fn check_picture(&mut self, picture: &gst::BufferRef) {
+        assert_eq!(picture.size(), PICTURE_BYTES);
+        let pts = picture.pts().expect("a picture's time");
+        if let Some(segment) = &self.segment {
+            assert!(
+                segment.start().is_none_or(|start| start <= pts) && segment.stop().is_none_or(|stop| pts <= stop),
+                "a picture at {pts} outside {segment:?}"
+            );
+        }
+        let latest = self.latest.replace(pts);
+        if self.order.is_kept() {
+            assert!(latest <= Some(pts), "a picture at {pts} after one at {latest:?}");
+        }
+    }
+}
+
+fn segment(input: &mut Unstructured) -> Result<gst::FormattedSegment<gst::ClockTime>> {
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    let flags: u8 = input.arbitrary()?;
+    let start = gst::ClockTime::from_mseconds(input.arbitrary::<u16>()?.into());
+    segment.set_start(start);
+    segment.set_time(start);
+    if flags & 1 != 0 {
+        segment.set_stop(start + gst::ClockTime::from_mseconds(input.arbitrary::<u16>()?.into()));
+    }
+    if flags & 2 != 0 {
+        segment.set_flags(gst::SegmentFlags::TRICKMODE_KEY_UNITS);
+    }
+    if flags & 4 != 0 {
+        segment.set_rate(2.0);
+    }
+    Ok(segment)
 }
 
 fn buffer(stream_format: StreamFormat, input: &mut Unstructured) -> Result<gst::Buffer> {

@@ -1,4 +1,5 @@
-//! What is fuzzed: functions of any bytes that must neither panic nor take long, and that check what they can. One source for
+//! What is fuzzed: functions of any bytes that must neither panic nor take long, and that check what they can. One
+//! source for
 //! `tests/fuzz`, which runs them on stable Rust, and for `cargo fuzz`.
 
 mod caps;
@@ -6,6 +7,7 @@ mod checksums;
 mod decoder;
 mod description;
 mod graph;
+mod order;
 mod pads;
 mod parser;
 mod reader;
@@ -19,33 +21,21 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-/// Those of pure logic.
-pub const READER: Target = Target {
-    name: "reader",
-    run: reader::run,
-};
-pub const TIMELINE: Target = Target {
-    name: "timeline",
-    run: timeline::run,
-};
-pub const CAPS: Target = Target {
-    name: "caps",
-    run: caps::run,
-};
-pub const DESCRIPTION: Target = Target {
-    name: "description",
-    run: description::run,
-};
-pub const GRAPH: Target = Target {
-    name: "graph",
-    run: graph::run,
-};
-/// Those that need GStreamer, and the decoder ONNX Runtime.
-pub const PARSER: Target = Target {
-    name: "parser",
-    run: parser::run,
-};
-pub const DECODER: Target = Target {
-    name: "decoder",
-    run: decoder::run,
-};
+macro_rules! targets {
+    ($($(#[$doc:meta])* $name:ident = $module:ident;)*) => {$(
+        $(#[$doc])*
+        pub const $name: Target = Target { name: stringify!($module), run: $module::run };
+    )*};
+}
+
+targets! {
+    READER = reader;
+    TIMELINE = timeline;
+    CAPS = caps;
+    DESCRIPTION = description;
+    GRAPH = graph;
+    /// Needs GStreamer.
+    PARSER = parser;
+    /// Needs GStreamer and ONNX Runtime.
+    DECODER = decoder;
+}

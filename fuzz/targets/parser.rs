@@ -11,6 +11,8 @@ const REPAIR: u8 = 1;
 const PULL: u8 = 2;
 const SEEK: u8 = 4;
 const RAW: u8 = 8;
+/// The bytes are bare tokens, of caps that say no more than they must; the last byte says what.
+const BARE: u8 = 16;
 
 /// The first byte is how the bytes come, the second where a seek goes, the third its flags.
 pub fn run(input: &[u8]) {
@@ -27,10 +29,15 @@ pub fn run(input: &[u8]) {
         file.path().display(),
         1 + usize::from(*place) * 7
     );
+    let caps = match (how & BARE, bytes.last()) {
+        (0, _) | (_, None) => String::new(),
+        (_, Some(size)) => format!("! {}", bare_caps(*size)),
+    };
     let push = if how & PULL == 0 { "! identity" } else { "" };
     let stream_format = if how & RAW == 0 { "framed" } else { "raw" };
-    let line =
-        format!("{source} {push} ! vidtokparse ! video/x-vidtok,stream-format={stream_format} ! fakesink sync=false");
+    let line = format!(
+        "{source} {caps} {push} ! vidtokparse ! video/x-vidtok,stream-format={stream_format} ! fakesink sync=false"
+    );
     let pipeline = gst::parse::launch(&line)
         .expect("the elements")
         .downcast::<gst::Pipeline>()
@@ -50,6 +57,13 @@ pub fn run(input: &[u8]) {
     }
     pipeline.set_state(gst::State::Null).expect("a pipeline stops");
     pads::check(&bus);
+}
+
+/// Of the built-in tokenizer, which is found without a folder. Bits of `what`: the size, and what more the caps say.
+fn bare_caps(what: u8) -> String {
+    let (width, height) = (8 * u32::from(what & 3), 1 + u32::from(what >> 2 & 15));
+    let framerate = ["", ",framerate=25/1", ",framerate=0/1", ",token-type=uint16"][usize::from(what >> 6)];
+    format!("video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width={width},height={height}{framerate}")
 }
 
 fn prerolled(pipeline: &gst::Pipeline) -> bool {

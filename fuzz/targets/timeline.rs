@@ -1,4 +1,5 @@
-//! Frames at any times through the encoder's and the decoder's bookkeeping: none is lost, doubled, or shown at another time.
+//! Frames at any times through the encoder's and the decoder's bookkeeping: none is lost, doubled, or shown at another
+//! time.
 
 use std::collections::VecDeque;
 

@@ -4,6 +4,7 @@ A `.ckpt` is a zip archive of `torch.save`: a pickle that describes tensors, whi
 numbers for each storage.
 """
 
+import json
 import math
 import os
 import stat
@@ -20,6 +21,7 @@ from .unpickle import Storage, Tensor
 
 PREFIXES = ("encoder.", "decoder.")
 MAX_PICKLE = 64 << 20  # of descriptions only: published ones have under 1 MB
+MAX_HEADER = 100_000_000  # the safetensors library's own limit
 
 # The name that safetensors has for a number's type, and how its bytes are read.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -82,8 +84,13 @@ def _float32(numbers: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
+    size = os.fstat(file.fileno()).st_size
+    described = _described_bytes(file, size)
+    if described != size:
+        raise CheckpointError(f"not a safetensors file: its header describes {described} bytes, and it has {size}")
+    file.seek(0)
     try:
-        entries = safetensors.deserialize(file.read())
+        entries = safetensors.deserialize(file.read(size))
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"not a safetensors file: {error}") from error
     return {
@@ -91,6 +98,19 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
         for name, entry in entries
         if _wanted(name)
     }
+
+
+def _described_bytes(file: BinaryIO, size: int) -> int:
+    """How long the file is by its header: known before anything large is read."""
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(MAX_HEADER, size - 8):
+        raise CheckpointError(f"not a safetensors file: a header of {length} bytes, in a file of {size}")
+    try:
+        header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return 8 + length + max(ends, default=0)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CheckpointError(f"not a safetensors file: its header cannot be read: {error}") from error
 
 
 # torch.save

@@ -1,7 +1,8 @@
 //! Streams that run together: one run of the graph is a step of each of them.
 //!
-//! There is no thread for it. Whoever finds that a batch is to start runs it for everybody in it, on the thread that
-//! asked for its own step. Where one of its streams is cancelled, the run is ended, and the others' steps run again.
+//! There is no thread for it. The stream that finds that a batch is to start runs it for all streams in it, on the
+//! thread that asked for the stream's own step. Where one of them is cancelled, the run is ended, and the others' steps
+//! run again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -78,8 +79,8 @@ pub struct Member {
 }
 
 impl Batches {
-    /// A place in a batch of this wiring; `allocate` makes the tensors of another one where there is none. A step of this
-    /// stream waits for those of others no longer than `timeout`.
+    /// A place in a batch of this wiring; `allocate` makes the tensors of another one where there is none. A step of
+    /// this stream waits for those of others no longer than `timeout`.
     pub fn join(
         &self,
         wiring: &Wiring,
@@ -217,7 +218,7 @@ impl Batch {
     }
 }
 
-/// A run under way. Dropped, it tells everybody how it ended, also where that was a panic.
+/// A run under way. Dropped, it tells each of its streams how it ended, also where that was a panic.
 struct Running<'a> {
     batch: &'a Batch,
     slots: Vec<usize>,

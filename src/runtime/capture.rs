@@ -1,5 +1,5 @@
-//! Who may call CUDA while a thread captures a CUDA graph: nobody. ONNX Runtime captures in CUDA's global mode, in which an
-//! allocation or a copy from another thread of the process fails, and spoils the capture.
+//! Who may call CUDA while a thread captures a CUDA graph: nobody. ONNX Runtime captures in CUDA's global mode, in
+//! which an allocation or a copy from another thread of the process fails, and spoils the capture.
 //!
 //! Each guard is held around one call of ONNX Runtime, with nothing waited for in it, so that none waits for another.
 

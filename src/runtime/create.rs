@@ -160,21 +160,22 @@ fn create_on(
     if provider == ExecutionProvider::TensorRt {
         notes.extend(inexact(graph.precision, tf32_setting().as_deref()));
     }
+    // Of the bytes that were checked, never of a path, behind which another file may be by now.
+    let bytes = graph.bytes()?;
     let mut building = Building::begin(provider, graph, &setup, (options.streams(), width, height), report);
     let make = |engines: Option<&Engines>| {
         let mut builder = prepare(environment, graph, options, width, height)?;
         if provider == ExecutionProvider::Cpu {
             builder = with_own_operators(builder, graph)?;
-            // With it, the second run takes one block for everything on top of what the first has taken piece by piece, and
-            // both stay: a quarter to a third more at the peak, for no time that could be measured.
+            // With it, the second run takes one block for everything on top of what the first has taken piece by piece,
+            // and both stay: a quarter to a third more at the peak, for no time that could be measured.
             builder = builder.with_memory_pattern(false).map_err(|e| fail(e.message()))?;
         }
         let recorder = Recorder::default();
         builder = builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))?;
         let _call = capture::call(provider);
         let mut builder = provider.add_to(builder, &Setup { engines, ..setup })?;
-        // Of the bytes that were checked, never of a path, behind which another file may be by now.
-        let made = builder.commit_from_memory(&graph.bytes()?);
+        let made = builder.commit_from_memory(&bytes);
         let session = made.map_err(|error| match provider {
             ExecutionProvider::Cpu if memory::was_refused(error.message()) => {
                 memory::no_room_for(graph, error.message())
@@ -228,8 +229,8 @@ pub fn prepare(
     // Spinning threads take the cores from the decoder beside, and from everything else in a pipeline, live or not.
     builder = step(builder.with_intra_op_spinning(false))?;
     builder = step(builder.with_inter_threads(1))?;
-    // Always a number: left alone, ONNX Runtime pins the threads of every session to the same cores, so that an encoder and
-    // a decoder would share one while another is idle.
+    // Always a number: left alone, ONNX Runtime pins the threads of every session to the same cores, so that an encoder
+    // and a decoder would share one while another is idle.
     builder = step(builder.with_intra_threads(options.thread_count()))?;
     // The symbolic dimensions that a graph may have: streams, the padded picture, and parts of it.
     builder = step(builder.with_dimension_override("N", options.streams() as i64))?;
@@ -261,7 +262,8 @@ mod tests {
 
     const SIZE: u32 = 32;
 
-    /// What a graph gives for made-up frames and states, by name, and the operators that ran, from ONNX Runtime's profile.
+    /// What a graph gives for made-up frames and states, by name, and the operators that ran, from ONNX Runtime's
+    /// profile.
     fn run(role: Role, own_operators: bool, first: bool) -> (Vec<(String, Vec<f32>)>, HashSet<String>) {
         let fixtures = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
         let graph = tokenizer::open(&format!("{fixtures}/golden_fsq_v1_1"), role, Target::Cpu).unwrap();

@@ -81,13 +81,14 @@ fn disable_telemetry() {
              {TELEMETRY_VARIABLE}=1 in the environment of the process"
         );
     }
-    // SAFETY: the lock that the caller holds keeps this crate from a second call. Code of others that reads the environment in
-    // C at this very moment could meet a half-changed one. There is no other way to reach the library before it begins to send,
-    // and this happens once a process, when an application is still setting its pipeline up.
+    // SAFETY: the lock that the caller holds keeps this crate from a second call. Code of others that reads the
+    // environment in C at this very moment could meet a half-changed one. There is no other way to reach the library
+    // before it begins to send, and this happens once a process, when an application is still setting its pipeline up.
     unsafe { std::env::set_var(TELEMETRY_VARIABLE, "1") };
 }
 
-/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime, or the Python module that has it inside.
+/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime, or the Python module that has it
+/// inside.
 fn is_mapped(maps: &str) -> bool {
     let name = |line: &str| line.rsplit('/').next().map(str::to_owned);
     maps.lines().filter_map(name).any(|name| {
@@ -186,7 +187,8 @@ fn places() -> Vec<Place> {
         .collect()
 }
 
-/// What the library may be called where a package of the system has it: distributions put the minor version into its name.
+/// What the library may be called where a package of the system has it: distributions put the minor version into its
+/// name.
 fn system_names() -> Vec<String> {
     let versions = (ort::MINOR_VERSION..=NEWEST_MINOR_VERSION).rev();
     let plain = ["libonnxruntime.so".to_string(), "libonnxruntime.so.1".to_string()];

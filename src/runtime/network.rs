@@ -267,8 +267,8 @@ impl Network {
     }
 }
 
-/// Runs a session once, on zeros and tensors of its own: whatever makes its provider unusable shows now. It is also when
-/// CUDA chooses among algorithms, and no frame waits for that.
+/// Runs a session once, on zeros and tensors of its own: whatever makes its provider unusable shows now. It is also
+/// when CUDA chooses among algorithms, and no frame waits for that.
 fn try_out(session: &Arc<SharedSession>, wiring: Wiring, size: (u32, u32)) -> Result<(), RuntimeError> {
     check_memory(session, &Demand::of(session, size))?;
     let failed = |error: &ort::Error| session.running.provider.failed(error.message());

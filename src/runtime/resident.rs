@@ -1,9 +1,9 @@
 //! Tensors that stay where they are on the device, as a captured CUDA graph wants them.
 //!
-//! Capturing records the kernels of a run and the addresses that they work on; from then on a run replays them, and ONNX
-//! Runtime looks at what it is given no more. So what callers give is copied to a fixed place on the device first, and what
-//! they take from one afterwards. The states swap places with every step: that makes two recordings, told apart by a
-//! number (`gpu_graph_id`).
+//! Capturing records the kernels of a run and the addresses that they work on; from then on a run replays them, and
+//! ONNX Runtime looks at what it is given no more. So what callers give is copied to a fixed place on the device first,
+//! and what they take from one afterwards. The states swap places with every step: that makes two recordings, told
+//! apart by a number (`gpu_graph_id`).
 //!
 //! All of it but the capturing itself works on any provider, and is tested on the CPU's.
 
@@ -92,8 +92,8 @@ impl Resident {
         })
     }
 
-    /// Runs a step: `given` is copied in, `taken` is written. Both come with the inputs and outputs that are where the graph
-    /// works on them, the states.
+    /// Runs a step: `given` is copied in, `taken` is written. Both come with the inputs and outputs that are where the
+    /// graph works on them, the states.
     pub fn run<'a>(
         &mut self,
         session: &SharedSession,

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_while_a_batch_runs_is_in_the_next_one() {
+    fn a_stream_that_comes_while_a_batch_runs_is_in_the_next_one() {
         let now = Instant::now();
         let mut schedule = after_a_batch(3, 1, now);
         let late = schedule.join().unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_stream_that_has_ended_or_not_begun() {
+    fn no_stream_waits_for_one_that_has_ended_or_not_begun() {
         let now = Instant::now();
         let mut schedule = after_a_batch(3, 2, now);
         let new = schedule.join().unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn without_patience_nobody_waits() {
+    fn without_patience_no_stream_waits() {
         let now = Instant::now();
         let mut schedule = after_a_batch(2, 2, now);
         schedule.submit(1, now);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_withdraws_is_not_run_and_not_waited_for() {
+    fn a_step_that_is_withdrawn_is_not_run_and_not_waited_for() {
         let now = Instant::now();
         let mut schedule = after_a_batch(2, 2, now);
         schedule.submit(0, now + WAIT);

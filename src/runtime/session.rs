@@ -103,8 +103,8 @@ impl SharedSession {
         })
     }
 
-    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
-    /// in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
+    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their
+    /// places in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
     pub fn run(&self, feeds: &[(usize, &DynTensor)], fetches: &mut [(usize, &mut DynTensor)]) -> ort::Result<()> {
         self.run_as(Mode::Plain, feeds, fetches)
     }
@@ -134,10 +134,11 @@ impl SharedSession {
             Mode::Capture(_) => (Some(capture::capture()), None),
             Mode::Plain | Mode::Cancellable(_) | Mode::Replay(_) => (None, capture::call(self.running.provider)),
         };
-        // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX Runtime writes to
-        // an output that it is given or fails. That several threads are in `Run` of one session is part of ONNX
-        // Runtime's design ("Multiple threads can invoke the Run() method on the same inference session object",
-        // docs/InferenceHighLevelDesign.md); a provider that cannot do it says so, and is then locked by ONNX Runtime.
+        // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX
+        // Runtime writes to an output that it is given or fails. That several threads are in `Run` of one session is
+        // part of ONNX Runtime's design ("Multiple threads can invoke the Run() method on the same inference session
+        // object", docs/InferenceHighLevelDesign.md); a provider that cannot do it says so, and is then locked by ONNX
+        // Runtime.
         // `ort::Session::run` nevertheless wants the session for itself, because of faults that were seen with GPU
         // providers. With any provider but the CPU's, `turns` lets one thread in at a time.
         unsafe {

@@ -38,8 +38,8 @@ static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::def
 
 /// The session for `graph` at `width` × `height` pixels (padded to whole cells); made if no element has it.
 ///
-/// A session on anything but the CPU is tried out before anybody gets it: libraries and GPUs may turn out not to work only
-/// when a graph runs, and then it is the provider's fault, and with `auto` the next one's turn.
+/// A session on anything but the CPU is tried out before anybody gets it: libraries and GPUs may turn out not to work
+/// only when a graph runs, and then it is the provider's fault, and with `auto` the next one's turn.
 pub fn shared(
     graph: &Graph,
     options: Options,

@@ -49,8 +49,8 @@ struct State {
 }
 
 impl Tensors {
-    /// Allocates everything for the inputs and outputs of `wiring`, which fit the graph. Says what is wrong as ONNX Runtime
-    /// says it.
+    /// Allocates everything for the inputs and outputs of `wiring`, which fit the graph. Says what is wrong as ONNX
+    /// Runtime says it.
     pub fn new(session: Arc<SharedSession>, wiring: Wiring) -> ort::Result<Self> {
         let memory = session.memory()?;
         let given = given(&session, &wiring, &memory)?;
@@ -124,8 +124,8 @@ impl Tensors {
         self.taken.iter().map(|tensor| tensor.slot(slot, streams)).collect()
     }
 
-    /// Runs a step, unless one of `cancels` ends it. The streams that `holds` names are left where they were: their results
-    /// are noise.
+    /// Runs a step, unless one of `cancels` ends it. The streams that `holds` names are left where they were: their
+    /// results are noise.
     ///
     /// # Errors
     /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every stream as it was; after [`Failure::State`] it is

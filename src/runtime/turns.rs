@@ -1,4 +1,4 @@
-//! Who may run a session: in the order of asking, and so many at a time.
+//! Which steps may run a session: in the order of asking, and so many at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ pub struct Turns {
 struct Tickets {
     /// Given out so far.
     given: u64,
-    /// Of those who wait, in the order of asking.
+    /// Of the steps that wait, in the order of asking.
     waiting: VecDeque<u64>,
     inside: u64,
 }
@@ -86,7 +86,7 @@ mod tests {
                 scope.spawn(|| {
                     let _turn = turns.enter(|| false);
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    // Nobody passes alone: two are let in together, three times.
+                    // No thread passes alone: two are let in together, three times.
                     inside.wait();
                     now.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -112,19 +112,19 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
-            assert!(order.try_recv().is_err(), "somebody came in beside the first");
+            assert!(order.try_recv().is_err(), "a second turn began beside the first");
             drop(first);
         });
         assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     }
 
     #[test]
-    fn who_gives_up_is_waited_for_no_more() {
+    fn a_turn_that_is_given_up_is_waited_for_no_more() {
         let turns = Turns::new(1);
         let first = turns.enter(|| false);
         std::thread::scope(|scope| {
             let last = scope.spawn(|| {
-                // The one who gives up asks before this one.
+                // The turn that is given up is asked for before this one.
                 while turns.lock().given < 2 {
                     std::thread::yield_now();
                 }

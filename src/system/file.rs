@@ -10,7 +10,7 @@ use std::path::Path;
 /// The bytes of a regular file.
 ///
 /// # Errors
-/// It cannot be opened, is a FIFO, a device or a folder, or has more than `most` bytes.
+/// It cannot be opened, is a FIFO, a device or a folder, or has more than `most` bytes (`FileTooLarge`).
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_handle(open(path, 0)?, most)
 }
@@ -77,8 +77,10 @@ fn name(kind: FileType) -> &'static str {
 }
 
 fn read_handle(file: File, most: u64) -> io::Result<Vec<u8>> {
-    let too_large =
-        |size: &dyn std::fmt::Display| io::Error::other(format!("it has {size} bytes, at most {most} are read"));
+    let too_large = |size: &dyn std::fmt::Display| {
+        let text = format!("it has {size} bytes, at most {most} are read");
+        io::Error::new(io::ErrorKind::FileTooLarge, text)
+    };
     let size = file.metadata()?.len();
     if size > most {
         return Err(too_large(&size));

@@ -1,5 +1,5 @@
-//! How much memory this process may still take: the least of what the machine has, of what control groups (containers, services)
-//! leave, and of the process's own limits.
+//! How much memory this process may still take: the least of what the machine has, of what control groups (containers,
+//! services) leave, and of the process's own limits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn this_machine_says_what_it_has() {
-        let free = super::free().unwrap();
-        assert!(free.bytes > 0, "{free:?}");
+        // In a container at its limit, that may be nothing.
+        let free = super::free().expect("what is free");
+        assert!(free.bytes < 1 << 60, "{free:?}");
     }
 }

@@ -1,15 +1,17 @@
-//! What a graph's file holds: its bytes, with the weights that it keeps in files beside it. Read when the graph is checked, and
-//! read again when it is to run; both must be the same.
+//! What a graph's file holds: its bytes, with the weights that it keeps in files beside it. Read when the graph is
+//! checked, and read again when it is to run; both must be the same.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::external::with_weights;
 use super::onnx::{self, Fault, Model};
-use crate::system::{file, memory};
+use crate::system::file;
+use crate::system::memory::{self, Free};
 
 /// Protobuf's own limit.
 const MAX_BYTES: u64 = (1 << 31) - 1;
@@ -42,9 +44,20 @@ impl fmt::Debug for Identity {
 /// # Errors
 /// Says what is wrong with the file, without its name.
 pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
-    let refused = |error: std::io::Error| Fault::Refused(error.to_string());
-    let mut most = MAX_BYTES.min(memory::free().map_or(u64::MAX, |free| free.bytes));
-    let bytes = file::read(path, most).map_err(refused)?;
+    read_into(path, memory::free())
+}
+
+/// The same where so much memory is free.
+fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault> {
+    let free = free.filter(|free| free.bytes < MAX_BYTES);
+    let refused = |error: std::io::Error| match free {
+        Some(free) if error.kind() == ErrorKind::FileTooLarge => {
+            format!("{error}, as no more memory is free{}", free.bound)
+        }
+        _ => error.to_string(),
+    };
+    let mut most = free.map_or(MAX_BYTES, |free| free.bytes);
+    let bytes = file::read(path, most).map_err(|error| Fault::Refused(refused(error)))?;
     let model = onnx::read(&bytes)?;
     if model.files.is_empty() {
         return Ok((bytes, model));
@@ -55,7 +68,7 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
     for name in &model.files {
         // A link could lead out of the folder.
         let read = file::read_unlinked(&folder.join(name), most);
-        let data = read.map_err(|error| Fault::Refused(format!("its weights in {name}: {error}")))?;
+        let data = read.map_err(|error| Fault::Refused(format!("its weights in {name}: {}", refused(error))))?;
         most -= data.len() as u64;
         files.insert(name.clone(), data);
     }
@@ -66,6 +79,31 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::memory::Bound;
+
+    #[test]
+    fn memory_is_named_where_it_is_what_bounds_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let said = |size: u64, free: u64| {
+            file.as_file().set_len(size).unwrap();
+            let bound = Bound::ControlGroup;
+            match read_into(file.path(), Some(Free { bytes: free, bound })) {
+                Err(Fault::Refused(text)) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        let text = said(100, 10);
+        assert!(
+            text.contains("100 bytes, at most 10 are read, as no more memory is free in this control"),
+            "{text}"
+        );
+        // Here it is protobuf's limit.
+        let text = said(1 << 40, 1 << 41);
+        assert!(
+            text.contains("at most 2147483647") && !text.contains("memory"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn bytes_are_told_apart() {

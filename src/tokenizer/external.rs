@@ -101,8 +101,8 @@ fn is_plain_name(name: &str) -> bool {
     whole && parts.next().is_none() && !name.contains('\0')
 }
 
-/// The same ONNX file with all weights in it. `files` are the bytes of those that it refers to, by name. `most`: bytes that it
-/// may have then.
+/// The same ONNX file with all weights in it. `files` are the bytes of those that it refers to, by name. `most`: bytes
+/// that it may have then.
 pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, most: u64) -> Result<Vec<u8>, Fault> {
     let mut all = Vec::with_capacity(bytes.len());
     for field in Fields::new(bytes) {

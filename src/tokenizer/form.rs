@@ -64,8 +64,8 @@ impl From<Target> for Wanted {
 }
 
 impl Wanted {
-    /// Of `forms`, targets and precisions, the place of the one that suits best; `None` where none does. Exact tokens matter
-    /// more than speed.
+    /// Of `forms`, targets and precisions, the place of the one that suits best; `None` where none does. Exact tokens
+    /// matter more than speed.
     pub(super) fn choose(self, forms: &[(&str, &str)]) -> Option<usize> {
         let precisions = match &self.precision {
             Some(precision) => std::slice::from_ref(precision),

@@ -92,8 +92,8 @@ impl Graph {
         }
     }
 
-    /// The ONNX file that was checked, with all weights in it. A file is read again: kept from READY on, it would take as
-    /// much memory again as the network.
+    /// The ONNX file that was checked, with all weights in it. A file is read again: kept from READY on, it would take
+    /// as much memory again as the network.
     ///
     /// # Errors
     /// The file cannot be read any more, or is another one by now.

@@ -1,8 +1,9 @@
-//! An ONNX file, read without ONNX Runtime: its metadata, and which other files it refers to. Nothing is run before both are
-//! known to be good.
+//! An ONNX file, read without ONNX Runtime: its metadata, and which other files it refers to. Nothing is run before
+//! both are known to be good.
 //!
 //! A field that may be there once is read wherever it stands, as readers of protobuf merge repeated ones. So what is
-//! refused is refused by its parts: a place of external data counts even where nothing says that the tensor is external.
+//! refused is refused by its parts: a place of external data counts even where nothing says that the tensor is
+//! external.
 
 use std::collections::{BTreeSet, HashMap};
 

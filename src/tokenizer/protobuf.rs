@@ -1,5 +1,6 @@
-//! The wire format of protobuf, read field by field without taking memory. Of an ONNX file only little is wanted, and where
-//! every message becomes an object, as `prost` makes them, a stranger's file can ask for dozens of times its size.
+//! The wire format of protobuf, read field by field without taking memory. Of an ONNX file only little is wanted, and
+//! where every message becomes an object, as `prost` makes them, a stranger's file can ask for dozens of times its
+//! size.
 
 /// A field: its number, its value, and all of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
-//! Every surface that a stranger's bytes reach, with the inputs in `fuzz/corpus` and changed ones, the same at every run.
+//! Every surface that a stranger's bytes reach, with the inputs in `fuzz/corpus` and changed ones, the same at every
+//! run.
 //!
-//! `VIDTOK_FUZZ_RUNS` is how many changed inputs each target gets, `VIDTOK_FUZZ_SEED` which ones. An input that is a finding is
-//! kept in `target/tmp`.
+//! `VIDTOK_FUZZ_RUNS` is how many changed inputs each target gets, `VIDTOK_FUZZ_SEED` which ones. An input that is a
+//! finding is kept in `target/tmp`.
 
 mod mutate;
 #[path = "../../fuzz/targets/mod.rs"]

@@ -58,12 +58,24 @@ def test_bfloat16_safetensors(tmp_path: Path) -> None:
     np.testing.assert_array_equal(checkpoint.read(path)["decoder.b"], [1, -2])
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x10\0\0\0\0\0\0\0{}"])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x10\0\0\0\0\0\0\0{}", b"\x07\0\0\0\0\0\0\0" + b'{"a":1}'])
 def test_safetensors_that_are_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         checkpoint.read(path)
+
+
+def test_safetensors_that_are_longer_than_they_say(tmp_path: Path) -> None:
+    """A terabyte that takes no room on the disk is refused before it is read."""
+    path = tmp_path / "weights.safetensors"
+    weights = save({"encoder.a": FLOATS})
+    for size in [1 << 40, len(weights) - 1]:
+        path.write_bytes(weights)
+        os.truncate(path, size)
+        message = f"not a safetensors file: its header describes {len(weights)} bytes, and it has {size}"
+        with pytest.raises(CheckpointError, match=message):
+            checkpoint.read(path)
 
 
 # torch.save's format by hand, so that it can be wrong

@@ -16,8 +16,8 @@ const UNKNOWN: &str = "unknown";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub device: i32,
-    /// Models of all GPUs, by their place on the bus. CUDA may number them otherwise: with another set of them, a number
-    /// may mean another one.
+    /// Models of all GPUs, by their place on the bus. CUDA may number them otherwise: with another set of them, a
+    /// number may mean another one.
     pub gpus: Vec<String>,
     pub selection: String,
     pub driver: String,
@@ -28,8 +28,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine, with the TensorRT that is loaded. What it does not say is unknown, and then the same for all that do not
-    /// say it: TensorRT itself refuses an engine of another GPU or version.
+    /// This machine, with the TensorRT that is loaded. What it does not say is unknown, and then the same for all that
+    /// do not say it: TensorRT itself refuses an engine of another GPU or version.
     pub fn find(device: i32) -> Self {
         let variable = |name: &&str| Some(format!("{name}={}", std::env::var(name).ok()?));
         let selection: Vec<String> = SELECTION.iter().filter_map(variable).collect();
@@ -87,11 +87,11 @@ fn driver(root: &Path) -> String {
     version.unwrap_or(UNKNOWN).into()
 }
 
-/// The version of TensorRT that the library has; `None` where nobody has loaded it. ONNX Runtime's provider has, of several the
-/// one that it uses.
+/// The version of TensorRT that the library has; `None` where nobody has loaded it. ONNX Runtime's provider has, of
+/// several the one that it uses.
 fn tensorrt(library: &CStr) -> Option<String> {
-    // SAFETY: plain calls with texts that end in NUL. The library is counted once more, so it and the function stay where
-    // they are; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
+    // SAFETY: plain calls with texts that end in NUL. The library is counted once more, so it and the function stay
+    // where they are; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
     let version = unsafe {
         let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         if handle.is_null() {

@@ -1,9 +1,9 @@
 //! Engines that TensorRT has built, kept in the user's cache folder.
 //!
 //! An engine fits one graph at one size on one kind of GPU and under the versions that built it; all of that is in
-//! the name of its folder, as a hash, and in words in a file in it. That file is written when everything is built: where
-//! it is missing, what is there is thrown away, building takes minutes, and is announced. TensorRT looks at an engine
-//! itself, too: one that it cannot read is thrown away, and one that it builds anew is noticed afterwards.
+//! the name of its folder, as a hash, and in words in a file in it. That file is written when everything is built:
+//! where it is missing, what is there is thrown away, building takes minutes, and is announced. TensorRT looks at an
+//! engine itself, too: one that it cannot read is thrown away, and one that it builds anew is noticed afterwards.
 //!
 //! ```text
 //! gst-vidtok/tensorrt/MACHINE/              what was measured of kernels (*.timing)
@@ -146,8 +146,8 @@ impl Cache {
         }
     }
 
-    /// Takes the lock that says who builds here. `wait` is called before waiting for another process. `None`: the file system
-    /// knows no locks.
+    /// Takes the lock that says who builds here. `wait` is called before waiting for another process. `None`: the file
+    /// system knows no locks.
     fn lock(&self, wait: impl FnOnce()) -> Option<File> {
         let file = file::create(&self.folder.join(LOCK)).ok()?;
         match file.try_lock() {

@@ -77,6 +77,7 @@ fn is_true(value: ValueRef<'_>) -> ort::Result<bool> {
     if *value.data_type() != Bool || value.shape().num_elements() != 1 {
         return Err(ort::Error::new("one truth value is needed"));
     }
-    // SAFETY: the tensor has one byte. It is read as such: a graph's file may have put anything there, and a `bool` is 0 or 1.
+    // SAFETY: the tensor has one byte. It is read as such: a graph's file may have put anything there, and a `bool` is
+    // 0 or 1.
     Ok(unsafe { *value.data_ptr().cast::<u8>() } != 0)
 }

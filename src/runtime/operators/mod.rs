@@ -1,6 +1,6 @@
-//! Kernels for the graphs' own operators, which are functions of standard ones (`models/vidtok_export/operators.py`): each
-//! does in one pass over memory what its function does in many. ONNX Runtime takes the functions apart where these are not
-//! registered, as for every provider but the CPU's.
+//! Kernels for the graphs' own operators, which are functions of standard ones (`models/vidtok_export/operators.py`):
+//! each does in one pass over memory what its function does in many. ONNX Runtime takes the functions apart where these
+//! are not registered, as for every provider but the CPU's.
 
 mod carried;
 mod norm;

@@ -101,7 +101,8 @@ struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Reads `len` floats of each channel and writes as many; the result for a position does not depend on those around it.
+    /// Reads `len` floats of each channel and writes as many; the result for a position does not depend on those around
+    /// it.
     fn apply<'x, 'y, const SILU: bool>(
         &self,
         len: usize,
@@ -145,7 +146,8 @@ impl Norm<'_> {
         self.apply_any::<SILU, true>(len, read, write, room);
     }
 
-    /// Plain loops over neighbours, which the compiler makes vectors of. `FUSED`: the processor multiplies and adds in one.
+    /// Plain loops over neighbours, which the compiler makes vectors of. `FUSED`: the processor multiplies and adds in
+    /// one.
     #[inline(always)]
     fn apply_any<'x, 'y, const SILU: bool, const FUSED: bool>(
         &self,
@@ -160,7 +162,8 @@ impl Norm<'_> {
         }
         let (mean, rest) = room.split_at_mut(len);
         let (factor, rest) = rest.split_at_mut(len);
-        // First the input, in one piece: its rows lie apart by a power of two, and would drive each other out of the caches.
+        // First the input, in one piece: its rows lie apart by a power of two, and would drive each other out of the
+        // caches.
         let rows = &mut rest[..channels * len];
         mean.fill(0.0);
         for (channel, row) in rows.chunks_exact_mut(len).enumerate() {
@@ -185,7 +188,8 @@ impl Norm<'_> {
             for ((y, d), factor) in write(channel).iter_mut().zip(row).zip(&*factor) {
                 let value = multiply_add::<FUSED>(d * factor, scale, shift);
                 *y = if SILU {
-                    // The larger its argument, the less exact is the power: the result is then nearly the value, or nearly 0.
+                    // The larger its argument, the less exact is the power: the result is then nearly the value, or
+                    // nearly 0.
                     value / (1.0 + exp2::<FUSED>(value * -LOG2_E))
                 } else {
                     value

@@ -12,7 +12,8 @@ pub fn options(setup: &Setup) -> ProviderOptions {
         ("cudnn_conv_use_max_workspace", "1".into()),
         // It would round float32 to 10 bits of mantissa: other tokens than a CPU's.
         ("use_tf32", "0".into()),
-        // The form for GPUs has its channels last, and its transpositions then cancel; the form for CPUs would get some.
+        // The form for GPUs has its channels last, and its transpositions then cancel; the form for CPUs would get
+        // some.
         ("prefer_nhwc", u8::from(setup.target == Target::Gpu).to_string()),
         // Every run takes the same: doubling the arena at each growth could take twice of it.
         ("arena_extend_strategy", "kSameAsRequested".into()),

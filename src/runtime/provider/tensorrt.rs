@@ -1,4 +1,5 @@
-//! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA is behind it for the nodes that it does not take.
+//! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA is behind it for the nodes that it does not
+//! take.
 
 use super::{ProviderOptions, Setup};
 use crate::tokenizer::Precision;
