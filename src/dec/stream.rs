@@ -126,6 +126,13 @@ impl Stream {
         )
     }
 
+    /// How many steps a packet takes; a segment's flush is counted with its first packet.
+    pub fn steps(&self, input: &Input) -> u64 {
+        let flush = input.segment_start && self.tokenizer.decoder_delay > 0;
+        let latent_frames = input.latent_frames as usize;
+        (latent_frames.div_ceil(self.network.latent_frames()) + usize::from(flush)) as u64
+    }
+
     /// Forgets everything; waits for a segment start.
     pub fn reset(&mut self) {
         self.segments.clear();
