@@ -168,9 +168,9 @@ impl ElementImpl for VidtokDec {
             }
         }
         match transition {
-            ReadyToPaused => self.cancel.reset(),
+            ReadyToPaused => self.cancel.start(),
             // The base class then waits for the streaming thread.
-            PausedToReady => self.cancel.cancel(),
+            PausedToReady => self.cancel.stop(),
             _ => (),
         }
         let success = self.parent_change_state(transition)?;
