@@ -326,10 +326,14 @@ impl BaseTransformImpl for VidtokDec {
         }
         match read.error {
             None => Ok(gst::FlowSuccess::Ok),
-            Some(InputError::Damaged(text)) => {
+            Some(InputError::Damaged { text, was_told }) => {
                 self.stats.lock().unwrap().dropped += 1;
-                self.loss.lock().unwrap().gaps += 1;
-                gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}: it is left out"));
+                if was_told {
+                    gst::debug!(CAT, imp = self, "{text}: it is left out, too");
+                } else {
+                    self.loss.lock().unwrap().gaps += 1;
+                    gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}: it is left out"));
+                }
                 Ok(gst::FlowSuccess::Ok)
             }
             Some(InputError::Refused(error)) => {
