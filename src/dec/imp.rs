@@ -44,7 +44,7 @@ use gst_base::subclass::prelude::*;
 
 use super::input::{InputError, InputReader, Item};
 use super::loss::{LossCounts, Verdict};
-use super::pair::Pair;
+use super::pair::{Found, Pair};
 use super::picture::clip;
 use super::qos::Lateness;
 use super::settings::Settings;
@@ -85,6 +85,8 @@ pub struct VidtokDec {
     /// The graph that the property `model` names, if it names one, and the settings that it was found by. Set in READY
     /// and above.
     graph: Mutex<Option<(NetworkSettings, Option<Graph>)>>,
+    /// The graph that was looked up for the stream under way.
+    found: Mutex<Found>,
     pub(super) stats: Mutex<Stats>,
     pub(super) loss: Mutex<LossCounts>,
     /// 0 until it is known.
@@ -188,6 +190,7 @@ impl BaseTransformImpl for VidtokDec {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *self.state.lock().unwrap() = State::Closed;
+        *self.found.lock().unwrap() = Found::default();
         *self.latency.lock().unwrap() = gst::ClockTime::ZERO;
         self.lateness.lock().unwrap().reset();
         Ok(())
@@ -223,16 +226,15 @@ impl BaseTransformImpl for VidtokDec {
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         self.drain_if_open();
         let mut state = self.state.lock().unwrap();
-        // The network is gone before the next one comes.
-        let before = match std::mem::take(&mut *state) {
-            State::Open(open) => Some(open.reader),
-            _ => None,
+        let (reader, stream) = match std::mem::take(&mut *state) {
+            State::Open(open) => (Some(open.reader), Some(open.stream)),
+            _ => (None, None),
         };
         let video = gst_video::VideoInfo::from_caps(outcaps)?;
-        *state = match self.open(incaps, video) {
+        *state = match self.open(incaps, video, stream) {
             Ok(mut open) => {
-                if let Some(before) = before {
-                    open.reader.follow(before);
+                if let Some(reader) = reader {
+                    open.reader.follow(reader);
                 }
                 self.announce(&open.stream);
                 State::Open(Box::new(open))
@@ -378,7 +380,13 @@ impl VidtokDec {
         class.is_some_and(|class| class.contains("Bin") && class.contains("Decoder"))
     }
 
-    fn open(&self, incaps: &gst::Caps, video: gst_video::VideoInfo) -> Result<Open, RuntimeError> {
+    /// `before`: the stream before, whose network goes on where it can.
+    fn open(
+        &self,
+        incaps: &gst::Caps,
+        video: gst_video::VideoInfo,
+        before: Option<Stream>,
+    ) -> Result<Open, RuntimeError> {
         self.prepare()?;
         let settings = self.settings.lock().unwrap().clone();
         let options = settings.network.options;
@@ -387,7 +395,7 @@ impl VidtokDec {
             mut format,
             stream_format,
             graph,
-        } = Pair::new(incaps, named, options.wanted())?;
+        } = Pair::new(incaps, named, options.wanted(), &mut self.found.lock().unwrap())?;
         settings.check_size(&format).map_err(RuntimeError::Graph)?;
         let framerate_is_assumed = !has_framerate(incaps);
         if framerate_is_assumed {
@@ -410,12 +418,20 @@ impl VidtokDec {
             graph.location()
         );
         let reader = InputReader::new(format.clone(), stream_format, framerate_is_assumed);
-        let element = self.obj();
-        let report = BusReport(element.upcast_ref());
-        Ok(Open {
-            reader,
-            stream: Stream::new(&graph, options, format, video, self.cancel.clone(), &report)?,
-        })
+        let stream = match before {
+            Some(mut stream) if stream.decodes(&graph, options, &format) => {
+                stream.set_format(format, video);
+                stream
+            }
+            before => {
+                // The network is gone before the next one comes.
+                drop(before);
+                let element = self.obj();
+                let report = BusReport(element.upcast_ref());
+                Stream::new(&graph, options, format, video, self.cancel.clone(), &report)?
+            }
+        };
+        Ok(Open { reader, stream })
     }
 
     /// The base class has the property, but does nothing about it where an element takes buffers by itself.
