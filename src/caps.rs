@@ -70,6 +70,27 @@ pub fn packet_structure(format: StreamFormat) -> gst::Structure {
 }
 
 impl TokenFormat {
+    /// Tokens of `tokenizer` of a video of `width` × `height` pixels, in the usual type; rates and colours as where nothing
+    /// says them.
+    pub fn of(tokenizer: &Description, width: u32, height: u32) -> Self {
+        Self {
+            model: tokenizer.name.clone(),
+            tokenizer: tokenizer.digest.clone(),
+            regularizer: tokenizer.regularizer.clone(),
+            token_type: TokenType::default_for(&tokenizer.regularizer),
+            grid_width: width.div_ceil(tokenizer.space_factor),
+            grid_height: height.div_ceil(tokenizer.space_factor),
+            time_factor: tokenizer.time_factor,
+            space_factor: tokenizer.space_factor,
+            causal: tokenizer.causal,
+            width,
+            height,
+            framerate: DEFAULT_FRAMERATE,
+            pixel_aspect_ratio: Fraction::new(1, 1),
+            colorimetry: None,
+        }
+    }
+
     pub fn to_caps(&self, stream_format: StreamFormat) -> gst::Caps {
         let mut caps = packet_structure(stream_format);
         caps.set("model", &self.model);
@@ -108,7 +129,7 @@ impl TokenFormat {
     /// Reads fixed caps.
     ///
     /// # Errors
-    /// Names the field that is missing, of the wrong type or impossible.
+    /// Names the field that is missing, of the wrong type, impossible, or contradicts the others.
     pub fn from_caps(caps: &gst::CapsRef) -> Result<(Self, StreamFormat), FormatError> {
         let s = caps.structure(0).filter(|s| s.name() == MEDIA_TYPE);
         let s = s.ok_or_else(|| FormatError(format!("the caps are not {MEDIA_TYPE}")))?;
@@ -119,14 +140,13 @@ impl TokenFormat {
         let regularizer = regularizer(s)?;
         // Checked before the codebook's size is computed from it.
         regularizer.check()?;
-        let token_type = match s.get_optional::<String>("token-type") {
-            Ok(Some(name)) => {
-                TokenType::parse(&name).ok_or_else(|| FormatError(format!("unknown token-type \"{name}\"")))?
-            }
-            _ if stream_format == StreamFormat::Framed && regularizer.codebook_size().is_some() => {
+        // Packets of indices are packed: their type is the reader's to choose.
+        let token_type = match token_type(s)? {
+            Some(token_type) => token_type,
+            None if stream_format == StreamFormat::Framed && regularizer.codebook_size().is_some() => {
                 TokenType::default_for(&regularizer)
             }
-            _ => return Err(missing("token-type")),
+            None => return Err(missing("token-type")),
         };
         let format = Self {
             model: text(s, "model")?,
@@ -142,9 +162,10 @@ impl TokenFormat {
             height: unsigned(s, "height")?,
             framerate: fraction(s, "framerate")?,
             pixel_aspect_ratio: fraction(s, "pixel-aspect-ratio")?,
-            colorimetry: s.get_optional("colorimetry").ok().flatten(),
+            colorimetry: colorimetry(s)?,
         };
         format.check()?;
+        format.check_no_contradiction(s, stream_format)?;
         Ok((format, stream_format))
     }
 
@@ -159,13 +180,6 @@ impl TokenFormat {
             true => fraction(s, name),
             false => Ok(default),
         };
-        let token_type = match s.has_field("token-type") {
-            true => {
-                let name = text(s, "token-type")?;
-                TokenType::parse(&name).ok_or_else(|| FormatError(format!("unknown token-type \"{name}\"")))?
-            }
-            false => TokenType::default_for(&tokenizer.regularizer),
-        };
         let size = |name| {
             unsigned(s, name).map_err(|FormatError(text)| {
                 FormatError(format!(
@@ -176,53 +190,56 @@ impl TokenFormat {
             })
         };
         let (width, height) = (size("width")?, size("height")?);
+        let usual = Self::of(tokenizer, width, height);
         let format = Self {
-            model: tokenizer.name.clone(),
-            tokenizer: tokenizer.digest.clone(),
-            regularizer: tokenizer.regularizer.clone(),
-            token_type,
-            grid_width: width.div_ceil(tokenizer.space_factor),
-            grid_height: height.div_ceil(tokenizer.space_factor),
-            time_factor: tokenizer.time_factor,
-            space_factor: tokenizer.space_factor,
-            causal: tokenizer.causal,
-            width,
-            height,
-            framerate: optional_fraction("framerate", DEFAULT_FRAMERATE)?,
-            pixel_aspect_ratio: optional_fraction("pixel-aspect-ratio", Fraction::new(1, 1))?,
-            colorimetry: s.get_optional("colorimetry").ok().flatten(),
+            token_type: token_type(s)?.unwrap_or(usual.token_type),
+            framerate: optional_fraction("framerate", usual.framerate)?,
+            pixel_aspect_ratio: optional_fraction("pixel-aspect-ratio", usual.pixel_aspect_ratio)?,
+            colorimetry: colorimetry(s)?,
+            ..usual
         };
         format.check()?;
-        format.check_no_contradiction(s)?;
+        format.check_no_contradiction(s, StreamFormat::Raw)?;
         Ok(format)
     }
 
-    /// Checks that whatever `s` says is what this format says. Names are for people: a folder may have another one. How the
-    /// tokens are cut into buffers is another matter.
-    fn check_no_contradiction(&self, s: &gst::StructureRef) -> Result<(), FormatError> {
-        let own = self.to_caps(StreamFormat::Raw);
+    /// Checks that whatever `s` says is what this format says, and that it says nothing of other kinds of tokens. Names are
+    /// for people: a folder may have another one. How the tokens are cut into buffers is another matter.
+    fn check_no_contradiction(&self, s: &gst::StructureRef, stream_format: StreamFormat) -> Result<(), FormatError> {
+        let own = self.to_caps(stream_format);
         let own = own.structure(0).expect("the caps have one structure");
-        for (field, said) in s
-            .iter()
-            .filter(|(field, _)| !["model", "alignment"].contains(&&***field))
-        {
-            let Ok(value) = own.value(field) else { continue };
-            if value.compare(said) != Some(std::cmp::Ordering::Equal) {
-                let text =
-                    |value: &gst::glib::Value| value.serialize().map_or_else(|_| "?".into(), |text| text.to_string());
-                return Err(FormatError(format!(
-                    "the caps say {field}={}, which contradicts tokenizer \"{}\" at {}×{} pixels: that makes {}",
-                    text(said),
-                    self.model,
-                    self.width,
-                    self.height,
-                    text(value)
-                )));
-            }
+        let text = |value: &gst::glib::Value| value.serialize().map_or_else(|_| "?".into(), |text| text.to_string());
+        for (field, said) in s.iter() {
+            let what = match own.value(field) {
+                _ if ["model", "alignment"].contains(&&**field) => {
+                    if said.is::<String>() {
+                        continue;
+                    }
+                    "takes a text there".into()
+                }
+                Ok(value) if value.compare(said) == Some(std::cmp::Ordering::Equal) => continue,
+                Ok(value) => format!("makes {}", text(value)),
+                // The type that indices are to be unpacked to, which was read.
+                Err(_) if **field == *"token-type" => continue,
+                Err(_) if OPTIONAL.contains(&&**field) => {
+                    format!("has no such field in {} tokens", stream_format.as_str())
+                }
+                Err(_) => continue,
+            };
+            return Err(FormatError(format!(
+                "the caps say {field}={}, which contradicts tokenizer \"{}\" at {}×{} pixels: that {what}",
+                text(said),
+                self.model,
+                self.width,
+                self.height,
+            )));
         }
         Ok(())
     }
 }
+
+/// Fields that only some kinds of tokens have.
+const OPTIONAL: [&str; 5] = ["levels", "codebook-size", "channels", "token-type", "coding"];
 
 /// The stream format that caps name.
 pub fn stream_format(s: &gst::StructureRef) -> Result<StreamFormat, FormatError> {
@@ -276,6 +293,22 @@ fn regularizer(s: &gst::StructureRef) -> Result<Regularizer, FormatError> {
         }),
         other => Err(FormatError(format!("unknown regularizer \"{other}\""))),
     }
+}
+
+/// `None` where the caps do not say it.
+fn token_type(s: &gst::StructureRef) -> Result<Option<TokenType>, FormatError> {
+    if !s.has_field("token-type") {
+        return Ok(None);
+    }
+    let name = text(s, "token-type")?;
+    let known = TokenType::parse(&name).ok_or_else(|| FormatError(format!("unknown token-type \"{name}\"")))?;
+    Ok(Some(known))
+}
+
+/// The same.
+fn colorimetry(s: &gst::StructureRef) -> Result<Option<String>, FormatError> {
+    let is_said = s.has_field("colorimetry");
+    is_said.then(|| text(s, "colorimetry")).transpose()
 }
 
 fn missing(field: &str) -> FormatError {
@@ -409,11 +442,53 @@ mod tests {
             ("width=39,height=24,token-type=u16", &["u16"]),
             ("width=39,height=0", &["39×0"]),
             ("width=39,height=24,framerate=fast", &["framerate"]),
+            ("width=39,height=24,channels=4", &["channels=4", "raw"]),
+            ("width=39,height=24,coding=packed", &["coding=packed"]),
+            ("width=39,height=24,coding=(int)5", &["coding=5"]),
+            ("width=39,height=24,token-type=5", &["token-type"]),
+            ("width=39,height=24,colorimetry=(int)5", &["colorimetry"]),
+            ("width=39,height=24,model=(int)5", &["model=5"]),
+            ("width=39,height=24,codebook-size=(string)32768", &["codebook-size"]),
         ] {
             let error = TokenFormat::from_raw_caps(&raw_caps(fields), &tokenizer()).unwrap_err();
             for part in parts {
                 assert!(error.0.contains(part), "{part} in {error}");
             }
         }
+    }
+
+    #[test]
+    fn full_caps_that_contradict_themselves_are_named() {
+        gst::init().unwrap();
+        let fsq = format(Regularizer::Fsq { levels: vec![8; 5] });
+        let kl = format(Regularizer::Kl { channels: 4 });
+        let seven = || 7i32.to_send_value();
+        for (format, stream_format, field, value) in [
+            (&fsq, StreamFormat::Framed, "codebook-size", seven()),
+            (&fsq, StreamFormat::Framed, "channels", seven()),
+            (&fsq, StreamFormat::Framed, "token-type", seven()),
+            (&fsq, StreamFormat::Framed, "colorimetry", seven()),
+            (&fsq, StreamFormat::Raw, "codebook-size", seven()),
+            (&fsq, StreamFormat::Raw, "coding", "packed".to_send_value()),
+            (&kl, StreamFormat::Framed, "codebook-size", seven()),
+            (
+                &kl,
+                StreamFormat::Raw,
+                "levels",
+                gst::Array::new([8i32, 8]).to_send_value(),
+            ),
+        ] {
+            let mut caps = format.to_caps(stream_format);
+            caps.make_mut().structure_mut(0).unwrap().set_value(field, value);
+            let error = TokenFormat::from_caps(&caps).unwrap_err();
+            assert!(error.0.contains(field), "{error}");
+        }
+        // The type of unpacked indices may be said, and fields that are no part of the format.
+        let mut caps = fsq.to_caps(StreamFormat::Framed);
+        let s = caps.make_mut().structure_mut(0).unwrap();
+        s.set("token-type", "uint32");
+        s.set("parsed", true);
+        let read = TokenFormat::from_caps(&caps).unwrap().0;
+        assert_eq!(read.token_type, TokenType::Uint32);
     }
 }

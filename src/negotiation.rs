@@ -90,17 +90,7 @@ pub fn token_format(
 ) -> TokenFormat {
     let fraction = |f: gst::Fraction| Fraction::new(f.numer().max(0) as u32, f.denom().max(1) as u32);
     TokenFormat {
-        model: tokenizer.name.clone(),
-        tokenizer: tokenizer.digest.clone(),
-        regularizer: tokenizer.regularizer.clone(),
         token_type,
-        grid_width: tokenizer.padded(video.width()) / tokenizer.space_factor,
-        grid_height: tokenizer.padded(video.height()) / tokenizer.space_factor,
-        time_factor: tokenizer.time_factor,
-        space_factor: tokenizer.space_factor,
-        causal: tokenizer.causal,
-        width: video.width(),
-        height: video.height(),
         framerate: fraction(video.fps()),
         pixel_aspect_ratio: fraction(video.par()),
         // Only what the caps say: the token caps carry nothing that is merely assumed.
@@ -108,10 +98,12 @@ pub fn token_format(
             .structure(0)
             .and_then(|s| s.get("colorimetry").ok())
             .map(colorimetry_name),
+        ..TokenFormat::of(tokenizer, video.width(), video.height())
     }
 }
 
-/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have equal texts.
+/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have equal
+/// texts.
 fn colorimetry_name(text: String) -> String {
     const NAMED: [&str; 8] = [
         "bt601",

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{TINY, init, tokenizer, video};
@@ -74,9 +74,13 @@ fn a_step_ends_before_it_is_done() {
     let cells = (side / 8 * side / 8) as usize;
     let tokens = Tokens::Indices(vec![7; cells]);
     network.decode(&tokens, false, |_| ()).unwrap();
-    let started = Instant::now();
-    network.decode(&tokens, true, |_| ()).unwrap();
-    let whole = started.elapsed();
+    let mut whole = || {
+        let started = Instant::now();
+        network.decode(&tokens, true, |_| ()).unwrap();
+        started.elapsed()
+    };
+    // The longer of two: the machine may have something else to do.
+    let whole = whole().max(whole());
     let cancel = Cancel::default();
     network.set_cancel(cancel.clone());
     std::thread::scope(|scope| {
@@ -102,22 +106,21 @@ fn other_streams_of_the_network_go_on() {
         let (mut disturbed, mut other) = (encoder(name, streams), encoder(name, streams));
         let (cancel, done) = (Cancel::default(), AtomicBool::new(false));
         disturbed.set_cancel(cancel.clone());
-        let cancelled = std::thread::scope(|scope| {
-            let (steps, expected, done) = (&steps, &expected, &done);
+        let cancelled = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let (steps, expected, done, cancelled) = (&steps, &expected, &done, &cancelled);
             let own = cancel.clone();
             let disturbed = scope.spawn(move || {
-                let mut cancelled = 0;
                 while !done.load(Ordering::SeqCst) {
                     match disturbed.encode(&steps[0]) {
                         Ok(tokens) => drop(tokens),
                         Err(RuntimeError::Cancelled) => {
-                            cancelled += 1;
+                            cancelled.fetch_add(1, Ordering::SeqCst);
                             own.reset();
                         }
                         Err(error) => panic!("{error}"),
                     }
                 }
-                cancelled
             });
             scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
@@ -125,12 +128,19 @@ fn other_streams_of_the_network_go_on() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            let tokens = encode(&mut other, steps);
+            // Small steps may be over before the other threads come to run.
+            let (started, mut same) = (Instant::now(), true);
+            while same && !disturbed.is_finished() {
+                other.restart();
+                same = encode(&mut other, steps) == *expected;
+                if cancelled.load(Ordering::SeqCst) > 0 || started.elapsed() > Duration::from_secs(30) {
+                    break;
+                }
+            }
             done.store(true, Ordering::SeqCst);
-            assert!(tokens == *expected, "{name}");
-            disturbed.join().unwrap()
+            assert!(same, "{name}");
         });
-        assert!(cancelled > 0, "{name}");
+        assert!(cancelled.into_inner() > 0, "{name}");
     }
 }
 

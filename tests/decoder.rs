@@ -290,3 +290,39 @@ fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
         assert_eq!((messages as u64, dropped), (left_out / 5 * 2, left_out / 5 * 2));
     }
 }
+
+#[test]
+fn another_framerate_needs_no_other_network() {
+    let (format, tokens, pictures) = tokens(9, "", "framed");
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(tokenizer(TINY)).unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+    }
+    let mut h = Harness::new_parse(&format!("vidtokdec model={}", folder.path().display()));
+    let play = |h: &mut Harness, format: &TokenFormat| {
+        h.set_src_caps(format.to_caps(StreamFormat::Framed));
+        for buffer in &tokens {
+            h.push(buffer.clone()).unwrap();
+        }
+        std::iter::from_fn(|| h.try_pull()).collect::<Vec<_>>()
+    };
+    h.play();
+    let out = play(&mut h, &format);
+    assert!(bytes(&out) == bytes(&pictures));
+    // Nothing is there to make another network of.
+    folder.close().unwrap();
+    let slower = TokenFormat {
+        framerate: gstvidtok::format::Fraction::new(15, 1),
+        ..format
+    };
+    let out = play(&mut h, &slower);
+    assert!(bytes(&out) == bytes(&pictures));
+    let caps = h.sinkpad().unwrap().current_caps().unwrap();
+    assert_eq!(
+        caps.structure(0).unwrap().get("framerate"),
+        Ok(gst::Fraction::new(15, 1))
+    );
+}

@@ -8,7 +8,7 @@ use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use gstvidtok::caps::StreamFormat;
-use gstvidtok::format::{Fraction, TokenFormat, TokenType};
+use gstvidtok::format::TokenFormat;
 use gstvidtok::stream::{Packet, Tokens, Writer};
 use gstvidtok::tokenizer::{self, Role};
 
@@ -19,22 +19,7 @@ const LATENT_FRAMES: u32 = 4096;
 /// Tokens of the built-in tokenizer at 256×256.
 fn format() -> TokenFormat {
     let tokenizer = tokenizer::embedded(Role::Decoder).unwrap().description;
-    TokenFormat {
-        model: tokenizer.name.clone(),
-        tokenizer: tokenizer.digest.clone(),
-        token_type: TokenType::default_for(&tokenizer.regularizer),
-        regularizer: tokenizer.regularizer.clone(),
-        grid_width: 32,
-        grid_height: 32,
-        time_factor: tokenizer.time_factor,
-        space_factor: tokenizer.space_factor,
-        causal: tokenizer.causal,
-        width: 256,
-        height: 256,
-        framerate: Fraction::new(30, 1),
-        pixel_aspect_ratio: Fraction::new(1, 1),
-        colorimetry: None,
-    }
+    TokenFormat::of(&tokenizer, 256, 256)
 }
 
 /// A packet of as many latent frames as there may be, `real_frames` of whose frames are real.
@@ -60,8 +45,9 @@ fn latent_frames_that_nobody_sees_are_not_decoded() {
     let format = format();
     let line = Line::new("vidtokdec name=dec", &format.to_caps(StreamFormat::Framed));
     line.play();
+    let packet = packet(&format, 1);
     let started = Instant::now();
-    line.push(packet(&format, 1));
+    line.push(packet);
     assert_eq!(line.finish().len(), 1);
     // All of them take two minutes.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
@@ -87,8 +73,9 @@ fn a_flush_is_done_while_a_long_packet_is_decoded() {
     let format = format();
     let line = Line::new("vidtokdec", &format.to_caps(StreamFormat::Framed));
     line.play();
+    let packet = packet(&format, 4 * LATENT_FRAMES - 3);
     for _ in 0..3 {
-        line.push(packet(&format, 4 * LATENT_FRAMES - 3));
+        line.push(packet.clone());
         line.sink.try_pull_sample(LIMIT).expect("a picture");
         let started = Instant::now();
         assert!(line.source.send_event(gst::event::FlushStart::new()));

@@ -16,8 +16,10 @@
 //!
 //! A decoder that is too slow heeds its sink's QoS events (property `qos`, on unless told otherwise): once it is more than a
 //! segment late, it leaves out what comes before the next segment start that is due, counts it (`dropped` in `stats`), and
-//! posts QoS messages. Where segments are not short (`key-interval` of `vidtokenc`), or the stream is one segment, no start
-//! is to be expected, and it decodes on, late.
+//! posts QoS messages. From then on it decodes only the segments whose pictures all come in time. Those of a segment come
+//! faster than they are shown, or slower: put a queue that holds a segment behind a decoder that is too slow. Without one,
+//! little more than the first picture of a segment comes in time. Where segments are not short (`key-interval` of
+//! `vidtokenc`), or the stream is one segment, no start is to be expected, and it decodes on, late.
 //!
 //! A flush and going to READY end the step under way at its next operator. On two busy cores, of the built-in tokenizer,
 //! that took at most 3 ms at 256×256 pixels, 30 ms at 640×640, 150 ms at 1280×1280 and 600 ms at 2048×2048, of the encoder
@@ -42,7 +44,7 @@ use gst_base::subclass::prelude::*;
 
 use super::input::{InputError, InputReader, Item};
 use super::loss::{LossCounts, Verdict};
-use super::pair::Pair;
+use super::pair::{Found, Pair};
 use super::picture::clip;
 use super::qos::Lateness;
 use super::settings::Settings;
@@ -83,6 +85,8 @@ pub struct VidtokDec {
     /// The graph that the property `model` names, if it names one, and the settings that it was found by. Set in READY
     /// and above.
     graph: Mutex<Option<(NetworkSettings, Option<Graph>)>>,
+    /// The graph that was looked up for the stream under way.
+    found: Mutex<Found>,
     pub(super) stats: Mutex<Stats>,
     pub(super) loss: Mutex<LossCounts>,
     /// 0 until it is known.
@@ -166,9 +170,9 @@ impl ElementImpl for VidtokDec {
             }
         }
         match transition {
-            ReadyToPaused => self.cancel.reset(),
+            ReadyToPaused => self.cancel.start(),
             // The base class then waits for the streaming thread.
-            PausedToReady => self.cancel.cancel(),
+            PausedToReady => self.cancel.stop(),
             _ => (),
         }
         let success = self.parent_change_state(transition)?;
@@ -186,6 +190,7 @@ impl BaseTransformImpl for VidtokDec {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *self.state.lock().unwrap() = State::Closed;
+        *self.found.lock().unwrap() = Found::default();
         *self.latency.lock().unwrap() = gst::ClockTime::ZERO;
         self.lateness.lock().unwrap().reset();
         Ok(())
@@ -221,16 +226,15 @@ impl BaseTransformImpl for VidtokDec {
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         self.drain_if_open();
         let mut state = self.state.lock().unwrap();
-        // The network is gone before the next one comes.
-        let before = match std::mem::take(&mut *state) {
-            State::Open(open) => Some(open.reader),
-            _ => None,
+        let (reader, stream) = match std::mem::take(&mut *state) {
+            State::Open(open) => (Some(open.reader), Some(open.stream)),
+            _ => (None, None),
         };
         let video = gst_video::VideoInfo::from_caps(outcaps)?;
-        *state = match self.open(incaps, video) {
+        *state = match self.open(incaps, video, stream) {
             Ok(mut open) => {
-                if let Some(before) = before {
-                    open.reader.follow(before);
+                if let Some(reader) = reader {
+                    open.reader.follow(reader);
                 }
                 self.announce(&open.stream);
                 State::Open(Box::new(open))
@@ -286,7 +290,8 @@ impl BaseTransformImpl for VidtokDec {
             gst::EventView::Qos(qos) if self.heeds_qos() => {
                 let (_, _, jitter, time) = qos.get();
                 if let Some(time) = time {
-                    self.lateness.lock().unwrap().report(time.nseconds(), jitter);
+                    let now = self.running_time();
+                    self.lateness.lock().unwrap().report(time.nseconds(), jitter, now);
                 }
             }
             _ => (),
@@ -323,10 +328,14 @@ impl BaseTransformImpl for VidtokDec {
         }
         match read.error {
             None => Ok(gst::FlowSuccess::Ok),
-            Some(InputError::Damaged(text)) => {
+            Some(InputError::Damaged { text, was_told }) => {
                 self.stats.lock().unwrap().dropped += 1;
-                self.loss.lock().unwrap().gaps += 1;
-                gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}: it is left out"));
+                if was_told {
+                    gst::debug!(CAT, imp = self, "{text}: it is left out, too");
+                } else {
+                    self.loss.lock().unwrap().gaps += 1;
+                    gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}: it is left out"));
+                }
                 Ok(gst::FlowSuccess::Ok)
             }
             Some(InputError::Refused(error)) => {
@@ -371,7 +380,13 @@ impl VidtokDec {
         class.is_some_and(|class| class.contains("Bin") && class.contains("Decoder"))
     }
 
-    fn open(&self, incaps: &gst::Caps, video: gst_video::VideoInfo) -> Result<Open, RuntimeError> {
+    /// `before`: the stream before, whose network goes on where it can.
+    fn open(
+        &self,
+        incaps: &gst::Caps,
+        video: gst_video::VideoInfo,
+        before: Option<Stream>,
+    ) -> Result<Open, RuntimeError> {
         self.prepare()?;
         let settings = self.settings.lock().unwrap().clone();
         let options = settings.network.options;
@@ -380,7 +395,7 @@ impl VidtokDec {
             mut format,
             stream_format,
             graph,
-        } = Pair::new(incaps, named, options.wanted())?;
+        } = Pair::new(incaps, named, options.wanted(), &mut self.found.lock().unwrap())?;
         settings.check_size(&format).map_err(RuntimeError::Graph)?;
         let framerate_is_assumed = !has_framerate(incaps);
         if framerate_is_assumed {
@@ -403,12 +418,20 @@ impl VidtokDec {
             graph.location()
         );
         let reader = InputReader::new(format.clone(), stream_format, framerate_is_assumed);
-        let element = self.obj();
-        let report = BusReport(element.upcast_ref());
-        Ok(Open {
-            reader,
-            stream: Stream::new(&graph, options, format, video, self.cancel.clone(), &report)?,
-        })
+        let stream = match before {
+            Some(mut stream) if stream.decodes(&graph, options, &format) => {
+                stream.set_format(format, video);
+                stream
+            }
+            before => {
+                // The network is gone before the next one comes.
+                drop(before);
+                let element = self.obj();
+                let report = BusReport(element.upcast_ref());
+                Stream::new(&graph, options, format, video, self.cancel.clone(), &report)?
+            }
+        };
+        Ok(Open { reader, stream })
     }
 
     /// The base class has the property, but does nothing about it where an element takes buffers by itself.

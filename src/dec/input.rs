@@ -63,7 +63,11 @@ impl Input {
 #[derive(Debug)]
 pub enum InputError {
     /// Bytes were lost or changed on the way: what follows may be good again.
-    Damaged(String),
+    Damaged {
+        text: String,
+        /// Nothing good came since damage was told.
+        was_told: bool,
+    },
     /// The stream is not one that this decoder can decode.
     Refused(StreamError),
 }
@@ -71,7 +75,7 @@ pub enum InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged(text) => f.write_str(text),
+            Self::Damaged { text, .. } => f.write_str(text),
             Self::Refused(error) => error.fmt(f),
         }
     }
@@ -188,6 +192,7 @@ impl InputReader {
                 let both = pts.zip(own);
                 both.map_or(0, |(buffer, packet)| buffer.wrapping_sub(packet) as i64)
             });
+            let is_first = read.items.is_empty();
             let times = own.map(|pts| PacketTimes {
                 pts,
                 duration: packet.duration,
@@ -198,7 +203,7 @@ impl InputReader {
                 segment_end: packet.segment_end || packet.end_of_stream,
                 link: place.link,
                 hole: self.untold(place.hole),
-                hole_is_known: discont,
+                hole_is_known: discont && is_first,
                 latent_frames: packet.latent_frames,
                 real_frames: packet.real_frames.into(),
                 times,
@@ -212,7 +217,10 @@ impl InputReader {
     fn read_header(&mut self, header: &StreamHeader, read: &mut Read) -> Result<(), InputError> {
         if header.end.is_some() {
             let hole = self.continuity.end(header);
+            // Only a packet tells whether what was damaged is over: the mark may be another stream's.
+            let damage_was_told = self.damage_was_told;
             read.items.push(Item::End(self.untold(hole)));
+            self.damage_was_told = damage_was_told;
             return Ok(());
         }
         // Framerate and the like may have been overruled on the way.
@@ -242,8 +250,8 @@ impl InputReader {
     fn damaged(&mut self, text: String) -> InputError {
         self.continuity.lost();
         self.raw_is_broken = true;
-        self.damage_was_told = true;
-        InputError::Damaged(text)
+        let was_told = std::mem::replace(&mut self.damage_was_told, true);
+        InputError::Damaged { text, was_told }
     }
 
     /// Bare tokens; what they cannot say is in the meta, or taken to be the usual.

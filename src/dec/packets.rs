@@ -7,6 +7,7 @@ use gst_base::prelude::*;
 use super::imp::{CAT, VidtokDec};
 use super::input::Input;
 use super::loss::{self, Verdict};
+use super::qos::Due;
 use super::stream::{Skipped, Stream};
 use crate::stream::Hole;
 
@@ -17,7 +18,7 @@ impl VidtokDec {
         let on_loss = self.settings.lock().unwrap().on_loss;
         let verdict = on_loss.judge(input.link, stream.has_started());
         self.tell_of(input.hole.as_ref(), input.hole_is_known, verdict);
-        if self.is_too_late(&input, time) {
+        if self.is_too_late(stream, &input, time) {
             stream.break_segment();
             return Ok(());
         }
@@ -86,7 +87,7 @@ impl VidtokDec {
     }
 
     /// Whether a packet is left out because the sink is too late; it is then counted and reported.
-    fn is_too_late(&self, input: &Input, time: Option<gst::ClockTime>) -> bool {
+    fn is_too_late(&self, stream: &Stream, input: &Input, time: Option<gst::ClockTime>) -> bool {
         if !self.heeds_qos() {
             return false;
         }
@@ -96,7 +97,12 @@ impl VidtokDec {
         let step = self.stats.lock().unwrap().mean_step().as_nanos() as u64;
         let late = {
             let mut lateness = self.lateness.lock().unwrap();
-            lateness.leave_out(input.segment_start, running_time.map(|time| time.nseconds()), step)
+            let packet = Due {
+                segment_start: input.segment_start,
+                time: running_time.map(|time| time.nseconds()),
+                steps: stream.steps(input),
+            };
+            lateness.leave_out(packet, step, self.running_time())
         };
         let Some(late) = late else { return false };
         let (processed, dropped) = {
@@ -116,6 +122,11 @@ impl VidtokDec {
             .build();
         let _ = self.obj().post_message(message);
         true
+    }
+
+    /// Of the pipeline's clock; `None` where it does not run.
+    pub(super) fn running_time(&self) -> Option<u64> {
+        self.obj().current_running_time().map(|time| time.nseconds())
     }
 
     /// Without a framerate, the frames of a packet tell how far they are apart.

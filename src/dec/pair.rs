@@ -12,19 +12,52 @@ pub struct Pair {
     pub graph: Graph,
 }
 
+/// The graph that was looked up last, and how: a look-up reads and hashes all of it. That it is still what its file holds is
+/// checked where the file is read again.
+#[derive(Default)]
+pub struct Found(Option<(Wanted, Graph)>);
+
+impl Found {
+    fn by_digest(&mut self, digest: &str, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+        if let Some(graph) = self.again(wanted, |graph| graph.description.digest == digest) {
+            return Ok(graph);
+        }
+        let graph = tokenizer::by_digest(digest, name, Role::Decoder, wanted)?;
+        self.0 = Some((wanted, graph.clone()));
+        Ok(graph)
+    }
+
+    fn by_name(&mut self, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+        match self.again(wanted, |graph| graph.is_named(name)) {
+            Some(graph) => Ok(graph),
+            None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, wanted),
+        }
+    }
+
+    fn again(&self, wanted: Wanted, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
+        let (by, graph) = self.0.as_ref()?;
+        (*by == wanted && fits(graph)).then(|| graph.clone())
+    }
+}
+
 impl Pair {
     /// Reads the tokens' caps. `named` is the graph that the element's user has named; without, one is looked up.
-    pub fn new(caps: &gst::CapsRef, named: Option<Graph>, wanted: Wanted) -> Result<Self, RuntimeError> {
+    pub fn new(
+        caps: &gst::CapsRef,
+        named: Option<Graph>,
+        wanted: Wanted,
+        found: &mut Found,
+    ) -> Result<Self, RuntimeError> {
         let raw = caps
             .structure(0)
             .is_some_and(|s| caps::stream_format(s) == Ok(StreamFormat::Raw));
         if raw {
-            return Self::of_raw(caps, named, wanted);
+            return Self::of_raw(caps, named, wanted, found);
         }
         let (format, stream_format) = TokenFormat::from_caps(caps).map_err(refused)?;
         let graph = match named {
             Some(graph) => check_digest(graph, &format.tokenizer, &format.model)?,
-            None => by_digest(&format.tokenizer, &format.model, wanted)?,
+            None => found.by_digest(&format.tokenizer, &format.model, wanted)?,
         };
         check(&format, &graph)?;
         Ok(Self {
@@ -35,12 +68,17 @@ impl Pair {
     }
 
     /// The same for `raw` caps, which may leave to the tokenizer what it knows.
-    fn of_raw(caps: &gst::CapsRef, named: Option<Graph>, wanted: Wanted) -> Result<Self, RuntimeError> {
+    fn of_raw(
+        caps: &gst::CapsRef,
+        named: Option<Graph>,
+        wanted: Wanted,
+        found: &mut Found,
+    ) -> Result<Self, RuntimeError> {
         let graph = match (caps::named_tokenizer(caps), named) {
             (Ok((Some(digest), name)), Some(graph)) => check_digest(graph, &digest, &name)?,
-            (Ok((Some(digest), name)), None) => by_digest(&digest, &name, wanted)?,
+            (Ok((Some(digest), name)), None) => found.by_digest(&digest, &name, wanted)?,
             (Ok((None, name)), Some(graph)) => check_name(graph, &name)?,
-            (Ok((None, name)), None) => by_digest(&tokenizer::describe(None, &name)?.digest, &name, wanted)?,
+            (Ok((None, name)), None) => found.by_name(&name, wanted)?,
             (Err(_), Some(graph)) => graph,
             (Err(error), None) => return Err(refused(error)),
         };
@@ -50,10 +88,6 @@ impl Pair {
             graph,
         })
     }
-}
-
-fn by_digest(digest: &str, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
-    Ok(tokenizer::by_digest(digest, name, Role::Decoder, wanted)?)
 }
 
 fn refused(error: FormatError) -> RuntimeError {
@@ -108,4 +142,32 @@ fn check(format: &TokenFormat, graph: &Graph) -> Result<(), RuntimeError> {
         tokenizer.name
     );
     Err(invalid(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::tokenizer::{Precision, Target};
+
+    #[test]
+    fn what_was_found_is_not_looked_up_again() {
+        gst::init().unwrap();
+        let wanted = Wanted::from(Target::Cpu);
+        let mut graph = tokenizer::embedded(Role::Decoder).unwrap();
+        let digest = "ab".repeat(32);
+        let description = Arc::make_mut(&mut graph.description);
+        (description.name, description.digest) = ("nowhere".into(), digest.clone());
+        let mut found = Found(Some((wanted, graph)));
+        // There is no such tokenizer to be found anew.
+        assert!(found.by_digest(&digest, "nowhere", wanted).is_ok());
+        assert!(found.by_name("nowhere", wanted).is_ok());
+        let half = Wanted {
+            precision: Some(Precision::Fp16),
+            ..wanted
+        };
+        assert!(found.by_digest(&digest, "nowhere", half).is_err());
+        assert!(found.by_name("elsewhere", wanted).is_err());
+    }
 }

@@ -2,25 +2,71 @@
 //!
 //! Times are nanoseconds of running time, and lengths of it.
 
+/// A packet that is to be decoded, or left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub segment_start: bool,
+    /// Of its first picture.
+    pub time: Option<u64>,
+    /// That the network makes for it.
+    pub steps: u64,
+}
+
 /// Tells which packets to leave out, by what sinks report.
 ///
-/// Once the sink is more than a segment late, nothing up to a segment start that is due is decoded. A decoder cannot begin in
-/// the middle, so where no further start is to be expected it goes on: late pictures are better than none for ever.
+/// Once the sink is more than a segment late, nothing up to a segment start that is due is decoded. A decoder cannot begin
+/// in the middle, so where no further start is to be expected it goes on: late pictures are better than none for ever.
+///
+/// Begun just in time, a segment that takes longer than it lasts would come too late from its second step on. A machine that
+/// has been too late therefore decodes only the segments whose last picture comes in time, too, as long as it is that slow.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
-    /// What was due before this is too late now.
-    earliest: Option<u64>,
+    /// What was due at the time of the latest report, and when that came, where that is known.
+    reported: Option<(u64, Option<u64>)>,
     /// Of the latest segment.
     start: Option<u64>,
-    /// From the start of one segment to that of the next.
-    segment: Option<u64>,
+    /// Steps of the latest segment, as far as it has come.
+    steps: u64,
+    /// The segment before the latest one.
+    segment: Option<Segment>,
     skipping: bool,
+    /// Something was left out since the network was last fast enough for a segment.
+    slow: bool,
+}
+
+/// What the next segment is taken to be like.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    /// From its start to that of the next one.
+    length: u64,
+    steps: u64,
+}
+
+impl Segment {
+    /// How much longer its steps take than it lasts, where a step takes `step`.
+    fn excess(self, step: u64) -> u64 {
+        self.steps.saturating_mul(step).saturating_sub(self.length)
+    }
+
+    /// How long before its start the network is to begin, for all of its pictures to come in time.
+    fn lead(self, step: u64) -> u64 {
+        // All pictures of a single step come at once.
+        let excess = if self.steps > 1 { self.excess(step) } else { 0 };
+        step.saturating_add(excess)
+    }
 }
 
 impl Lateness {
-    /// The sink says that the picture at `time` came `jitter` too late (too early where negative).
-    pub fn report(&mut self, time: u64, jitter: i64) {
-        self.earliest = Some(time.saturating_add_signed(jitter));
+    /// The sink says at `now` that the picture at `time` came `jitter` too late; one that came early was waited for.
+    pub fn report(&mut self, time: u64, jitter: i64, now: Option<u64>) {
+        self.reported = Some((time.saturating_add_signed(jitter.max(0)), now));
+    }
+
+    /// What is due before this is too late. A sink that no picture comes to reports nothing: time goes on since its last word.
+    fn earliest(&self, now: Option<u64>) -> u64 {
+        let Some((due, at)) = self.reported else { return 0 };
+        let since = now.zip(at).map_or(0, |(now, at)| now.saturating_sub(at));
+        due.saturating_add(since)
     }
 
     /// Forgets what was reported: after a flush, or in a new playback segment.
@@ -28,27 +74,34 @@ impl Lateness {
         *self = Self::default();
     }
 
-    /// How late the packet at `time` is, if it is to be left out. `step`: how long the network takes for a step; what is due
-    /// before it is done would come too late again.
-    pub fn leave_out(&mut self, segment_start: bool, time: Option<u64>, step: u64) -> Option<u64> {
+    /// How late a packet is, if it is to be left out. `step`: how long the network takes for a step; what is due before it
+    /// is done would come too late again.
+    pub fn leave_out(&mut self, packet: Due, step: u64, now: Option<u64>) -> Option<u64> {
         // What has no time is never late.
-        let Some(time) = time else {
-            self.skipping &= !segment_start;
+        let Some(time) = packet.time else {
+            self.skipping &= !packet.segment_start;
             return self.skipping.then_some(0);
         };
-        if segment_start {
+        if packet.segment_start {
             if let Some(length) = self.start.and_then(|start| time.checked_sub(start)) {
-                self.segment = Some(length);
+                let steps = self.steps;
+                self.segment = Some(Segment { length, steps });
             }
             self.start = Some(time);
+            self.steps = 0;
         }
-        let late = self.earliest.unwrap_or(0).saturating_sub(time);
-        if self.skipping {
-            let in_time = self.earliest.unwrap_or(0).saturating_add(step) <= time;
-            self.skipping = !(segment_start && in_time);
-        } else {
-            self.skipping = self.segment.is_some_and(|segment| late > segment) && self.expects_a_start(time);
+        self.steps += packet.steps;
+        let earliest = self.earliest(now);
+        let late = earliest.saturating_sub(time);
+        let is_slow = self.segment.is_some_and(|segment| segment.excess(step) > 0);
+        if packet.segment_start && (self.skipping || self.slow && is_slow) {
+            let lead = self.segment.map_or(step, |segment| segment.lead(step));
+            self.skipping = earliest.saturating_add(lead) > time;
+            self.slow &= is_slow;
+        } else if !self.skipping {
+            self.skipping = self.segment.is_some_and(|segment| late > segment.length) && self.expects_a_start(time);
         }
+        self.slow |= self.skipping;
         self.skipping.then_some(late)
     }
 
@@ -57,7 +110,7 @@ impl Lateness {
         let (Some(start), Some(segment)) = (self.start, self.segment) else {
             return false;
         };
-        time < start.saturating_add(segment)
+        time < start.saturating_add(segment.length)
     }
 }
 
@@ -65,11 +118,19 @@ impl Lateness {
 mod tests {
     use super::*;
 
+    fn due(segment_start: bool, time: Option<u64>) -> Due {
+        Due {
+            segment_start,
+            time,
+            steps: 1,
+        }
+    }
+
     /// Which of the packets at 0, 10, 20, … are left out, where every `segment`th starts a segment.
     fn left_out(lateness: &mut Lateness, packets: std::ops::Range<u64>, segment: u64) -> Vec<u64> {
         let late = |packet: &u64| {
             lateness
-                .leave_out(packet.is_multiple_of(segment), Some(packet * 10), 0)
+                .leave_out(due(packet.is_multiple_of(segment), Some(packet * 10)), 0, None)
                 .is_some()
         };
         packets.filter(late).collect()
@@ -79,10 +140,10 @@ mod tests {
     fn nothing_is_left_out_on_time_or_up_to_a_segment_late() {
         let mut lateness = Lateness::default();
         assert_eq!(left_out(&mut lateness, 0..8, 3), [0; 0]);
-        lateness.report(50, -40);
+        lateness.report(50, -40, None);
         assert_eq!(left_out(&mut lateness, 8..12, 3), [0; 0]);
         // The packet at 120 is 30 late, which is a segment.
-        lateness.report(100, 50);
+        lateness.report(100, 50, None);
         assert_eq!(left_out(&mut lateness, 12..20, 3), [0; 0]);
     }
 
@@ -90,7 +151,7 @@ mod tests {
     fn more_than_a_segment_late_it_goes_on_at_the_next_start_that_is_due() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
-        lateness.report(40, 51);
+        lateness.report(40, 51, None);
         assert_eq!(left_out(&mut lateness, 5..20, 3), [5, 6, 7, 8, 9, 10, 11]);
     }
 
@@ -98,36 +159,146 @@ mod tests {
     fn what_a_step_would_make_late_again_is_left_out_too() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
-        lateness.report(40, 51);
+        lateness.report(40, 51, None);
         let late = |packet: &u64| {
             lateness
-                .leave_out(packet.is_multiple_of(3), Some(packet * 10), 40)
+                .leave_out(due(packet.is_multiple_of(3), Some(packet * 10)), 40, None)
                 .is_some()
         };
-        assert_eq!((5..20).filter(late).last(), Some(14));
+        // Three steps take 90 longer than the segment lasts: the next one is begun 130 before it is due.
+        assert_eq!((5..30).filter(late).last(), Some(23));
+    }
+
+    #[test]
+    fn a_single_step_gives_all_of_its_pictures_at_once() {
+        let mut lateness = Lateness::default();
+        left_out(&mut lateness, 0..5, 1);
+        lateness.report(40, 51, None);
+        let late = |packet: &u64| lateness.leave_out(due(true, Some(packet * 10)), 40, None).is_some();
+        assert_eq!((5..30).filter(late).last(), Some(13));
+    }
+
+    /// What became of the pictures of a stream.
+    #[derive(Debug, Default)]
+    struct Played {
+        decoded: u64,
+        rendered: u64,
+    }
+
+    /// A sink that shows pictures when they are due and drops those that come more than 20 ms late, behind a queue.
+    struct Sink {
+        queue: std::collections::VecDeque<(u64, u64)>,
+        free: u64,
+        rendered: u64,
+    }
+
+    impl Sink {
+        /// When it has done with the picture in front.
+        fn done(&self) -> Option<u64> {
+            self.queue.front().map(|(due, came)| self.free.max(*came).max(*due))
+        }
+
+        fn run_until(&mut self, now: u64, lateness: &mut Lateness) {
+            while let Some(done) = self.done().filter(|done| *done <= now) {
+                let (due, came) = self.queue.pop_front().unwrap();
+                let jitter = self.free.max(came) as i64 - due as i64;
+                self.rendered += u64::from(jitter <= 20_000_000);
+                lateness.report(due, jitter, Some(done));
+                self.free = done;
+            }
+        }
+    }
+
+    /// Plays `segments` segments of 17 frames at 60 frames a second, as one packet of a frame and four of four frames, with a
+    /// network that takes `step` for a step, and a queue of `queue` pictures behind it. No clock but a simulated one.
+    fn play(segments: u64, step: u64, queue: usize) -> Played {
+        const FRAME: u64 = 1_000_000_000 / 60;
+        let mut lateness = Lateness::default();
+        let mut sink = Sink {
+            queue: Default::default(),
+            free: 0,
+            rendered: 0,
+        };
+        let (mut now, mut decoded) = (0, 0);
+        for packet in 0..segments * 5 {
+            let (segment, index) = (packet / 5, packet % 5);
+            let (first, frames) = if index == 0 { (0, 1) } else { (index * 4 - 3, 4) };
+            // The first picture is shown when it is there.
+            let time = |frame| step + (segment * 17 + frame) * FRAME;
+            sink.run_until(now, &mut lateness);
+            if lateness
+                .leave_out(due(index == 0, Some(time(first))), step, Some(now))
+                .is_some()
+            {
+                continue;
+            }
+            now += step;
+            for frame in first..first + frames {
+                sink.run_until(now, &mut lateness);
+                while sink.queue.len() >= queue {
+                    now = now.max(sink.done().unwrap());
+                    sink.run_until(now, &mut lateness);
+                }
+                sink.queue.push_back((time(frame), now));
+                decoded += 1;
+            }
+        }
+        sink.run_until(u64::MAX, &mut lateness);
+        Played {
+            decoded,
+            rendered: sink.rendered,
+        }
+    }
+
+    #[test]
+    fn what_a_slow_machine_decodes_is_shown() {
+        const SEGMENTS: u64 = 100;
+        let total = SEGMENTS * 17;
+        let segment = 17 * 1_000_000_000 / 60;
+        for percent in [20, 47, 70, 90, 97] {
+            // So many percent of the machine that would do.
+            let step = segment * 100 / (5 * percent);
+            let played = play(SEGMENTS, step, 17);
+            // Up to when it is known to be slow, everything is decoded, up to a segment late.
+            let learning = 17 * (2 + percent / (100 - percent));
+            assert!(played.rendered + learning >= played.decoded, "{percent} %: {played:?}");
+            // Whole segments only, and the sink's word on them comes late.
+            assert!(
+                played.rendered * 100 >= total * percent * 6 / 10,
+                "{percent} %: {played:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machine_that_is_fast_enough_shows_everything() {
+        for queue in [1, 17] {
+            let played = play(20, 60_000_000 / 4, queue);
+            assert_eq!((played.decoded, played.rendered), (340, 340));
+        }
     }
 
     #[test]
     fn where_no_start_is_to_be_expected_it_goes_on() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 1000);
-        lateness.report(0, 10_000);
+        lateness.report(0, 10_000, None);
         assert_eq!(left_out(&mut lateness, 5..20, 1000), [0; 0]);
         // Two short segments, and one that has grown longer.
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..7, 3);
         for packet in 7..10 {
-            assert_eq!(lateness.leave_out(false, Some(packet * 10), 0), None);
+            assert_eq!(lateness.leave_out(due(false, Some(packet * 10)), 0, None), None);
         }
-        lateness.report(90, 10_000);
-        assert_eq!(lateness.leave_out(false, Some(100), 0), None);
+        lateness.report(90, 10_000, None);
+        assert_eq!(lateness.leave_out(due(false, Some(100)), 0, None), None);
     }
 
     #[test]
     fn a_flush_begins_anew() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
-        lateness.report(40, 1000);
+        lateness.report(40, 1000, None);
         assert_eq!(left_out(&mut lateness, 5..7, 3), [5, 6]);
         lateness.reset();
         assert_eq!(left_out(&mut lateness, 0..20, 3), [0; 0]);
@@ -137,10 +308,10 @@ mod tests {
     fn packets_without_a_time_are_not_late() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..4, 3);
-        lateness.report(40, 1000);
-        assert_eq!(lateness.leave_out(false, None, 0), None);
-        assert_eq!(lateness.leave_out(false, Some(50), 0), Some(990));
-        assert_eq!(lateness.leave_out(false, None, 0), Some(0));
-        assert_eq!(lateness.leave_out(true, None, 0), None);
+        lateness.report(40, 1000, None);
+        assert_eq!(lateness.leave_out(due(false, None), 0, None), None);
+        assert_eq!(lateness.leave_out(due(false, Some(50)), 0, None), Some(990));
+        assert_eq!(lateness.leave_out(due(false, None), 0, None), Some(0));
+        assert_eq!(lateness.leave_out(due(true, None), 0, None), None);
     }
 }

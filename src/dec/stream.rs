@@ -12,13 +12,15 @@ use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::{StreamError, Tokens};
 use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, shifted};
-use crate::tokenizer::{Description, Graph};
+use crate::tokenizer::{Description, Graph, Source};
 
 pub struct Stream {
     tokenizer: Arc<Description>,
     format: TokenFormat,
     video: gst_video::VideoInfo,
     network: DecoderNetwork,
+    /// What the network was made of.
+    made_of: (Source, Options),
     /// What is to be decoded, in order. A picture is made when it is asked for.
     segments: VecDeque<Segment>,
     /// Pictures that a step made and nobody took yet.
@@ -102,12 +104,24 @@ impl Stream {
             format,
             video,
             network,
+            made_of: (graph.source.clone(), options),
             segments: VecDeque::new(),
             pictures: VecDeque::new(),
             next_pts: None,
             discont: false,
             has_started: false,
         })
+    }
+
+    /// Whether the network decodes tokens of `format` as it is: rates and colours are no matter of its.
+    pub fn decodes(&self, graph: &Graph, options: Options, format: &TokenFormat) -> bool {
+        self.made_of == (graph.source.clone(), options) && format.reads_like(&self.format)
+    }
+
+    /// Goes on with other tokens that the network [decodes](Self::decodes); waits for a segment start.
+    pub fn set_format(&mut self, format: TokenFormat, video: gst_video::VideoInfo) {
+        self.reset();
+        (self.format, self.video) = (format, video);
     }
 
     pub fn format(&self) -> &TokenFormat {
@@ -124,6 +138,13 @@ impl Stream {
             self.tokenizer.grouping().step_frames(),
             self.tokenizer.decoder_delay as usize,
         )
+    }
+
+    /// How many steps a packet takes; a segment's flush is counted with its first packet.
+    pub fn steps(&self, input: &Input) -> u64 {
+        let flush = input.segment_start && self.tokenizer.decoder_delay > 0;
+        let latent_frames = input.latent_frames as usize;
+        (latent_frames.div_ceil(self.network.latent_frames()) + usize::from(flush)) as u64
     }
 
     /// Forgets everything; waits for a segment start.

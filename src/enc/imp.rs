@@ -164,9 +164,9 @@ impl ElementImpl for VidtokEnc {
             })?;
         }
         match transition {
-            ReadyToPaused => self.cancel.reset(),
+            ReadyToPaused => self.cancel.start(),
             // The pads wait for the step under way.
-            PausedToReady => self.cancel.cancel(),
+            PausedToReady => self.cancel.stop(),
             _ => (),
         }
         let success = self.parent_change_state(transition)?;

@@ -10,9 +10,10 @@ use ort::session::RunOptions;
 /// How often a thread that waits for other streams looks whether its own was cancelled.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// Ends the runs of one stream: one under way at its next operator, later ones before they begin, until [`Self::reset`].
-/// A step that was cancelled gives [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and its stream starts a
-/// segment next. Other streams of the same network are not disturbed.
+/// Ends the runs of one stream: one under way at its next operator, later ones before they begin, until [`Self::reset`],
+/// or, where the stream has stopped, until [`Self::start`]. A step that was cancelled gives
+/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and its stream starts a segment next. Other streams of the
+/// same network are not disturbed.
 ///
 /// Clones are one and the same.
 #[derive(Clone, Default)]
@@ -21,8 +22,20 @@ pub struct Cancel(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     cancelled: bool,
+    /// The end of a flush does not undo it.
+    stopped: bool,
     /// Under way.
     runs: Vec<Arc<Run>>,
+}
+
+impl State {
+    fn is_cancelled(&self) -> bool {
+        self.cancelled || self.stopped
+    }
+
+    fn end_runs(&self) {
+        self.runs.iter().for_each(|run| run.end());
+    }
 }
 
 impl Cancel {
@@ -30,22 +43,35 @@ impl Cancel {
     pub fn cancel(&self) {
         let mut state = self.lock();
         state.cancelled = true;
-        state.runs.iter().for_each(|run| run.end());
+        state.end_runs();
     }
 
-    /// Lets runs go on again. To be called once no step is under way.
+    /// Lets runs go on again, unless the stream has stopped. To be called once no step is under way.
     pub fn reset(&self) {
         self.lock().cancelled = false;
     }
 
+    /// The same as [`Self::cancel`], up to the next [`Self::start`]: a flush may end meanwhile in another thread.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        state.end_runs();
+    }
+
+    /// Lets runs go on again, whatever was said before.
+    pub fn start(&self) {
+        let mut state = self.lock();
+        (state.cancelled, state.stopped) = (false, false);
+    }
+
     pub fn is_cancelled(&self) -> bool {
-        self.lock().cancelled
+        self.lock().is_cancelled()
     }
 
     /// Ends `run` when the stream is cancelled, at once where it was already.
     pub(super) fn watch(&self, run: &Arc<Run>) -> Watch {
         let mut state = self.lock();
-        if state.cancelled {
+        if state.is_cancelled() {
             run.end();
         }
         state.runs.push(run.clone());
@@ -132,5 +158,16 @@ mod tests {
         // It is over, and no longer the stream's business.
         cancel.cancel();
         assert!(!run.is_ended());
+    }
+
+    #[test]
+    fn the_end_of_a_flush_starts_nothing_that_has_stopped() {
+        let cancel = Cancel::default();
+        cancel.cancel();
+        cancel.stop();
+        cancel.reset();
+        assert!(cancel.is_cancelled());
+        cancel.start();
+        assert!(!cancel.is_cancelled());
     }
 }

@@ -181,7 +181,7 @@ fn all_packets_of_a_buffer_are_read() {
     let mut cut = bytes;
     cut.pop();
     let read = reader.read(&gst::Buffer::from_mut_slice(cut));
-    assert!(matches!(read.error, Some(InputError::Damaged(_))));
+    assert!(matches!(read.error, Some(InputError::Damaged { .. })));
     assert_eq!(packets(read).len(), 2);
 }
 
@@ -241,7 +241,10 @@ fn damage_is_told_as_damage_and_not_again_as_a_hole() {
     *damaged.last_mut().unwrap() ^= 1;
     buffers[1] = gst::Buffer::from_mut_slice(damaged);
     reader.read(&buffers[0]);
-    assert!(matches!(reader.read(&buffers[1]).error, Some(InputError::Damaged(_))));
+    assert!(matches!(
+        reader.read(&buffers[1]).error,
+        Some(InputError::Damaged { .. })
+    ));
     assert_eq!(links(&mut reader, &buffers[2..3]), [(Link::Uncertain, false)]);
 }
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::format::TokenType;
 use crate::runtime::Silent;
 use crate::stream::Link;
 use crate::tokenizer::{self, Role};
@@ -12,17 +11,7 @@ fn stream() -> (Stream, Cancel) {
     let graph = tokenizer::embedded(Role::Decoder).unwrap();
     let tokenizer = &graph.description;
     assert_eq!((tokenizer.time_factor, tokenizer.decoder_delay), (4, 0));
-    let format = TokenFormat {
-        model: tokenizer.name.clone(),
-        tokenizer: tokenizer.digest.clone(),
-        regularizer: tokenizer.regularizer.clone(),
-        token_type: TokenType::Uint16,
-        grid_width: 2,
-        grid_height: 2,
-        width: 16,
-        height: 16,
-        ..crate::dec::testing::format()
-    };
+    let format = TokenFormat::of(tokenizer, 16, 16);
     let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build();
     let cancel = Cancel::default();
     let stream = Stream::new(
