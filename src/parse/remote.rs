@@ -301,9 +301,10 @@ impl VidtokParse {
     }
 
     fn read_from(&self, offset: u64) -> bool {
-        let (set, none) = (gst::SeekType::Set, gst::SeekType::None);
+        // The end is set, too: upstream would keep the one of an earlier seek.
+        let set = gst::SeekType::Set;
         let (from, to) = (gst::format::Bytes::from_u64(offset), gst::format::Bytes::NONE);
-        let seek = gst::event::Seek::builder(1.0, gst::SeekFlags::FLUSH, set, from, none, to);
+        let seek = gst::event::Seek::builder(1.0, gst::SeekFlags::FLUSH, set, from, set, to);
         self.obj().sink_pad().push_event(seek.build())
     }
 

@@ -275,3 +275,22 @@ fn times_that_begin_anew_are_found_by_playing_behind_a_queue() {
         assert!(!player.parser().send_event(seek));
     }
 }
+
+#[test]
+fn a_seek_is_not_held_to_the_stop_of_an_earlier_one() {
+    let (_, pieces) = stream(60, 0);
+    let player = Player::pause(&pieces.concat(), "queue ! vidtokparse");
+    let at = |segment: u64| ClockTime::from_nseconds(segment * SEGMENT);
+    // From segment, to segment.
+    for (from, to) in [(40, None), (10, Some(12)), (50, None), (5, None)] {
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let stop = to.map(at);
+        player
+            .pipeline
+            .seek(1.0, flags, gst::SeekType::Set, at(from), gst::SeekType::Set, stop)
+            .unwrap();
+        player.wait_for_state();
+        let first = player.sink.try_pull_preroll(TIMEOUT).expect("a picture");
+        assert_eq!(first.buffer().unwrap().pts(), Some(at(from)), "from {from} to {to:?}");
+    }
+}
