@@ -8,8 +8,8 @@ use crate::element::{NetworkSettings, Stats};
 use crate::format::TokenFormat;
 use crate::tokenizer::Role;
 
-/// More than any video that is decoded to be looked at: 4K has 8.8 million, 5K 14.7 million.
-const DEFAULT_MAX_PIXELS: u32 = 16_000_000;
+/// 8K: what the encoder makes of any video for people, the decoder takes back.
+const DEFAULT_MAX_PIXELS: u32 = 7680 * 4320;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
