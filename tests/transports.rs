@@ -116,7 +116,7 @@ fn a_file_plays_by_any_way_of_reading_it() {
 #[test]
 fn bare_numbers_play_by_any_way_of_reading_them() {
     init();
-    // Bytes alone do not say that the last group has fewer real frames: the copies of the last one that fill it come, too.
+    // Bytes alone do not say that the last group has fewer real frames: the copies that fill it come, too.
     let mut filled = video(FRAMES, SIZE, SIZE);
     filled.push(Frame {
         pts: FRAMES * 1_000_000_000 / 30,

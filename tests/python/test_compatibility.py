@@ -1,10 +1,8 @@
 """Version 1.0 of the byte stream: its Python reader reads what is written now, and what it has written is read now."""
 
 import importlib.util
-import io
 import sys
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "v1_0"
 sys.path.insert(0, str(ROOT / "python"))
 
-from vidtok_stream import Loss, Packet, Stream, TokenFormat, Writer, packets, read, write  # noqa: E402
+from vidtok_stream import Loss, Packet, Stream, TokenFormat, Writer, packets, read  # noqa: E402
+
+from streams import FORMAT as CAUSAL  # noqa: E402
+from streams import written  # noqa: E402
 
 
 def version_1_0() -> ModuleType:
@@ -32,25 +33,8 @@ def version_1_0() -> ModuleType:
 
 THEN = version_1_0()
 OLD_FILE = (DATA / "stream.vidtok").read_bytes()
-CAUSAL = TokenFormat(
-    model="example",
-    tokenizer="0123456789abcdef" * 4,
-    levels=(8,) * 5,
-    token_type="uint16",
-    time_factor=4,
-    space_factor=8,
-    causal=True,
-    width=16,
-    height=8,
-    framerate=Fraction(30),
-)
 KL = replace(CAUSAL, levels=None, channels=4, token_type="float32", causal=False)
 ARRAYS = ("tokens", "real_frames", "pts", "durations", "segment_starts", "packet_starts", "gaps")
-
-
-def written(content: Stream | list[Packet]) -> bytes:
-    write(file := io.BytesIO(), content)
-    return file.getvalue()
 
 
 def tokens(format: TokenFormat, count: int) -> np.ndarray:

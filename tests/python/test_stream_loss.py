@@ -7,7 +7,6 @@ import struct
 import sys
 import zlib
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from vidtok_stream import (  # noqa: E402
     Packet,
     Stream,
     StreamError,
-    TokenFormat,
     Writer,
     packets,
     read,
@@ -28,18 +26,8 @@ from vidtok_stream import (  # noqa: E402
     write,
 )
 
-FORMAT = TokenFormat(
-    model="example",
-    tokenizer="0123456789abcdef" * 4,
-    levels=(8,) * 5,
-    token_type="uint16",
-    time_factor=4,
-    space_factor=8,
-    causal=True,
-    width=16,
-    height=8,
-    framerate=Fraction(30),
-)
+from streams import FORMAT, written  # noqa: E402
+
 # Latent frames, and packets, of a segment and of a stream.
 SEGMENT, COUNT = 38, 76
 
@@ -100,12 +88,6 @@ def test_a_doubled_packet_is_left_out(at: int) -> None:
     assert holes(whole) == [(Loss.REPEATED, None)]
     # Nothing is missing, so it can be written.
     assert numbers(read(written(got))) == list(range(COUNT))
-
-
-def written(content: Stream) -> bytes:
-    file = io.BytesIO()
-    write(file, content)
-    return file.getvalue()
 
 
 def test_packets_that_changed_places_are_one_gap() -> None:

@@ -27,7 +27,6 @@ from vidtok_stream import (  # noqa: E402
     PacketReader,
     Stream,
     StreamError,
-    TokenFormat,
     bits,
     packets,
     read,
@@ -35,6 +34,9 @@ from vidtok_stream import (  # noqa: E402
     stream,
     write,
 )
+
+from streams import FORMAT as EXAMPLE_FORMAT  # noqa: E402
+from streams import written  # noqa: E402
 
 DOCUMENT = (ROOT / "docs" / "stream.md").read_text()
 
@@ -48,18 +50,6 @@ def documented(name: str) -> bytes:
 HEADER, FIRST, SECOND = documented("header"), documented("first packet"), documented("second packet")
 END_MARK = documented("end mark")
 EXAMPLE = HEADER + FIRST + SECOND + END_MARK
-EXAMPLE_FORMAT = TokenFormat(
-    model="example",
-    tokenizer="0123456789abcdef" * 4,
-    levels=(8,) * 5,
-    token_type="uint16",
-    time_factor=4,
-    space_factor=8,
-    causal=True,
-    width=16,
-    height=8,
-    framerate=Fraction(30),
-)
 KL_FORMAT = replace(EXAMPLE_FORMAT, levels=None, channels=4, token_type="float16", colorimetry="bt709")
 SYNC = b"\x89VTP"
 # Bytes of a file that does not fit into the memory that reading it may take.
@@ -90,12 +80,6 @@ def raw_packet(
     front = SYNC + struct.pack("<HHIIIIQQI", 48 + len(extension), *numbers)
     crc = zlib.crc32(front + bytes(4) + extension)
     return front + struct.pack("<I", crc) + extension + body
-
-
-def written(content: Stream | list[Packet]) -> bytes:
-    file = io.BytesIO()
-    write(file, content)
-    return file.getvalue()
 
 
 def without_end(content: Stream | list[Packet]) -> bytes:
