@@ -26,8 +26,8 @@ impl Latency {
         frames.unwrap_or_default() + self.batch
     }
 
-    /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness` nanoseconds behind the
-    /// latency. Negative: any lateness is allowed.
+    /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`
+    /// nanoseconds behind the latency. Negative: any lateness is allowed.
     pub fn lateness(&self, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
         let allowed = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
         let latency = self.configured.unwrap_or_else(|| self.own());
