@@ -17,10 +17,10 @@
 //!
 //! A decoder that is too slow heeds its sink's QoS events (property `qos`, on unless told otherwise): once it is more
 //! than a segment late, it leaves out what comes before the next segment start that is due, counts it (`dropped` in
-//! `stats`), and posts QoS messages. From then on it decodes only the segments whose pictures all come in time. Those
-//! of a segment come faster than they are shown, or slower: put a queue that holds a segment behind a decoder that is
-//! too slow. Without one, little more than the first picture of a segment comes in time. Where segments are not short
-//! (`key-interval` of `vidtokenc`), or the stream is one segment, no start is to be expected, and it decodes on, late.
+//! `stats`), and posts QoS messages. From then on it decodes only segments whose pictures all come in time. For that it
+//! decodes ahead, so a slow decoder needs a queue behind it that holds a segment's pictures: without one, little more
+//! than the first of them is shown. Where segments are not short (`key-interval` of `vidtokenc`), or the stream is one
+//! segment, no start is to be expected, and it decodes on, late.
 //!
 //! A flush and going to READY end the step under way at its next operator. On two busy cores, of the built-in
 //! tokenizer, that took at most 3 ms at 256×256 pixels, 30 ms at 640×640, 150 ms at 1280×1280 and 600 ms at 2048×2048,
