@@ -16,8 +16,9 @@
 //! | `width`, `height`, `framerate`, `pixel-aspect-ratio` | as in raw video | always: the video's own |
 //! | `colorimetry` | string | where known |
 //!
-//! In front of `vidtokparse` and `vidtokdec`, `raw` caps need no more than `model` (or `tokenizer`), `width` and `height`:
-//! the tokenizer's description says the rest, `framerate` is [`DEFAULT_FRAMERATE`], and `pixel-aspect-ratio` 1/1.
+//! In front of `vidtokparse` and `vidtokdec`, `raw` caps need no more than `model` (or `tokenizer`), `width` and
+//! `height`: the tokenizer's description says the rest, `framerate` is [`DEFAULT_FRAMERATE`], and `pixel-aspect-ratio`
+//! 1/1.
 
 use gst::prelude::*;
 
@@ -70,8 +71,8 @@ pub fn packet_structure(format: StreamFormat) -> gst::Structure {
 }
 
 impl TokenFormat {
-    /// Tokens of `tokenizer` of a video of `width` × `height` pixels, in the usual type; rates and colours as where nothing
-    /// says them.
+    /// Tokens of `tokenizer` of a video of `width` × `height` pixels, in the usual type; rates and colours as where
+    /// nothing says them.
     pub fn of(tokenizer: &Description, width: u32, height: u32) -> Self {
         Self {
             model: tokenizer.name.clone(),
@@ -203,8 +204,8 @@ impl TokenFormat {
         Ok(format)
     }
 
-    /// Checks that whatever `s` says is what this format says, and that it says nothing of other kinds of tokens. Names are
-    /// for people: a folder may have another one. How the tokens are cut into buffers is another matter.
+    /// Checks that whatever `s` says is what this format says, and that it says nothing of other kinds of tokens. Names
+    /// are for people: a folder may have another one. How the tokens are cut into buffers is another matter.
     fn check_no_contradiction(&self, s: &gst::StructureRef, stream_format: StreamFormat) -> Result<(), FormatError> {
         let own = self.to_caps(stream_format);
         let own = own.structure(0).expect("the caps have one structure");

@@ -102,8 +102,8 @@ pub fn token_format(
     }
 }
 
-/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have equal
-/// texts.
+/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have
+/// equal texts.
 fn colorimetry_name(text: String) -> String {
     const NAMED: [&str; 8] = [
         "bt601",

@@ -41,8 +41,8 @@ fn events(buffers: &[gst::Buffer]) -> Vec<Event> {
     std::iter::from_fn(|| reader.next_event().unwrap()).collect()
 }
 
-/// A stream as text: `s4e.` is a packet that starts a segment, has four frames, and ends the segment and the stream; `[2+5]` is an end mark
-/// after a segment of two latent frames and five frames, `[2+5 of 9+20]` that of the stream.
+/// A stream as text: `s4e.` is a packet that starts a segment, has four frames, and ends the segment and the stream;
+/// `[2+5]` is an end mark after a segment of two latent frames and five frames, `[2+5 of 9+20]` that of the stream.
 fn story(buffers: &[gst::Buffer]) -> String {
     let totals = |totals: Totals| format!("{}+{}", totals.latent_frames, totals.frames);
     let sign = |is: bool, sign| if is { sign } else { "" };

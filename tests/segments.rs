@@ -227,7 +227,8 @@ fn a_clip_that_begins_anew_in_running_time_starts_a_segment_silently() {
 
 #[test]
 fn time_that_goes_back_is_seen_wherever_it_happens() {
-    // Five frames are two full groups: the jump is between groups; with four it is within one; with one, behind the first.
+    // Five frames are two full groups: the jump is between groups; with four it is within one; with one, behind the
+    // first.
     for before in [5, 4, 1] {
         let mut h = encoder((25, 1), false);
         let bus = bus(&mut h);
@@ -409,8 +410,8 @@ fn lateness_counts_from_the_latency_that_the_pipeline_has_set() {
     h.play();
     let frame = &video(1, SIZE.0, SIZE.1)[0];
     let latency = |ms| gst::event::Latency::new(gst::ClockTime::from_mseconds(ms));
-    // What the pipeline sets, when the frame of one second comes, and frames that were dropped until then. The first group is one frame:
-    // each of these begins a group, and may be dropped.
+    // What the pipeline sets, when the frame of one second comes, and frames that were dropped until then. The first
+    // group is one frame: each of these begins a group, and may be dropped.
     for (set, now, dropped) in [(200, 1_200, 0), (500, 1_501, 1), (500, 1_502, 2), (600, 1_600, 2)] {
         assert!(h.push_upstream_event(latency(set)));
         h.set_time(gst::ClockTime::from_nseconds(now * MS)).unwrap();

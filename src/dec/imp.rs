@@ -6,32 +6,33 @@
 //! gst-launch-1.0 filesrc location=out.vidtok ! decodebin ! videoconvert ! autovideosink
 //! ```
 //!
-//! Takes `framed` and `raw` tokens (`docs/raw.md`). Unless `model` is set, the tokenizer is the one whose digest the caps
-//! carry: the embedded one, or a folder on the search path. Every real frame comes out once, at the time it went in;
-//! padding at the end of a segment does not. After a flush, and in the middle of a segment, the decoder waits for a segment start.
+//! Takes `framed` and `raw` tokens (`docs/raw.md`). Unless `model` is set, the tokenizer is the one whose digest the
+//! caps carry: the embedded one, or a folder on the search path. Every real frame comes out once, at the time it went
+//! in; padding at the end of a segment does not. After a flush, and in the middle of a segment, the decoder waits for a
+//! segment start.
 //!
-//! Where packets are missing, damaged, doubled or of another stream, it warns once, counts a gap (`gaps` in `stats`), and
-//! does what the property `on-loss` says: `wait` shows nothing up to the next segment start; `continue` decodes on, and its
-//! pictures have the flag CORRUPTED up to there (`uncertain-frames`).
+//! Where packets are missing, damaged, doubled or of another stream, it warns once, counts a gap (`gaps` in `stats`),
+//! and does what the property `on-loss` says: `wait` shows nothing up to the next segment start; `continue` decodes on,
+//! and its pictures have the flag CORRUPTED up to there (`uncertain-frames`).
 //!
-//! A decoder that is too slow heeds its sink's QoS events (property `qos`, on unless told otherwise): once it is more than a
-//! segment late, it leaves out what comes before the next segment start that is due, counts it (`dropped` in `stats`), and
-//! posts QoS messages. From then on it decodes only the segments whose pictures all come in time. Those of a segment come
-//! faster than they are shown, or slower: put a queue that holds a segment behind a decoder that is too slow. Without one,
-//! little more than the first picture of a segment comes in time. Where segments are not short (`key-interval` of
-//! `vidtokenc`), or the stream is one segment, no start is to be expected, and it decodes on, late.
+//! A decoder that is too slow heeds its sink's QoS events (property `qos`, on unless told otherwise): once it is more
+//! than a segment late, it leaves out what comes before the next segment start that is due, counts it (`dropped` in
+//! `stats`), and posts QoS messages. From then on it decodes only segments whose pictures all come in time. For that it
+//! decodes ahead, so a slow decoder needs a queue behind it that holds a segment's pictures: without one, little more
+//! than the first of them is shown. Where segments are not short (`key-interval` of `vidtokenc`), or the stream is one
+//! segment, no start is to be expected, and it decodes on, late.
 //!
-//! A flush and going to READY end the step under way at its next operator. On two busy cores, of the built-in tokenizer,
-//! that took at most 3 ms at 256×256 pixels, 30 ms at 640×640, 150 ms at 1280×1280 and 600 ms at 2048×2048, of the encoder
-//! no longer. Making a network for new caps is not ended: that took 0.05, 0.1, 0.2 and 1 s.
+//! A flush and going to READY end the step under way at its next operator. On two busy cores, of the built-in
+//! tokenizer, that took at most 3 ms at 256×256 pixels, 30 ms at 640×640, 150 ms at 1280×1280 and 600 ms at 2048×2048,
+//! of the encoder no longer. Making a network for new caps is not ended: that took 0.05, 0.1, 0.2 and 1 s.
 //!
-//! `max-pixels` bounds the picture, and so the memory, that a stream may ask for. Steps that no picture needs are not made,
-//! and tokens are unpacked step by step, so that what a packet takes is bounded by its size.
+//! `max-pixels` bounds the picture, and so the memory, that a stream may ask for. Steps that no picture needs are not
+//! made, and tokens are unpacked step by step, so that what a packet takes is bounded by its size.
 //!
-//! Latency in frames: delay + step, where the delay is the decoder's look-ahead (0, or f - 1 for time factor f), and a step
-//! (f; non-causal: the window) is allowed for the network's own time. A causal tokenizer with f = 4 and look-ahead has 7
-//! frames, 233 ms at 30 frames a second; the built-in one, which looks ahead at nothing, 4. With `batch-streams`, a step may
-//! wait for those of other streams: `batch-timeout` is added.
+//! Latency in frames: delay + step, where the delay is the decoder's look-ahead (0, or f - 1 for time factor f), and a
+//! step (f; non-causal: the window) is allowed for the network's own time. A causal tokenizer with f = 4 and look-ahead
+//! has 7 frames, 233 ms at 30 frames a second; the built-in one, which looks ahead at nothing, 4. With `batch-streams`,
+//! a step may wait for those of other streams: `batch-timeout` is added.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -66,8 +67,8 @@ enum State {
     #[default]
     Closed,
     Open(Box<Open>),
-    /// The caps' tokens cannot be decoded: said when the first buffer comes. A bin that plugs elements would take an error
-    /// while it hands over the caps for one of choosing, and tell its user of a missing plugin.
+    /// The caps' tokens cannot be decoded: said when the first buffer comes. A bin that plugs elements would take an
+    /// error while it hands over the caps for one of choosing, and tell its user of a missing plugin.
     Failed(RuntimeError),
 }
 
@@ -162,8 +163,8 @@ impl ElementImpl for VidtokDec {
         if matches!(transition, NullToReady | ReadyToPaused)
             && let Err(error) = self.prepare()
         {
-            // Before anything flows: a wrong model or a missing library is said at once; to the user of a bin that plugs
-            // elements later, see `State::Failed`.
+            // Before anything flows: a wrong model or a missing library is said at once; to the user of a bin that
+            // plugs elements later, see `State::Failed`.
             if !self.is_autoplugged() {
                 self.post_error_message(error_message(&error));
                 return Err(gst::StateChangeError);
@@ -373,7 +374,8 @@ impl VidtokDec {
         Ok(())
     }
 
-    /// Whether a bin that chooses among elements has made this one, and hides the errors of those that it does not take.
+    /// Whether a bin that chooses among elements has made this one, and hides the errors of those that it does not
+    /// take.
     fn is_autoplugged(&self) -> bool {
         let bin = self.obj().parent().and_downcast::<gst::Element>();
         let class = bin.and_then(|bin| bin.factory()?.metadata(gst::ELEMENT_METADATA_KLASS).map(str::to_string));

@@ -150,7 +150,8 @@ impl InputReader {
         self.starts = RawStarts::default();
     }
 
-    /// Reads the packets and end marks of a buffer. With DISCONT, something in front of it may be missing, but at first.
+    /// Reads the packets and end marks of a buffer. With DISCONT, something in front of it may be missing, but at
+    /// first.
     pub fn read(&mut self, buffer: &gst::Buffer) -> Read {
         let mut read = Read::default();
         let result = match self.stream_format {
@@ -374,8 +375,8 @@ fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
 
 /// Which `raw` buffers without a meta start a segment of a causal tokenizer.
 ///
-/// Buffers that somebody has made of bare numbers have no flags at all, so that each would be a segment's first. Only where
-/// some do have DELTA_UNIT, those without it are starts.
+/// Buffers that somebody has made of bare numbers have no flags at all, so that each would be a segment's first. Only
+/// where some do have DELTA_UNIT, those without it are starts.
 #[derive(Debug, Default)]
 struct RawStarts {
     first_came: bool,

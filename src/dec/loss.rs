@@ -31,8 +31,8 @@ pub enum Verdict {
 }
 
 impl OnLoss {
-    /// `has_started`: a segment start was decoded since the beginning, or the last flush. There is nothing to go on from
-    /// before that.
+    /// `has_started`: a segment start was decoded since the beginning, or the last flush. There is nothing to go on
+    /// from before that.
     pub fn judge(self, link: Link, has_started: bool) -> Verdict {
         match (link, self) {
             (Link::Follows | Link::Starts | Link::Joins, _) => Verdict::Decode,

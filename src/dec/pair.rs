@@ -1,4 +1,5 @@
-//! Which tokens are to be decoded, by which graph: what caps say, brought together with the tokenizer that is named or found.
+//! Which tokens are to be decoded, by which graph: what caps say, brought together with the tokenizer that is named or
+//! found.
 
 use crate::caps::{self, StreamFormat};
 use crate::format::{FormatError, TokenFormat};
@@ -12,8 +13,8 @@ pub struct Pair {
     pub graph: Graph,
 }
 
-/// The graph that was looked up last, and how: a look-up reads and hashes all of it. That it is still what its file holds is
-/// checked where the file is read again.
+/// The graph that was looked up last, and how: a look-up reads and hashes all of it. That it is still what its file
+/// holds is checked where the file is read again.
 #[derive(Default)]
 pub struct Found(Option<(Wanted, Graph)>);
 

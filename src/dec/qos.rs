@@ -14,11 +14,13 @@ pub struct Due {
 
 /// Tells which packets to leave out, by what sinks report.
 ///
-/// Once the sink is more than a segment late, nothing up to a segment start that is due is decoded. A decoder cannot begin
-/// in the middle, so where no further start is to be expected it goes on: late pictures are better than none for ever.
+/// Once the sink is more than a segment late, nothing up to a segment start that is due is decoded. A decoder cannot
+/// begin in the middle, so where no further start is to be expected it goes on: late pictures are better than none for
+/// ever.
 ///
-/// Begun just in time, a segment that takes longer than it lasts would come too late from its second step on. A machine that
-/// has been too late therefore decodes only the segments whose last picture comes in time, too, as long as it is that slow.
+/// Begun just in time, a segment that takes longer than it lasts would come too late from its second step on. A machine
+/// that has been too late therefore decodes only the segments whose last picture comes in time, too, as long as it is
+/// that slow.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     /// What was due at the time of the latest report, and when that came, where that is known.
@@ -62,7 +64,8 @@ impl Lateness {
         self.reported = Some((time.saturating_add_signed(jitter.max(0)), now));
     }
 
-    /// What is due before this is too late. A sink that no picture comes to reports nothing: time goes on since its last word.
+    /// What is due before this is too late. A sink that no picture comes to reports nothing: time goes on since its
+    /// last word.
     fn earliest(&self, now: Option<u64>) -> u64 {
         let Some((due, at)) = self.reported else { return 0 };
         let since = now.zip(at).map_or(0, |(now, at)| now.saturating_sub(at));
@@ -74,8 +77,8 @@ impl Lateness {
         *self = Self::default();
     }
 
-    /// How late a packet is, if it is to be left out. `step`: how long the network takes for a step; what is due before it
-    /// is done would come too late again.
+    /// How late a packet is, if it is to be left out. `step`: how long the network takes for a step; what is due before
+    /// it is done would come too late again.
     pub fn leave_out(&mut self, packet: Due, step: u64, now: Option<u64>) -> Option<u64> {
         // What has no time is never late.
         let Some(time) = packet.time else {
@@ -209,8 +212,9 @@ mod tests {
         }
     }
 
-    /// Plays `segments` segments of 17 frames at 60 frames a second, as one packet of a frame and four of four frames, with a
-    /// network that takes `step` for a step, and a queue of `queue` pictures behind it. No clock but a simulated one.
+    /// Plays `segments` segments of 17 frames at 60 frames a second, as one packet of a frame and four of four frames,
+    /// with a network that takes `step` for a step, and a queue of `queue` pictures behind it. No clock but a simulated
+    /// one.
     fn play(segments: u64, step: u64, queue: usize) -> Played {
         const FRAME: u64 = 1_000_000_000 / 60;
         let mut lateness = Lateness::default();

@@ -179,8 +179,8 @@ impl Stream {
         self.has_started
     }
 
-    /// Adds a packet to what is to be decoded. `uncertain`: something before it is missing, and it is decoded all the same,
-    /// up to the next segment start, from whatever the network's state is.
+    /// Adds a packet to what is to be decoded. `uncertain`: something before it is missing, and it is decoded all the
+    /// same, up to the next segment start, from whatever the network's state is.
     pub fn push(&mut self, input: Input, uncertain: bool) -> Result<(), Skipped> {
         if !input.segment_start && !self.in_segment() && !uncertain {
             return Err(Skipped::NoSegmentStart);

@@ -1,4 +1,5 @@
-//! The times of video frames: those that buffers carry, those that are counted, and those that cannot be. No GStreamer here.
+//! The times of video frames: those that buffers carry, those that are counted, and those that cannot be. No GStreamer
+//! here.
 //!
 //! One clock belongs to one element: it goes on where caps change.
 
@@ -37,7 +38,8 @@ impl fmt::Display for ClockError {
 
 #[derive(Debug, Default)]
 pub struct FrameClock {
-    /// What a missing PTS is counted from: the latest PTS that a buffer carried, else where the playback segment starts.
+    /// What a missing PTS is counted from: the latest PTS that a buffer carried, else where the playback segment
+    /// starts.
     base: u64,
     /// Frames since.
     count: u64,

@@ -52,8 +52,8 @@ impl VidtokEnc {
         }
     }
 
-    /// Whether a GAP lies within what the group under way stands for; it then stops here. A live one that is longer than the latency ends the
-    /// segment, so that look-ahead decoders give the frames that they owe.
+    /// Whether a GAP lies within what the group under way stands for; it then stops here. A live one that is longer
+    /// than the latency ends the segment, so that look-ahead decoders give the frames that they owe.
     pub(super) fn covers_gap(&self, gap: &gst::event::Gap) -> bool {
         let (start, duration) = gap.get();
         let end = start.saturating_add(duration.unwrap_or_default());

@@ -12,25 +12,28 @@
 //!
 //! ## Latency
 //!
-//! With a causal tokenizer of time factor f, 2f - 1 frames (built in: 7): f - 1 for a group to fill, and f for the network, as a machine
-//! that needs longer than a group lasts does not keep up anyway. With a non-causal one, 2w - 1 frames for a window of w. Without a framerate, the
-//! distance of two frames is measured. With `batch-streams`, a step may wait for those of other streams: `batch-timeout` is added.
+//! With a causal tokenizer of time factor f, 2f - 1 frames (built in: 7): f - 1 for a group to fill, and f for the
+//! network, as a machine that needs longer than a group lasts does not keep up anyway. With a non-causal one, 2w - 1
+//! frames for a window of w. Without a framerate, the distance of two frames is measured. With `batch-streams`, a step
+//! may wait for those of other streams: `batch-timeout` is added.
 //!
 //! `max-lateness` drops frames that come later than that behind the pipeline's latency, as a sink does.
 //!
 //! ## Segments
 //!
-//! A segment of tokens decodes by itself. One ends where other pictures begin: at a buffer with DISCONT, where another stream or playback
-//! segment begins, where caps change in what the tokens say, and where time goes back, which is also a warning. Where the encoder finds that by itself, the
-//! next buffer has DISCONT. `key-interval` and force-key-unit events end one with the group under way. Nothing else does: the same pictures have the
-//! same tokens, whatever container they come from. A GAP within a group stops here, as the group's tokens stand for its time; live, one that
+//! A segment of tokens decodes by itself. One ends where other pictures begin: at a buffer with DISCONT, where another
+//! stream or playback segment begins, where caps change in what the tokens say, and where time goes back, which is also
+//! a warning. Where the encoder finds that by itself, the next buffer has DISCONT. `key-interval` and force-key-unit
+//! events end one with the group under way. Nothing else does: the same pictures have the same tokens, whatever
+//! container they come from. A GAP within a group stops here, as the group's tokens stand for its time; live, one that
 //! lasts longer than the latency ends the segment, so that a decoder gives the frames that it owes.
 //!
-//! Frames without PTS are counted from the framerate, from the last PTS that there was or from the start of the playback segment.
+//! Frames without PTS are counted from the framerate, from the last PTS that there was or from the start of the
+//! playback segment.
 //!
-//! In the byte stream, a packet says that it is its segment's last, and where that was not known yet, an end mark says it: a buffer of its own with
-//! HEADER and DELTA_UNIT. One stands at the end of every stream. `stream-id` names the stream; it is random by default, and another one after an
-//! end of stream.
+//! In the byte stream, a packet says that it is its segment's last, and where that was not known yet, an end mark says
+//! it: a buffer of its own with HEADER and DELTA_UNIT. One stands at the end of every stream. `stream-id` names the
+//! stream; it is random by default, and another one after an end of stream.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -69,8 +72,8 @@ pub(super) struct State {
     /// The next buffer follows a discontinuity.
     pub(super) discont: bool,
     pub(super) clock: FrameClock,
-    /// The playback segment under way differs from the one before by running time alone: the next frame tells whether it begins anew, then at
-    /// this time.
+    /// The playback segment under way differs from the one before by running time alone: the next frame tells whether
+    /// it begins anew, then at this time.
     pub(super) may_begin_at: Option<u64>,
     /// Another stream has begun, and no playback segment of it yet.
     pub(super) is_new_stream: bool,
@@ -481,7 +484,8 @@ impl VidtokEnc {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could, and the mark of the end.
+    /// Ends the segment: pushes the group under way, which then has fewer real frames than it could, and the mark of
+    /// the end.
     ///
     /// Pushes by itself, because the base class would mark the tail as what comes after it.
     pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {

@@ -8,8 +8,8 @@ use gst::prelude::*;
 pub struct Orientation(Option<String>);
 
 impl Orientation {
-    /// Reads tags of video that comes to `sink`; gives a warning where they say, for the first time, that the pictures are to be turned, and
-    /// nothing in front turns them.
+    /// Reads tags of video that comes to `sink`; gives a warning where they say, for the first time, that the pictures
+    /// are to be turned, and nothing in front turns them.
     pub fn warning(&mut self, tags: &gst::TagListRef, sink: &gst::Pad) -> Option<String> {
         let tag = tags.get::<gst::tags::ImageOrientation>()?;
         let orientation = tag.get();

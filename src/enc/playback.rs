@@ -7,8 +7,8 @@ type Segment = gst::FormattedSegment<gst::ClockTime>;
 pub enum Change {
     /// Frames are shown when they would have been: an element has sent its segment again, or moved its ends.
     Same,
-    /// Only running time differs: a clip that begins anew at its first PTS, or the same one at another speed or offset. The next
-    /// frame's PTS tells which.
+    /// Only running time differs: a clip that begins anew at its first PTS, or the same one at another speed or offset.
+    /// The next frame's PTS tells which.
     Shifted,
     /// Other frames: a seek, another edit of a file.
     New,

@@ -19,8 +19,8 @@ pub enum Latent {
     Sample,
 }
 
-/// Noise that depends on the seed and the segment's number alone: not on times, which containers round each in its own way, and not
-/// on what the segment before was.
+/// Noise that depends on the seed and the segment's number alone: not on times, which containers round each in its own
+/// way, and not on what the segment before was.
 pub struct Sampler {
     seed: u64,
     /// Of the segment that starts next.

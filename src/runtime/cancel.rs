@@ -10,10 +10,10 @@ use ort::session::RunOptions;
 /// How often a thread that waits for other streams looks whether its own was cancelled.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// Ends the runs of one stream: one under way at its next operator, later ones before they begin, until [`Self::reset`],
-/// or, where the stream has stopped, until [`Self::start`]. A step that was cancelled gives
-/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and its stream starts a segment next. Other streams of the
-/// same network are not disturbed.
+/// Ends the runs of one stream: one under way at its next operator, later ones before they begin, until
+/// [`Self::reset`], or, where the stream has stopped, until [`Self::start`]. A step that was cancelled gives
+/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and its stream starts a segment next. Other streams of
+/// the same network are not disturbed.
 ///
 /// Clones are one and the same.
 #[derive(Clone, Default)]

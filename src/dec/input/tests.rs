@@ -221,6 +221,24 @@ fn a_missing_packet_is_a_hole_once() {
 }
 
 #[test]
+fn a_discontinuity_is_in_front_of_a_buffers_first_packet_only() {
+    let mut reader = reader(StreamFormat::Framed);
+    let buffers = stream("a");
+    let bytes = |buffer: &gst::Buffer| buffer.map_readable().unwrap().to_vec();
+    // The first segment's other packets without its end mark, and the next one's first and last.
+    let joined = [1, 2, 4, 6].map(|index| bytes(&buffers[index])).concat();
+    let mut joined = gst::Buffer::from_mut_slice(joined);
+    joined.make_mut().set_flags(DISCONT);
+    reader.read(&buffers[0]);
+    let read = packets(reader.read(&joined));
+    let seen = read.iter().map(|input| (input.hole.is_some(), input.hole_is_known));
+    assert_eq!(
+        seen.collect::<Vec<_>>(),
+        [(false, true), (false, false), (true, false), (true, false)]
+    );
+}
+
+#[test]
 fn what_comes_first_has_nothing_in_front_of_it() {
     let mut reader = reader(StreamFormat::Framed);
     let mut first = stream("a").remove(1);
