@@ -382,6 +382,8 @@ struct RawStarts {
     first_came: bool,
     has_deltas: bool,
     claims_in_vain: bool,
+    /// The first buffer says that it starts no segment.
+    waits: bool,
     warned: bool,
 }
 
@@ -390,6 +392,7 @@ impl RawStarts {
         let first = !std::mem::replace(&mut self.first_came, true);
         if flags.contains(gst::BufferFlags::DELTA_UNIT) {
             self.has_deltas = true;
+            self.waits |= first;
             return false;
         }
         let start = first || self.has_deltas || flags.contains(gst::BufferFlags::DISCONT);
@@ -399,10 +402,16 @@ impl RawStarts {
 
     /// What to warn of, once.
     fn take_warning(&mut self) -> Option<&'static str> {
-        (self.claims_in_vain && !std::mem::replace(&mut self.warned, true)).then_some(
+        if !(self.claims_in_vain || self.waits) || std::mem::replace(&mut self.warned, true) {
+            return None;
+        }
+        Some(if self.waits {
+            "The first buffer of raw tokens has the flag DELTA_UNIT, so that it starts no segment: nothing is shown up to a \
+             buffer that does, one without DELTA_UNIT or with DISCONT"
+        } else {
             "Every buffer of raw tokens lacks the flag DELTA_UNIT, as if each started a segment: they are taken as one \
-             segment, and only a buffer with DISCONT starts another. Set DELTA_UNIT on buffers that start none",
-        )
+             segment, and only a buffer with DISCONT starts another. Set DELTA_UNIT on buffers that start none"
+        })
     }
 }
 

@@ -23,7 +23,7 @@ impl VidtokDec {
             return Ok(());
         }
         if matches!(verdict, Verdict::LeaveOut | Verdict::LeaveOutRepeated) {
-            self.stats.lock().unwrap().dropped += 1;
+            self.stats.lock().unwrap().dropped += u64::from(input.real_frames);
             gst::debug!(CAT, imp = self, "Leaving out a packet at {time:?}: {:?}", input.link);
             if verdict == Verdict::LeaveOut {
                 stream.break_segment();
@@ -36,7 +36,7 @@ impl VidtokDec {
             self.drain(stream);
         }
         self.measure_latency(stream, &input);
-        let (segment_start, latent_frames) = (input.segment_start, input.latent_frames);
+        let (segment_start, latent_frames, real_frames) = (input.segment_start, input.latent_frames, input.real_frames);
         let error = match stream.push(input, verdict == Verdict::DecodeAsUncertain) {
             Ok(()) => {
                 let mut stats = self.stats.lock().unwrap();
@@ -45,7 +45,7 @@ impl VidtokDec {
                 return Ok(());
             }
             Err(Skipped::NoSegmentStart) => {
-                self.stats.lock().unwrap().dropped += 1;
+                self.stats.lock().unwrap().dropped += u64::from(real_frames);
                 gst::info!(
                     CAT,
                     imp = self,
@@ -107,7 +107,7 @@ impl VidtokDec {
         let Some(late) = late else { return false };
         let (processed, dropped) = {
             let mut stats = self.stats.lock().unwrap();
-            stats.dropped += 1;
+            stats.dropped += u64::from(input.real_frames);
             (stats.frames, stats.dropped)
         };
         let count = |frames: u64| gst::format::Default::from_u64(frames);

@@ -11,7 +11,7 @@ use super::tokens::UnreadTokens;
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::{StreamError, Tokens};
-use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, shifted};
+use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph, Source};
 
 pub struct Stream {
@@ -190,8 +190,8 @@ impl Stream {
             return Err(Skipped::PartOfWindow { window });
         }
         let frames = self.frame_times(&input).ok_or(Skipped::NoTime)?;
-        if let Some(end) = frames.last().and_then(|frame| frame.pts.checked_add(frame.duration?)) {
-            self.next_pts = Some(end);
+        if let Some(last) = frames.last() {
+            self.next_pts = last.duration.and_then(|duration| last.pts.checked_add(duration));
         }
         if input.segment_start || !self.in_segment() {
             self.end_segment();
@@ -230,6 +230,10 @@ impl Stream {
                 offsets: None,
             })
         })?;
+        // Where nothing says how long a packet lasts, its last frame lasts as long as one on the framerate's grid does.
+        let regular = || regular_offsets(times.pts, None, real + 1, framerate)?.pop();
+        let duration = times.duration.or_else(|| times.offsets.is_none().then(regular)?);
+        let times = PacketTimes { duration, ..times };
         let frames = times.frames(real, framerate).or_else(|| {
             // A single frame of unknown duration needs no rule for those after it.
             (real == 1).then(|| {

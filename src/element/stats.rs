@@ -16,7 +16,8 @@ pub struct Stats {
     /// Of token buffers.
     pub bytes: u64,
     pub segments: u64,
-    /// Frames or packets that were left out, each of them also in a QoS message or a warning.
+    /// Frames that were left out, each of them also in a QoS message or a warning. A token buffer that cannot be read
+    /// counts as one, as nothing says how many it had.
     pub dropped: u64,
     /// What runs the network, once it does.
     running: Option<Running>,

@@ -99,9 +99,12 @@ fn buffers_that_are_marked_start_segments_as_they_say() {
         assert_eq!(read.warning, None);
         assert_eq!(packets(read)[0].segment_start, !flags.contains(DELTA), "{flags:?}");
     }
-    // Joined in the middle.
+    // Joined in the middle: the user reads why there is no picture yet.
     reader.reset();
-    assert_eq!(read(&mut reader, &raw(1, None, DELTA)), [(false, 4)]);
+    let read = reader.read(&raw(1, None, DELTA));
+    assert!(read.warning.as_ref().is_some_and(|text| text.contains("DELTA_UNIT")));
+    assert!(!packets(read)[0].segment_start);
+    assert_eq!(reader.read(&raw(1, None, DELTA)).warning, None);
 }
 
 #[test]

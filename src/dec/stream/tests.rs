@@ -137,3 +137,26 @@ fn packets_without_times_follow_on_those_before_them() {
     stream.end_segment();
     assert_eq!(pictures(&mut stream).0, (7..13).collect::<Vec<_>>());
 }
+
+#[test]
+fn times_are_counted_on_behind_a_packet_of_unknown_duration() {
+    let (mut stream, _) = stream();
+    let without = |mut input: Input, pts: Option<u64>| {
+        input.times = pts.map(|pts| PacketTimes {
+            pts,
+            duration: None,
+            offsets: None,
+        });
+        input
+    };
+    stream
+        .push(without(packet(true, 1, 1, 0), Some(250 * FRAME)), false)
+        .unwrap();
+    stream.push(without(packet(false, 1, 4, 1), None), false).unwrap();
+    stream.push(without(packet(false, 1, 4, 5), None), false).unwrap();
+    let mut ends = Vec::new();
+    while let Some(picture) = stream.next_picture(|_, _| ()).unwrap() {
+        ends.push((picture.pts().unwrap() + picture.duration().unwrap()).nseconds() / FRAME);
+    }
+    assert_eq!(ends, Vec::from_iter(251..260));
+}
