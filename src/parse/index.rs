@@ -260,7 +260,8 @@ pub mod tests {
             .collect()
     }
 
-    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the first PTS.
+    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the
+    /// first PTS.
     pub fn anew(first: (u64, u64), second: (u64, u64)) -> Vec<u8> {
         let mut writer = writer();
         packets(first.0, first.1)

@@ -10,10 +10,9 @@ const LATEST: u64 = i64::MAX as u64;
 /// Gives packets their times.
 ///
 /// Another stream follows directly on the one before it. Which stream a packet is of, its stream header's id says, and
-/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more before the
-/// latest one is taken for another stream.
-/// In one stream nothing is moved, unless it begins anew from its start; a shorter step back than a packet is evened
-/// out. A packet that comes twice is one.
+/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more
+/// before the latest one is taken for another stream. In one stream nothing is moved, unless it begins anew from its
+/// start; a shorter step back than a packet is evened out. A packet that comes twice is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
     /// What is added to PTS now.
@@ -145,7 +144,8 @@ mod tests {
         }
     }
 
-    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0 writes.
+    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0
+    /// writes.
     fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
         let header = StreamHeader::encode(&format(), id, None).unwrap();
         let header = Arc::new(StreamHeader::decode(&header).unwrap().0);

@@ -1,10 +1,11 @@
 //! Duration and seeks where bytes are pushed, as over HTTP or behind a queue, by an upstream that seeks by bytes.
 //!
-//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a probe on
-//! the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its start on.
+//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a
+//! probe on the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its
+//! start on.
 //!
-//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the flush
-//! that they cause.
+//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the
+//! flush that they cause.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -341,8 +342,9 @@ impl VidtokParse {
         let reads = matches!(next, Next::Read(_));
         let done = self.follow(next);
         if reads || !done {
-            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream; what
-            // follows is the search's, until the base class seeks, which has to wait for this one, and flushes once more.
+            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream;
+            // what follows is the search's, until the base class seeks, which has to wait for this one, and flushes
+            // once more.
             src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
         }
         if !done {
@@ -401,8 +403,8 @@ impl VidtokParse {
     }
 }
 
-/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible until it
-/// is too late: then it ends with an error.
+/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible
+/// until it is too late: then it ends with an error.
 fn refuses_ranges(pad: &gst::Pad) -> bool {
     let mut refuses = false;
     pad.sticky_events_foreach(|event| {
