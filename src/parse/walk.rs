@@ -165,6 +165,7 @@ pub mod tests {
             let latent_frames = 1 + (i % 2) as u32;
             Packet {
                 segment_start: i.is_multiple_of(3),
+                segment_end: i % 6 == 2,
                 latent_frames,
                 real_frames: 1,
                 pts: Some(first_pts + i * 100),
@@ -175,7 +176,16 @@ pub mod tests {
                 ..Packet::default()
             }
         };
-        (0..packets).flat_map(|i| writer.write(&packet(i)).unwrap()).collect()
+        let mut bytes = Vec::new();
+        for i in 0..packets {
+            bytes.extend(writer.write(&packet(i)).unwrap());
+            // Where the packet did not say so.
+            if i % 3 == 2 && i + 1 < packets {
+                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
+            }
+        }
+        bytes.extend(writer.end().unwrap());
+        bytes
     }
 
     /// Where segments start and at which time, and where the last packet ends: as the index says.
