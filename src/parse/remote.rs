@@ -46,7 +46,7 @@ enum Awaited {
 #[derive(Debug)]
 enum Job {
     /// Holds what came of the stream's start, until upstream has sought for the first time.
-    Open(Opening, Vec<gst::Buffer>),
+    Open(Box<Opening>, Vec<gst::Buffer>),
     /// The stream is to come once more from its start on.
     Return,
     Locate(Box<Locate>, Target),
@@ -245,7 +245,7 @@ impl VidtokParse {
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
         let remote = &mut self.state().remote;
         remote.awaited = Awaited::Following;
-        remote.job = Some(Job::Open(Opening::new(size), Vec::new()));
+        remote.job = Some(Job::Open(Box::new(Opening::new(size)), Vec::new()));
     }
 
     fn announce_ends(&self) {
@@ -430,7 +430,7 @@ mod tests {
         gst::init().unwrap();
         let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
         let mut remote = Remote {
-            job: Some(Job::Open(Opening::new(bytes.len() as u64), Vec::new())),
+            job: Some(Job::Open(Box::new(Opening::new(bytes.len() as u64)), Vec::new())),
             ..Remote::default()
         };
         let (mut at, mut reads) = (0, 0);
