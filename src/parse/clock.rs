@@ -19,8 +19,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The PTS of a packet for which upstream has a time of its own: that one counts. A packet without one goes on from the
-    /// last that had one.
+    /// The PTS of a packet for which upstream has a time of its own: that one counts. A packet without one goes on
+    /// from the last that had one.
     pub fn upstream(&mut self, upstream: Option<u64>, own: Option<u64>) -> Option<u64> {
         match (upstream, own) {
             (Some(upstream), Some(own)) => {

@@ -10,30 +10,33 @@
 //! only. Every buffer has its packet's own PTS and duration; where files were joined and the PTS begins anew, the later
 //! part follows on the earlier one.
 //!
-//! Bare tokens (`stream-format=raw`), as in a file of numbers, are cut into latent frames. Their caps come from a filter in
-//! front, and need no more than the tokenizer's name and the video's size:
+//! Bare tokens (`stream-format=raw`), as in a file of numbers, are cut into latent frames. Their caps come from a
+//! filter in front, and need no more than the tokenizer's name and the video's size:
 //!
 //! ```text
-//! gst-launch-1.0 filesrc location=tokens.u16 ! video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=384,height=288,framerate=30/1 ! vidtokparse ! vidtokdec ! videoconvert ! autovideosink
+//! gst-launch-1.0 filesrc location=tokens.u16 ! \
+//!     video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=384,height=288,framerate=30/1 ! \
+//!     vidtokparse ! vidtokdec ! videoconvert ! autovideosink
 //! ```
 //!
 //! They are one segment from 0 on, and cannot be sought in.
 //!
-//! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its first PTS
-//! on: the PTS stay, and stream time is 0 there.
+//! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its
+//! first PTS on: the PTS stay, and stream time is 0 there.
 //!
 //! Damaged bytes are skipped, packets that came twice are left out, and where packets are missing the next buffer has
-//! DISCONT. A warning message says so the first time; another sums up at the end, and one says that the stream ends without
-//! its end mark. The property `stats` counts.
+//! DISCONT. A warning message says so the first time; another sums up at the end, and one says that the stream ends
+//! without its end mark. The property `stats` counts.
 //!
 //! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
 //! the target. A key-unit seek makes that the position, unless the file has no other start than its first: then it is
-//! taken as an accurate seek, so that seeking is of use. With TRICKMODE_KEY_UNITS only the packets pass that start a segment.
-//! Negative rates are refused.
+//! taken as an accurate seek, so that seeking is of use. With TRICKMODE_KEY_UNITS only the packets pass that start a
+//! segment. Negative rates are refused.
 //!
-//! What is pushed (from a server, or out of a queue) has a duration and is sought in where upstream can seek by bytes: the
-//! stream's end is read first, and a seek reads here and there until it has found its segment. Such seeks have to flush. It is
-//! no use where streams with different headers were joined. What comes through a pipe cannot be sought in.
+//! What is pushed (from a server, or out of a queue) has a duration and is sought in where upstream can seek by bytes:
+//! the stream's end is read first, and a seek reads here and there until it has found its segment. Such seeks have to
+//! flush. It is no use where streams with different headers were joined. What comes through a pipe cannot be sought
+//! in.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -106,8 +109,8 @@ impl State {
         (self.in_order, self.numbered, self.stopped) = (false, false, false);
     }
 
-    /// Something was lost in front of what comes next where that is `damaged`. At a `discont` it may have been, but the first
-    /// has one, too.
+    /// Something was lost in front of what comes next where that is `damaged`. At a `discont` it may have been, but
+    /// the first has one, too.
     pub fn note_loss(&mut self, damaged: bool, discont: bool) {
         if damaged || (discont && self.in_order) {
             self.continuity.lost();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::stream::{PacketHeader, StreamHeader};
+use crate::stream::{PacketHeader, Position, StreamHeader};
 
 /// Latest time given, so that no sum overflows and none means "unknown".
 const LATEST: u64 = i64::MAX as u64;
@@ -10,10 +10,9 @@ const LATEST: u64 = i64::MAX as u64;
 /// Gives packets their times.
 ///
 /// Another stream follows directly on the one before it. Which stream a packet is of, its stream header's id says, and
-/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more before the
-/// latest one is taken for another stream.
-/// In one stream nothing is moved, unless it begins anew from its start; a shorter step back than a packet is evened
-/// out. A packet that comes twice is one.
+/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more
+/// before the latest one is taken for another stream. In one stream nothing is moved, unless it begins anew from its
+/// start; a shorter step back than a packet is evened out. A packet that comes twice is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
     /// What is added to PTS now.
@@ -24,8 +23,17 @@ pub struct Timeline {
     length: u64,
     /// End of the packet that ends last.
     end: u64,
-    /// The packet before, as long as its stream goes on.
-    last: Option<PacketHeader>,
+    /// Which packet came before, if it was numbered, as long as its stream goes on.
+    last: Option<Last>,
+}
+
+/// What a packet is known by. The whole header would be kept for each segment of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    pts: u64,
+    position: Position,
+    /// Checksum of its stream header.
+    stream: u32,
 }
 
 /// What is joined: a stream.
@@ -43,10 +51,15 @@ impl Timeline {
     pub fn place(&mut self, stream: &Arc<StreamHeader>, packet: &PacketHeader) -> Option<u64> {
         let own = packet.pts?;
         let mut pts = shifted(own, self.shift);
-        if packet.position.is_some() && self.last.as_ref() == Some(packet) {
+        let this = packet.position.map(|position| Last {
+            pts: own,
+            position,
+            stream: packet.stream,
+        });
+        if this.is_some() && self.last == this {
             return self.latest.map(|latest| latest.max(pts));
         }
-        self.last = Some(packet.clone()).filter(|packet| !packet.end_of_stream);
+        self.last = this.filter(|_| !packet.end_of_stream);
         let length = self.length.max(packet.duration.unwrap_or(0));
         if self.begins_part(stream, packet, pts, length) {
             let is_later = self.latest.is_some();
@@ -89,8 +102,8 @@ impl Timeline {
 
     /// Whether the segment that `packet` starts is a stream's first, and no later one of those before.
     fn counts_anew(&self, packet: &PacketHeader) -> bool {
-        let number = |packet: &PacketHeader| packet.position.and_then(|at| at.segment);
-        number(packet) == Some(0) && self.last.as_ref().and_then(number) != Some(u32::MAX)
+        let number = |position: Option<Position>| position.and_then(|at| at.segment);
+        number(packet.position) == Some(0) && number(self.last.map(|last| last.position)) != Some(u32::MAX)
     }
 
     fn begins_part(&self, stream: &Arc<StreamHeader>, packet: &PacketHeader, pts: u64, length: u64) -> bool {
@@ -145,7 +158,8 @@ mod tests {
         }
     }
 
-    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0 writes.
+    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0
+    /// writes.
     fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
         let header = StreamHeader::encode(&format(), id, None).unwrap();
         let header = Arc::new(StreamHeader::decode(&header).unwrap().0);

@@ -90,8 +90,9 @@ impl VidtokParse {
         }
     }
 
-    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and in
-    /// key-unit trick mode. Something was lost in front of it where that is `damaged`, and may have been at a `discont`.
+    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and
+    /// in key-unit trick mode. Something was lost in front of it where that is `damaged`, and may have been at a
+    /// `discont`.
     pub fn end_mark(
         &self,
         buffer: &gst::BufferRef,

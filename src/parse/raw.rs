@@ -15,8 +15,8 @@ use crate::tokenizer;
 
 /// Caps of bytes that are bare tokens: buffers may end anywhere.
 ///
-/// Nobody writes this alignment; it keeps buffers of whole latent frames, which say `packet`, from being cut again. Caps that
-/// say none are [accepted](accepts) all the same.
+/// Nobody writes this alignment; it keeps buffers of whole latent frames, which say `packet`, from being cut again.
+/// Caps that say none are [accepted](accepts) all the same.
 pub fn caps_template() -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Raw.as_str())

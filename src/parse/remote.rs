@@ -1,10 +1,11 @@
 //! Duration and seeks where bytes are pushed, as over HTTP or behind a queue, by an upstream that seeks by bytes.
 //!
-//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a probe on
-//! the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its start on.
+//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a
+//! probe on the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its
+//! start on.
 //!
-//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the flush
-//! that they cause.
+//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the
+//! flush that they cause.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -45,7 +46,7 @@ enum Awaited {
 #[derive(Debug)]
 enum Job {
     /// Holds what came of the stream's start, until upstream has sought for the first time.
-    Open(Opening, Vec<gst::Buffer>),
+    Open(Box<Opening>, Vec<gst::Buffer>),
     /// The stream is to come once more from its start on.
     Return,
     Locate(Box<Locate>, Target),
@@ -244,7 +245,7 @@ impl VidtokParse {
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
         let remote = &mut self.state().remote;
         remote.awaited = Awaited::Following;
-        remote.job = Some(Job::Open(Opening::new(size), Vec::new()));
+        remote.job = Some(Job::Open(Box::new(Opening::new(size)), Vec::new()));
     }
 
     fn announce_ends(&self) {
@@ -342,8 +343,9 @@ impl VidtokParse {
         let reads = matches!(next, Next::Read(_));
         let done = self.follow(next);
         if reads || !done {
-            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream; what
-            // follows is the search's, until the base class seeks, which has to wait for this one, and flushes once more.
+            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream;
+            // what follows is the search's, until the base class seeks, which has to wait for this one, and flushes
+            // once more.
             src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
         }
         if !done {
@@ -402,8 +404,8 @@ impl VidtokParse {
     }
 }
 
-/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible until it
-/// is too late: then it ends with an error.
+/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible
+/// until it is too late: then it ends with an error.
 fn refuses_ranges(pad: &gst::Pad) -> bool {
     let mut refuses = false;
     pad.sticky_events_foreach(|event| {
@@ -429,7 +431,7 @@ mod tests {
         gst::init().unwrap();
         let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
         let mut remote = Remote {
-            job: Some(Job::Open(Opening::new(bytes.len() as u64), Vec::new())),
+            job: Some(Job::Open(Box::new(Opening::new(bytes.len() as u64)), Vec::new())),
             ..Remote::default()
         };
         let (mut at, mut reads) = (0, 0);

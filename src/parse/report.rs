@@ -13,7 +13,10 @@ impl VidtokParse {
     pub fn stats_property() -> glib::ParamSpec {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Places and bytes that were damaged, holes between packets, latent frames known to be missing, packets left out as they came twice; whether what came last is the end of a stream")
+            .blurb(
+                "Places and bytes that were damaged, holes between packets, latent frames known to be missing, packets \
+                 left out as they came twice; whether what came last is the end of a stream",
+            )
             .read_only()
             .build()
     }
@@ -48,7 +51,8 @@ impl VidtokParse {
         true
     }
 
-    /// Says that there is a `hole` in front of `offset`, if there is one. One that `damaged` bytes have made was spoken of.
+    /// Says that there is a `hole` in front of `offset`, if there is one. One that `damaged` bytes have made was
+    /// spoken of.
     pub fn tell_of_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
         let Some(hole) = hole else { return };
         let text = {

@@ -1,8 +1,8 @@
 //! Finds its way in a stream that can be read from any byte on, but only forward: how long it is, and where the segment
 //! starts that is in time's way. No GStreamer in here.
 //!
-//! A search says where to [read](Next::Read) and is then fed what comes from there. It trusts packet headers, which have
-//! checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
+//! A search says where to [read](Next::Read) and is then fed what comes from there. It trusts packet headers, which
+//! have checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
 
 use super::index::Snap;
 use crate::stream::Budget;
@@ -336,8 +336,8 @@ impl Locate {
 struct Disorder;
 
 impl Mark {
-    /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time may be
-    /// shorter than a packet.
+    /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time
+    /// may be shorter than a packet.
     fn is_in_order(&self, first: &Self, previous: Option<&Self>) -> bool {
         let begins_stream = self.start.is_some() && self.segment == Some(0) && self.offset > first.offset;
         let is_behind = |earlier: &Self| self.offset == earlier.offset || self.end.max(self.pts + 1) > earlier.pts;
@@ -578,7 +578,8 @@ mod tests {
             }
         }
         assert!(refused > 0, "{found} of them found");
-        // One writer, whose times begin anew: within the last bytes, before the first time, and where only a seek sees it.
+        // One writer, whose times begin anew: within the last bytes, before the first time, and where only a seek sees
+        // it.
         let whole = anew((20, 0), (1, 0));
         assert_eq!(open(&whole[..whole.len() - 110_000], 4096), None);
         assert_eq!(open(&anew((20, 3_000), (10, 0)), 4096), None);

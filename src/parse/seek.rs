@@ -1,5 +1,5 @@
-//! Seeks, and what the parser answers about time. Where bytes are pulled, the file's [index](super::index) says where to
-//! read; where they are pushed, [`remote`](super::remote) looks for it.
+//! Seeks, and what the parser answers about time. Where bytes are pulled, the file's [index](super::index) says where
+//! to read; where they are pushed, [`remote`](super::remote) looks for it.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;

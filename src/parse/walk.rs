@@ -1,9 +1,9 @@
 //! How a stream is walked through: the same way when it is played and when it is indexed. No GStreamer in here.
 //!
 //! A packet counts as there where its body is undamaged, **or** something intact follows on it: another packet, a
-//! stream header, the stream's end. So an index needs no bodies but those of packets that nothing follows on (as where a
-//! file was cut and another appended: the packet's length would lead past the next stream header), and a player needs
-//! no bytes behind a packet whose body is good. Both come to the same packets.
+//! stream header, the stream's end. So an index needs no bodies but those of packets that nothing follows on (as where
+//! a file was cut and another appended: the packet's length would lead past the next stream header), and a player
+//! needs no bytes behind a packet whose body is good. Both come to the same packets.
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ impl Walker {
         self.scanner.scan(data)
     }
 
-    /// Whether `data`, which stands behind a packet, starts with something intact: `Err(n)` where `n` bytes of it are needed
-    /// to say so.
+    /// Whether `data`, which stands behind a packet, starts with something intact: `Err(n)` where `n` bytes of it are
+    /// needed to say so.
     pub fn follows(&self, data: &[u8]) -> Result<bool, usize> {
         // Magic and sync word differ in their third byte.
         let found = match data.get(..3) {
@@ -55,8 +55,8 @@ impl Walker {
         }
     }
 
-    /// Goes on behind a stream header, an end mark or a packet of that many bytes, which may have been looked at more than
-    /// once.
+    /// Goes on behind a stream header, an end mark or a packet of that many bytes, which may have been looked at more
+    /// than once.
     pub fn pass(&mut self, bytes: usize) {
         self.scanner.pass(bytes);
     }
@@ -141,8 +141,8 @@ pub mod tests {
         bytes
     }
 
-    /// A stream of `packets` packets, every third of them a segment's start, with payloads of `grid`² bytes for each latent
-    /// frame.
+    /// A stream of `packets` packets, every third of them a segment's start, with payloads of `grid`² bytes for each
+    /// latent frame.
     pub fn stream(grid: u32, packets: u64, first_pts: u64) -> Vec<u8> {
         let format = TokenFormat {
             model: "toy".into(),
@@ -165,6 +165,7 @@ pub mod tests {
             let latent_frames = 1 + (i % 2) as u32;
             Packet {
                 segment_start: i.is_multiple_of(3),
+                segment_end: i % 6 == 2,
                 latent_frames,
                 real_frames: 1,
                 pts: Some(first_pts + i * 100),
@@ -175,7 +176,16 @@ pub mod tests {
                 ..Packet::default()
             }
         };
-        (0..packets).flat_map(|i| writer.write(&packet(i)).unwrap()).collect()
+        let mut bytes = Vec::new();
+        for i in 0..packets {
+            bytes.extend(writer.write(&packet(i)).unwrap());
+            // Where the packet did not say so.
+            if i % 3 == 2 && i + 1 < packets {
+                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
+            }
+        }
+        bytes.extend(writer.end().unwrap());
+        bytes
     }
 
     /// Where segments start and at which time, and where the last packet ends: as the index says.
@@ -195,7 +205,8 @@ pub mod tests {
         let (mut at, mut wanted, mut header) = (0, 1, None);
         while at < bytes.len() {
             let end = bytes.len().min(at + wanted.max(piece));
-            // A stream header that was damaged so that it seems to be of a newer version ends the stream at its very start.
+            // A stream header that was damaged so that it seems to be of a newer version ends the stream at its very
+            // start.
             let Ok(step) = framer.next(&bytes[at..end], at as u64, end == bytes.len()) else {
                 break;
             };

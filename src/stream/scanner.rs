@@ -72,8 +72,8 @@ impl Scanner {
         Self::default()
     }
 
-    /// A scanner that takes a packet by its header, and does not look at its body: for making an index. What it finds may
-    /// be looked at again; the caller says by [`pass`](Self::pass) that it goes on.
+    /// A scanner that takes a packet by its header, and does not look at its body: for making an index. What it finds
+    /// may be looked at again; the caller says by [`pass`](Self::pass) that it goes on.
     pub fn headers_only() -> Self {
         Self {
             headers_only: true,
@@ -111,8 +111,8 @@ impl Scanner {
         Ok(found)
     }
 
-    /// Called where [headers only](Self::headers_only) are looked at, once for each stream header, end mark and packet, with
-    /// its length.
+    /// Called where [headers only](Self::headers_only) are looked at, once for each stream header, end mark and
+    /// packet, with its length.
     pub fn pass(&mut self, bytes: usize) {
         self.budget.passed(bytes);
     }
@@ -123,8 +123,8 @@ impl Scanner {
         self.garbage(data, 0)
     }
 
-    /// Called where [headers only](Self::headers_only) were looked at, and a packet turned out to be none after a look at
-    /// `checked` bytes of it: passes over the first of `data` as a scanner does that looks at bodies, too.
+    /// Called where [headers only](Self::headers_only) were looked at, and a packet turned out to be none after a look
+    /// at `checked` bytes of it: passes over the first of `data` as a scanner does that looks at bodies, too.
     pub fn deny(&mut self, data: &[u8], checked: usize) -> usize {
         self.garbage(data, checked)
     }

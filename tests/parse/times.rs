@@ -2,14 +2,15 @@
 
 use super::*;
 
-/// The packets of [`super::packets`], `later` nanoseconds later, and their pieces.
+/// The packets of [`super::packets`], `later` nanoseconds later, and their pieces; the last one is the end mark.
 pub fn late(format: &TokenFormat, segments: u64, later: u64) -> (Vec<Packet>, Vec<Vec<u8>>) {
     let mut packets = packets(format, segments);
     for packet in &mut packets {
         packet.pts = packet.pts.map(|pts| pts + later);
     }
     let mut writer = Writer::new(format.clone(), format!("a-stream-{later}")).unwrap();
-    let pieces = packets.iter().map(|packet| writer.write(packet).unwrap()).collect();
+    let mut pieces: Vec<_> = packets.iter().map(|packet| writer.write(packet).unwrap()).collect();
+    pieces.push(writer.end().unwrap());
     (packets, pieces)
 }
 
@@ -112,7 +113,7 @@ fn a_file_that_was_joined_late_has_no_gap() {
     ]
     .concat();
     for middle in ["vidtokparse", "queue ! vidtokparse"] {
-        let times: Vec<u64> = Player::play(&bytes, middle).samples().iter().map(pts).collect();
+        let times = packet_times(&Player::play(&bytes, middle).samples());
         let expected: Vec<u64> = packets(&format, 2).iter().map(|packet| packet.pts.unwrap()).collect();
         assert_eq!(times, expected, "{middle}");
     }
