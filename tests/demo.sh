@@ -35,7 +35,23 @@ refused() {
 }
 
 # holds FILE TEXT: whether gst-discoverer-1.0 finds it there.
-holds() { timeout 20 gst-discoverer-1.0 "$1" | grep -- "$2" >/dev/null; }
+holds() { timeout 20 gst-discoverer-1.0 -v "$1" | grep -- "$2" >/dev/null; }
+
+# interrupted SIGNAL...: the demo ends by one of these signals, sent together while it encodes.
+interrupted() {
+    "$program" --output results long.mkv >log 2>&1 &
+    local demo=$! signal status=0
+    for _ in {1..500}; do
+        [ ! -e results/unfinished-*/clip.vidtok ] || break
+        sleep 0.01
+    done
+    for signal; do kill -s "$signal" "$demo"; done
+    timeout --kill-after=1 20 tail --pid="$demo" -f /dev/null
+    wait "$demo" || status=$?
+    for signal; do [ "$status" -ne $((128 + $(kill -l "$signal"))) ] || return 0; done
+    echo "ended with $status" >>log
+    return 1
+}
 
 # tick FILE DEMUXER: when a file's first sound stream has its first tick, in tenths of a second.
 tick() {
@@ -71,6 +87,7 @@ check "a file of several streams" demo --output results streams.mkv
 check "the first picture is taken" says '64×48'
 check "it says that the sound was kept" says 'Sound *kept'
 check "the reconstruction has sound" holds results/reconstruction.mp4 'audio.*AAC'
+check "players can show it" holds results/reconstruction.mp4 'x-h264.*profile=(string)high,.*format=(string)4:2:0'
 check "the sound is in time" test "$(tick results/reconstruction.mp4 qtdemux)" = 15
 check "there is a picture" test -s results/comparison.png
 check "there are tokens and nothing else" test "$(cd results && echo *)" = "clip.vidtok comparison.png reconstruction.mp4"

@@ -114,7 +114,7 @@ fn run(options: &Options) -> Result<()> {
     let written = results.keep(&["clip.vidtok", &video, "comparison.png"])?;
     let what = [
         "the tokens",
-        "the reconstruction",
+        format.describe(&source),
         "originals, reconstructions, token maps",
     ];
     for (file, what) in written.iter().zip(what) {

@@ -144,7 +144,7 @@ pub fn decode(
          raw. ! queue ! appsink name=latent async=false sync=false \
          pictures. ! queue ! appsink name=frames sync=false max-buffers=4 \
          pictures. ! {}",
-        format.elements(has_sound)
+        format.elements(source, has_sound)
     ))?;
     element(&restored, "tokens")?.set_property("location", tokens);
     element(&restored, "file")?.set_property("location", file);

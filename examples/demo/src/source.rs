@@ -132,6 +132,10 @@ impl Source {
         (fps.numer() > 0).then(|| f64::from(fps.numer()) / f64::from(fps.denom()))
     }
 
+    pub fn has_even_sides(&self) -> bool {
+        self.width % 2 == 0 && self.height % 2 == 0
+    }
+
     /// Whether only the first frames are taken.
     pub fn is_cut(&self) -> bool {
         self.max_frames.is_some()
@@ -262,7 +266,12 @@ fn fit(width: u32, height: u32, size: u32) -> (u32, u32) {
     if short <= size {
         return (width, height);
     }
-    let scale = |side: u32| (f64::from(side) * f64::from(size) / f64::from(short)).round() as u32;
+    let scale = |side: u32| {
+        if side == short {
+            return size;
+        }
+        2 * (f64::from(side) * f64::from(size) / f64::from(short) / 2.0).round() as u32
+    };
     (scale(width), scale(height))
 }
 
@@ -275,5 +284,10 @@ mod tests {
         assert_eq!(fit(1920, 1080, 360), (640, 360));
         assert_eq!(fit(1080, 1920, 360), (360, 640));
         assert_eq!(fit(321, 241, 360), (321, 241));
+        // 640.5, 640.5 and 241.1 pixels: an odd side is only what was asked for.
+        assert_eq!(fit(854, 480, 360), (640, 360));
+        assert_eq!(fit(480, 854, 360), (360, 640));
+        assert_eq!(fit(485, 484, 241), (242, 241));
+        assert_eq!(fit(500, 500, 241), (241, 241));
     }
 }
