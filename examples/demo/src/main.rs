@@ -17,13 +17,13 @@ use std::process::ExitCode;
 
 use passes::{Comparison, Encoding};
 use results::Results;
-use source::Source;
+use source::{SMALLEST, Source};
 use writer::Format;
 
 /// The folder of this program; the checkout is two above.
 const PROGRAM: &str = env!("CARGO_MANIFEST_DIR");
-/// The least that `--size` takes: the SSIM of smaller pictures means nothing.
-const SMALLEST: u32 = 16;
+/// Each is followed by its value.
+const OPTIONS: [&str; 5] = ["--size", "--frames", "--key-interval", "--model", "--output"];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -13,6 +13,8 @@ use crate::pipeline::{self, element, error_text, missing_decoder};
 /// Decoded, upright, whole pictures: of the first video stream in the file.
 const PICTURES: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
 const PREROLL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The least that a side may have: muxers take no smaller pictures, and their SSIM means nothing.
+pub const SMALLEST: u32 = 16;
 /// The message that the file has no further streams.
 const ALL_STREAMS: &str = "all-streams";
 
@@ -80,6 +82,15 @@ impl Source {
             .current_caps()
             .ok_or_else(|| of_this("no frame of it can be decoded".into()))?;
         let video = gst_video::VideoInfo::from_caps(&caps)?;
+        if video.width().min(video.height()) < SMALLEST {
+            return Err(of_this(format!(
+                "its pictures are {}×{}, and the demo takes none below {SMALLEST}×{SMALLEST}, as the file of the \
+                 reconstruction cannot have them: enlarge it first, or use vidtokenc itself, which takes any size",
+                video.width(),
+                video.height()
+            ))
+            .into());
+        }
         let (width, height) = fit(video.width(), video.height(), size);
         let duration = pipeline.query_duration::<gst::ClockTime>();
         let sound = match missing {
