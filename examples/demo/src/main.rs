@@ -52,14 +52,22 @@ impl Options {
             output: checkout.join("demo-output"),
         };
         let mut named: Option<String> = None;
+        let mut options_ended = false;
         while let Some(argument) = arguments.next() {
-            if !argument.starts_with('-') {
+            if argument == "--" && !options_ended {
+                options_ended = true;
+                continue;
+            }
+            if options_ended || !argument.starts_with('-') {
                 if let Some(first) = named {
                     return Err(format!("one video at a time: {first} or {argument}?").into());
                 }
                 options.video = PathBuf::from(&argument);
                 named = Some(argument);
                 continue;
+            }
+            if !OPTIONS.contains(&argument.as_str()) {
+                return Err(format!("unknown option {argument}: see demo.sh --help").into());
             }
             let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
             let number = |least: u32| {
@@ -71,8 +79,7 @@ impl Options {
                 "--frames" => options.frames = Some(number(1)?),
                 "--key-interval" => options.key_interval = number(0)?,
                 "--model" => options.model = Some(value),
-                "--output" => options.output = value.into(),
-                _ => return Err(format!("unknown option {argument}: see demo.sh --help").into()),
+                _ => options.output = value.into(),
             }
         }
         Ok(options)
@@ -215,12 +222,16 @@ mod tests {
             (options.size, options.frames, options.video),
             (240, Some(9), "my.mp4".into())
         );
+        assert_eq!(parse("--size 240 -- -dash.mp4").unwrap().video, Path::new("-dash.mp4"));
+        assert_eq!(parse("-- --").unwrap().video, Path::new("--"));
         for (text, part) in [
             ("--size", "--size"),
             ("--size big", "big"),
             ("--size 8", "from 16 on"),
             ("--frames 0", "from 1 on"),
-            ("--speed 3", "--speed"),
+            ("--speed 3", "unknown option --speed"),
+            ("--bogus", "unknown option --bogus"),
+            ("-- --size 240", "--size or 240"),
             ("one.mp4 two.mp4", "one.mp4 or two.mp4"),
         ] {
             assert!(parse(text).err().unwrap().to_string().contains(part), "{text}");
