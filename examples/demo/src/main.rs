@@ -103,12 +103,13 @@ fn run(options: &Options) -> Result<()> {
             return Err(format!("GStreamer does not find {element}: is GST_PLUGIN_PATH set?").into());
         }
     }
+    let model = options.model.as_deref();
+    passes::check_tokenizer(model)?;
     let source = Source::open(&options.video, options.size, options.frames)?;
     println!("{source}");
     let results = Results::new(&options.output)?;
     results.forget_on_interrupt()?;
 
-    let model = options.model.as_deref();
     let format = Format::best()?;
     let video = format!("reconstruction.{}", format.extension);
     let tokens = results.file("clip.vidtok");
@@ -176,7 +177,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
     if comparison.mistimed > 0 {
         rows.push((
             "Times",
-            format!("{} frames out have another time than in", comparison.mistimed),
+            format!("frames out with another time than in: {}", comparison.mistimed),
         ));
     }
     println!();

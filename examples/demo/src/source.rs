@@ -271,7 +271,8 @@ fn launch(then: &str, path: &Path) -> Result<gst::Pipeline> {
     Ok(pipeline)
 }
 
-/// Scales a picture down, if need be, so that its shorter side is at most `size`.
+/// Scales a picture down, if need be, so that its shorter side is at most `size`. The other side then is even: see
+/// `Format::elements`.
 fn fit(width: u32, height: u32, size: u32) -> (u32, u32) {
     let short = width.min(height).max(1);
     if short <= size {
