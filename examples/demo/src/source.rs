@@ -144,7 +144,7 @@ impl Source {
     }
 
     pub fn has_even_sides(&self) -> bool {
-        self.width % 2 == 0 && self.height % 2 == 0
+        self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
 
     /// Whether only the first frames are taken.
