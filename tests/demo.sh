@@ -136,6 +136,7 @@ check "an interrupt by two signals" interrupted TERM INT
 check "it leaves nothing" test ! -e results
 
 refused "an unknown option" 'unknown option --bogus' --bogus
+refused "a name that is no text" 'is not UTF-8: rename it' $'\xff.mp4'
 refused "a small picture" 'small.png: its pictures are 12×40, and the demo takes none below 16×16' small.png
 refused "a tokenizer without a decoder" 'half-model/decoder.onnx: No such file' --model "$PWD/half-model" phone.mp4
 check "nothing was encoded in vain" silent_on 'Encoding'

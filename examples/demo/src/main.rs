@@ -87,13 +87,24 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+    match arguments()
+        .and_then(|arguments| Options::parse(arguments.into_iter()))
+        .and_then(|options| run(&options))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn arguments() -> Result<Vec<String>> {
+    let text = |argument: std::ffi::OsString| {
+        let refused = |argument: std::ffi::OsString| format!("{} is not UTF-8: rename it", argument.display()).into();
+        argument.into_string().map_err(refused)
+    };
+    std::env::args_os().skip(1).map(text).collect()
 }
 
 fn run(options: &Options) -> Result<()> {
