@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tokenizes a video, reconstructs it from the tokens alone, and measures both.
 #
-#   ./examples/demo.sh [OPTIONS] [VIDEO]        VIDEO: any file that GStreamer can play; without: a clip of 3 seconds
+#   ./examples/demo.sh [OPTIONS] [--] [VIDEO]   VIDEO: any file that GStreamer can play; without: a clip of 3 seconds
 #
 #   --size N          scale the video down to N pixels on its shorter side, if it is larger (default: 360)
 #   --frames N        take only the first N frames (default: all)
@@ -13,6 +13,7 @@
 set -euo pipefail
 
 for argument; do
+    [ "$argument" != -- ] || break
     if [ "$argument" = --help ] || [ "$argument" = -h ]; then
         sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0"
         exit

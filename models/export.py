@@ -9,6 +9,7 @@ and nothing in the checkpoint is run.
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -22,11 +23,20 @@ def main() -> None:
     parser = arguments()
     options = parser.parse_args()
     if options.list:
-        list_published(published)
+        try:
+            list_published(published)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What reads it, such as `head`, has enough. Python would complain once more when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     missing = [f"--{name}" for name in ("config", "checkpoint", "output") if getattr(options, name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} needed")
+    for option in ("config", "checkpoint"):
+        # Before the name is judged, which comes from the configuration's.
+        if not getattr(options, option).exists():
+            parser.error(f"--{option} {getattr(options, option)}: no such file")
     name = options.name or options.config.stem
     licence = options.licence or ("MIT" if name in published else None)
     if licence is None:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the demo's program on small clips that are made here: demo.sh PLUGIN PROGRAM. ORT_DYLIB_PATH must be set.
 set -euo pipefail
+checkout=$(realpath "$(dirname "$0")/..")
 plugin=$(realpath "$1") program=$(realpath "$2")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -26,6 +27,7 @@ make() { timeout 20 gst-launch-1.0 -q "$@" >/dev/null; }
 demo() { timeout --kill-after=5 60 "$program" "$@" >log 2>&1; }
 fails() { ! demo "$@"; }
 says() { grep -- "$1" log >/dev/null; }
+silent_on() { ! says "$1"; }
 
 # refused WHAT WORDS ARGUMENT...: the demo fails, says why, and leaves nothing.
 refused() {
@@ -35,7 +37,23 @@ refused() {
 }
 
 # holds FILE TEXT: whether gst-discoverer-1.0 finds it there.
-holds() { timeout 20 gst-discoverer-1.0 "$1" | grep -- "$2" >/dev/null; }
+holds() { timeout 20 gst-discoverer-1.0 -v "$1" | grep -- "$2" >/dev/null; }
+
+# interrupted SIGNAL...: the demo ends by one of these signals, sent together while it encodes.
+interrupted() {
+    "$program" --output results long.mkv >log 2>&1 &
+    local demo=$! signal status=0
+    for _ in {1..500}; do
+        [ ! -e results/unfinished-*/clip.vidtok ] || break
+        sleep 0.01
+    done
+    for signal; do kill -s "$signal" "$demo"; done
+    timeout --kill-after=1 20 tail --pid="$demo" -f /dev/null
+    wait "$demo" || status=$?
+    for signal; do [ "$status" -ne $((128 + $(kill -l "$signal"))) ] || return 0; done
+    echo "ended with $status" >>log
+    return 1
+}
 
 # tick FILE DEMUXER: when a file's first sound stream has its first tick, in tenths of a second.
 tick() {
@@ -63,6 +81,17 @@ place = data.index(b"tkhd") + 44
 struct.pack_into(">9i", data, place, 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
 file.write_bytes(data)
 PYTHON
+# Without a frame rate; of one frame; of odd sides; below what files take.
+make videotestsrc num-buffers=9 ! "$picture" ! vp8enc \
+    ! capssetter replace=false caps='video/x-vp8,framerate=(fraction)0/1' ! matroskamux ! filesink location=rateless.mkv
+make videotestsrc num-buffers=1 ! "$picture" ! x264enc ! h264parse ! matroskamux ! filesink location=-dash.mkv
+make videotestsrc num-buffers=9 ! video/x-raw,format=Y444,width=65,height=47 ! x264enc ! h264parse ! matroskamux \
+    ! filesink location=odd.mkv
+make videotestsrc num-buffers=1 ! video/x-raw,width=12,height=40 ! pngenc ! filesink location=small.png
+make videotestsrc num-buffers=600 ! "$picture" ! x264enc speed-preset=ultrafast ! h264parse ! matroskamux \
+    ! filesink location=long.mkv
+mkdir half-model
+cp "$checkout"/models/vidtok-small-488-32768/{tokenizer.json,encoder.onnx} half-model/
 make audiotestsrc num-buffers=20 ! avenc_aac ! mp4mux ! filesink location=sound.mp4
 head -c 2000 phone.mp4 >cut.mp4
 echo 'no video' >text.mp4
@@ -71,6 +100,7 @@ check "a file of several streams" demo --output results streams.mkv
 check "the first picture is taken" says '64×48'
 check "it says that the sound was kept" says 'Sound *kept'
 check "the reconstruction has sound" holds results/reconstruction.mp4 'audio.*AAC'
+check "players can show it" holds results/reconstruction.mp4 'x-h264.*profile=(string)high,.*format=(string)4:2:0'
 check "the sound is in time" test "$(tick results/reconstruction.mp4 qtdemux)" = 15
 check "there is a picture" test -s results/comparison.png
 check "there are tokens and nothing else" test "$(cd results && echo *)" = "clip.vidtok comparison.png reconstruction.mp4"
@@ -93,6 +123,23 @@ check "it is upright" says '48×64'
 check "it has no sound" says 'Sound *the video has none'
 rm -r results
 
+check "video of an odd size" demo --output results odd.mkv
+check "nothing is cut off or added" holds results/reconstruction.mp4 'width=(int)65, height=(int)47'
+check "it says that players may lack something" says 'in 4:4:4 as its size is odd'
+check "video without a frame rate" demo --output results rateless.mkv
+check "it says how fast it was" says 'Encode  *[0-9.]* frames/s, reading and writing included'
+check "a video behind --" demo --output results -- -dash.mkv
+check "it counts one frame" says 'Encoding 1 frame took'
+rm -r results
+
+check "an interrupt by two signals" interrupted TERM INT
+check "it leaves nothing" test ! -e results
+
+refused "an unknown option" 'unknown option --bogus' --bogus
+refused "a name that is no text" 'is not UTF-8: rename it' $'\xff.mp4'
+refused "a small picture" 'small.png: its pictures are 12×40, and the demo takes none below 16×16' small.png
+refused "a tokenizer without a decoder" 'half-model/decoder.onnx: No such file' --model "$PWD/half-model" phone.mp4
+check "nothing was encoded in vain" silent_on 'Encoding'
 refused "a file of sound" 'sound.mp4: this is sound only' sound.mp4
 refused "a file that is cut off" 'cut.mp4: ' cut.mp4
 refused "a file that is no video" 'text.mp4: ' text.mp4

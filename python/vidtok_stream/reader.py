@@ -62,6 +62,8 @@ class PacketReader(Iterator[Packet]):
             self._file: BinaryIO = open(source, "rb")  # closed at the packets' end
         elif isinstance(source, bytes | bytearray | memoryview):
             self._file = io.BytesIO(source)
+        elif not hasattr(source, "read"):
+            raise TypeError(f"a stream is read from a path, bytes or an open binary file, not {type(source).__name__}")
         else:
             self._file = source
         # What a pipe has, at once; read() would wait for all that was asked for.

@@ -73,6 +73,8 @@ class Stream:
         lasts until the next. A packet has one latent frame; in a stream that is not causal, a segment.
         """
         starts = np.asarray(segment_starts, np.int64)
+        if np.any(wrong := (starts < 0) | (starts >= len(tokens))):
+            raise StreamError(f"no segment can start at latent frame {starts[wrong][0]}: the tokens have {len(tokens)}")
         if real_frames is None:
             real = np.full(len(tokens), format.time_factor, np.int64)
             if format.causal:

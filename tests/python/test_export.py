@@ -1,6 +1,7 @@
 """The command line as a user runs it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,14 @@ def test_errors_are_one_message(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_configuration_is_not_taken_for_one_that_is_not_published(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    failed = export("--config", tmp_path / "mine.yaml", "--checkpoint", files[1], "--output", tmp_path / "out")
+    assert failed.returncode != 0
+    assert "mine.yaml: no such file" in failed.stderr and "--licence" not in failed.stderr.splitlines()[-1]
+
+
 QUALITY = (("psnr_db", ".2f"), ("ssim", ".3f"), ("lpips", ".3f"), ("fvd", ".1f"))
 
 
@@ -125,3 +134,12 @@ def test_list() -> None:
         line = next(line.split() for line in lines if line.split()[0] == name)
         quality = PUBLISHED[name]["published"]
         assert line[-5:] == [rate, *(format(quality[k], d) for k, d in QUALITY)]
+
+
+def test_a_reader_that_has_enough_of_the_list_gets_no_complaint() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(ROOT / "models" / "export.py"), "--list"]
+    listed = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (listed.returncode, listed.stderr) == (0, "")

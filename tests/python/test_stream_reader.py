@@ -161,6 +161,9 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         assert path.read_bytes() == EXAMPLE
     with pytest.raises(TypeError, match="binary mode"), open(path, encoding="latin-1") as text:
         read(text)  # type: ignore[arg-type]
+    for nothing in (None, 7, ["clip.vidtok"]):
+        with pytest.raises(TypeError, match=f"a path, bytes or an open binary file, not {type(nothing).__name__}"):
+            read(nothing)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 48, 100])
@@ -273,6 +276,10 @@ def test_streams_made_of_arrays() -> None:
 
     empty = Stream.of(EXAMPLE_FORMAT, tokens[:0], segment_starts=[])
     assert written(empty) == b""
+    for some, starts, wrong in ((tokens[:0], (0,), 0), (tokens, (0, 5), 5), (tokens, (0, -1), -1)):
+        for format in (EXAMPLE_FORMAT, windows):
+            with pytest.raises(StreamError, match=f"latent frame {wrong}: the tokens have {len(some)}"):
+                Stream.of(format, some, segment_starts=starts)
 
 
 def test_large_codebooks_and_floats() -> None:

@@ -17,13 +17,13 @@ use std::process::ExitCode;
 
 use passes::{Comparison, Encoding};
 use results::Results;
-use source::Source;
+use source::{SMALLEST, Source};
 use writer::Format;
 
 /// The folder of this program; the checkout is two above.
 const PROGRAM: &str = env!("CARGO_MANIFEST_DIR");
-/// The least that `--size` takes: the SSIM of smaller pictures means nothing.
-const SMALLEST: u32 = 16;
+/// Each is followed by its value.
+const OPTIONS: [&str; 5] = ["--size", "--frames", "--key-interval", "--model", "--output"];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -52,14 +52,22 @@ impl Options {
             output: checkout.join("demo-output"),
         };
         let mut named: Option<String> = None;
+        let mut options_ended = false;
         while let Some(argument) = arguments.next() {
-            if !argument.starts_with('-') {
+            if argument == "--" && !options_ended {
+                options_ended = true;
+                continue;
+            }
+            if options_ended || !argument.starts_with('-') {
                 if let Some(first) = named {
                     return Err(format!("one video at a time: {first} or {argument}?").into());
                 }
                 options.video = PathBuf::from(&argument);
                 named = Some(argument);
                 continue;
+            }
+            if !OPTIONS.contains(&argument.as_str()) {
+                return Err(format!("unknown option {argument}: see demo.sh --help").into());
             }
             let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
             let number = |least: u32| {
@@ -71,8 +79,7 @@ impl Options {
                 "--frames" => options.frames = Some(number(1)?),
                 "--key-interval" => options.key_interval = number(0)?,
                 "--model" => options.model = Some(value),
-                "--output" => options.output = value.into(),
-                _ => return Err(format!("unknown option {argument}: see demo.sh --help").into()),
+                _ => options.output = value.into(),
             }
         }
         Ok(options)
@@ -80,13 +87,24 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+    match arguments()
+        .and_then(|arguments| Options::parse(arguments.into_iter()))
+        .and_then(|options| run(&options))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn arguments() -> Result<Vec<String>> {
+    let text = |argument: std::ffi::OsString| {
+        let refused = |argument: std::ffi::OsString| format!("{} is not UTF-8: rename it", argument.display()).into();
+        argument.into_string().map_err(refused)
+    };
+    std::env::args_os().skip(1).map(text).collect()
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -96,12 +114,13 @@ fn run(options: &Options) -> Result<()> {
             return Err(format!("GStreamer does not find {element}: is GST_PLUGIN_PATH set?").into());
         }
     }
+    let model = options.model.as_deref();
+    passes::check_tokenizer(model)?;
     let source = Source::open(&options.video, options.size, options.frames)?;
     println!("{source}");
     let results = Results::new(&options.output)?;
     results.forget_on_interrupt()?;
 
-    let model = options.model.as_deref();
     let format = Format::best()?;
     let video = format!("reconstruction.{}", format.extension);
     let tokens = results.file("clip.vidtok");
@@ -114,7 +133,7 @@ fn run(options: &Options) -> Result<()> {
     let written = results.keep(&["clip.vidtok", &video, "comparison.png"])?;
     let what = [
         "the tokens",
-        "the reconstruction",
+        format.describe(&source),
         "originals, reconstructions, token maps",
     ];
     for (file, what) in written.iter().zip(what) {
@@ -169,7 +188,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
     if comparison.mistimed > 0 {
         rows.push((
             "Times",
-            format!("{} frames out have another time than in", comparison.mistimed),
+            format!("frames out with another time than in: {}", comparison.mistimed),
         ));
     }
     println!();
@@ -215,12 +234,16 @@ mod tests {
             (options.size, options.frames, options.video),
             (240, Some(9), "my.mp4".into())
         );
+        assert_eq!(parse("--size 240 -- -dash.mp4").unwrap().video, Path::new("-dash.mp4"));
+        assert_eq!(parse("-- --").unwrap().video, Path::new("--"));
         for (text, part) in [
             ("--size", "--size"),
             ("--size big", "big"),
             ("--size 8", "from 16 on"),
             ("--frames 0", "from 1 on"),
-            ("--speed 3", "--speed"),
+            ("--speed 3", "unknown option --speed"),
+            ("--bogus", "unknown option --bogus"),
+            ("-- --size 240", "--size or 240"),
             ("one.mp4 two.mp4", "one.mp4 or two.mp4"),
         ] {
             assert!(parse(text).err().unwrap().to_string().contains(part), "{text}");

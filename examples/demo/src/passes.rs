@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
@@ -46,27 +47,53 @@ pub struct Comparison {
     pub sound: String,
 }
 
-/// Of an element's network; unknown where the video has no frame rate.
-pub struct Speed {
-    fps: Option<f64>,
-    real_time_factor: Option<f64>,
+/// In frames a second.
+pub enum Speed {
+    /// Of an element's network.
+    Network { fps: f64, real_time_factor: f64 },
+    /// Of a whole pass: an element says only how its network compares with real time, which a video without a frame
+    /// rate does not have.
+    Pass { fps: f64 },
 }
 
 impl Speed {
-    fn new(stats: &gst::StructureRef, fps: Option<f64>) -> Self {
-        let real_time_factor = stats.get("real-time-factor").ok();
-        let fps = fps.zip(real_time_factor).map(|(fps, factor)| fps * factor);
-        Self { fps, real_time_factor }
+    /// `source_fps`: the video's frame rate; `frames` took `pass`.
+    fn new(stats: &gst::StructureRef, source_fps: Option<f64>, frames: u64, pass: Duration) -> Self {
+        match source_fps.zip(stats.get::<f64>("real-time-factor").ok()) {
+            Some((fps, real_time_factor)) => Self::Network {
+                fps: fps * real_time_factor,
+                real_time_factor,
+            },
+            None => Self::Pass {
+                fps: frames as f64 / pass.as_secs_f64().max(1e-9),
+            },
+        }
     }
 }
 
 impl fmt::Display for Speed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.fps, self.real_time_factor) {
-            (Some(fps), Some(factor)) => write!(f, "{fps:.1} frames/s, {factor:.1} × real time"),
-            _ => write!(f, "not known: the video has no frame rate"),
+        match self {
+            Self::Network { fps, real_time_factor } => {
+                write!(f, "{fps:.1} frames/s, {real_time_factor:.1} × real time")
+            }
+            Self::Pass { fps } => write!(
+                f,
+                "{fps:.1} frames/s, reading and writing included (the video has no frame rate to compare with)"
+            ),
         }
     }
+}
+
+/// Whether there are both halves of the tokenizer: without the second, the work of the first pass would be lost.
+pub fn check_tokenizer(model: Option<&str>) -> Result<()> {
+    for (half, name) in [("vidtokenc", "encoder"), ("vidtokdec", "decoder")] {
+        // In a pipeline, for its bus.
+        let pipeline = pipeline::launch(&format!("{half} name={name} ! fakesink"))?;
+        element(&pipeline, name)?.set_property("model", model);
+        Running::ready(&pipeline)?;
+    }
+    Ok(())
 }
 
 /// Turns the video into a file of tokens.
@@ -85,7 +112,7 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
     }
     let stats = stats(&encoder);
     let frames = count(&stats, "frames");
-    progress.finish(frames);
+    let elapsed = progress.finish(frames);
     if frames == 0 {
         return Err("the video has no frames".into());
     }
@@ -99,7 +126,7 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
         shape: text("shape"),
         provider: text("provider"),
         model: text("model"),
-        speed: Speed::new(&stats, source.fps()),
+        speed: Speed::new(&stats, source.fps(), frames, elapsed),
         end,
     })
 }
@@ -144,7 +171,7 @@ pub fn decode(
          raw. ! queue ! appsink name=latent async=false sync=false \
          pictures. ! queue ! appsink name=frames sync=false max-buffers=4 \
          pictures. ! {}",
-        format.elements(has_sound)
+        format.elements(source, has_sound)
     ))?;
     element(&restored, "tokens")?.set_property("location", tokens);
     element(&restored, "file")?.set_property("location", file);
@@ -176,7 +203,7 @@ pub fn decode(
     }
     let compared = times.len() as u64;
     let rest = std::iter::from_fn(|| reconstructions.next().transpose()).collect::<Result<Vec<_>>>()?;
-    progress.finish(compared);
+    let elapsed = progress.finish(compared);
     let latent = pipeline::sink(&restored, "latent")?;
     while let Some(sample) = latent.try_pull_sample(TICK) {
         columns.iter_mut().try_for_each(|column| column.look_at(&sample))?;
@@ -197,7 +224,7 @@ pub fn decode(
         seconds: seconds.or(source.fps().map(|fps| compared as f64 / fps)),
         psnr: mean(psnrs),
         ssim: mean(ssims),
-        speed: Speed::new(&stats(&decoder), source.fps()),
+        speed: Speed::new(&stats(&decoder), source.fps(), compared, elapsed),
         columns,
         sound,
     })
@@ -215,7 +242,7 @@ fn count(stats: &gst::StructureRef, name: &str) -> u64 {
 struct Progress {
     what: &'static str,
     total: Option<u64>,
-    started: std::time::Instant,
+    started: Instant,
 }
 
 impl Progress {
@@ -223,24 +250,35 @@ impl Progress {
         Self {
             what,
             total,
-            started: std::time::Instant::now(),
+            started: Instant::now(),
         }
     }
 
     fn show(&mut self, frames: u64) {
         if std::io::stderr().is_terminal() {
-            let of = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
-            eprint!("\r{} {frames}{of} frames", self.what);
+            let so_far = match self.total {
+                Some(total) => format!("{frames} of {}", frames_text(total)),
+                None => frames_text(frames),
+            };
+            eprint!("\r{} {so_far}", self.what);
             let _ = std::io::stderr().flush();
         }
     }
 
-    fn finish(&self, frames: u64) {
+    /// Says what it took, and gives it.
+    fn finish(&self, frames: u64) -> Duration {
+        let elapsed = self.started.elapsed();
         let start = if std::io::stderr().is_terminal() { "\r" } else { "" };
         eprintln!(
-            "{start}{} {frames} frames took {:.1} s      ",
+            "{start}{} {} took {:.1} s      ",
             self.what,
-            self.started.elapsed().as_secs_f64()
+            frames_text(frames),
+            elapsed.as_secs_f64()
         );
+        elapsed
     }
+}
+
+fn frames_text(count: u64) -> String {
+    format!("{count} frame{}", if count == 1 { "" } else { "s" })
 }

@@ -106,6 +106,11 @@ impl<'a> Running<'a> {
         Self::set(pipeline, gst::State::Playing)
     }
 
+    /// Up to where elements have what they need.
+    pub fn ready(pipeline: &'a gst::Pipeline) -> Result<Self> {
+        Self::set(pipeline, gst::State::Ready)
+    }
+
     /// Up to the first frame.
     pub fn pause(pipeline: &'a gst::Pipeline) -> Result<Self> {
         Self::set(pipeline, gst::State::Paused)

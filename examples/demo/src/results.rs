@@ -52,8 +52,9 @@ impl Results {
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 remove(&output, made, &partial);
-                // As a shell says it of a program that a signal ended.
-                std::process::exit(128 + signal);
+                // As a shell says it of a program that a signal ended. Without destructors: those of ONNX Runtime would
+                // take away what its threads, which still run, are using.
+                signal_hook::low_level::exit(128 + signal);
             }
         });
         Ok(())

@@ -13,6 +13,8 @@ use crate::pipeline::{self, element, error_text, missing_decoder};
 /// Decoded, upright, whole pictures: of the first video stream in the file.
 const PICTURES: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
 const PREROLL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The least that a side may have: muxers take no smaller pictures, and their SSIM means nothing.
+pub const SMALLEST: u32 = 16;
 /// The message that the file has no further streams.
 const ALL_STREAMS: &str = "all-streams";
 
@@ -80,6 +82,15 @@ impl Source {
             .current_caps()
             .ok_or_else(|| of_this("no frame of it can be decoded".into()))?;
         let video = gst_video::VideoInfo::from_caps(&caps)?;
+        if video.width().min(video.height()) < SMALLEST {
+            return Err(of_this(format!(
+                "its pictures are {}×{}, and the demo takes none below {SMALLEST}×{SMALLEST}, as the file of the \
+                 reconstruction cannot have them: enlarge it first, or use vidtokenc itself, which takes any size",
+                video.width(),
+                video.height()
+            ))
+            .into());
+        }
         let (width, height) = fit(video.width(), video.height(), size);
         let duration = pipeline.query_duration::<gst::ClockTime>();
         let sound = match missing {
@@ -130,6 +141,10 @@ impl Source {
     pub fn fps(&self) -> Option<f64> {
         let fps = self.video.fps();
         (fps.numer() > 0).then(|| f64::from(fps.numer()) / f64::from(fps.denom()))
+    }
+
+    pub fn has_even_sides(&self) -> bool {
+        self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
 
     /// Whether only the first frames are taken.
@@ -256,13 +271,19 @@ fn launch(then: &str, path: &Path) -> Result<gst::Pipeline> {
     Ok(pipeline)
 }
 
-/// Scales a picture down, if need be, so that its shorter side is at most `size`.
+/// Scales a picture down, if need be, so that its shorter side is at most `size`. The other side then is even: see
+/// `Format::elements`.
 fn fit(width: u32, height: u32, size: u32) -> (u32, u32) {
     let short = width.min(height).max(1);
     if short <= size {
         return (width, height);
     }
-    let scale = |side: u32| (f64::from(side) * f64::from(size) / f64::from(short)).round() as u32;
+    let scale = |side: u32| {
+        if side == short {
+            return size;
+        }
+        2 * (f64::from(side) * f64::from(size) / f64::from(short) / 2.0).round() as u32
+    };
     (scale(width), scale(height))
 }
 
@@ -275,5 +296,10 @@ mod tests {
         assert_eq!(fit(1920, 1080, 360), (640, 360));
         assert_eq!(fit(1080, 1920, 360), (360, 640));
         assert_eq!(fit(321, 241, 360), (321, 241));
+        // 640.5, 640.5 and 241.1 pixels: an odd side is only what was asked for.
+        assert_eq!(fit(854, 480, 360), (640, 360));
+        assert_eq!(fit(480, 854, 360), (360, 640));
+        assert_eq!(fit(485, 484, 241), (242, 241));
+        assert_eq!(fit(500, 500, 241), (241, 241));
     }
 }

@@ -64,12 +64,29 @@ impl Format {
         }
     }
 
+    /// What a file of the source's reconstruction is, to the user.
+    pub fn describe(&self, source: &Source) -> &'static str {
+        if self.extension == "mp4" && !source.has_even_sides() {
+            "the reconstruction, in 4:4:4 as its size is odd: not every player shows that"
+        } else {
+            "the reconstruction"
+        }
+    }
+
     /// Elements that write pictures, which come to the queue "shown", and with `sound` the first sound stream of the file
     /// that the element "original" reads.
-    pub fn elements(&self, sound: bool) -> String {
+    pub fn elements(&self, source: &Source, sound: bool) -> String {
         let Self { video, muxer, .. } = self;
+        // Left alone, RGB becomes 4:4:4, which few players play. 4:2:0 has pairs of columns and rows, and x264enc
+        // takes no odd sizes of it: pictures of such a size stay 4:4:4, as nothing is cut off or added.
+        let sampling = if source.has_even_sides() {
+            "video/x-raw,format=I420 ! "
+        } else {
+            ""
+        };
         let pictures = format!(
-            "queue name=shown ! videoconvert ! {video} ! mux.  {muxer} name=mux ! filesink name=file async=false"
+            "queue name=shown ! videoconvert ! {sampling}{video} ! mux.  {muxer} name=mux ! \
+             filesink name=file async=false"
         );
         match self.sound_encoder().filter(|_| sound) {
             None => pictures,
