@@ -7,12 +7,17 @@ use crate::stream::{PacketHeader, Position, StreamHeader};
 /// Latest time given, so that no sum overflows and none means "unknown".
 const LATEST: u64 = i64::MAX as u64;
 
+/// So far back, in nanoseconds, time goes where other video was recorded behind the first, as by `concat`. Switching from
+/// one source to another takes it back by less.
+const ANEW: u64 = 500_000_000;
+
 /// Gives packets their times.
 ///
 /// Another stream follows directly on the one before it. Which stream a packet is of, its stream header's id says, and
 /// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more
-/// before the latest one is taken for another stream. In one stream nothing is moved, unless it begins anew from its
-/// start; a shorter step back than a packet is evened out. A packet that comes twice is one.
+/// before the latest one is taken for another stream. In one stream nothing is moved, unless it begins anew: from its
+/// start, or a later segment by [`ANEW`] or more before the latest one. A shorter step back than a packet is evened out. A
+/// packet that comes twice is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
     /// What is added to PTS now.
@@ -59,9 +64,10 @@ impl Timeline {
         if this.is_some() && self.last == this {
             return self.latest.map(|latest| latest.max(pts));
         }
-        self.last = this.filter(|_| !packet.end_of_stream);
         let length = self.length.max(packet.duration.unwrap_or(0));
-        if self.begins_part(stream, packet, pts, length) {
+        let begins_part = self.begins_part(stream, packet, pts, length);
+        self.last = this.filter(|_| !packet.end_of_stream);
+        if begins_part {
             let is_later = self.latest.is_some();
             pts = if is_later { self.end } else { pts };
             self.shift = pts as i64 - own as i64;
@@ -106,6 +112,16 @@ impl Timeline {
         number(packet.position) == Some(0) && number(self.last.map(|last| last.position)) != Some(u32::MAX)
     }
 
+    /// Whether the segment that `packet` starts is behind the last one, and does not come twice or too late.
+    fn goes_on(&self, packet: &PacketHeader) -> bool {
+        let number = |position: Option<Position>| position.and_then(|at| at.segment);
+        let last = number(self.last.map(|last| last.position));
+        let ahead = number(packet.position)
+            .zip(last)
+            .map(|(this, last)| this.wrapping_sub(last));
+        ahead.is_some_and(|ahead| (1..=u32::MAX / 2).contains(&ahead))
+    }
+
     fn begins_part(&self, stream: &Arc<StreamHeader>, packet: &PacketHeader, pts: u64, length: u64) -> bool {
         let (Some(part), Some(latest)) = (&self.part, self.latest) else {
             return true;
@@ -115,7 +131,12 @@ impl Timeline {
             return true;
         }
         let steps_back = packet.segment_start && pts <= latest;
-        steps_back && (pts <= part.start || (same.is_none() && latest - pts >= length))
+        let least = match same {
+            Some(_) if !self.goes_on(packet) => return steps_back && pts <= part.start,
+            Some(_) => length.max(ANEW),
+            None => length,
+        };
+        steps_back && (pts <= part.start || latest - pts >= least)
     }
 }
 
@@ -226,6 +247,21 @@ mod tests {
             placed(&[segments(None, &[10, 50, 90, 20, 60, 900])]).0,
             [10, 50, 90, 130, 170, 1010]
         );
+    }
+
+    #[test]
+    fn other_video_of_the_same_writer_follows_directly() {
+        // Two clips of two seconds behind each other, the second of which begins at 125 ms.
+        let ms = 1_000_000;
+        let clips = [0, 1000, 2000, 125, 1125].map(|start| start * ms);
+        let (times, end) = placed(&[segments(Some("a"), &clips)]);
+        let second = 2000 * ms + 40;
+        assert_eq!(times, [0, 1000 * ms, 2000 * ms, second, second + 1000 * ms]);
+        assert_eq!(end, Some(second + 1000 * ms + 40));
+        // A segment that comes twice is none.
+        let mut twice = segments(Some("a"), &[0, 1000 * ms, 2000 * ms]);
+        twice.insert(3, twice[1].clone());
+        assert_eq!(placed(&[twice]).0, [0, 1000 * ms, 2000 * ms, 1000 * ms]);
     }
 
     #[test]
