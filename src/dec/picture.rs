@@ -37,7 +37,7 @@ pub fn picture(
 /// Cuts a picture's time to the playback segment; `None` where it lies outside.
 pub fn clip(mut picture: gst::Buffer, segment: &gst::FormattedSegment<gst::ClockTime>) -> Option<gst::Buffer> {
     let Some(pts) = picture.pts() else { return Some(picture) };
-    let end = picture.duration().map(|duration| pts + duration);
+    let end = picture.duration().and_then(|duration| pts.checked_add(duration));
     let (start, stop) = segment.clip(pts, end)?;
     let picture_mut = picture.make_mut();
     picture_mut.set_pts(start);

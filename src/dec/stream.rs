@@ -243,7 +243,10 @@ impl Stream {
                 }]
             })
         })?;
-        shifted(&frames, input.shift)
+        // GStreamer's "none" is no time.
+        let is_none = |time: u64| time == u64::MAX;
+        let fits = |frame: &FrameTime| !is_none(frame.pts) && !frame.duration.is_some_and(is_none);
+        shifted(&frames, input.shift).filter(|frames| frames.iter().all(fits))
     }
 
     /// The next picture, made if need be. `on_step` is told what each step of the network took, and how many streams
