@@ -31,7 +31,8 @@ impl Losses {
         (self.told.0, self.told.1) = (1, bytes);
         Some(format!(
             "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose start is \
-             missing. If there is more of that, it is summed up at the end"
+             missing. The decoder's on-loss says what is shown up to the next segment start; if there is more damage, it is summed \
+             up at the end"
         ))
     }
 
@@ -50,7 +51,8 @@ impl Losses {
         }
         self.spoke_of_hole = true;
         Some(format!(
-            "The stream is not whole before byte {offset}: {hole}. If there is more of that, it is summed up at the end"
+            "The stream is not whole before byte {offset}: {hole}. The decoder's on-loss says what is shown up to the next \
+             segment start; if there are more holes, they are summed up at the end"
         ))
     }
 
