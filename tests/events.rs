@@ -375,7 +375,8 @@ fn frames_that_come_too_late_are_dropped_counted_and_reported() {
     line.push(buffer(&frames[0], SIZE.0));
     line.sink.try_pull_sample(LIMIT).expect("the first frame's tokens");
     line.pipeline.state(LIMIT).0.unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    // The last is due after 300 ms, and the encoder declares 7 frames of latency: 233 ms.
+    std::thread::sleep(std::time::Duration::from_millis(800));
     frames[1..].iter().for_each(|f| line.push(buffer(f, SIZE.0)));
     line.source.end_of_stream().unwrap();
     // Nothing but the mark of the stream's end.
