@@ -23,7 +23,7 @@ impl VidtokDec {
             return Ok(());
         }
         if matches!(verdict, Verdict::LeaveOut | Verdict::LeaveOutRepeated) {
-            self.stats.lock().unwrap().dropped += u64::from(input.real_frames);
+            self.stats.lock().unwrap().dropped += input.real_frames;
             gst::debug!(CAT, imp = self, "Leaving out a packet at {time:?}: {:?}", input.link);
             if verdict == Verdict::LeaveOut {
                 stream.break_segment();
@@ -45,7 +45,7 @@ impl VidtokDec {
                 return Ok(());
             }
             Err(Skipped::NoSegmentStart) => {
-                self.stats.lock().unwrap().dropped += u64::from(real_frames);
+                self.stats.lock().unwrap().dropped += real_frames;
                 gst::info!(
                     CAT,
                     imp = self,
@@ -107,7 +107,7 @@ impl VidtokDec {
         let Some(late) = late else { return false };
         let (processed, dropped) = {
             let mut stats = self.stats.lock().unwrap();
-            stats.dropped += u64::from(input.real_frames);
+            stats.dropped += input.real_frames;
             (stats.frames, stats.dropped)
         };
         let count = |frames: u64| gst::format::Default::from_u64(frames);
