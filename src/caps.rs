@@ -181,15 +181,7 @@ impl TokenFormat {
             true => fraction(s, name),
             false => Ok(default),
         };
-        let size = |name| {
-            unsigned(s, name).map_err(|FormatError(text)| {
-                FormatError(format!(
-                    "{text}: raw tokens need at least model, width and height, as in \
-                     video/x-vidtok,stream-format=raw,model={},width=384,height=288,framerate=30/1",
-                    tokenizer.name
-                ))
-            })
-        };
+        let size = |name| unsigned(s, name).map_err(|error| needed(error, &tokenizer.name));
         let (width, height) = (size("width")?, size("height")?);
         let usual = Self::of(tokenizer, width, height);
         let format = Self {
@@ -258,7 +250,7 @@ pub fn stream_format(s: &gst::StructureRef) -> Result<StreamFormat, FormatError>
 pub fn named_tokenizer(caps: &gst::CapsRef) -> Result<(Option<String>, String), FormatError> {
     let field = |name: &str| caps.structure(0)?.get::<String>(name).ok();
     match (field("tokenizer"), field("model")) {
-        (None, None) => Err(missing("model")),
+        (None, None) => Err(needed(missing("model"), "NAME")),
         (digest, name) => Ok((digest, name.unwrap_or_default())),
     }
 }
@@ -310,6 +302,14 @@ fn token_type(s: &gst::StructureRef) -> Result<Option<TokenType>, FormatError> {
 fn colorimetry(s: &gst::StructureRef) -> Result<Option<String>, FormatError> {
     let is_said = s.has_field("colorimetry");
     is_said.then(|| text(s, "colorimetry")).transpose()
+}
+
+/// `error`, and what raw caps cannot do without.
+fn needed(FormatError(text): FormatError, model: &str) -> FormatError {
+    FormatError(format!(
+        "{text}: raw tokens need at least model, width and height, as in \
+         video/x-vidtok,stream-format=raw,model={model},width=384,height=288,framerate=30/1"
+    ))
 }
 
 fn missing(field: &str) -> FormatError {
