@@ -22,6 +22,9 @@ VENV_PYTHON=$PWD/.venv/bin/python
 # src/runtime/library.rs.
 export ORT_DISABLE_TELEMETRY=${ORT_DISABLE_TELEMETRY-1}
 
+# pip takes what is found there for installed, though .venv has it not.
+unset PYTHONPATH PYTHONHOME
+
 say() { printf '\n==> %s\n' "$*"; }
 
 fail() {
