@@ -170,16 +170,7 @@ fn a_sought_frame_is_the_frame_that_plays() {
     init();
     let path = file(45, 20);
     let location = path.to_str().unwrap();
-    let pipeline = format!("filesrc location={location} ! decodebin ! appsink name=sink sync=false");
-    let pipeline = gst::parse::launch(&pipeline)
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
+    let (pipeline, sink) = with_sink(&format!("filesrc location={location} ! decodebin"));
     pipeline.set_state(gst::State::Playing).unwrap();
     let played: Vec<Frame> = std::iter::from_fn(|| sink.try_pull_sample(LIMIT))
         .map(|sample| frame(sample.buffer().unwrap(), SIZE.0))

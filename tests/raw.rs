@@ -29,16 +29,7 @@ struct Played {
 fn play(bytes: &[u8], filters: &str) -> Played {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let text = format!(
-        "filesrc location={} ! {filters} ! appsink name=sink sync=false",
-        file.path().display()
-    );
-    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline
-        .by_name("sink")
-        .unwrap()
-        .downcast::<gst_app::AppSink>()
-        .unwrap();
+    let (pipeline, sink) = with_sink(&format!("filesrc location={} ! {filters}", file.path().display()));
     let bus = pipeline.bus().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let (mut warnings, mut error) = (Vec::new(), None);

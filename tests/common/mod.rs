@@ -127,17 +127,11 @@ pub struct Line {
 
 impl Line {
     pub fn new(description: &str, caps: &gst::Caps) -> Self {
-        let text = format!("appsrc name=source format=time ! {description} ! appsink name=sink sync=false");
-        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let (pipeline, sink) = with_sink(&format!("appsrc name=source format=time ! {description}"));
         let source = pipeline
             .by_name("source")
             .unwrap()
             .downcast::<gst_app::AppSrc>()
-            .unwrap();
-        let sink = pipeline
-            .by_name("sink")
-            .unwrap()
-            .downcast::<gst_app::AppSink>()
             .unwrap();
         source.set_caps(Some(caps));
         source.set_max_bytes(1 << 30);
@@ -227,8 +221,8 @@ impl Drop for Played {
     }
 }
 
-/// `DESCRIPTION ! appsink` up to its end.
-pub fn play(description: &str) -> Played {
+/// `DESCRIPTION ! appsink`, and that sink.
+pub fn with_sink(description: &str) -> (gst::Pipeline, gst_app::AppSink) {
     let text = format!("{description} ! appsink name=sink sync=false");
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let sink = pipeline
@@ -236,6 +230,12 @@ pub fn play(description: &str) -> Played {
         .unwrap()
         .downcast::<gst_app::AppSink>()
         .unwrap();
+    (pipeline, sink)
+}
+
+/// `DESCRIPTION ! appsink` up to its end.
+pub fn play(description: &str) -> Played {
+    let (pipeline, sink) = with_sink(description);
     pipeline.set_state(gst::State::Playing).unwrap();
     let buffers = std::iter::from_fn(|| sink.try_pull_sample(LIMIT)).map(|sample| sample.buffer_owned().unwrap());
     let played = Played {
@@ -244,7 +244,7 @@ pub fn play(description: &str) -> Played {
     };
     let errors = [gst::MessageType::Error];
     let error = played.pipeline.bus().unwrap().pop_filtered(&errors);
-    assert!(error.is_none() && sink.is_eos(), "{text}: {error:?}");
+    assert!(error.is_none() && sink.is_eos(), "{description}: {error:?}");
     played
 }
 
