@@ -36,7 +36,10 @@ impl Stats {
     pub fn property() -> glib::ParamSpec {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("Frames, latent frames, bytes, milliseconds and streams a step, real-time factor, provider and what runs elsewhere, segments, dropped")
+            .blurb(
+                "Frames, latent frames, bytes and segments so far, frames dropped, milliseconds and streams per step, real-time \
+                 factor, provider and what runs elsewhere, model, shape of the tokens; of the decoder gaps and uncertain frames",
+            )
             .read_only()
             .build()
     }
