@@ -292,6 +292,23 @@ fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
 }
 
 #[test]
+fn a_frame_may_last_for_decades() {
+    init();
+    let model = tokenizer("golden_fsq_noncausal");
+    let slowest = (1, i32::MAX);
+    let line = Line::new(
+        &format!("vidtokenc model={model} ! vidtokdec name=dec model={model}"),
+        &video_caps(16, 16, slowest),
+    );
+    line.play();
+    // A window of 16 lasts longer than any clock goes.
+    video(1, 16, 16).iter().for_each(|frame| line.push(buffer(frame, 16)));
+    assert_eq!(line.finish().len(), 1);
+    let mut query = gst::query::Latency::new();
+    assert!(line.pipeline.by_name("dec").unwrap().query(&mut query));
+}
+
+#[test]
 fn another_framerate_needs_no_other_network() {
     let (format, tokens, pictures) = tokens(9, "", "framed");
     let folder = tempfile::tempdir().unwrap();

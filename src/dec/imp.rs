@@ -252,8 +252,8 @@ impl BaseTransformImpl for VidtokDec {
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
             let batch = self.settings.lock().unwrap().network.batch_latency();
-            let own = *self.latency.lock().unwrap() + batch;
-            query.set(live, min + own, max.map(|max| max + own));
+            let own = self.latency.lock().unwrap().saturating_add(batch);
+            query.set(live, min.saturating_add(own), max.map(|max| max.saturating_add(own)));
         }
         true
     }
@@ -468,7 +468,7 @@ impl VidtokDec {
     /// What the decoder looks ahead, and a step's frames for the network. `frame`: how long a frame lasts.
     pub(super) fn set_latency(&self, stream: &Stream, frame: gst::ClockTime) {
         let (step, delay) = stream.step_and_delay();
-        *self.latency.lock().unwrap() = frame * (step + delay) as u64;
+        *self.latency.lock().unwrap() = frame.saturating_mul((step + delay) as u64);
         let message = gst::message::Latency::builder().src(&*self.obj()).build();
         let _ = self.obj().post_message(message);
     }

@@ -269,7 +269,7 @@ impl BaseTransformImpl for VidtokEnc {
         if let (gst::PadDirection::Src, gst::QueryViewMut::Latency(query)) = (direction, query.view_mut()) {
             let (live, min, max) = query.result();
             let own = self.shared.lock().unwrap().latency.own();
-            query.set(live, min + own, max.map(|max| max + own));
+            query.set(live, min.saturating_add(own), max.map(|max| max.saturating_add(own)));
         }
         true
     }

@@ -23,7 +23,7 @@ impl Latency {
         let frames = self
             .frame
             .map(|frame| frame.saturating_mul((2 * self.step_frames).saturating_sub(1)));
-        frames.unwrap_or_default() + self.batch
+        frames.unwrap_or_default().saturating_add(self.batch)
     }
 
     /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`

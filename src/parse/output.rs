@@ -113,7 +113,10 @@ impl VidtokParse {
         let mut state = self.state();
         state.timeline.end_mark(mark);
         // Nothing is shown for it: its time is the end of what was shown last.
-        let end = state.times.0.map(|pts| pts.saturating_add(state.times.1.unwrap_or_default()));
+        let end = state
+            .times
+            .0
+            .map(|pts| pts.saturating_add(state.times.1.unwrap_or_default()));
         state.times = (end, Some(gst::ClockTime::ZERO));
         if !matches!(state.output, Some((_, StreamFormat::Framed))) {
             return Ok(None);
