@@ -183,9 +183,14 @@ enum Given {
     Data,
     /// Whether the step starts a segment.
     First,
-    /// How much of what follows the step's last latent frame looks at.
+    /// Whether the look-ahead of the step's last latent frame is clamped.
     Edge,
+    /// The same for graphs exported before `edge` was a truth value: they take how far the layer looks ahead.
+    LookAhead,
 }
+
+/// How far linear up-sampling ×2 looks ahead where nothing clamps it, for graphs that do not know it themselves.
+const LOOK_AHEAD: f32 = 0.25;
 
 impl Network {
     fn open(
@@ -234,11 +239,13 @@ impl Network {
     /// Runs the graph once on `data` and the state; `take` is shown the outputs in the wiring's order.
     fn step<R>(&mut self, data: &[u8], at_edge: bool, take: impl FnOnce(&[&[u8]]) -> R) -> Result<R, RuntimeError> {
         let first = [u8::from(self.first)];
-        let edge = if at_edge { 0.0f32 } else { 0.25 }.to_ne_bytes();
+        let edge = [u8::from(at_edge)];
+        let look_ahead = if at_edge { 0.0 } else { LOOK_AHEAD }.to_ne_bytes();
         let bytes = |given: &Given| match given {
             Given::Data => data,
             Given::First => &first[..],
             Given::Edge => &edge[..],
+            Given::LookAhead => &look_ahead[..],
         };
         let given: Vec<&[u8]> = self.inputs.iter().map(bytes).collect();
         let result = self.run(&given, take).map_err(|error| self.demand.explain(error));
@@ -331,10 +338,15 @@ impl<'a> Check<'a> {
         };
         let flag = vec![streams];
         let edge_is_needed = role == Role::Decoder && self.session.graph.description.decoder_delay > 0;
+        let takes_number = |port: &Port| port.name == "edge" && port.element == Float32;
+        let edge = match inputs.iter().any(takes_number) {
+            true => (Given::LookAhead, Float32),
+            false => (Given::Edge, Bool),
+        };
         let known = [
             (Given::Data, true, data),
             (Given::First, false, ("first", Bool, &flag)),
-            (Given::Edge, edge_is_needed, ("edge", Float32, &flag)),
+            (edge.0, edge_is_needed, ("edge", edge.1, &flag)),
         ];
         for (kind, needed, (name, element, shape)) in known {
             if needed || inputs.iter().any(|port| port.name == name) {
