@@ -121,24 +121,3 @@ fn auto_takes_the_cpu_where_cuda_does_not_work() {
     };
     assert_eq!(tokens("auto"), tokens("cpu"));
 }
-
-#[test]
-fn auto_says_why_there_is_no_cuda_graph_where_one_was_asked_for() {
-    let Some(_alone) = init_gpu() else { return };
-    let line = format!("vidtokenc model={} cuda-graph=true", tokenizer(TINY));
-    let line = Line::new(&line, &video_caps(16, 16, (30, 1)));
-    line.play();
-    line.push(buffer(&video(1, 16, 16)[0], 16));
-    line.finish();
-    let warnings = line.warnings();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_says(
-        &warnings[0],
-        &[
-            "not in effect",
-            "\"cpu\" runs the network",
-            "\"cuda\" cannot be used",
-            "libcu",
-        ],
-    );
-}

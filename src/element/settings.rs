@@ -93,14 +93,6 @@ impl NetworkSettings {
                 .maximum(1024)
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecBoolean::builder("cuda-graph")
-                .nick("CUDA graph")
-                .blurb(
-                    "CUDA: capture a step's kernels once and replay them, which needs the whole network on the device \
-                     (never run on a GPU yet)",
-                )
-                .mutable_ready()
-                .build(),
             glib::ParamSpecUInt::builder("batch-streams")
                 .nick("Streams in a batch")
                 .blurb(
@@ -135,7 +127,6 @@ impl NetworkSettings {
                 self.options.precision = choice.precision();
             }
             "threads" => self.options.threads = value.get().expect("checked by GObject"),
-            "cuda-graph" => self.options.cuda_graph = value.get().expect("checked by GObject"),
             "batch-streams" => self.options.batch_streams = value.get().expect("checked by GObject"),
             "batch-timeout" => {
                 self.options.batch_timeout = Duration::from_nanos(value.get().expect("checked by GObject"));
@@ -152,7 +143,6 @@ impl NetworkSettings {
             "device-id" => self.options.device.to_value(),
             "precision" => PrecisionChoice::from(self.options.precision).to_value(),
             "threads" => self.options.threads.to_value(),
-            "cuda-graph" => self.options.cuda_graph.to_value(),
             "batch-streams" => self.options.batch_streams.to_value(),
             "batch-timeout" => nanoseconds(self.options.batch_timeout).to_value(),
             _ => return None,

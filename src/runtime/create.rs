@@ -12,7 +12,7 @@ use super::placement::{Recorder, Running};
 use super::provider::{Engines, Setup, inexact, tf32_setting};
 use super::report::Report;
 use super::session::SharedSession;
-use super::{ExecutionProvider, Options, RuntimeError, capture, library, memory, operators};
+use super::{ExecutionProvider, Options, RuntimeError, library, memory, operators};
 use crate::tokenizer::{Graph, Precision, Target};
 
 /// Runs a session once, to see whether it works.
@@ -27,12 +27,6 @@ pub fn create(
     report: &dyn Report,
 ) -> Result<Arc<SharedSession>, RuntimeError> {
     let environment = library::load()?;
-    if options.cuda_graph && options.batch_streams > 1 {
-        // Which streams a batch holds changes, and with it where their states are.
-        return Err(RuntimeError::Graph(
-            "cuda-graph=true runs one stream at a time: leave batch-streams unset, or set cuda-graph=false".into(),
-        ));
-    }
     let mut left = Left::default();
     for provider in options.provider.candidates().iter().copied() {
         // Before a graph is read for it.
@@ -43,21 +37,19 @@ pub fn create(
         let mut notes = Vec::new();
         let form = form_for(provider, graph, &mut notes);
         let graph = form.as_ref().unwrap_or(graph);
-        for attempt in attempts(provider, options) {
-            let notes = notes.iter().cloned().chain(left.uncaptured(options, attempt));
-            let made = create_on(&environment, graph, attempt, size, notes.collect(), report).and_then(|session| {
-                if provider != ExecutionProvider::Cpu {
-                    try_out(&session)?;
-                }
-                Ok(session)
-            });
-            match made {
-                Ok(session) => {
-                    give_back_memory();
-                    return Ok(session);
-                }
-                Err(error) => left.because(provider, error),
+        let attempt = Options { provider, ..options };
+        let made = create_on(&environment, graph, attempt, size, notes, report).and_then(|session| {
+            if provider != ExecutionProvider::Cpu {
+                try_out(&session)?;
             }
+            Ok(session)
+        });
+        match made {
+            Ok(session) => {
+                give_back_memory();
+                return Ok(session);
+            }
+            Err(error) => left.because(provider, error),
         }
     }
     // What remains when everything before it failed.
@@ -77,36 +69,6 @@ impl Left {
             gst::warning!(CAT, "{error}");
         }
         self.0 = Some(error);
-    }
-
-    /// What to say where runs were to be captured, and are not.
-    fn uncaptured(&self, options: Options, attempt: Options) -> Option<String> {
-        let captures = attempt.cuda_graph && attempt.provider == ExecutionProvider::Cuda;
-        (options.cuda_graph && !captures).then(|| match &self.0 {
-            None => format!(
-                "cuda-graph=true has no use on \"{}\": it is for CUDA",
-                attempt.provider.name()
-            ),
-            Some(error) => format!(
-                "cuda-graph=true is not in effect, and \"{}\" runs the network: {error}",
-                attempt.provider.name()
-            ),
-        })
-    }
-}
-
-/// What is tried on a provider, in order: with `auto`, CUDA without capturing is better than no CUDA.
-fn attempts(provider: ExecutionProvider, options: Options) -> Vec<Options> {
-    let attempt = Options { provider, ..options };
-    let plain = Options {
-        cuda_graph: false,
-        ..attempt
-    };
-    match (options.provider, provider) {
-        (ExecutionProvider::Auto, ExecutionProvider::Cuda) if options.cuda_graph => vec![attempt, plain],
-        // The CPU's provider ignores it, and tests what is around it.
-        (_, ExecutionProvider::Cuda) | (ExecutionProvider::Cpu, _) => vec![attempt],
-        _ => vec![plain],
     }
 }
 
@@ -131,10 +93,8 @@ fn load_provider(environment: &Environment, provider: ExecutionProvider, options
         threads: options.thread_count(),
         target: provider.target(),
         precision: Precision::Fp32,
-        cuda_graph: false,
         engines: None,
     };
-    let _call = capture::call(provider);
     provider.add_to(builder, &setup).map(drop)
 }
 
@@ -154,7 +114,6 @@ fn create_on(
         threads: options.thread_count(),
         target: graph.target,
         precision: graph.precision,
-        cuda_graph: options.cuda_graph,
         engines: None,
     };
     if provider == ExecutionProvider::TensorRt {
@@ -173,7 +132,6 @@ fn create_on(
         }
         let recorder = Recorder::default();
         builder = builder.with_logger(recorder.logger()).map_err(|e| fail(e.message()))?;
-        let _call = capture::call(provider);
         let mut builder = provider.add_to(builder, &Setup { engines, ..setup })?;
         let made = builder.commit_from_memory(&bytes);
         let session = made.map_err(|error| match provider {

@@ -2,15 +2,13 @@
 //!
 //! From an element to ONNX Runtime: `network` is one stream's encoder or decoder. It runs on `tensors` of its own, or
 //! on those of a `batch`, whose `schedule` says who is in the next one, and where `keep` keeps the state of who is not.
-//! Either runs the `session`, which all streams of a kind share (`sharing`) and which lets them in by `turns`;
-//! `resident` is between them where tensors must not move, and `capture` keeps others away meanwhile. `create` makes a
-//! session as `options` say; what it runs on is the `provider`'s matter. `placement` says how much of the graph that
+//! Either runs the `session`, which all streams of a kind share (`sharing`) and which lets them in by `turns`.
+//! `create` makes a session as `options` say; what it runs on is the `provider`'s matter. `placement` says how much of the graph that
 //! is, `engine_cache` keeps what TensorRT builds, and `report` tells of what takes long. `cancel` ends a stream's runs
 //! from another thread.
 
 mod batch;
 mod cancel;
-mod capture;
 mod create;
 mod engine_cache;
 mod keep;
@@ -23,7 +21,6 @@ mod options;
 mod placement;
 mod provider;
 mod report;
-mod resident;
 mod schedule;
 mod session;
 mod sharing;

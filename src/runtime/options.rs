@@ -18,8 +18,6 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Threads within an operator; 0: a thread a core.
     pub threads: u32,
-    /// Capture the kernels of a run as a CUDA graph, and replay it.
-    pub cuda_graph: bool,
     /// Streams that run together, as one batch of this size; 0 and 1: each by itself.
     pub batch_streams: u32,
     /// How long a step waits for those of other streams.
@@ -33,7 +31,6 @@ impl Default for Options {
             device: 0,
             precision: None,
             threads: 0,
-            cuda_graph: false,
             batch_streams: 0,
             batch_timeout: DEFAULT_BATCH_TIMEOUT,
         }

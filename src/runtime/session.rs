@@ -1,16 +1,14 @@
 //! A session: a graph made ready for one picture size on one provider, and runs of it.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use ort::AsPointer;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{RunOptions, Session};
+use ort::session::Session;
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
 use super::batch::Batches;
 use super::cancel::Run;
-use super::capture::{self, GuardedSession};
 use super::library::CAT;
 use super::options::{Options, cores};
 use super::placement::{Recorder, Running};
@@ -21,12 +19,11 @@ use crate::tokenizer::{Graph, Precision, Target};
 
 /// A graph ready to run. Weights are in memory once, however many elements use it.
 pub struct SharedSession {
-    session: GuardedSession,
+    session: Session,
     /// Names as ONNX Runtime's C API wants them.
     input_names: Vec<CString>,
     output_names: Vec<CString>,
     turns: Turns,
-    recordings: AtomicU32,
     options: Options,
     /// What it was made of: with `auto`, another form of the graph than was given may suit better.
     pub graph: Graph,
@@ -45,33 +42,18 @@ pub struct Memory {
     device: Allocator,
     /// What both the CPU and the device reach.
     host: Allocator,
-    provider: ExecutionProvider,
 }
 
 impl Memory {
     /// A tensor that only the device reaches. What is in it is undefined.
     pub fn device_tensor(&self, element: TensorElementType, shape: &[i64]) -> ort::Result<DynTensor> {
-        let _call = capture::call(self.provider);
         DynTensor::new(&self.device, element, shape)
     }
 
     /// A tensor that the CPU reaches, too. What is in it is undefined.
     pub fn host_tensor(&self, element: TensorElementType, shape: &[i64]) -> ort::Result<DynTensor> {
-        let _call = capture::call(self.provider);
         DynTensor::new(&self.host, element, shape)
     }
-}
-
-/// How a run goes.
-#[derive(Clone, Copy)]
-pub enum Mode<'a> {
-    Plain,
-    /// May be ended while it waits for its turn, and by its options while it goes on.
-    Cancellable(&'a Run),
-    /// Captured as what the options say.
-    Capture(&'a RunOptions),
-    /// Replays what was captured as what the options say.
-    Replay(&'a RunOptions),
 }
 
 impl SharedSession {
@@ -90,9 +72,8 @@ impl SharedSession {
         Ok(Self {
             input_names: names(&inputs)?,
             output_names: names(&outputs)?,
-            session: GuardedSession::new(session, running.provider),
+            session,
             turns: Turns::new(at_once),
-            recordings: AtomicU32::new(0),
             options,
             graph: graph.clone(),
             running,
@@ -106,13 +87,23 @@ impl SharedSession {
     /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their
     /// places in `inputs` and `outputs`. Waits for a turn: on a CPU as many runs go on at once as there are cores.
     pub fn run(&self, feeds: &[(usize, &DynTensor)], fetches: &mut [(usize, &mut DynTensor)]) -> ort::Result<()> {
-        self.run_as(Mode::Plain, feeds, fetches)
+        self.run_as(None, feeds, fetches)
     }
 
-    /// The same, captured or not, or such that it may be ended: an error then, and outputs are undefined.
-    pub fn run_as(
+    /// The same, such that `run` may end it while it waits for its turn or goes on: an error then, and outputs are
+    /// undefined.
+    pub fn run_cancellable(
         &self,
-        mode: Mode,
+        run: &Run,
+        feeds: &[(usize, &DynTensor)],
+        fetches: &mut [(usize, &mut DynTensor)],
+    ) -> ort::Result<()> {
+        self.run_as(Some(run), feeds, fetches)
+    }
+
+    fn run_as(
+        &self,
+        run: Option<&Run>,
         feeds: &[(usize, &DynTensor)],
         fetches: &mut [(usize, &mut DynTensor)],
     ) -> ort::Result<()> {
@@ -120,20 +111,11 @@ impl SharedSession {
         let inputs: Vec<_> = feeds.iter().map(|(_, tensor)| tensor.ptr()).collect();
         let output_names: Vec<_> = fetches.iter().map(|(i, _)| self.output_names[*i].as_ptr()).collect();
         let mut outputs: Vec<_> = fetches.iter_mut().map(|(_, tensor)| tensor.ptr_mut()).collect();
-        let options = match mode {
-            Mode::Plain => std::ptr::null(),
-            Mode::Cancellable(run) => run.ptr(),
-            Mode::Capture(options) | Mode::Replay(options) => options.ptr(),
-        };
-        let is_ended = || matches!(mode, Mode::Cancellable(run) if run.is_ended());
+        let options = run.map_or(std::ptr::null(), Run::ptr);
         let _turn = self
             .turns
-            .enter(is_ended)
+            .enter(|| run.is_some_and(Run::is_ended))
             .ok_or_else(|| ort::Error::new("the run was ended before it began"))?;
-        let (_capture, _call) = match mode {
-            Mode::Capture(_) => (Some(capture::capture()), None),
-            Mode::Plain | Mode::Cancellable(_) | Mode::Replay(_) => (None, capture::call(self.running.provider)),
-        };
         // SAFETY: options, names and tensors are borrowed for as long as the call lasts, outputs mutably, and ONNX
         // Runtime writes to an output that it is given or fails. That several threads are in `Run` of one session is
         // part of ONNX Runtime's design ("Multiple threads can invoke the Run() method on the same inference session
@@ -156,17 +138,6 @@ impl SharedSession {
         }
     }
 
-    /// Whether runs are captured, and tensors must stay where they are.
-    pub fn captures(&self) -> bool {
-        self.options.cuda_graph
-    }
-
-    /// A number for what a stream's runs are captured as.
-    pub fn next_recording(&self) -> u32 {
-        // 0 is what ONNX Runtime takes for runs without a number.
-        1 + self.recordings.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Where this session's tensors belong.
     pub fn memory(&self) -> ort::Result<Memory> {
         let provider = self.running.provider;
@@ -174,30 +145,25 @@ impl SharedSession {
             let info = MemoryInfo::new(kind, device, AllocatorType::Device, memory_type);
             info.and_then(|info| Allocator::new(&self.session, info))
         };
-        let or_cpu = |allocator: ort::Result<Allocator>| match allocator {
-            // Slower, and as right: ONNX Runtime copies what is elsewhere. What is replayed does not, and would see the
-            // same for ever.
-            Err(error) if !self.captures() => {
+        let or_cpu = |allocator: ort::Result<Allocator>| {
+            allocator.unwrap_or_else(|error| {
+                // Slower, and as right: ONNX Runtime copies what is elsewhere.
                 gst::warning!(CAT, "Keeping tensors in the CPU's memory: {}", error.message());
-                Ok(Allocator::default())
-            }
-            allocator => allocator,
+                Allocator::default()
+            })
         };
         if !provider.has_memory() {
             return Ok(Memory {
                 device: Allocator::default(),
                 host: Allocator::default(),
-                provider,
             });
         }
-        let _call = capture::call(provider);
         let device = self.options.device;
         let pinned = |device| allocator(AllocationDevice::CUDA_PINNED, device, MemoryType::CPUOutput);
         Ok(Memory {
-            device: or_cpu(allocator(AllocationDevice::CUDA, device, MemoryType::Default))?,
+            device: or_cpu(allocator(AllocationDevice::CUDA, device, MemoryType::Default)),
             // ONNX Runtime before 1.23 has one for all devices, under the number 0.
-            host: or_cpu(pinned(device).or_else(|_| pinned(0)))?,
-            provider,
+            host: or_cpu(pinned(device).or_else(|_| pinned(0))),
         })
     }
 
@@ -221,11 +187,9 @@ impl SharedSession {
             threads: 1,
             target: Target::Cpu,
             precision: Precision::Fp32,
-            cuda_graph: false,
             engines: None,
         };
         let session = {
-            let _call = capture::call(provider);
             let mut builder = provider.add_to(builder, &setup).map_err(fail)?;
             builder.commit_from_memory(model)?
         };

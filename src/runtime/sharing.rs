@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::create::{TryOut, create};
 use super::report::Report;
 use super::session::SharedSession;
-use super::{ExecutionProvider, Options, RuntimeError};
+use super::{Options, RuntimeError};
 use crate::tokenizer::{Graph, Identity, Source};
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -71,10 +71,7 @@ pub fn shared(
         return Ok(session);
     }
     let session = create(graph, options, (width, height), try_out, report)?;
-    // What CUDA has captured is a stream's own, and is gone with the session only: nobody else is to find it.
-    if !(session.captures() && session.running.provider == ExecutionProvider::Cuda) {
-        *place = Arc::downgrade(&session);
-    }
+    *place = Arc::downgrade(&session);
     Ok(session)
 }
 

@@ -8,8 +8,7 @@ use ort::value::{DynTensor, TensorElementType};
 use super::RuntimeError;
 use super::cancel::{Cancel, Run};
 use super::keep::Keep;
-use super::resident::Resident;
-use super::session::{Memory, Mode, SharedSession};
+use super::session::{Memory, SharedSession};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +35,6 @@ pub struct Tensors {
     states: Vec<State>,
     wiring: Wiring,
     keep: Keep,
-    /// Where the run's own inputs and outputs are, if not in those that callers reach.
-    resident: Option<Resident>,
     // The last one: it is gone after the tensors that it has allocated.
     session: Arc<SharedSession>,
 }
@@ -59,13 +56,6 @@ impl Tensors {
             .iter()
             .map(|(index, shape)| HostTensor::new(&memory, session.outputs[*index].element, shape));
         let taken = taken.collect::<ort::Result<Vec<_>>>()?;
-        let resident = session.captures().then(|| {
-            let (given, taken) = (
-                given.iter().map(HostTensor::tensor),
-                taken.iter().map(HostTensor::tensor),
-            );
-            Resident::new(&session, given, taken)
-        });
         let state = |(input, _): &(usize, usize)| {
             let port = &session.inputs[*input];
             let tensor = || memory.device_tensor(port.element, &port.shape);
@@ -81,7 +71,6 @@ impl Tensors {
             states,
             wiring,
             keep: Keep::default(),
-            resident: resident.transpose()?,
             session,
         })
     }
@@ -144,15 +133,9 @@ impl Tensors {
         }
         let given = self.given.iter().map(HostTensor::tensor);
         let taken = self.taken.iter_mut().map(|tensor| &mut tensor.tensor);
-        let run = match &mut self.resident {
-            // What is replayed is one launch, and a capture must not be ended halfway.
-            Some(resident) => resident.run(&self.session, &self.wiring, (given, feeds), (taken, fetches)),
-            None => {
-                feeds.extend(self.wiring.given.iter().copied().zip(given));
-                fetches.extend(self.wiring.taken_places().zip(taken));
-                self.session.run_as(Mode::Cancellable(&this_run), &feeds, &mut fetches)
-            }
-        };
+        feeds.extend(self.wiring.given.iter().copied().zip(given));
+        fetches.extend(self.wiring.taken_places().zip(taken));
+        let run = self.session.run_cancellable(&this_run, &feeds, &mut fetches);
         run.map_err(|error| {
             if this_run.is_ended() {
                 Failure::Cancelled
@@ -167,9 +150,6 @@ impl Tensors {
                     .map_err(Failure::State)?;
             }
             std::mem::swap(&mut state.before, &mut state.after);
-        }
-        if let Some(resident) = &mut self.resident {
-            resident.swap();
         }
         Ok(())
     }

@@ -17,7 +17,6 @@ pub fn options(setup: &Setup) -> ProviderOptions {
         ("prefer_nhwc", u8::from(setup.target == Target::Gpu).to_string()),
         // Every run takes the same: doubling the arena at each growth could take twice of it.
         ("arena_extend_strategy", "kSameAsRequested".into()),
-        ("enable_cuda_graph", u8::from(setup.cuda_graph).to_string()),
     ]
 }
 
@@ -39,14 +38,6 @@ mod tests {
         let nhwc = |target| get(&options(&Setup { target, ..setup() }), "prefer_nhwc").map(str::to_string);
         assert_eq!(nhwc(Target::Gpu).as_deref(), Some("1"));
         assert_eq!(nhwc(Target::Cpu).as_deref(), Some("0"));
-    }
-
-    #[test]
-    fn runs_are_captured_when_asked_for() {
-        let capture =
-            |cuda_graph| get(&options(&Setup { cuda_graph, ..setup() }), "enable_cuda_graph").map(str::to_string);
-        assert_eq!(capture(false).as_deref(), Some("0"));
-        assert_eq!(capture(true).as_deref(), Some("1"));
     }
 
     /// An option that the provider does not know makes it unusable.

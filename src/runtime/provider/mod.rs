@@ -45,8 +45,6 @@ pub struct Setup<'a> {
     /// The form of the graph, and what it calculates with.
     pub target: Target,
     pub precision: Precision,
-    /// Capture runs as CUDA graphs.
-    pub cuda_graph: bool,
     /// Where TensorRT keeps what it builds; `None`: nowhere.
     pub engines: Option<&'a Engines>,
 }
@@ -114,16 +112,10 @@ impl ExecutionProvider {
             Self::Auto | Self::Cpu => return Ok(builder),
             Self::Cuda => vec![strict(with(ep::CUDA::default(), cuda::options(setup)))],
             // CUDA takes the nodes that TensorRT does not.
-            Self::TensorRt => {
-                let behind = Setup {
-                    cuda_graph: false,
-                    ..*setup
-                };
-                vec![
-                    strict(with(ep::TensorRT::default(), tensorrt::options(setup))),
-                    strict(with(ep::CUDA::default(), cuda::options(&behind))),
-                ]
-            }
+            Self::TensorRt => vec![
+                strict(with(ep::TensorRT::default(), tensorrt::options(setup))),
+                strict(with(ep::CUDA::default(), cuda::options(setup))),
+            ],
             Self::OpenVino => vec![strict(with(ep::OpenVINO::default(), openvino::options(setup)))],
         };
         builder
@@ -163,7 +155,6 @@ mod tests {
             threads: 1,
             target: Target::Gpu,
             precision: Precision::Fp32,
-            cuda_graph: false,
             engines: None,
         }
     }
