@@ -1,8 +1,6 @@
 //! Video to VidTok tokens and back, as GStreamer elements.
 
-pub mod caps;
 pub mod format;
-pub mod meta;
 pub mod runtime;
 pub mod stream;
 pub mod timeline;
@@ -11,10 +9,10 @@ pub mod tokenizer;
 mod dec;
 mod element;
 mod enc;
-mod negotiation;
 mod parse;
 mod system;
 
+pub use element::{caps, meta};
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

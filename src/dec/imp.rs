@@ -43,17 +43,17 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
+use super::decoder::{StepError, Stream, frame_duration};
 use super::input::{InputError, InputReader, Item};
 use super::loss::{LossCounts, Verdict};
 use super::pair::{Found, Pair};
 use super::picture::clip;
 use super::qos::Lateness;
 use super::settings::Settings;
-use super::stream::{StepError, Stream, frame_duration};
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
+use crate::element::negotiation::{tokens_of, video_of, video_template};
 use crate::element::{BusReport, NetworkSettings, Stats, error_message, pad_templates};
 use crate::format::Fraction;
-use crate::negotiation::{tokens_of, video_of, video_template};
 use crate::runtime::{self, Cancel, RuntimeError};
 use crate::tokenizer::{Graph, Role};
 

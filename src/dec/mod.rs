@@ -3,6 +3,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod decoder;
 mod imp;
 mod input;
 mod loss;
@@ -11,7 +12,6 @@ mod pair;
 mod picture;
 mod qos;
 mod settings;
-mod stream;
 #[cfg(test)]
 mod testing;
 mod tokens;

@@ -4,11 +4,11 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
+use super::decoder::{Skipped, Stream};
 use super::imp::{CAT, VidtokDec};
 use super::input::Input;
 use super::loss::{self, Verdict};
 use super::qos::Due;
-use super::stream::{Skipped, Stream};
 use crate::stream::Hole;
 
 impl VidtokDec {

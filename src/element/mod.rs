@@ -1,5 +1,8 @@
 //! What the elements have in common: pads, and of encoder and decoder properties, statistics, errors.
 
+pub mod caps;
+pub mod meta;
+pub mod negotiation;
 mod report;
 mod settings;
 mod stats;

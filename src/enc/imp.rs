@@ -45,16 +45,16 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::clock::FrameClock;
+use super::encoder::{Encoded, Finished, Stream};
 use super::key_requests::{KeyRequest, KeyRequests};
 use super::live::Latency;
 use super::orientation::Orientation;
 use super::picture;
 use super::playback;
 use super::settings::Settings;
-use super::stream::{Encoded, Finished, Stream};
 use crate::caps::packet_template;
+use crate::element::negotiation::{tokens_of, video_of, video_template};
 use crate::element::{NetworkSettings, Stats, error_message, pad_templates};
-use crate::negotiation::{tokens_of, video_of, video_template};
 use crate::runtime::{self, Cancel, RuntimeError};
 use crate::stream::check_stream_id;
 use crate::tokenizer::{self, Graph, Role};

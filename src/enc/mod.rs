@@ -4,6 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 
 mod clock;
+mod encoder;
 mod events;
 mod imp;
 mod key_requests;
@@ -16,7 +17,6 @@ mod playback;
 mod posterior;
 mod settings;
 mod setup;
-mod stream;
 
 glib::wrapper! {
     pub struct VidtokEnc(ObjectSubclass<imp::VidtokEnc>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

@@ -5,14 +5,14 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
+use super::encoder::{GoingOn, Stream};
 use super::imp::{CAT, VidtokEnc};
 use super::live::Latency;
 use super::packets::Packets;
-use super::stream::{GoingOn, Stream};
 use crate::caps::StreamFormat;
+use crate::element::negotiation::token_format;
 use crate::element::{BusReport, shape};
 use crate::format::{TokenFormat, TokenType};
-use crate::negotiation::token_format;
 use crate::runtime::RuntimeError;
 use crate::stream::StreamError;
 use crate::timeline::frames_to_time;

@@ -8,35 +8,28 @@
 //! from another thread.
 
 mod batch;
+mod budget;
 mod cancel;
-mod create;
-mod engine_cache;
-mod keep;
 mod library;
-mod memory;
 mod network;
-mod one_node;
 mod operators;
 mod options;
-mod placement;
 mod provider;
 mod report;
-mod schedule;
 mod session;
 mod sharing;
-mod tensors;
-mod turns;
+mod step;
 
 use std::fmt;
 
 pub use cancel::Cancel;
-pub use create::prepare;
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
 pub use options::Options;
-pub use placement::Running;
 pub use provider::ExecutionProvider;
 pub use report::{Progress, Report, Silent};
+pub use session::placement::Running;
+pub use session::prepare;
 
 use crate::tokenizer::TokenizerError;
 

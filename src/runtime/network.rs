@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ort::value::TensorElementType;
 
 use super::batch::Member;
-use super::memory::Demand;
+use super::budget::Demand;
 use super::session::{Port, SharedSession};
-use super::tensors::{Failure, Tensors, Wiring};
+use super::step::{Failure, Tensors, Wiring};
 use super::{Cancel, ExecutionProvider, Options, Report, Running, RuntimeError, Silent, sharing};
 use crate::format::Regularizer;
 use crate::stream::Tokens;

@@ -9,9 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use super::create::{TryOut, create};
 use super::report::Report;
-use super::session::SharedSession;
+use super::session::{SharedSession, TryOut, create};
 use super::{Options, RuntimeError};
 use crate::tokenizer::{Graph, Identity, Source};
 

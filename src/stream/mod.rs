@@ -4,18 +4,18 @@
 //! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a
 //! packet carries.
 
-mod bits;
+mod coding;
 mod continuity;
 mod end;
 mod error;
 mod header;
 mod packet;
-mod payload;
 mod reader;
 mod scanner;
 mod unique;
 mod writer;
 
+pub use coding::{Tokens, payload_bytes};
 pub use continuity::{Continuity, Hole, Link, Loss, OnLoss, Place};
 pub use end::{End, Totals};
 pub use error::{Fault, StreamError};
@@ -24,7 +24,7 @@ pub use packet::{
     MAX_HEADER_BYTES, MAX_INDICES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet,
     PacketHeader, Position, SYNC,
 };
-pub use payload::{Tokens, payload_bytes};
+
 pub use reader::{Event, Reader};
 pub(crate) use scanner::Budget;
 pub use scanner::{Found, Scanner};

@@ -3,13 +3,13 @@
 mod cuda;
 mod missing;
 mod openvino;
-mod tensorrt;
+pub(super) mod tensorrt;
 
 use gst::glib;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-pub use tensorrt::{TF32_VARIABLE, engine_settings, inexact, tf32_setting};
+pub use tensorrt::{inexact, tf32_setting};
 
 use super::RuntimeError;
 use crate::tokenizer::{Precision, Target};

@@ -1,8 +1,10 @@
 //! Tokens, and the two forms of bytes that they have: payload of a packet, and `raw` buffer.
 
+mod packed;
+
 use half::f16;
 
-use super::{StreamError, bits};
+use super::StreamError;
 use crate::format::{Regularizer, TokenFormat, TokenType};
 
 /// The tokens of some latent frames, as a graph takes and gives them: `[t, h, w]` indices or `[t, h, w, C]` floats.
@@ -18,7 +20,7 @@ pub enum Tokens {
 pub fn payload_bytes(format: &TokenFormat, latent_frames: u32) -> u64 {
     let values = format.values_per_latent_frame() as u64 * u64::from(latent_frames);
     match format.regularizer.codebook_size() {
-        Some(size) => bits::packed_bytes(values, bits::bits_for(size)),
+        Some(size) => packed::packed_bytes(values, packed::bits_for(size)),
         None => values * format.token_type.bytes() as u64,
     }
 }
@@ -53,7 +55,7 @@ impl Tokens {
         let values = format.values_per_latent_frame();
         let (first, count) = (values * first as usize, values * latent_frames as usize);
         match format.regularizer.codebook_size() {
-            Some(size) => Self::read_indices(bits::unpack(payload, bits::bits_for(size), first, count), size),
+            Some(size) => Self::read_indices(packed::unpack(payload, packed::bits_for(size), first, count), size),
             None => {
                 let bytes = format.token_type.bytes();
                 Self::read_floats(&payload[first * bytes..(first + count) * bytes], format.token_type)
@@ -66,9 +68,9 @@ impl Tokens {
         self.check(format)?;
         match (self, format.regularizer.codebook_size()) {
             (Self::Indices(indices), Some(size)) => {
-                let bits = bits::bits_for(size);
-                let mut payload = Vec::with_capacity(bits::packed_bytes(indices.len() as u64, bits) as usize);
-                bits::pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
+                let bits = packed::bits_for(size);
+                let mut payload = Vec::with_capacity(packed::packed_bytes(indices.len() as u64, bits) as usize);
+                packed::pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
                 Ok(payload)
             }
             _ => Ok(self.write(format.token_type)),

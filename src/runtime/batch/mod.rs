@@ -7,10 +7,13 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+mod schedule;
+
+use schedule::{Next, Schedule};
+
 use super::RuntimeError;
 use super::cancel::{Cancel, POLL};
-use super::schedule::{Next, Schedule};
-use super::tensors::{Failure, HostTensor, Tensors, Wiring};
+use super::step::{Failure, HostTensor, Tensors, Wiring};
 
 /// What a step gives a stream.
 pub struct Outputs {

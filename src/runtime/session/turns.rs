@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::cancel::POLL;
+use super::super::cancel::POLL;
 
 /// Lets at most `limit` in at a time, first come, first served.
 pub struct Turns {

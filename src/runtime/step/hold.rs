@@ -5,8 +5,8 @@
 
 use ort::value::{DynTensor, Tensor, TensorElementType};
 
+use super::super::session::SharedSession;
 use super::one_node;
-use super::session::SharedSession;
 
 /// Made when a batch first runs without one of its streams.
 #[derive(Default)]

@@ -10,8 +10,6 @@
 //! gst-vidtok/tensorrt/MACHINE/ENGINE/       engines (*.engine), engine.txt, lock
 //! ```
 
-mod machine;
-
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,12 +17,13 @@ use std::time::SystemTime;
 
 use gst::glib;
 
-pub use machine::Machine;
+use super::machine::Machine;
 
-use super::library::CAT;
-use super::provider::{Engines, Setup, engine_settings};
-use super::report::{Progress, Report};
-use super::{ExecutionProvider, RuntimeError};
+use super::super::super::library::CAT;
+use super::super::super::report::{Progress, Report};
+use super::super::super::{ExecutionProvider, RuntimeError};
+use super::super::{Engines, Setup};
+use super::engine_settings;
 use crate::system::file;
 use crate::tokenizer::{Graph, Identity, Role, Source};
 

@@ -1,6 +1,11 @@
 //! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA is behind it for the nodes that it does not
 //! take.
 
+mod engines;
+mod machine;
+
+pub use engines::Building;
+
 use super::{ProviderOptions, Setup};
 use crate::tokenizer::Precision;
 

@@ -1,13 +1,17 @@
 //! The tensors that a graph runs on: what callers give and take, and the state, which stays on the device.
 
+mod hold;
+mod one_node;
+
 use std::fmt;
 use std::sync::Arc;
 
 use ort::value::{DynTensor, TensorElementType};
 
+use hold::Keep;
+
 use super::RuntimeError;
 use super::cancel::{Cancel, Run};
-use super::keep::Keep;
 use super::session::{Memory, SharedSession};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use ort::logging::{LogLevel, LoggerFunction};
 
-use super::{ExecutionProvider, RuntimeError, library};
+use super::super::{ExecutionProvider, RuntimeError, library};
 
 /// How many kinds of operators are named.
 const NAMED: usize = 8;
@@ -89,9 +89,9 @@ impl Nodes {
 #[derive(Clone, Debug)]
 pub struct Running {
     pub provider: ExecutionProvider,
-    pub(super) placement: Placement,
+    pub(in crate::runtime) placement: Placement,
     /// What is less well than it could be, for whoever runs it.
-    pub(super) notes: Vec<String>,
+    pub(in crate::runtime) notes: Vec<String>,
 }
 
 impl Running {

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::fs;
 use std::path::Path;
 
-use super::super::provider::{TF32_VARIABLE, tf32_setting};
+use super::{TF32_VARIABLE, tf32_setting};
 
 const NVIDIA: &str = "/proc/driver/nvidia";
 /// Newest first; ONNX Runtime's wheels of today want 10.

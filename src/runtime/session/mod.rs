@@ -1,5 +1,9 @@
 //! A session: a graph made ready for one picture size on one provider, and runs of it.
 
+mod make;
+pub(super) mod placement;
+mod turns;
+
 use std::ffi::CString;
 
 use ort::AsPointer;
@@ -7,13 +11,15 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::Session;
 use ort::value::{DynTensor, Outlet, TensorElementType, ValueType};
 
+pub use make::{TryOut, create, prepare};
+use placement::{Recorder, Running};
+use turns::Turns;
+
 use super::batch::Batches;
 use super::cancel::Run;
 use super::library::CAT;
 use super::options::{Options, cores};
-use super::placement::{Recorder, Running};
 use super::provider::Setup;
-use super::turns::Turns;
 use super::{ExecutionProvider, RuntimeError, library};
 use crate::tokenizer::{Graph, Precision, Target};
 

@@ -6,13 +6,13 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
 
-use super::engine_cache::Building;
-use super::library::CAT;
+use super::super::library::CAT;
+use super::super::provider::tensorrt::Building;
+use super::super::provider::{Engines, Setup, inexact, tf32_setting};
+use super::super::report::Report;
+use super::super::{ExecutionProvider, Options, RuntimeError, budget, library, operators};
+use super::SharedSession;
 use super::placement::{Recorder, Running};
-use super::provider::{Engines, Setup, inexact, tf32_setting};
-use super::report::Report;
-use super::session::SharedSession;
-use super::{ExecutionProvider, Options, RuntimeError, library, memory, operators};
 use crate::tokenizer::{Graph, Precision, Target};
 
 /// Runs a session once, to see whether it works.
@@ -135,8 +135,8 @@ fn create_on(
         let mut builder = provider.add_to(builder, &Setup { engines, ..setup })?;
         let made = builder.commit_from_memory(&bytes);
         let session = made.map_err(|error| match provider {
-            ExecutionProvider::Cpu if memory::was_refused(error.message()) => {
-                memory::no_room_for(graph, error.message())
+            ExecutionProvider::Cpu if budget::was_refused(error.message()) => {
+                budget::no_room_for(graph, error.message())
             }
             ExecutionProvider::Cpu => fail(error.message()),
             _ => provider.failed(error.message()),
@@ -214,7 +214,7 @@ mod tests {
 
     use ort::value::{DynTensor, Outlet, Tensor, TensorElementType};
 
-    use super::super::session::Port;
+    use super::super::Port;
     use super::*;
     use crate::tokenizer::{self, Role};
 

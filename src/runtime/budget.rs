@@ -198,7 +198,8 @@ fn megabytes(bytes: u128) -> u128 {
 mod tests {
     use super::*;
     use crate::format::Regularizer;
-    use crate::runtime::{ExecutionProvider, Options, create, report::Silent};
+    use crate::runtime::session::create;
+    use crate::runtime::{ExecutionProvider, Options, report::Silent};
     use crate::system::memory::Bound;
     use crate::tokenizer;
 
@@ -271,7 +272,7 @@ mod tests {
                     provider: ExecutionProvider::Cpu,
                     ..Options::default()
                 };
-                let session = create::create(&open(name, role), options, size, &|_| Ok(()), &Silent).unwrap();
+                let session = create(&open(name, role), options, size, &|_| Ok(()), &Silent).unwrap();
                 let needs = megabytes(Demand::of(&session, size).needs.total());
                 eprintln!("{name} {role:?} {size:?}: {needs} MB, measured {measured}");
                 assert!(
