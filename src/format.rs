@@ -166,8 +166,9 @@ impl TryFrom<String> for Fraction {
 pub struct TokenFormat {
     /// Name of the tokenizer, for people.
     pub model: String,
-    /// Digest of the tokenizer: 64 lower-case hexadecimal digits. Decides what can decode the stream.
-    pub tokenizer: String,
+    /// The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Caps and the stream
+    /// header call it `tokenizer`.
+    pub digest: String,
     pub regularizer: Regularizer,
     /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
     pub token_type: TokenType,
@@ -206,7 +207,7 @@ impl TokenFormat {
     }
 
     /// Whether packets of `other` are to be read and decoded just like those of this format.
-    pub fn reads_like(&self, other: &Self) -> bool {
+    pub fn decodes_like(&self, other: &Self) -> bool {
         let what = |f: &Self| {
             (
                 f.grid_width,
@@ -218,7 +219,7 @@ impl TokenFormat {
                 f.causal,
             )
         };
-        self.tokenizer == other.tokenizer
+        self.digest == other.digest
             && self.regularizer == other.regularizer
             // FSQ indices are packed, whatever type raw buffers of them have.
             && (self.regularizer.codebook_size().is_some() || self.token_type == other.token_type)
@@ -235,7 +236,7 @@ impl TokenFormat {
                 self.token_type.as_str()
             ));
         }
-        if self.tokenizer.len() != 64 || !self.tokenizer.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if self.digest.len() != 64 || !self.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return fail("the tokenizer digest is not 64 hexadecimal digits".into());
         }
         for text in [&self.model].into_iter().chain(&self.colorimetry) {
@@ -286,7 +287,7 @@ impl TokenFormat {
         let regularizer = Regularizer::Fsq { levels: levels.into() };
         Self {
             model: "toy".into(),
-            tokenizer: "0".repeat(64),
+            digest: "0".repeat(64),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
             grid_width,

@@ -338,7 +338,7 @@ fn raw_tokens_that_cannot_be() {
     init();
     let format = gstvidtok::format::TokenFormat {
         model: TINY.into(),
-        tokenizer: digest(TINY),
+        digest: digest(TINY),
         regularizer: gstvidtok::format::Regularizer::Fsq { levels: vec![8; 5] },
         token_type: gstvidtok::format::TokenType::Uint16,
         grid_width: 2,

@@ -38,7 +38,7 @@ fn format(width: u32) -> TokenFormat {
     let regularizer = Regularizer::Fsq { levels: vec![8; 5] };
     TokenFormat {
         model: "toy".into(),
-        tokenizer: "0123456789abcdef".repeat(4),
+        digest: "0123456789abcdef".repeat(4),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
         grid_width: width / 8,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 fn format(regularizer: Regularizer, framerate: Fraction) -> TokenFormat {
     TokenFormat {
         model: "für \"Tests\"".into(),
-        tokenizer: "0123456789abcdef".repeat(4),
+        digest: "0123456789abcdef".repeat(4),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
         grid_width: 5,

@@ -29,7 +29,7 @@ fn documented(name: &str) -> Vec<u8> {
 fn example_format() -> TokenFormat {
     TokenFormat {
         model: "example".into(),
-        tokenizer: "0123456789abcdef".repeat(4),
+        digest: "0123456789abcdef".repeat(4),
         regularizer: Regularizer::Fsq { levels: vec![8; 5] },
         token_type: TokenType::Uint16,
         grid_width: 2,

@@ -58,7 +58,7 @@ fn check_raw(caps: &gst::CapsRef, tokenizer: &Description, format: TokenFormat) 
     for (name, size) in [("width", format.width), ("height", format.height)] {
         assert_eq!(fields.get::<i32>(name), Ok(size as i32), "{caps}");
     }
-    assert_eq!(format.tokenizer, tokenizer.digest, "{caps}");
+    assert_eq!(format.digest, tokenizer.digest, "{caps}");
     assert!(
         format.grid_width * format.space_factor >= format.width
             && format.grid_height * format.space_factor >= format.height,
@@ -94,7 +94,7 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
     };
     let format = TokenFormat {
         model: tokenizer.name.clone(),
-        tokenizer: tokenizer.digest.clone(),
+        digest: tokenizer.digest.clone(),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
         grid_width: 8,

@@ -47,7 +47,7 @@ fn format() -> TokenFormat {
         let toy = &graph.description;
         TokenFormat {
             model: toy.name.clone(),
-            tokenizer: toy.digest.clone(),
+            digest: toy.digest.clone(),
             regularizer: toy.regularizer.clone(),
             token_type: TokenType::default_for(&toy.regularizer),
             grid_width: SIZE / toy.space_factor,

@@ -14,7 +14,7 @@ use crate::stream::{StreamError, Tokens};
 use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph, Source};
 
-pub struct Stream {
+pub struct Decoder {
     tokenizer: Arc<Description>,
     format: TokenFormat,
     video: gst_video::VideoInfo,
@@ -86,7 +86,7 @@ impl From<StreamError> for StepError {
     }
 }
 
-impl Stream {
+impl Decoder {
     /// `cancel` ends steps from other threads; the stream is to be [reset](Self::reset) afterwards.
     pub fn new(
         graph: &Graph,
@@ -115,7 +115,7 @@ impl Stream {
 
     /// Whether the network decodes tokens of `format` as it is: rates and colours are no matter of its.
     pub fn decodes(&self, graph: &Graph, options: Options, format: &TokenFormat) -> bool {
-        self.made_of == (graph.source.clone(), options) && format.reads_like(&self.format)
+        self.made_of == (graph.source.clone(), options) && format.decodes_like(&self.format)
     }
 
     /// Goes on with other tokens that the network [decodes](Self::decodes); waits for a segment start.

@@ -43,7 +43,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::decoder::{StepError, Stream, frame_duration};
+use super::decoder::{Decoder, StepError, frame_duration};
 use super::input::{InputError, InputReader, Item};
 use super::loss::{LossCounts, Verdict};
 use super::pair::{Found, Pair};
@@ -74,7 +74,7 @@ enum State {
 
 struct Open {
     reader: InputReader,
-    stream: Stream,
+    decoder: Decoder,
 }
 
 /// Locks are taken in the order of the fields. Only `state` is held while the network runs or a buffer is pushed:
@@ -227,17 +227,17 @@ impl BaseTransformImpl for VidtokDec {
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         self.drain_if_open();
         let mut state = self.state.lock().unwrap();
-        let (reader, stream) = match std::mem::take(&mut *state) {
-            State::Open(open) => (Some(open.reader), Some(open.stream)),
+        let (reader, decoder) = match std::mem::take(&mut *state) {
+            State::Open(open) => (Some(open.reader), Some(open.decoder)),
             _ => (None, None),
         };
         let video = gst_video::VideoInfo::from_caps(outcaps)?;
-        *state = match self.open(incaps, video, stream) {
+        *state = match self.open(incaps, video, decoder) {
             Ok(mut open) => {
                 if let Some(reader) = reader {
                     open.reader.follow(reader);
                 }
-                self.announce(&open.stream);
+                self.announce(&open.decoder);
                 State::Open(Box::new(open))
             }
             Err(error) => State::Failed(error),
@@ -266,7 +266,7 @@ impl BaseTransformImpl for VidtokDec {
             EventView::FlushStop(_) => {
                 if let State::Open(open) = &mut *self.state.lock().unwrap() {
                     open.reader.reset();
-                    open.stream.reset();
+                    open.decoder.reset();
                 }
                 self.cancel.reset();
             }
@@ -302,7 +302,7 @@ impl BaseTransformImpl for VidtokDec {
 
     fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut state = self.state.lock().unwrap();
-        let Open { reader, stream } = match &mut *state {
+        let Open { reader, decoder } = match &mut *state {
             State::Open(open) => &mut **open,
             State::Failed(error) => {
                 self.post_error_message(error_message(error));
@@ -320,10 +320,10 @@ impl BaseTransformImpl for VidtokDec {
         self.stats.lock().unwrap().bytes += inbuf.size() as u64;
         for item in read.items {
             match item {
-                Item::Packet(input) => self.take(stream, input)?,
+                Item::Packet(input) => self.take(decoder, input)?,
                 Item::End(hole) => {
                     self.tell_of(hole.as_ref(), false, Verdict::Decode);
-                    stream.end_segment();
+                    decoder.end_segment();
                 }
             }
         }
@@ -351,7 +351,7 @@ impl BaseTransformImpl for VidtokDec {
         let State::Open(open) = &mut *state else {
             return Ok(GenerateOutputSuccess::NoOutput);
         };
-        let picture = self.next_picture(&mut open.stream);
+        let picture = self.next_picture(&mut open.decoder);
         let picture = picture.map_err(|error| self.fail(&error))?;
         // Never `Dropped`: that would mark the next output as a discontinuity.
         Ok(picture.map_or(GenerateOutputSuccess::NoOutput, GenerateOutputSuccess::Buffer))
@@ -387,7 +387,7 @@ impl VidtokDec {
         &self,
         incaps: &gst::Caps,
         video: gst_video::VideoInfo,
-        before: Option<Stream>,
+        before: Option<Decoder>,
     ) -> Result<Open, RuntimeError> {
         self.prepare()?;
         let settings = self.settings.lock().unwrap().clone();
@@ -420,20 +420,20 @@ impl VidtokDec {
             graph.location()
         );
         let reader = InputReader::new(format.clone(), stream_format, framerate_is_assumed);
-        let stream = match before {
-            Some(mut stream) if stream.decodes(&graph, options, &format) => {
-                stream.set_format(format, video);
-                stream
+        let decoder = match before {
+            Some(mut decoder) if decoder.decodes(&graph, options, &format) => {
+                decoder.set_format(format, video);
+                decoder
             }
             before => {
                 // The network is gone before the next one comes.
                 drop(before);
                 let element = self.obj();
                 let report = BusReport(element.upcast_ref());
-                Stream::new(&graph, options, format, video, self.cancel.clone(), &report)?
+                Decoder::new(&graph, options, format, video, self.cancel.clone(), &report)?
             }
         };
-        Ok(Open { reader, stream })
+        Ok(Open { reader, decoder })
     }
 
     /// The base class has the property, but does nothing about it where an element takes buffers by itself.
@@ -453,32 +453,32 @@ impl VidtokDec {
     }
 
     /// Publishes what is known from the caps on: statistics and latency.
-    fn announce(&self, stream: &Stream) {
-        gst::info!(CAT, imp = self, "Running on {}", stream.running().provider.name());
-        let warnings = self.stats.lock().unwrap().describe(stream.format(), stream.running());
+    fn announce(&self, decoder: &Decoder) {
+        gst::info!(CAT, imp = self, "Running on {}", decoder.running().provider.name());
+        let warnings = self.stats.lock().unwrap().describe(decoder.format(), decoder.running());
         for text in warnings {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
         }
         *self.latency.lock().unwrap() = gst::ClockTime::ZERO;
-        if let Some(frame) = frame_duration(stream.format().framerate) {
-            self.set_latency(stream, frame);
+        if let Some(frame) = frame_duration(decoder.format().framerate) {
+            self.set_latency(decoder, frame);
         }
     }
 
     /// What the decoder looks ahead, and a step's frames for the network. `frame`: how long a frame lasts.
-    pub(super) fn set_latency(&self, stream: &Stream, frame: gst::ClockTime) {
-        let (step, delay) = stream.step_and_delay();
+    pub(super) fn set_latency(&self, decoder: &Decoder, frame: gst::ClockTime) {
+        let (step, delay) = decoder.step_and_delay();
         *self.latency.lock().unwrap() = frame.saturating_mul((step + delay) as u64);
         let message = gst::message::Latency::builder().src(&*self.obj()).build();
         let _ = self.obj().post_message(message);
     }
 
     /// The next picture that lies in the playback segment.
-    fn next_picture(&self, stream: &mut Stream) -> Result<Option<gst::Buffer>, StepError> {
+    fn next_picture(&self, decoder: &mut Decoder) -> Result<Option<gst::Buffer>, StepError> {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let on_step = |elapsed, streams| self.stats.lock().unwrap().step(elapsed, streams);
-        while let Some(picture) = stream.next_picture(on_step)? {
+        while let Some(picture) = decoder.next_picture(on_step)? {
             let clipped = match segment {
                 Some(segment) => clip(picture, segment),
                 None => Some(picture),
@@ -504,10 +504,10 @@ impl VidtokDec {
     }
 
     /// Ends the segment and pushes every frame still owed. By itself, because no buffer will come to ask for them.
-    pub(super) fn drain(&self, stream: &mut Stream) {
-        stream.end_segment();
+    pub(super) fn drain(&self, decoder: &mut Decoder) {
+        decoder.end_segment();
         loop {
-            match self.next_picture(stream) {
+            match self.next_picture(decoder) {
                 Ok(Some(picture)) => {
                     // An error downstream shows again at the next buffer, and was posted by whoever had it.
                     if let Err(error) = self.obj().src_pad().push(picture) {
@@ -526,7 +526,7 @@ impl VidtokDec {
 
     fn drain_if_open(&self) {
         if let State::Open(open) = &mut *self.state.lock().unwrap() {
-            self.drain(&mut open.stream);
+            self.drain(&mut open.decoder);
         }
     }
 }

@@ -178,7 +178,7 @@ impl InputReader {
                 continue;
             }
             let header = PacketHeader::decode(data).map_err(|fault| self.fault(fault))?;
-            if self.header.is_some_and(|own| own != header.stream) {
+            if self.header.is_some_and(|own| own != header.stream_header_crc) {
                 return Err(self.damaged("a packet belongs to another stream header".into()));
             }
             let (packet, bytes) = Packet::decode(data, &self.format).map_err(|fault| self.fault(fault))?;
@@ -225,7 +225,7 @@ impl InputReader {
             return Ok(());
         }
         // Framerate and the like may have been overruled on the way.
-        if !header.format.reads_like(&self.format) {
+        if !header.format.decodes_like(&self.format) {
             let text = "it contradicts the caps of the stream";
             return Err(InputError::Refused(StreamError::Header(text.into())));
         }

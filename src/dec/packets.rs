@@ -4,7 +4,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::decoder::{Skipped, Stream};
+use super::decoder::{Decoder, Skipped};
 use super::imp::{CAT, VidtokDec};
 use super::input::Input;
 use super::loss::{self, Verdict};
@@ -13,31 +13,31 @@ use crate::stream::Hole;
 
 impl VidtokDec {
     /// Adds a packet to what is to be decoded, or leaves it out and says so.
-    pub(super) fn take(&self, stream: &mut Stream, input: Input) -> Result<(), gst::FlowError> {
+    pub(super) fn take(&self, decoder: &mut Decoder, input: Input) -> Result<(), gst::FlowError> {
         let time = input.time().map(gst::ClockTime::from_nseconds);
         let on_loss = self.settings.lock().unwrap().on_loss;
-        let verdict = on_loss.judge(input.link, stream.has_started());
+        let verdict = on_loss.judge(input.link, decoder.has_started());
         self.tell_of(input.hole.as_ref(), input.hole_is_known, verdict);
-        if self.is_too_late(stream, &input, time) {
-            stream.break_segment();
+        if self.is_too_late(decoder, &input, time) {
+            decoder.break_segment();
             return Ok(());
         }
         if matches!(verdict, Verdict::LeaveOut | Verdict::LeaveOutRepeated) {
             self.stats.lock().unwrap().dropped += input.real_frames;
             gst::debug!(CAT, imp = self, "Leaving out a packet at {time:?}: {:?}", input.link);
             if verdict == Verdict::LeaveOut {
-                stream.break_segment();
-                self.drain(stream);
+                decoder.break_segment();
+                self.drain(decoder);
             }
             return Ok(());
         }
         if input.segment_start {
             // By itself: the base class would mark what the last segment owes as what comes after it.
-            self.drain(stream);
+            self.drain(decoder);
         }
-        self.measure_latency(stream, &input);
+        self.measure_latency(decoder, &input);
         let (segment_start, latent_frames, real_frames) = (input.segment_start, input.latent_frames, input.real_frames);
-        let error = match stream.push(input, verdict == Verdict::DecodeAsUncertain) {
+        let error = match decoder.push(input, verdict == Verdict::DecodeAsUncertain) {
             Ok(()) => {
                 let mut stats = self.stats.lock().unwrap();
                 stats.latent_frames += u64::from(latent_frames);
@@ -59,7 +59,7 @@ impl VidtokDec {
             Err(Skipped::PartOfWindow { window }) => format!(
                 "A buffer of {latent_frames} latent frames: those of \"{}\" come in windows of {window}, and a buffer holds \
                  whole windows",
-                stream.format().model
+                decoder.format().model
             ),
         };
         gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
@@ -87,7 +87,7 @@ impl VidtokDec {
     }
 
     /// Whether a packet is left out because the sink is too late; it is then counted and reported.
-    fn is_too_late(&self, stream: &Stream, input: &Input, time: Option<gst::ClockTime>) -> bool {
+    fn is_too_late(&self, decoder: &Decoder, input: &Input, time: Option<gst::ClockTime>) -> bool {
         if !self.heeds_qos() {
             return false;
         }
@@ -100,7 +100,7 @@ impl VidtokDec {
             let packet = Due {
                 segment_start: input.segment_start,
                 time: running_time.map(|time| time.nseconds()),
-                steps: stream.steps(input),
+                steps: decoder.steps(input),
             };
             lateness.leave_out(packet, step, self.running_time())
         };
@@ -130,11 +130,11 @@ impl VidtokDec {
     }
 
     /// Without a framerate, the frames of a packet tell how far they are apart.
-    fn measure_latency(&self, stream: &Stream, input: &Input) {
+    fn measure_latency(&self, decoder: &Decoder, input: &Input) {
         if self.latency.lock().unwrap().is_zero()
             && let Some(frame) = input.frame_distance()
         {
-            self.set_latency(stream, gst::ClockTime::from_nseconds(frame));
+            self.set_latency(decoder, gst::ClockTime::from_nseconds(frame));
         }
     }
 }

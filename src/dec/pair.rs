@@ -57,8 +57,8 @@ impl Pair {
         }
         let (format, stream_format) = TokenFormat::from_caps(caps).map_err(refused)?;
         let graph = match named {
-            Some(graph) => check_digest(graph, &format.tokenizer, &format.model)?,
-            None => found.by_digest(&format.tokenizer, &format.model, wanted)?,
+            Some(graph) => check_digest(graph, &format.digest, &format.model)?,
+            None => found.by_digest(&format.digest, &format.model, wanted)?,
         };
         check(&format, &graph)?;
         Ok(Self {

@@ -7,7 +7,7 @@ use crate::stream::Tokens;
 pub fn format() -> TokenFormat {
     TokenFormat {
         model: "toy".into(),
-        tokenizer: "ab".repeat(32),
+        digest: "ab".repeat(32),
         regularizer: Regularizer::Fsq { levels: vec![8; 5] },
         token_type: TokenType::Uint16,
         grid_width: 5,

@@ -76,7 +76,7 @@ impl TokenFormat {
     pub fn of(tokenizer: &Description, width: u32, height: u32) -> Self {
         Self {
             model: tokenizer.name.clone(),
-            tokenizer: tokenizer.digest.clone(),
+            digest: tokenizer.digest.clone(),
             regularizer: tokenizer.regularizer.clone(),
             token_type: TokenType::default_for(&tokenizer.regularizer),
             grid_width: width.div_ceil(tokenizer.space_factor),
@@ -95,7 +95,7 @@ impl TokenFormat {
     pub fn to_caps(&self, stream_format: StreamFormat) -> gst::Caps {
         let mut caps = packet_structure(stream_format);
         caps.set("model", &self.model);
-        caps.set("tokenizer", &self.tokenizer);
+        caps.set("tokenizer", &self.digest);
         set_regularizer(&mut caps, &self.regularizer);
         let continuous = self.regularizer.codebook_size().is_none();
         if stream_format == StreamFormat::Raw || continuous {
@@ -151,7 +151,7 @@ impl TokenFormat {
         };
         let format = Self {
             model: text(s, "model")?,
-            tokenizer: text(s, "tokenizer")?,
+            digest: text(s, "tokenizer")?,
             regularizer,
             token_type,
             grid_width: unsigned(s, "grid-width")?,
@@ -342,7 +342,7 @@ mod tests {
     fn format(regularizer: Regularizer) -> TokenFormat {
         TokenFormat {
             model: "toy".into(),
-            tokenizer: "0123456789abcdef".repeat(4),
+            digest: "0123456789abcdef".repeat(4),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
             grid_width: 5,

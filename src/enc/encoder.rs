@@ -15,7 +15,7 @@ use crate::stream::StreamError;
 use crate::timeline::{FrameTime, Group, Groups};
 use crate::tokenizer::{Description, Graph};
 
-pub struct Stream {
+pub struct Encoder {
     tokenizer: Arc<Description>,
     network: EncoderNetwork,
     groups: Groups,
@@ -51,7 +51,7 @@ pub struct Finished {
     pub mark: Option<gst::Buffer>,
 }
 
-impl Stream {
+impl Encoder {
     /// A stream of what `going_on` describes. `cancel` ends its steps.
     pub fn new(
         graph: &Graph,

@@ -45,9 +45,9 @@ impl VidtokEnc {
     pub(super) fn end_before(&self, caps: &gst::CapsRef) {
         let tokens = self.obj().src_pad().current_caps();
         let mut state = self.state.lock().unwrap();
-        let Some((_, stream)) = &state.stream else { return };
+        let Some((_, encoder)) = &state.encoder else { return };
         let wanted = tokens.and_then(|tokens| self.wanted_format(caps, &tokens).ok());
-        if !wanted.is_some_and(|(format, stream_format)| stream.makes(&format, stream_format)) {
+        if !wanted.is_some_and(|(format, stream_format)| encoder.makes(&format, stream_format)) {
             self.drain(&mut state, false);
         }
     }
@@ -58,7 +58,7 @@ impl VidtokEnc {
         let (start, duration) = gap.get();
         let end = start.saturating_add(duration.unwrap_or_default());
         let mut state = self.state.lock().unwrap();
-        let is_under_way = state.stream.as_ref().is_some_and(|(_, stream)| stream.filled() > 0);
+        let is_under_way = state.encoder.as_ref().is_some_and(|(_, encoder)| encoder.filled() > 0);
         let latency = self.shared.lock().unwrap().latency;
         let is_long = state
             .clock

@@ -45,7 +45,7 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::clock::FrameClock;
-use super::encoder::{Encoded, Finished, Stream};
+use super::encoder::{Encoded, Encoder, Finished};
 use super::key_requests::{KeyRequest, KeyRequests};
 use super::live::Latency;
 use super::orientation::Orientation;
@@ -66,7 +66,7 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> =
 #[derive(Default)]
 pub(super) struct State {
     /// Set when caps are known.
-    pub(super) stream: Option<(gst_video::VideoInfo, Stream)>,
+    pub(super) encoder: Option<(gst_video::VideoInfo, Encoder)>,
     /// Encoded and not yet pushed: the base class asks for it.
     pub(super) output: Option<gst::Buffer>,
     /// The next buffer follows a discontinuity.
@@ -238,27 +238,27 @@ impl BaseTransformImpl for VidtokEnc {
         };
         let (format, stream_format) = self.wanted_format(incaps, outcaps).map_err(fail)?;
         state.clock.set_framerate(format.framerate);
-        if let Some((before, stream)) = &mut state.stream
-            && stream.makes(&format, stream_format)
+        if let Some((before, encoder)) = &mut state.encoder
+            && encoder.makes(&format, stream_format)
         {
             *before = video;
             return Ok(());
         }
         // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
         self.drain(&mut state, false);
-        let stream = match state.stream.take() {
-            Some((_, mut stream)) if stream.is_of_size(&format) => {
-                stream.set_format(format, stream_format).map_err(fail)?;
-                stream
+        let encoder = match state.encoder.take() {
+            Some((_, mut encoder)) if encoder.is_of_size(&format) => {
+                encoder.set_format(format, stream_format).map_err(fail)?;
+                encoder
             }
             before => {
                 // Before the next network takes memory, the last one gives its own back.
-                let going_on = before.map(|(_, stream)| stream.go_on());
+                let going_on = before.map(|(_, encoder)| encoder.go_on());
                 self.open(format, stream_format, going_on).map_err(fail)?
             }
         };
-        self.announce(&stream, outcaps);
-        state.stream = Some((video, stream));
+        self.announce(&encoder, outcaps);
+        state.encoder = Some((video, encoder));
         Ok(())
     }
 
@@ -384,8 +384,8 @@ impl VidtokEnc {
         state.output = None;
         state.clock.restart(0);
         state.may_begin_at = None;
-        if let Some((_, stream)) = &mut state.stream
-            && let Err(error) = stream.reset()
+        if let Some((_, encoder)) = &mut state.encoder
+            && let Err(error) = encoder.reset()
         {
             self.post_error_message(error_message(&error));
         }
@@ -424,9 +424,9 @@ impl VidtokEnc {
         {
             self.begin_playback_segment(state, start);
         }
-        let State { stream, clock, .. } = state;
-        let (_, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        stream.set_key_interval(self.settings.lock().unwrap().key_interval.into());
+        let State { encoder, clock, .. } = state;
+        let (_, encoder) = encoder.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+        encoder.set_key_interval(self.settings.lock().unwrap().key_interval.into());
         let to_stream_time = |pts| playback::to_stream_time(segment, pts);
         let time = clock.next(nanoseconds(inbuf.pts()), nanoseconds(inbuf.duration()), to_stream_time);
         let time = time.map_err(|error| {
@@ -435,7 +435,7 @@ impl VidtokEnc {
         })?;
         let pts = gst::ClockTime::from_nseconds(time.pts);
         let running_time = segment.and_then(|s| s.to_running_time(pts));
-        if stream.filled() == 0 && self.is_too_late(running_time, inbuf) {
+        if encoder.filled() == 0 && self.is_too_late(running_time, inbuf) {
             return Ok(gst::FlowSuccess::Ok);
         }
         if let Some(last) = clock.last().filter(|_| clock.goes_back(time.pts)) {
@@ -450,27 +450,27 @@ impl VidtokEnc {
             self.drain(state, false);
             state.discont = true;
         } else if self.shared.lock().unwrap().key_requests.any_met_at(running_time) {
-            if stream.filled() == 0 {
+            if encoder.filled() == 0 {
                 self.drain(state, false);
             } else {
-                stream.finish_after_group();
+                encoder.finish_after_group();
             }
         }
         let State {
-            stream,
+            encoder,
             output,
             discont,
             clock,
             ..
         } = state;
-        let (video, stream) = stream.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+        let (video, encoder) = encoder.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         let frame = picture::map(inbuf, video).map_err(|error| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
         })?;
         self.measure_latency(clock.tokenized(time));
-        stream.set_stream_time(i128::from(to_stream_time(time.pts)) - i128::from(time.pts));
-        let encoded = stream.push(&frame, time).map_err(|error| self.failed(&error))?;
+        encoder.set_stream_time(i128::from(to_stream_time(time.pts)) - i128::from(time.pts));
+        let encoded = encoder.push(&frame, time).map_err(|error| self.failed(&error))?;
         if let Some(mut encoded) = encoded {
             if let Some(mark) = encoded.mark.take() {
                 self.push(self.within_segment(mark))?;
@@ -489,8 +489,8 @@ impl VidtokEnc {
     ///
     /// Pushes by itself, because the base class would mark the tail as what comes after it.
     pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {
-        let Some((_, stream)) = &mut state.stream else { return };
-        let Finished { mut tail, mark } = match stream.finish(end_of_stream) {
+        let Some((_, encoder)) = &mut state.encoder else { return };
+        let Finished { mut tail, mark } = match encoder.finish(end_of_stream) {
             Ok(finished) => finished,
             Err(error) => {
                 let _ = self.failed(&error);

@@ -5,7 +5,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::encoder::{GoingOn, Stream};
+use super::encoder::{Encoder, GoingOn};
 use super::imp::{CAT, VidtokEnc};
 use super::live::Latency;
 use super::packets::Packets;
@@ -77,7 +77,7 @@ impl VidtokEnc {
         format: TokenFormat,
         stream_format: StreamFormat,
         going_on: Option<GoingOn>,
-    ) -> Result<Stream, RuntimeError> {
+    ) -> Result<Encoder, RuntimeError> {
         let settings = self.settings.lock().unwrap().clone();
         let graph = self.graph()?;
         let failed = |error: StreamError| RuntimeError::Run(error.to_string());
@@ -91,7 +91,7 @@ impl VidtokEnc {
                 packets: Packets::new(format, stream_format, settings.stream_id).map_err(failed)?,
             },
         };
-        Stream::new(
+        Encoder::new(
             &graph,
             settings.network.options,
             settings.key_interval.into(),
@@ -116,9 +116,9 @@ impl VidtokEnc {
     }
 
     /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
-    pub(super) fn announce(&self, stream: &Stream, outcaps: &gst::Caps) {
-        let format = stream.format();
-        let step_frames = stream.step_frames() as u64;
+    pub(super) fn announce(&self, encoder: &Encoder, outcaps: &gst::Caps) {
+        let format = encoder.format();
+        let step_frames = encoder.step_frames() as u64;
         let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
         let batch = self.settings.lock().unwrap().network.batch_latency();
         let warnings = {
@@ -129,7 +129,7 @@ impl VidtokEnc {
                 batch,
                 ..shared.latency
             };
-            shared.stats.describe(format, stream.running())
+            shared.stats.describe(format, encoder.running())
         };
         for text in warnings {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
@@ -137,7 +137,7 @@ impl VidtokEnc {
         let _ = self
             .obj()
             .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
-        let provider = stream.running().provider.name();
+        let provider = encoder.running().provider.name();
         gst::info!(CAT, imp = self, "Running on {provider}, giving {outcaps}");
         if outcaps
             .structure(0)

@@ -225,7 +225,7 @@ pub mod tests {
     fn writer() -> Writer {
         let format = TokenFormat {
             model: "toy".into(),
-            tokenizer: "0".repeat(64),
+            digest: "0".repeat(64),
             regularizer: Regularizer::Fsq { levels: vec![16, 16] },
             token_type: TokenType::Uint16,
             grid_width: 200,

@@ -59,7 +59,7 @@ impl Timeline {
         let this = packet.position.map(|position| Last {
             pts: own,
             position,
-            stream: packet.stream,
+            stream: packet.stream_header_crc,
         });
         if this.is_some() && self.last == this {
             return self.latest.map(|latest| latest.max(pts));
@@ -163,7 +163,7 @@ mod tests {
         let regularizer = Regularizer::Fsq { levels: vec![16, 16] };
         TokenFormat {
             model: "toy".into(),
-            tokenizer: "0".repeat(64),
+            digest: "0".repeat(64),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
             grid_width: 1,

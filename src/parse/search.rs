@@ -437,14 +437,14 @@ impl Gleaner {
         let packet = PacketHeader::decode(data)?;
         let header = self
             .header
-            .filter(|(_, end, stream)| *end == offset && *stream == packet.stream);
+            .filter(|(_, end, stream)| *end == offset && *stream == packet.stream_header_crc);
         let start = header.filter(|_| packet.segment_start).map(|(start, ..)| start);
         let mark = packet.pts.map(|pts| Mark {
             pts,
             end: pts + packet.duration.unwrap_or(0),
             offset,
             segment: packet.position.and_then(|at| at.segment),
-            stream: packet.stream,
+            stream: packet.stream_header_crc,
             start,
         });
         // Its length may be wrong: what is behind it is searched, too.

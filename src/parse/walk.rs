@@ -80,7 +80,7 @@ impl Walker {
 
     fn is_readable(&self, packet: &PacketHeader) -> bool {
         self.header()
-            .is_some_and(|header| header.checksum == packet.stream && header.end.is_none())
+            .is_some_and(|header| header.checksum == packet.stream_header_crc && header.end.is_none())
     }
 }
 
@@ -146,7 +146,7 @@ pub mod tests {
     pub fn stream(grid: u32, packets: u64, first_pts: u64) -> Vec<u8> {
         let format = TokenFormat {
             model: "toy".into(),
-            tokenizer: "0".repeat(64),
+            digest: "0".repeat(64),
             regularizer: Regularizer::Fsq { levels: vec![16, 16] },
             token_type: TokenType::Uint16,
             grid_width: grid,

@@ -154,7 +154,7 @@ impl DecoderNetwork {
 
 /// A graph with the state of one stream.
 struct Network {
-    stream: Stream,
+    seat: Seat,
     /// What a step needs, for the error where it does not get it.
     demand: Demand,
     description: Arc<Description>,
@@ -172,7 +172,7 @@ struct Network {
 }
 
 /// Where the stream's tensors are.
-enum Stream {
+enum Seat {
     Alone(Box<Tensors>),
     Batched(Member),
 }
@@ -217,13 +217,13 @@ impl Network {
             Tensors::new(session.clone(), wiring.clone())
                 .map_err(|error| demand.explain(RuntimeError::Run(format!("ONNX Runtime: {}", error.message()))))
         };
-        let stream = if session.streams > 1 {
-            Stream::Batched(session.batches.join(&wiring, options.batch_timeout, allocate)?)
+        let seat = if session.streams > 1 {
+            Seat::Batched(session.batches.join(&wiring, options.batch_timeout, allocate)?)
         } else {
-            Stream::Alone(Box::new(allocate()?))
+            Seat::Alone(Box::new(allocate()?))
         };
         Ok(Self {
-            stream,
+            seat,
             demand,
             description,
             running,
@@ -259,13 +259,13 @@ impl Network {
     }
 
     fn run<R>(&mut self, given: &[&[u8]], take: impl FnOnce(&[&[u8]]) -> R) -> Result<R, RuntimeError> {
-        match &mut self.stream {
-            Stream::Alone(tensors) => {
+        match &mut self.seat {
+            Seat::Alone(tensors) => {
                 tensors.give(0, given)?;
                 tensors.run(&[false], std::slice::from_ref(&self.cancel))?;
                 Ok(take(&tensors.taken(0)))
             }
-            Stream::Batched(member) => {
+            Seat::Batched(member) => {
                 let outputs = member.step(given, &self.cancel)?;
                 self.streams = outputs.streams;
                 Ok(take(&outputs.bytes.iter().map(|bytes| &bytes[..]).collect::<Vec<_>>()))

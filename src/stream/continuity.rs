@@ -208,10 +208,10 @@ impl Continuity {
     pub fn packet(&mut self, packet: &PacketHeader) -> Place {
         let lost = std::mem::take(&mut self.lost);
         // A packet that was read before its stream header was: it is told apart from others all the same.
-        if self.header.checksum != packet.stream {
+        if self.header.checksum != packet.stream_header_crc {
             self.header = Identity {
                 id: None,
-                checksum: packet.stream,
+                checksum: packet.stream_header_crc,
             };
         }
         let place = if packet.segment_start {

@@ -196,7 +196,7 @@ impl From<&TokenFormat> for Fields {
         };
         Self {
             model: format.model.clone(),
-            tokenizer: format.tokenizer.clone(),
+            tokenizer: format.digest.clone(),
             regularizer: regularizer.into(),
             levels,
             codebook_size: format.regularizer.codebook_size(),
@@ -246,7 +246,7 @@ impl TryFrom<Fields> for TokenFormat {
         };
         Ok(Self {
             model: fields.model,
-            tokenizer: fields.tokenizer,
+            digest: fields.tokenizer,
             regularizer,
             token_type,
             grid_width: fields.grid_width,

@@ -76,7 +76,7 @@ pub struct PacketHeader {
     /// Whether the times of the frames after the first are given one by one.
     pub has_offsets: bool,
     /// [Checksum](super::StreamHeader::checksum) of the stream header that the packet belongs to.
-    pub stream: u32,
+    pub stream_header_crc: u32,
     pub latent_frames: u32,
     pub real_frames: u32,
     /// In nanoseconds, as is the duration.
@@ -119,7 +119,7 @@ impl PacketHeader {
             end_of_stream: flags & END_OF_STREAM != 0,
             segment_end: flags & SEGMENT_END != 0,
             has_offsets: flags & FRAME_OFFSETS != 0,
-            stream: u32_at(8),
+            stream_header_crc: u32_at(8),
             latent_frames: u32_at(12),
             real_frames: u32_at(16),
             payload_bytes: u32_at(20),
@@ -239,7 +239,12 @@ impl PacketHeader {
         bytes.extend_from_slice(&SYNC);
         bytes.extend_from_slice(&(self.header_bytes as u16).to_le_bytes());
         bytes.extend_from_slice(&flags.to_le_bytes());
-        for number in [self.stream, self.latent_frames, self.real_frames, self.payload_bytes] {
+        for number in [
+            self.stream_header_crc,
+            self.latent_frames,
+            self.real_frames,
+            self.payload_bytes,
+        ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         for time in [self.pts, self.duration] {
@@ -282,12 +287,12 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet's bytes at `position` in a stream whose header has the checksum `stream`. Refuses what no reader
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream_header_crc`. Refuses what no reader
     /// would take. Without a position it is a packet of version 1.0.
     pub fn encode(
         &self,
         format: &TokenFormat,
-        stream: u32,
+        stream_header_crc: u32,
         position: Option<Position>,
     ) -> Result<Vec<u8>, StreamError> {
         let offsets = self.offsets.as_deref().unwrap_or_default();
@@ -296,7 +301,7 @@ impl Packet {
             end_of_stream: self.end_of_stream,
             segment_end: self.segment_end,
             has_offsets: self.offsets.is_some(),
-            stream,
+            stream_header_crc,
             latent_frames: self.latent_frames,
             real_frames: self.real_frames,
             pts: self.pts,

@@ -154,7 +154,7 @@ impl Scanner {
         }
         let packet = PacketHeader::decode(data)?;
         match &self.header {
-            Some(header) if header.checksum == packet.stream && header.end.is_none() => {
+            Some(header) if header.checksum == packet.stream_header_crc && header.end.is_none() => {
                 packet.check(&header.format)?;
             }
             // Its stream header was lost: nothing says how to read the packet.

@@ -204,7 +204,7 @@ impl TokenFormat {
     }
 
     /// Whether tokens of `other` are to be read and decoded just like those of this format.
-    pub fn reads_like(&self, other: &Self) -> bool {
+    pub fn decodes_like(&self, other: &Self) -> bool {
         let what = |f: &Self| {
             (
                 f.grid_width,
