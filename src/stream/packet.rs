@@ -335,7 +335,7 @@ impl Packet {
 
     /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes.
     ///
-    /// That the packet belongs to a certain stream header is for the caller to see: [`PacketHeader::stream`].
+    /// That the packet belongs to a certain stream header is for the caller to see: [`PacketHeader::stream_header_crc`].
     pub fn decode(data: &[u8], format: &TokenFormat) -> Result<(Self, usize), Fault> {
         let header = PacketHeader::decode(data)?;
         header.check(format)?;

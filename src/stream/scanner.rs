@@ -57,7 +57,7 @@ impl Budget {
 
 /// Where in the stream's grammar a reader is: which stream header holds.
 ///
-/// Time is bounded by the stream's length: see [`Budget`].
+/// Time is bounded by the stream's length: see `Budget`.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
     header: Option<Arc<StreamHeader>>,
