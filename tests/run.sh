@@ -16,7 +16,7 @@ export ORT_DYLIB_PATH=$RUNTIME_FOLDER
 export VIDTOK_FIXTURES=$TARGET_FOLDER/fixtures
 export PYTHONPATH=models
 export VIDTOK_PYTHON=$VENV_PYTHON
-# No test is to find plugins of another build in the user's registry.
+# The user's registry may know plugins of another build.
 export GST_REGISTRY=$TARGET_FOLDER/test-registry.bin
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -24,24 +24,24 @@ broken=()
 
 left_out=()
 if [ "$(uname -m)" != x86_64 ]; then
-    # The wheels are for these processors only.
+    # The wheels are for x86-64 only.
     export VIDTOK_WITHOUT_PROVIDERS=1
 fi
 if [ -n "${VIDTOK_WITHOUT_PROVIDERS:-}" ]; then
-    left_out=("providers beside the CPU")
+    left_out=("execution providers other than the CPU")
 else
     unset VIDTOK_WITHOUT_PROVIDERS
-    # The tests that want what cannot be had fail, and say so.
+    # If a wheel cannot be had, the tests that need it fail, and say so.
     VIDTOK_GPU_RUNTIME=$(other_onnxruntime "$GPU_RUNTIME" "$GPU_RUNTIME_HASH") || broken+=("getting $GPU_RUNTIME")
     VIDTOK_OPENVINO_RUNTIME=$(other_onnxruntime "$OPENVINO_RUNTIME" "$OPENVINO_RUNTIME_HASH") || broken+=("getting $OPENVINO_RUNTIME")
     export VIDTOK_GPU_RUNTIME VIDTOK_OPENVINO_RUNTIME
     if [ -e /proc/driver/nvidia ]; then
-        # They are about what is missing where there is none; what is there is for `benches/run.sh --provider cuda`.
+        # These tests expect errors about missing libraries. A GPU is measured with `benches/run.sh --provider cuda`.
         left_out+=("CUDA and TensorRT: this machine has an NVIDIA driver")
     fi
 fi
 
-# run NAME SECONDS COMMAND...: a suite that hangs has failed.
+# run NAME SECONDS COMMAND...: a suite that takes longer has failed.
 run() {
     say "$1"
     timeout --kill-after=10 "$2" "${@:3}" 2>&1 | tee -a "$log" || broken+=("$1")
@@ -56,10 +56,11 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     run "Plugin (cargo test)" 900 cargo test --locked --workspace --no-fail-fast --quiet --lib --bins --tests
 fi
+run "Examples in the documentation (cargo test --doc)" 300 cargo test --locked --doc --quiet
 run "Demo" 300 tests/demo.sh "$TARGET_FOLDER/debug/libgstvidtok.so" "$TARGET_FOLDER/debug/vidtok-demo"
-run "Launch lines of the README" 300 tests/readme.sh "$TARGET_FOLDER/debug/libgstvidtok.so"
+run "Launch lines of the documents" 300 tests/readme.sh "$TARGET_FOLDER/debug/libgstvidtok.so"
 
-# Sums up "12 passed" and "3 failed" in what pytest, cargo and nextest say at their end, and readme.sh.
+# total passed, total failed: sums up "12 passed" and "3 failed" in the last lines of pytest, cargo, nextest and the scripts.
 total() {
     grep -E '^(test result:|[= ]*[0-9]+ (passed|failed)|.*Summary \[)' "$log" | grep -oE "[0-9]+ $1" | awk '{ n += $1 } END { print n + 0 }'
 }
@@ -68,5 +69,5 @@ if [ ${#left_out[@]} -gt 0 ]; then
 fi
 printf '\n%s passed, %s failed\n' "$(total passed)" "$(total failed)"
 if [ ${#broken[@]} -gt 0 ]; then
-    fail "not all is well with: $(printf '%s; ' "${broken[@]}")"
+    fail "failed:$(printf ' %s;' "${broken[@]}")"
 fi
