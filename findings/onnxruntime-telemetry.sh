@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Package:   onnxruntime 1.32.0 (PyPI, Linux x86-64).
-# Expected:  `disable_telemetry_events()`, the API for it, keeps the library from recording anything. (In the documentation
-#            telemetry is a matter of Windows builds.)
-# Behaviour: from 1.29 on the Linux wheel records, too. Importing it and making a session writes a device id and a database of
-#            events to the user's cache folder and `.ses` to the temporary folder, and later a host is looked up. That the
-#            API was called first changes none of these files: they are written when the library's environment is made, which
-#            the API needs. The environment variable ORT_DISABLE_TELEMETRY=1 does, and so does CI=true, so that nobody sees any
-#            of this in tests.
+# Expected:  `disable_telemetry_events()`, the API for it, keeps the library from recording anything. (According to the
+#            documentation, only Windows builds have telemetry.)
+# Behaviour: from 1.29 on, the Linux wheel records telemetry, too. Importing it and making a session writes a device id and a
+#            database of events to the user's cache folder and `.ses` to the temporary folder; later it looks up a host.
+#            Calling the API first prevents none of these files: they are written when the library's environment is made, and
+#            the API needs that environment. The environment variable ORT_DISABLE_TELEMETRY=1 prevents them. So does CI=true,
+#            so that tests in CI show none of this.
 # Seen:      2026-11-27, Python 3.11, in a network namespace without network.
 set -euo pipefail
 work=$(mktemp -d)
@@ -28,7 +28,7 @@ model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(""
 onnxruntime.InferenceSession(model.SerializeToString())
 PYTHON
 
-# files VARIABLE=VALUE... -- ARGUMENT...: names of what a session writes below an empty home.
+# files VARIABLE=VALUE... -- ARGUMENT...: prints the names of the files that a session writes below an empty home folder.
 files() {
     local variables=() home
     while [ "$1" != -- ]; do
@@ -45,10 +45,10 @@ files() {
 status=0
 expect() {
     printf '%-32s %s\n' "$1:" "${2:-no file}"
-    [ "$2" = "$3" ] || { printf '  no longer as seen: %s\n' "${3:-no file}" && status=1; }
+    [ "$2" = "$3" ] || { printf '  expected, as described above: %s\n' "${3:-no file}" && status=1; }
 }
 all=".ses deviceid onnxruntime.db"
-expect "as it is" "$(files --)" "$all"
+expect "default" "$(files --)" "$all"
 expect "disable_telemetry_events()" "$(files -- api)" "$all"
 expect "ORT_DISABLE_TELEMETRY=1" "$(files ORT_DISABLE_TELEMETRY=1 --)" ""
 expect "CI=true" "$(files CI=true --)" ""
