@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the launch lines and the Python of README.md, and the lines of docs/network.md and the Python of
-# python/README.md, as they stand there: readme.sh PLUGIN.
+# Runs the launch lines of README.md, docs/recipes.md and docs/network.md, and the Python of README.md and python/README.md,
+# as they are written there: readme.sh PLUGIN.
 # ORT_DYLIB_PATH must be set, VIDTOK_PYTHON may name a Python with NumPy.
 #
-# Only what needs a screen or does not end is changed: the video sink, a test source without an end, and players' keys.
+# Changed is only what needs a screen or never ends: the video sink, a live test source, and a player's keys.
 set -euo pipefail
 plugin=$(realpath "$1")
 root=$(realpath "$(dirname "$0")/..")
@@ -44,7 +44,7 @@ stop_sender() {
     sender=
 }
 
-# Until the sender listens, a receiver fails.
+# receive LINE: tries again, as a receiver fails until the sender listens.
 receive() {
     local try
     for try in 1 2 3 4 5 6 7 8; do
@@ -56,14 +56,24 @@ receive() {
     return 1
 }
 
-while read -r line; do
-    runnable=$(sed -e 's/autovideosink/fakesink sync=true/' -e 's/is-live=true/is-live=true num-buffers=30/' \
-        -e 's/^gst-play-1.0/gst-play-1.0 --no-interactive --videosink=fakevideosink/' <<<"$line")
-    check "$line" bash -c "$runnable"
-done < <(blocks README.md sh | grep '^gst-')
-[ "$passed" -ge 6 ] || failed=$((failed + 1))
+# launch_lines FILE FEWEST: runs the launch lines of FILE, which has at least FEWEST of them.
+launch_lines() {
+    local line runnable lines=0
+    while read -r line; do
+        runnable=$(sed -e 's/autovideosink/fakesink sync=true/' -e 's/is-live=true/is-live=true num-buffers=30/' \
+            -e 's/^gst-play-1.0/gst-play-1.0 --no-interactive --videosink=fakevideosink/' <<<"$line")
+        check "$line" bash -c "$runnable"
+        lines=$((lines + 1))
+    done < <(blocks "$1" sh | grep '^gst-')
+    check "$1 has $2 launch lines or more" test "$lines" -ge "$2"
+}
 
-# Senders, each followed by its receiver, of which some pictures are wanted.
+launch_lines README.md 6
+blocks README.md python >snippet.py
+check "the Python of README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
+launch_lines docs/recipes.md 3
+
+# Pairs of lines, a sender and its receiver. The receiver has to show ten pictures.
 while read -r sending && read -r receiving; do
     bash -c "exec $sending" >sent 2>&1 &
     sender=$!
@@ -78,8 +88,6 @@ while read -r sending && read -r receiving; do
     stop_sender
 done < <(blocks docs/network.md sh)
 
-blocks README.md python >snippet.py
-check "the Python of README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
 cp out.vidtok clip.vidtok
 blocks python/README.md python >snippet.py
 PYTHONPATH=$root/python check "the Python of python/README.md" "${VIDTOK_PYTHON:-python3}" snippet.py
