@@ -1,10 +1,10 @@
-//! The plugin's version, commit and date for gst-inspect-1.0. Without a word from here, Cargo would run this, and compile the
-//! plugin again, after every change in the folder.
+//! Gives gst-inspect-1.0 the plugin's version, commit and date. Tells Cargo what these depend on; otherwise Cargo would
+//! run this, and compile the plugin again, after every change in the folder.
 
 use std::path::Path;
 use std::process::Command;
 
-/// What the plugin is made of: where it is changed, the commit is marked with a "+".
+/// What the plugin is made of. If one of these has changed since the commit, the commit gets a "+".
 const SOURCES: [&str; 5] = [
     "build.rs",
     "Cargo.toml",
@@ -18,13 +18,13 @@ fn main() {
     // HEAD changes with the branch, its log with every commit.
     let commit = ["HEAD", "logs/HEAD"].map(git_path).into_iter().flatten();
     let sources = SOURCES.map(String::from).into_iter();
-    // One that is missing would have this run each time.
+    // A path that does not exist would make Cargo run this every time.
     for path in sources.chain(commit).filter(|path| Path::new(path).exists()) {
         println!("cargo::rerun-if-changed={path}");
     }
 }
 
-/// Where git keeps a file of its own; in a work tree beside the checkout it is elsewhere than in `.git`.
+/// Where git keeps one of its files. In a linked work tree, that is not below `.git`.
 fn git_path(name: &str) -> Option<String> {
     let output = Command::new("git")
         .args(["rev-parse", "--git-path", name])

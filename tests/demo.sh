@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the demo's program on small clips that are made here: demo.sh PLUGIN PROGRAM. ORT_DYLIB_PATH must be set.
+# Makes small clips and runs the demo's program on them: demo.sh PLUGIN PROGRAM. ORT_DYLIB_PATH must be set.
 set -euo pipefail
 checkout=$(realpath "$(dirname "$0")/..")
 plugin=$(realpath "$1") program=$(realpath "$2")
@@ -29,17 +29,17 @@ fails() { ! demo "$@"; }
 says() { grep -- "$1" log >/dev/null; }
 silent_on() { ! says "$1"; }
 
-# refused WHAT WORDS ARGUMENT...: the demo fails, says why, and leaves nothing.
+# refused WHAT WORDS ARGUMENT...: checks that the demo fails, says WORDS, and leaves no file.
 refused() {
     check "$1 is refused" fails --output results "${@:3}"
     check "$1: it says \"$2\"" says "$2"
     check "$1 leaves nothing" test ! -e results
 }
 
-# holds FILE TEXT: whether gst-discoverer-1.0 finds it there.
+# holds FILE TEXT: whether gst-discoverer-1.0 prints TEXT about FILE.
 holds() { timeout 20 gst-discoverer-1.0 -v "$1" | grep -- "$2" >/dev/null; }
 
-# interrupted SIGNAL...: the demo ends by one of these signals, sent together while it encodes.
+# interrupted SIGNAL...: sends these signals together while the demo encodes; whether one of them ended it.
 interrupted() {
     "$program" --output results long.mkv >log 2>&1 &
     local demo=$! signal status=0
@@ -55,7 +55,7 @@ interrupted() {
     return 1
 }
 
-# tick FILE DEMUXER: when a file's first sound stream has its first tick, in tenths of a second.
+# tick FILE DEMUXER: prints when the first sound stream has its first tick, in tenths of a second.
 tick() {
     timeout 20 gst-launch-1.0 -m filesrc location="$1" ! "$2" name=streams streams.audio_0 ! queue ! decodebin ! audioconvert \
         ! audio/x-raw,channels=1 ! level interval=10000000 ! fakesink sync=false |
@@ -64,14 +64,14 @@ tick() {
 }
 
 picture="video/x-raw,format=I420,width=64,height=48,framerate=20/1"
-# Two pictures and two sounds, of which the first begins half a second later and ticks every second.
+# Two video and two sound streams. The first sound stream begins half a second later and ticks every second.
 make videotestsrc num-buffers=30 ! "$picture" ! x264enc ! h264parse ! mux. \
     videotestsrc num-buffers=30 ! video/x-raw,width=80,height=64,framerate=20/1 ! x264enc ! h264parse ! mux. \
     audiotestsrc wave=ticks timestamp-offset=500000000 num-buffers=60 ! audio/x-raw,rate=44100 ! avenc_aac ! aacparse ! mux. \
     audiotestsrc num-buffers=30 ! audio/x-raw,rate=22050 ! avenc_aac ! aacparse ! mux. \
     matroskamux name=mux ! filesink location=streams.mkv
 make videotestsrc num-buffers=9 ! "$picture" ! x264enc ! h264parse ! mp4mux ! filesink location=phone.mp4
-# To be shown turned by a quarter, as phones write it: in the matrix of the track header, 44 bytes behind its name.
+# Turned by a quarter, as phones store it: in the matrix of the track header, 44 bytes after its name.
 python3 - phone.mp4 <<'PYTHON'
 import pathlib, struct, sys
 
@@ -81,7 +81,7 @@ place = data.index(b"tkhd") + 44
 struct.pack_into(">9i", data, place, 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
 file.write_bytes(data)
 PYTHON
-# Without a frame rate; of one frame; of odd sides; below what files take.
+# Without a frame rate; with one frame; of odd width and height; smaller than the demo accepts.
 make videotestsrc num-buffers=9 ! "$picture" ! vp8enc \
     ! capssetter replace=false caps='video/x-vp8,framerate=(fraction)0/1' ! matroskamux ! filesink location=rateless.mkv
 make videotestsrc num-buffers=1 ! "$picture" ! x264enc ! h264parse ! matroskamux ! filesink location=-dash.mkv
@@ -112,7 +112,7 @@ check "it leaves nothing beside them" test "$(cd results && echo *)" = "clip.vid
 
 check "the first frames only" demo --output results --frames 20 streams.mkv
 check "it says how many" says '20 in, 20 out'
-# Of a second, to the end of one of the sound's own blocks.
+# One second, and up to the end of a block of the sound.
 check "sound ends with them" holds results/reconstruction.mp4 'Duration: 0:00:01.0'
 check "frames before the sound" demo --output results --frames 9 streams.mkv
 check "what is written then plays" holds results/reconstruction.mp4 'Duration: 0:00:00.45'
