@@ -7,6 +7,8 @@ use std::time::Duration;
 use ort::AsPointer;
 use ort::session::RunOptions;
 
+use crate::system::lock::lock;
+
 /// How often a thread that waits for other streams looks whether its own was cancelled.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
@@ -79,8 +81,7 @@ impl Cancel {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 

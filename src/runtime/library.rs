@@ -8,6 +8,7 @@ use ort::logging::LogLevel;
 
 use super::RuntimeError;
 use crate::system::file;
+use crate::system::lock::lock;
 
 /// Environment variable that names the library, or the folder that it is in.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -31,7 +32,7 @@ static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 /// Says where it was looked for, why each library found could not be loaded, and how to get one.
 /// A later call tries again.
 pub fn load() -> Result<Environment, RuntimeError> {
-    let mut environment = ENVIRONMENT.lock().unwrap();
+    let mut environment = lock(&ENVIRONMENT);
     if let Some(environment) = &*environment {
         return Ok(environment.clone());
     }

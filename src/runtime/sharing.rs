@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
 use super::report::Report;
 use super::session::{SharedSession, TryOut, create};
 use super::{Options, RuntimeError};
+use crate::system::lock::lock;
 use crate::tokenizer::{Graph, Identity, Source};
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -72,11 +73,6 @@ pub fn shared(
     let session = create(graph, options, (width, height), try_out, report)?;
     *place = Arc::downgrade(&session);
     Ok(session)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while a session is made leaves nothing half done.
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn graph_key(graph: &Graph) -> GraphKey {

@@ -14,6 +14,7 @@ use schedule::{Next, Schedule};
 use super::RuntimeError;
 use super::cancel::{Cancel, POLL};
 use super::step::{Failure, HostTensor, Tensors, Wiring};
+use crate::system::lock::{lock, wait_timeout};
 
 /// What a step gives a stream.
 pub struct Outputs {
@@ -91,7 +92,7 @@ impl Batches {
         allocate: impl FnOnce() -> Result<Tensors, RuntimeError>,
     ) -> Result<Member, RuntimeError> {
         // Held while a batch is allocated: of two streams that start together, the second finds the first one's.
-        let mut batches = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut batches = lock(&self.0);
         batches.retain(|batch| batch.strong_count() > 0);
         for batch in batches.iter().filter_map(Weak::upgrade) {
             if batch.wiring == *wiring
@@ -189,13 +190,12 @@ impl Batch {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 
     /// Waits for a change, or so long.
     fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-        let waited = self.changed.wait_timeout(state, time);
-        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        wait_timeout(&self.changed, state, time)
     }
 
     /// Runs a step of the streams in `slots`, unlocked.

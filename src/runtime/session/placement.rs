@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use ort::logging::{LogLevel, LoggerFunction};
 
 use super::super::{ExecutionProvider, RuntimeError, library};
+use crate::system::lock::lock;
 
 /// How many kinds of operators are named.
 const NAMED: usize = 8;
@@ -130,7 +131,7 @@ impl Recorder {
         Arc::new(
             move |level: LogLevel, category: &str, id: &str, location: &str, message: &str| {
                 if level == LogLevel::Verbose {
-                    let mut reading = reading.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    let mut reading = lock(&reading);
                     if !reading.done {
                         reading.line(message);
                     }
@@ -142,7 +143,7 @@ impl Recorder {
 
     /// What was read. Nothing is from now on.
     pub fn finish(&self) -> Placement {
-        let mut reading = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut reading = lock(&self.0);
         reading.done = true;
         std::mem::take(&mut reading.placement)
     }
@@ -189,7 +190,7 @@ mod tests {
 
     fn read(lines: &[&str]) -> Placement {
         let recorder = Recorder::default();
-        let mut reading = recorder.0.lock().unwrap();
+        let mut reading = lock(&recorder.0);
         lines.iter().for_each(|line| reading.line(line));
         drop(reading);
         recorder.finish()

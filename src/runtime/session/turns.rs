@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::super::cancel::POLL;
+use crate::system::lock::{lock, wait_timeout};
 
 /// Lets at most `limit` in at a time, first come, first served.
 pub struct Turns {
@@ -45,8 +46,7 @@ impl Turns {
                 self.changed.notify_all();
                 return None;
             }
-            let waited = self.changed.wait_timeout(tickets, POLL);
-            tickets = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            tickets = wait_timeout(&self.changed, tickets, POLL);
         }
         tickets.waiting.pop_front();
         tickets.inside += 1;
@@ -56,8 +56,7 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tickets> {
-        // Nothing panics while it is held.
-        self.tickets.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.tickets)
     }
 }
 
