@@ -1,7 +1,7 @@
 //! Execution providers: what ONNX Runtime runs a graph on.
 
+mod advice;
 mod cuda;
-mod missing;
 mod openvino;
 pub(super) mod tensorrt;
 
@@ -120,18 +120,18 @@ impl ExecutionProvider {
         };
         builder
             .with_execution_providers(providers)
-            .map_err(|error| RuntimeError::Provider(missing::explain(self, error.message(), None)))
+            .map_err(|error| RuntimeError::Provider(advice::explain(self, error.message(), None)))
     }
 
     /// The error for what ONNX Runtime says where this provider is there, and fails with a network.
     pub(super) fn failed(self, message: &str) -> RuntimeError {
         let otherwise = "it is there, and does not run this network at this picture size";
-        RuntimeError::Provider(missing::explain(self, message, Some(otherwise)))
+        RuntimeError::Provider(advice::explain(self, message, Some(otherwise)))
     }
 
     /// Whether an error says no more than that ONNX Runtime was built without this provider.
     pub(super) fn is_not_built_in(error: &RuntimeError) -> bool {
-        matches!(error, RuntimeError::Provider(text) if missing::not_built_in(text))
+        matches!(error, RuntimeError::Provider(text) if advice::not_built_in(text))
     }
 }
 

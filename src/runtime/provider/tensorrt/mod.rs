@@ -1,10 +1,10 @@
 //! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA is behind it for the nodes that it does not
 //! take.
 
-mod engines;
+mod build;
 mod machine;
 
-pub use engines::Building;
+pub use build::Building;
 
 use super::{ProviderOptions, Setup};
 use crate::tokenizer::Precision;
