@@ -8,7 +8,8 @@ use ort::operator::{
 };
 use ort::value::TensorElementType::Float32;
 
-use super::{Disjoint, input, output_is_like};
+use super::context::{input, output_is_like};
+use super::tiles::{Rows, par_tiles};
 
 pub struct NormOperator<const SILU: bool>;
 
@@ -19,7 +20,7 @@ impl<const SILU: bool> Operator for NormOperator<SILU> {
         if SILU { "NormSilu" } else { "Norm" }
     }
 
-    /// `x`, `scale` and `shift` `[C, 1]`, a row of 1/C that only the function needs, `epsilon`.
+    /// `x`; `scale` and `shift`, `[C, 1]`; a row of 1/C that only the function needs; `epsilon`.
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
         [Float32; 5].map(OperatorInput::required)
     }
@@ -37,7 +38,7 @@ impl<const SILU: bool> Operator for NormOperator<SILU> {
     }
 }
 
-/// Has no state, as several threads run one kernel at the same time.
+/// Reads the operator's inputs and has [`Norm`] compute tiles.
 pub struct NormKernel<const SILU: bool>;
 
 impl<const SILU: bool> Kernel for NormKernel<SILU> {
@@ -68,29 +69,25 @@ impl<const SILU: bool> Kernel for NormKernel<SILU> {
             shift,
             epsilon: *epsilon,
         };
-        let (positions, y) = (x.len() / channels, Disjoint(y.as_mut_ptr()));
-        let tile = tile(channels);
-        context.par_for(positions.div_ceil(tile), 0, |index| {
-            let start = index * tile;
-            let len = tile.min(positions - start);
+        let positions = x.len() / channels;
+        par_tiles(context, y, channels, tile_len(channels), |start, rows| {
+            let len = rows.len();
             let read = |channel: usize| &x[channel * positions + start..][..len];
-            // SAFETY: within the `channels` · `positions` floats of `y`; no other tile has these.
-            let write = |channel: usize| unsafe { y.slice(channel * positions + start, len) };
-            ROOM.with_borrow_mut(|room| norm.apply::<SILU>(len, read, write, room));
+            ROOM.with_borrow_mut(|room| norm.apply::<SILU>(len, read, rows, room));
         })
     }
 }
 
 thread_local! {
-    /// For a tile, in each of ONNX Runtime's threads: to make room for every tile would take a tenth of the time.
+    /// Room for a tile, in each of ONNX Runtime's threads: allocating it for each tile would take a tenth of the time.
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Floats of a tile: with them the first two caches are neither idle nor full.
+/// Floats of a tile: enough to use the first two levels of cache, and not so many that they overflow.
 const TILE: usize = 1 << 14;
 
-/// Positions that are computed together.
-fn tile(channels: usize) -> usize {
+/// Positions of a tile.
+fn tile_len(channels: usize) -> usize {
     (TILE / channels).next_multiple_of(16).clamp(16, 512)
 }
 
@@ -101,59 +98,59 @@ struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Reads `len` floats of each channel and writes as many; the result for a position does not depend on those around
-    /// it.
-    fn apply<'x, 'y, const SILU: bool>(
+    /// Computes `len` positions: `read` gives their values in a channel, `output` takes the results. A position's result depends
+    /// on no other position. `room` may have any contents.
+    fn apply<'x, const SILU: bool>(
         &self,
         len: usize,
         read: impl Fn(usize) -> &'x [f32],
-        write: impl Fn(usize) -> &'y mut [f32],
+        output: &mut Rows<'_>,
         room: &mut Vec<f32>,
     ) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                // SAFETY: the processor has what the function is compiled for.
-                return unsafe { self.apply_avx512::<SILU>(len, read, write, room) };
+                // SAFETY: the processor has the instructions that the function is compiled for.
+                return unsafe { self.apply_avx512::<SILU>(len, read, output, room) };
             }
             // SAFETY: as above.
-            return unsafe { self.apply_avx2::<SILU>(len, read, write, room) };
+            return unsafe { self.apply_avx2::<SILU>(len, read, output, room) };
         }
-        self.apply_any::<SILU, false>(len, read, write, room);
+        self.apply_any::<SILU, false>(len, read, output, room);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-    fn apply_avx512<'x, 'y, const SILU: bool>(
+    fn apply_avx512<'x, const SILU: bool>(
         &self,
         len: usize,
         read: impl Fn(usize) -> &'x [f32],
-        write: impl Fn(usize) -> &'y mut [f32],
+        output: &mut Rows<'_>,
         room: &mut Vec<f32>,
     ) {
-        self.apply_any::<SILU, true>(len, read, write, room);
+        self.apply_any::<SILU, true>(len, read, output, room);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn apply_avx2<'x, 'y, const SILU: bool>(
+    fn apply_avx2<'x, const SILU: bool>(
         &self,
         len: usize,
         read: impl Fn(usize) -> &'x [f32],
-        write: impl Fn(usize) -> &'y mut [f32],
+        output: &mut Rows<'_>,
         room: &mut Vec<f32>,
     ) {
-        self.apply_any::<SILU, true>(len, read, write, room);
+        self.apply_any::<SILU, true>(len, read, output, room);
     }
 
-    /// Plain loops over neighbours, which the compiler makes vectors of. `FUSED`: the processor multiplies and adds in
-    /// one.
+    /// Plain loops over positions, which the compiler turns into vector instructions. `FUSED`: the processor multiplies and
+    /// adds in one instruction.
     #[inline(always)]
-    fn apply_any<'x, 'y, const SILU: bool, const FUSED: bool>(
+    fn apply_any<'x, const SILU: bool, const FUSED: bool>(
         &self,
         len: usize,
         read: impl Fn(usize) -> &'x [f32],
-        write: impl Fn(usize) -> &'y mut [f32],
+        output: &mut Rows<'_>,
         room: &mut Vec<f32>,
     ) {
         let channels = self.scale.len();
@@ -162,8 +159,8 @@ impl Norm<'_> {
         }
         let (mean, rest) = room.split_at_mut(len);
         let (factor, rest) = rest.split_at_mut(len);
-        // First the input, in one piece: its rows lie apart by a power of two, and would drive each other out of the
-        // caches.
+        // The input is copied into one piece first: its rows are often a power of two apart, and would evict each other from
+        // the caches in each pass.
         let rows = &mut rest[..channels * len];
         mean.fill(0.0);
         for (channel, row) in rows.chunks_exact_mut(len).enumerate() {
@@ -185,11 +182,10 @@ impl Norm<'_> {
         }
         for (channel, row) in rows.chunks_exact(len).enumerate() {
             let (scale, shift) = (self.scale[channel], self.shift[channel]);
-            for ((y, d), factor) in write(channel).iter_mut().zip(row).zip(&*factor) {
+            for ((y, d), factor) in output.row(channel).iter_mut().zip(row).zip(&*factor) {
                 let value = multiply_add::<FUSED>(d * factor, scale, shift);
                 *y = if SILU {
-                    // The larger its argument, the less exact is the power: the result is then nearly the value, or
-                    // nearly 0.
+                    // The power is less exact for large arguments, where the result is nearly the value or nearly 0.
                     value / (1.0 + exp2::<FUSED>(value * -LOG2_E))
                 } else {
                     value
@@ -204,14 +200,14 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// 2 to the power of `x`, within 2 units in the last place; beyond what float32 holds, near its limits.
+/// 2 to the power of `x`, within 2 units in the last place. Results that float32 cannot hold are near its limits.
 ///
-/// x = k + f, a polynomial of f, which is ½ at most, and k added to the exponent.
+/// x = k + f with |f| ≤ ½: a polynomial of f, and k added to the exponent.
 #[inline(always)]
 fn exp2<const FUSED: bool>(x: f32) -> f32 {
-    /// Added, it leaves the nearest integer in the last bits.
+    /// Adding it leaves the nearest integer in the last bits.
     const ROUND: f32 = 12_582_912.0;
-    /// With the least relative error: 2·10⁻⁹ before rounding.
+    /// The polynomial with the least relative error: 2·10⁻⁹ before rounding.
     const POLYNOMIAL: [f32; 7] = [
         1.535_336e-4,
         1.339_887_5e-3,
@@ -235,8 +231,9 @@ fn exp2<const FUSED: bool>(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::operators::tiles::tests::with_rows;
 
-    /// What the operator is, in float64.
+    /// The operator's definition, in float64.
     fn expected(x: &[f64], scale: f32, shift: f32, channel: usize, silu: bool) -> f64 {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
@@ -245,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn all_ways_of_computing_give_the_definition() {
+    fn every_implementation_gives_the_definition() {
         check::<false>();
         check::<true>();
     }
@@ -264,21 +261,18 @@ mod tests {
         };
         let run = |way: &str| {
             let mut y = vec![f32::NAN; x.len()];
-            let target = Disjoint(y.as_mut_ptr());
             let read = |channel: usize| &x[channel * POSITIONS..][..POSITIONS];
-            // SAFETY: within `y`, and only this thread writes there.
-            let write = |channel: usize| unsafe { target.slice(channel * POSITIONS, POSITIONS) };
             // Room for more than is needed, as for a picture's last tile, and not cleared.
             let mut room = vec![f32::NAN; (CHANNELS + 2) * (POSITIONS + 11)];
-            match way {
-                "plain" => norm.apply_any::<SILU, false>(POSITIONS, read, write, &mut room),
+            with_rows(&mut y, CHANNELS, |rows| match way {
+                "plain" => norm.apply_any::<SILU, false>(POSITIONS, read, rows, &mut room),
                 #[cfg(target_arch = "x86_64")]
                 "avx2" if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
-                    // SAFETY: the processor has what the function is compiled for.
-                    unsafe { norm.apply_avx2::<SILU>(POSITIONS, read, write, &mut room) }
+                    // SAFETY: the processor has the instructions that the function is compiled for.
+                    unsafe { norm.apply_avx2::<SILU>(POSITIONS, read, rows, &mut room) }
                 }
-                _ => norm.apply::<SILU>(POSITIONS, read, write, &mut room),
-            }
+                _ => norm.apply::<SILU>(POSITIONS, read, rows, &mut room),
+            });
             y
         };
         for y in ["plain", "avx2", "widest"].map(run) {
@@ -292,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_those_of_the_standard_library() {
+    fn powers_are_close_to_the_standard_librarys() {
         for step in -1_000_000..=1_000_000 {
             let x = step as f32 * 124e-6;
             for power in [exp2::<false>(x), exp2::<true>(x)] {
