@@ -99,6 +99,12 @@ pub fn numbers(packed: &[u8]) -> impl Iterator<Item = u64> {
 /// Bytes of a length that is filled in afterwards: enough for 35 bits.
 const LENGTH_BYTES: usize = 5;
 
+/// Appends a field of one number.
+pub fn put_integer(number: u64, value: u64, to: &mut Vec<u8>) {
+    put_number(number << 3, to);
+    put_number(value, to);
+}
+
 /// Appends a field of bytes.
 pub fn put_bytes(number: u64, bytes: &[u8], to: &mut Vec<u8>) {
     put_number(number << 3 | 2, to);
@@ -183,10 +189,16 @@ mod tests {
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
         put_bytes(9, &[7; 300], &mut bytes);
+        put_integer(1, 150, &mut bytes);
         let begun = begin(5, &mut bytes);
         bytes.extend([8; 200]);
         end(begun, &mut bytes);
-        let expected = vec![(9, Value::Bytes(&[7; 300])), (5, Value::Bytes(&[8; 200]))];
+        assert!(bytes.windows(3).any(|written| written == [0x08, 0x96, 0x01]));
+        let expected = vec![
+            (9, Value::Bytes(&[7; 300])),
+            (1, Value::Number(150)),
+            (5, Value::Bytes(&[8; 200])),
+        ];
         assert_eq!(fields(&bytes), Ok(expected));
     }
 }

@@ -1,97 +1,110 @@
-//! ONNX models of one node, for what is done to tensors where they are.
+//! ONNX models of one node, for operations on tensors where they are.
 
 use ort::value::TensorElementType;
-use prost::Message;
+
+use crate::tokenizer::protobuf::{begin, end, put_bytes, put_integer};
+
+const IR_VERSION: u64 = 8;
+const OPSET: u64 = 17;
+
+/// Numbers of fields in ONNX's messages (onnx.proto).
+mod field {
+    pub mod model {
+        pub const IR_VERSION: u64 = 1;
+        pub const GRAPH: u64 = 7;
+        pub const OPSET_IMPORT: u64 = 8;
+    }
+    pub mod opset {
+        pub const VERSION: u64 = 2;
+    }
+    pub mod graph {
+        pub const NODE: u64 = 1;
+        pub const NAME: u64 = 2;
+        pub const INPUT: u64 = 11;
+        pub const OUTPUT: u64 = 12;
+    }
+    pub mod node {
+        pub const INPUT: u64 = 1;
+        pub const OUTPUT: u64 = 2;
+        pub const OPERATOR: u64 = 4;
+    }
+    pub mod value {
+        pub const NAME: u64 = 1;
+        pub const TYPE: u64 = 2;
+    }
+    pub mod value_type {
+        pub const TENSOR: u64 = 1;
+    }
+    pub mod tensor_type {
+        pub const ELEMENT: u64 = 1;
+    }
+}
 
 /// A model whose one output is `operator` of its inputs, for tensors of any shape.
 pub fn model(operator: &str, inputs: &[TensorElementType], output: TensorElementType) -> Vec<u8> {
-    let value = |name: String, element| Value {
-        name,
-        value_type: Some(Type {
-            tensor: Some(TensorType {
-                element_type: ort::sys::ONNXTensorElementDataType::from(element) as i32,
-            }),
-        }),
-    };
+    const OUTPUT: &str = "output";
     let names: Vec<String> = (0..inputs.len()).map(|index| format!("input{index}")).collect();
-    let node = Node {
-        input: names.clone(),
-        output: vec!["output".into()],
-        operator: operator.into(),
-    };
-    let model = Model {
-        ir_version: 8,
-        graph: Some(Graph {
-            node: vec![node],
-            name: operator.into(),
-            input: names
-                .into_iter()
-                .zip(inputs)
-                .map(|(name, element)| value(name, *element))
-                .collect(),
-            output: vec![value("output".into(), output)],
-        }),
-        opset: vec![Opset { version: 17 }],
-    };
-    model.encode_to_vec()
+    let mut model = Vec::new();
+    put_integer(field::model::IR_VERSION, IR_VERSION, &mut model);
+    message(field::model::GRAPH, &mut model, |graph| {
+        message(field::graph::NODE, graph, |node| {
+            for name in &names {
+                put_bytes(field::node::INPUT, name.as_bytes(), node);
+            }
+            put_bytes(field::node::OUTPUT, OUTPUT.as_bytes(), node);
+            put_bytes(field::node::OPERATOR, operator.as_bytes(), node);
+        });
+        put_bytes(field::graph::NAME, operator.as_bytes(), graph);
+        for (name, element) in names.iter().zip(inputs) {
+            put_value(field::graph::INPUT, name, *element, graph);
+        }
+        put_value(field::graph::OUTPUT, OUTPUT, output, graph);
+    });
+    message(field::model::OPSET_IMPORT, &mut model, |opset| {
+        put_integer(field::opset::VERSION, OPSET, opset);
+    });
+    model
 }
 
-// The few fields of ONNX's messages (onnx.proto) that such a model has.
-
-#[derive(Clone, PartialEq, Message)]
-struct Model {
-    #[prost(int64, tag = "1")]
-    ir_version: i64,
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-    #[prost(message, repeated, tag = "8")]
-    opset: Vec<Opset>,
+/// Appends the declaration of an input or output.
+fn put_value(number: u64, name: &str, element: TensorElementType, to: &mut Vec<u8>) {
+    let element = ort::sys::ONNXTensorElementDataType::from(element) as u64;
+    message(number, to, |value| {
+        put_bytes(field::value::NAME, name.as_bytes(), value);
+        message(field::value::TYPE, value, |value_type| {
+            message(field::value_type::TENSOR, value_type, |tensor| {
+                put_integer(field::tensor_type::ELEMENT, element, tensor);
+            });
+        });
+    });
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Opset {
-    #[prost(int64, tag = "2")]
-    version: i64,
+/// Appends a message that `fill` writes.
+fn message(number: u64, to: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+    let begun = begin(number, to);
+    fill(to);
+    end(begun, to);
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<Node>,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<Value>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<Value>,
-}
+#[cfg(test)]
+mod tests {
+    use ort::session::Session;
+    use ort::value::Tensor;
 
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "4")]
-    operator: String,
-}
+    use super::*;
+    use crate::runtime::library;
 
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    value_type: Option<Type>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Type {
-    #[prost(message, optional, tag = "1")]
-    tensor: Option<TensorType>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorType {
-    #[prost(int32, tag = "1")]
-    element_type: i32,
+    #[test]
+    fn onnx_runtime_runs_the_model() {
+        use TensorElementType::{Bool, Float32};
+        let bytes = model("Where", &[Bool, Float32, Float32], Float32);
+        let mut builder = Session::builder(&library::load().unwrap()).unwrap();
+        let mut session = builder.commit_from_memory(&bytes).unwrap();
+        let hold = Tensor::from_array(([2, 1], vec![true, false])).unwrap();
+        let tensor = |values: [f32; 4]| Tensor::from_array(([2, 2], values.to_vec())).unwrap();
+        let (before, after) = (tensor([1.0, 2.0, 3.0, 4.0]), tensor([5.0, 6.0, 7.0, 8.0]));
+        let outputs = session.run(ort::inputs![hold, before, after]).unwrap();
+        let (shape, values) = outputs["output"].try_extract_tensor::<f32>().unwrap();
+        assert_eq!((&shape[..], values), (&[2, 2][..], &[1.0, 2.0, 7.0, 8.0][..]));
+    }
 }
