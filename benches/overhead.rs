@@ -17,7 +17,7 @@ use common::{
     watch,
 };
 use gst::prelude::PadExt;
-use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options};
+use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role, Target};
 
@@ -83,13 +83,25 @@ fn overhead(arguments: &Arguments) -> Result<()> {
     let Arguments {
         size, steps, repeats, ..
     } = *arguments;
-    let mut encoder = EncoderNetwork::open(&arguments.graph(Role::Encoder)?, Options::default(), size, size)?;
-    let mut decoder = DecoderNetwork::open(&arguments.graph(Role::Decoder)?, Options::default(), size, size)?;
+    let mut encoder = EncoderNetwork::open(
+        &arguments.graph(Role::Encoder)?,
+        Options::default(),
+        size,
+        size,
+        &Silent,
+    )?;
+    let mut decoder = DecoderNetwork::open(
+        &arguments.graph(Role::Decoder)?,
+        Options::default(),
+        size,
+        size,
+        &Silent,
+    )?;
     let description = arguments.graph(Role::Encoder)?.description;
     println!(
         "{} on {}, {size}×{size}, {repeats} turns of {steps} steps",
         description.name,
-        encoder.provider().name()
+        encoder.running().provider.name()
     );
 
     let step_frames = description.grouping().step_frames();

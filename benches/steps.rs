@@ -271,7 +271,7 @@ impl Bare {
             threads: arguments.threads.try_into()?,
             ..Options::default()
         };
-        let mut builder = runtime::prepare(&runtime::load()?, &graph, options, arguments.size, arguments.size)?;
+        let mut builder = runtime::session_builder(&runtime::load()?, &graph, options, arguments.size, arguments.size)?;
         let session = builder.commit_from_memory(&graph.bytes()?)?;
         let (mut given, mut states) = (Vec::new(), Vec::new());
         for input in session.inputs() {

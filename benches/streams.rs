@@ -19,7 +19,7 @@ use common::{
     video_caps, watch,
 };
 use gst::prelude::PadExt;
-use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options};
+use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
 use serde_json::{Value, json};
@@ -279,8 +279,8 @@ enum Network {
 impl Network {
     fn open(graph: &Graph, role: Role, options: Options, size: u32) -> Result<Self> {
         Ok(match role {
-            Role::Encoder => Self::Encoder(EncoderNetwork::open(graph, options, size, size)?),
-            Role::Decoder => Self::Decoder(DecoderNetwork::open(graph, options, size, size)?),
+            Role::Encoder => Self::Encoder(EncoderNetwork::open(graph, options, size, size, &Silent)?),
+            Role::Decoder => Self::Decoder(DecoderNetwork::open(graph, options, size, size, &Silent)?),
         })
     }
 
@@ -308,7 +308,7 @@ fn tokens(arguments: &Arguments) -> Result<Vec<Data>> {
         batch_streams: 0,
         ..arguments.options(0)
     };
-    let mut encoder = EncoderNetwork::open(&graph, options, arguments.size, arguments.size)?;
+    let mut encoder = EncoderNetwork::open(&graph, options, arguments.size, arguments.size, &Silent)?;
     let tokens = |step| {
         Ok(Data::Tokens(encoder.encode(&frames(
             step,

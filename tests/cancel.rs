@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{TINY, init, tokenizer, video};
-use gstvidtok::runtime::{Cancel, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, RuntimeError};
+use gstvidtok::runtime::{Cancel, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, RuntimeError, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Role, Target};
 
@@ -25,7 +25,7 @@ fn options(batch_streams: u32) -> Options {
 
 fn encoder(name: &str, batch_streams: u32) -> EncoderNetwork {
     let graph = tokenizer::open(&tokenizer(name), Role::Encoder, Target::Cpu).unwrap();
-    EncoderNetwork::open(&graph, options(batch_streams), SIZE.0, SIZE.1).unwrap()
+    EncoderNetwork::open(&graph, options(batch_streams), SIZE.0, SIZE.1, &Silent).unwrap()
 }
 
 /// The frames of so many steps.
@@ -70,7 +70,7 @@ fn a_step_ends_before_it_is_done() {
     init();
     let graph = tokenizer::embedded(Role::Decoder).unwrap();
     let side = 1024;
-    let mut network = DecoderNetwork::open(&graph, options(0), side, side).unwrap();
+    let mut network = DecoderNetwork::open(&graph, options(0), side, side, &Silent).unwrap();
     let cells = (side / 8 * side / 8) as usize;
     let tokens = Tokens::Indices(vec![7; cells]);
     network.decode(&tokens, false, |_| ()).unwrap();
@@ -154,7 +154,8 @@ fn a_stream_that_waits_for_a_batch_is_cancelled() {
         batch_timeout: Duration::from_secs(60),
         ..options(2)
     };
-    let [mut waiting, mut absent] = [0, 1].map(|_| EncoderNetwork::open(&graph, patient, SIZE.0, SIZE.1).unwrap());
+    let [mut waiting, mut absent] =
+        [0, 1].map(|_| EncoderNetwork::open(&graph, patient, SIZE.0, SIZE.1, &Silent).unwrap());
     // It was in the last batch: the next one waits for it.
     encode(&mut absent, &steps[..1]);
     let cancel = Cancel::default();

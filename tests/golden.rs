@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use gstvidtok::runtime::{DecoderNetwork, EncoderNetwork, Options};
+use gstvidtok::runtime::{DecoderNetwork, EncoderNetwork, Options, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Role, Target};
 
@@ -134,8 +134,8 @@ fn by_hand(name: &str, golden: &Golden) -> (Tokens, Vec<u8>) {
     let open = |role| tokenizer::open(&tokenizer(name), role, Target::Cpu).unwrap();
     let (encoder, decoder) = (open(Role::Encoder), open(Role::Decoder));
     let description = encoder.description.clone();
-    let mut encode = EncoderNetwork::open(&encoder, Options::default(), golden.width, golden.height).unwrap();
-    let mut decode = DecoderNetwork::open(&decoder, Options::default(), golden.width, golden.height).unwrap();
+    let mut encode = EncoderNetwork::open(&encoder, Options::default(), golden.width, golden.height, &Silent).unwrap();
+    let mut decode = DecoderNetwork::open(&decoder, Options::default(), golden.width, golden.height, &Silent).unwrap();
     let step = description.grouping().step_frames();
 
     let mut clip: Vec<&[u8]> = golden.frames.iter().map(|f| &f.rgb[..]).collect();

@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::error::Error;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use common::{Frame, Line, TINY, buffer, bytes, init, run, tokenizer, video, video_caps};
-use gstvidtok::runtime::{DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, RuntimeError};
+use gstvidtok::runtime::{DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, RuntimeError, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
 
@@ -33,11 +34,11 @@ fn graph(name: &str, role: Role, options: Options) -> Graph {
 }
 
 fn encoder(name: &str, options: Options, (width, height): (u32, u32)) -> EncoderNetwork {
-    EncoderNetwork::open(&graph(name, Role::Encoder, options), options, width, height).unwrap()
+    EncoderNetwork::open(&graph(name, Role::Encoder, options), options, width, height, &Silent).unwrap()
 }
 
 fn decoder(name: &str, options: Options, (width, height): (u32, u32)) -> DecoderNetwork {
-    DecoderNetwork::open(&graph(name, Role::Decoder, options), options, width, height).unwrap()
+    DecoderNetwork::open(&graph(name, Role::Decoder, options), options, width, height, &Silent).unwrap()
 }
 
 fn encode(network: &mut EncoderNetwork, (pictures, restart): &(Vec<u8>, bool)) -> Tokens {
@@ -307,9 +308,10 @@ fn a_graph_for_one_stream_is_refused_for_batches() {
     init();
     let options = batched(4, Duration::ZERO);
     let graph = graph(TINY, Role::Encoder, options);
-    let Err(RuntimeError::Graph(text)) = EncoderNetwork::open(&graph, options, SIZE.0, SIZE.1) else {
+    let Err(error @ RuntimeError::Graph(_)) = EncoderNetwork::open(&graph, options, SIZE.0, SIZE.1, &Silent) else {
         panic!("it was taken");
     };
+    let text = error.to_string();
     assert!(
         text.contains("batch-streams") && text.contains("one stream at a time"),
         "{text}"
@@ -322,20 +324,33 @@ fn a_graph_that_gives_more_than_it_says_is_an_error() {
     let tokens = expected(TOY, &clip(1, 0, SIZE), SIZE);
     for options in [alone(), batched(2, Duration::ZERO)] {
         let mut network = decoder("toy_wrong", options, SIZE);
-        let Err(RuntimeError::Run(text)) = network.decode(&tokens[0], false, |_| ()) else {
+        let Err(error @ RuntimeError::Run(_)) = network.decode(&tokens[0], false, |_| ()) else {
             panic!("it was shown");
         };
-        assert!(text.contains("ONNX Runtime"), "{text}");
+        assert!(error.to_string().contains("ONNX Runtime"), "{error}");
+        // The cause is there for programs, for each member of a batch, too.
+        assert!(error.source().is_some_and(|cause| cause.is::<ort::Error>()));
     }
+}
+
+#[test]
+fn a_graph_of_the_other_role_is_an_error() {
+    init();
+    let graph = graph(TINY, Role::Decoder, alone());
+    let Err(error @ RuntimeError::Graph(_)) = EncoderNetwork::open(&graph, alone(), SIZE.0, SIZE.1, &Silent) else {
+        panic!("it was taken");
+    };
+    assert!(error.to_string().contains("of the decoder"), "{error}");
 }
 
 #[test]
 fn a_step_of_another_size_is_an_error() {
     init();
     let mut network = encoder(TOY, alone(), SIZE);
-    let Err(RuntimeError::Run(text)) = network.encode(&[0; 100]) else {
+    let Err(error @ RuntimeError::Run(_)) = network.encode(&[0; 100]) else {
         panic!("it was taken");
     };
+    let text = error.to_string();
     assert!(text.contains("18432 bytes") && text.contains("100"), "{text}");
 }
 

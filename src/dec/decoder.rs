@@ -97,7 +97,7 @@ impl Decoder {
         report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
-        let mut network = DecoderNetwork::open_reporting(graph, options, format.width, format.height, report)?;
+        let mut network = DecoderNetwork::open(graph, options, format.width, format.height, report)?;
         network.set_cancel(cancel);
         Ok(Self {
             tokenizer,
@@ -314,7 +314,7 @@ impl Decoder {
             shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
         })?;
         on_step(elapsed, self.network.streams());
-        let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string()))?;
+        let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string().into()))?;
         if segment.uncertain {
             let pictures = pictures.iter_mut();
             pictures.for_each(|picture| picture.make_mut().set_flags(gst::BufferFlags::CORRUPTED));

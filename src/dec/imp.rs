@@ -398,7 +398,9 @@ impl VidtokDec {
             stream_format,
             graph,
         } = Pair::new(incaps, named, options.wanted(), &mut self.found.lock().unwrap())?;
-        settings.check_size(&format).map_err(RuntimeError::Graph)?;
+        settings
+            .check_size(&format)
+            .map_err(|text| RuntimeError::Settings(text.into()))?;
         let framerate_is_assumed = !has_framerate(incaps);
         if framerate_is_assumed {
             let fps = video.fps();

@@ -92,7 +92,7 @@ impl Pair {
 }
 
 fn refused(error: FormatError) -> RuntimeError {
-    RuntimeError::Graph(format!("these tokens cannot be decoded: {error}"))
+    RuntimeError::Caps(format!("these tokens cannot be decoded: {error}").into())
 }
 
 fn invalid(text: String) -> RuntimeError {

@@ -18,16 +18,18 @@ use crate::tokenizer::TokenizerError;
 pub fn error_message(error: &RuntimeError) -> gst::ErrorMessage {
     match error {
         RuntimeError::Library(_) => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
-        RuntimeError::Provider(_) => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
-        RuntimeError::Graph(_) => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
+        RuntimeError::Provider(..) => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
         RuntimeError::Memory(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{error}")),
-        // A step that was cancelled is no error: it ends in "flushing", and nobody posts it.
-        RuntimeError::Run(_) | RuntimeError::Cancelled => gst::error_msg!(gst::StreamError::Failed, ("{error}")),
         RuntimeError::Tokenizer(TokenizerError::NotFound(_)) => {
             gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
         }
-        RuntimeError::Tokenizer(TokenizerError::Invalid(_)) => {
+        RuntimeError::Graph(_) | RuntimeError::Settings(_) | RuntimeError::Tokenizer(TokenizerError::Invalid(_)) => {
             gst::error_msg!(gst::LibraryError::Settings, ("{error}"))
+        }
+        RuntimeError::Caps(_) => gst::error_msg!(gst::CoreError::Negotiation, ("{error}")),
+        // Elements end a cancelled step with "flushing" and post nothing.
+        RuntimeError::Run(_) | RuntimeError::Stream(_) | RuntimeError::Cancelled => {
+            gst::error_msg!(gst::StreamError::Failed, ("{error}"))
         }
     }
 }

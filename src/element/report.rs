@@ -1,12 +1,13 @@
-//! What takes long, or works less well than it could, as messages on an element's bus.
+//! Reports of work that takes long, and warnings, as messages on an element's bus.
 
 use gst::prelude::*;
 
 use crate::runtime::{Progress, Report};
 
-/// Tells what tasks of this kind have in common: an application may look for it.
+/// The code of progress messages, by which an application can tell them from others.
 const CODE: &str = "network";
 
+/// Posts reports on the bus of an element.
 pub struct BusReport<'a>(pub &'a gst::Element);
 
 impl Report for BusReport<'_> {

@@ -64,7 +64,7 @@ impl Encoder {
         let tokenizer = graph.description.clone();
         let format = going_on.packets.format();
         let size = (format.width, format.height);
-        let mut network = EncoderNetwork::open_reporting(graph, options, size.0, size.1, report)?;
+        let mut network = EncoderNetwork::open(graph, options, size.0, size.1, report)?;
         if going_on.sampler.is_some() {
             network.expect_posterior()?;
         }
@@ -145,7 +145,9 @@ impl Encoder {
         frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
         time: FrameTime,
     ) -> Result<Option<Encoded>, RuntimeError> {
-        let picture = frame.plane_data(0).map_err(|e| RuntimeError::Run(e.to_string()))?;
+        let picture = frame
+            .plane_data(0)
+            .map_err(|e| RuntimeError::Run(e.to_string().into()))?;
         self.stack
             .set(self.groups.filled(), picture, frame.plane_stride()[0] as usize);
         match self.groups.push(time) {
@@ -211,5 +213,5 @@ impl Encoder {
 }
 
 fn stream_error(error: &StreamError) -> RuntimeError {
-    RuntimeError::Run(error.to_string())
+    error.clone().into()
 }

@@ -357,7 +357,7 @@ impl VidtokEnc {
     fn prepare(&self) -> Result<(), RuntimeError> {
         let settings = self.settings.lock().unwrap().network.clone();
         if let Some(id) = &self.settings.lock().unwrap().stream_id {
-            check_stream_id(id).map_err(|error| RuntimeError::Graph(error.to_string()))?;
+            check_stream_id(id).map_err(|error| RuntimeError::Settings(error.to_string().into()))?;
         }
         let mut found = self.graph.lock().unwrap();
         if found.as_ref().is_some_and(|(by, _)| *by == settings) {

@@ -140,10 +140,11 @@ impl Settings {
         match self.latent {
             Latent::Mean => Ok(None),
             Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
-                Err(RuntimeError::Graph(format!(
+                let text = format!(
                     "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
                     graph.description.name
-                )))
+                );
+                Err(RuntimeError::Settings(text.into()))
             }
             Latent::Sample => Ok(Some(Sampler::new(self.seed))),
         }

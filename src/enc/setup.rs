@@ -14,7 +14,6 @@ use crate::element::negotiation::token_format;
 use crate::element::{BusReport, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
-use crate::stream::StreamError;
 use crate::timeline::frames_to_time;
 use crate::tokenizer::Graph;
 
@@ -42,7 +41,7 @@ impl VidtokEnc {
         incaps: &gst::CapsRef,
         outcaps: &gst::CapsRef,
     ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
-        let fail = |error: &dyn std::fmt::Display| RuntimeError::Graph(error.to_string());
+        let fail = |error: &dyn std::fmt::Display| RuntimeError::Caps(error.to_string().into());
         let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
         let raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
         let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
@@ -68,7 +67,7 @@ impl VidtokEnc {
     fn graph(&self) -> Result<Graph, RuntimeError> {
         let graph = self.graph.lock().unwrap();
         let graph = graph.as_ref().map(|(_, graph)| graph.clone());
-        graph.ok_or_else(|| RuntimeError::Graph("the element is not in READY".into()))
+        graph.ok_or_else(|| RuntimeError::Run("the element is not in READY".into()))
     }
 
     /// Opens the network for pictures as `format` says. `going_on`: of the network before.
@@ -80,15 +79,14 @@ impl VidtokEnc {
     ) -> Result<Encoder, RuntimeError> {
         let settings = self.settings.lock().unwrap().clone();
         let graph = self.graph()?;
-        let failed = |error: StreamError| RuntimeError::Run(error.to_string());
         let going_on = match going_on {
             Some(mut going_on) => {
-                going_on.packets.set_format(format, stream_format).map_err(failed)?;
+                going_on.packets.set_format(format, stream_format)?;
                 going_on
             }
             None => GoingOn {
                 sampler: settings.sampler(&graph)?,
-                packets: Packets::new(format, stream_format, settings.stream_id).map_err(failed)?,
+                packets: Packets::new(format, stream_format, settings.stream_id)?,
             },
         };
         Encoder::new(

@@ -7,30 +7,33 @@ use std::time::Duration;
 use ort::AsPointer;
 use ort::session::RunOptions;
 
+use crate::runtime::library::CAT;
 use crate::system::lock::lock;
 
-/// How often a thread that waits for other streams looks whether its own was cancelled.
-pub(super) const POLL: Duration = Duration::from_millis(20);
+/// How often a thread that waits for other streams checks whether its own stream was cancelled.
+pub const POLL: Duration = Duration::from_millis(20);
 
-/// Ends the runs of one stream: one under way at its next operator, later ones before they begin, until
-/// [`Self::reset`], or, where the stream has stopped, until [`Self::start`]. A step that was cancelled gives
-/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and its stream starts a segment next. Other streams of
-/// the same network are not disturbed.
+/// Ends the runs of one stream, from any thread: the current run at its next operator, later runs before they begin.
 ///
-/// Clones are one and the same.
+/// There are two switches. [`cancel`](Self::cancel) holds until [`reset`](Self::reset), as for a flush;
+/// [`stop`](Self::stop) holds until [`start`](Self::start), as for an element that leaves PAUSED. A cancelled step gives
+/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and the next one starts a segment. Other streams that share
+/// the network are not disturbed.
+///
+/// Clones share their state.
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<Mutex<State>>);
+pub struct Cancel(Arc<Mutex<Switches>>);
 
 #[derive(Default)]
-struct State {
+struct Switches {
     cancelled: bool,
-    /// The end of a flush does not undo it.
+    /// Kept apart from `cancelled`, because the end of a flush must not undo it.
     stopped: bool,
-    /// Under way.
+    /// The current runs.
     runs: Vec<Arc<Run>>,
 }
 
-impl State {
+impl Switches {
     fn is_cancelled(&self) -> bool {
         self.cancelled || self.stopped
     }
@@ -41,37 +44,39 @@ impl State {
 }
 
 impl Cancel {
-    /// Ends the run under way, and every later one. Returns at once.
+    /// Ends the current run and every later one, until [`Self::reset`]. Does not wait for the run's end.
     pub fn cancel(&self) {
         let mut state = self.lock();
         state.cancelled = true;
         state.end_runs();
     }
 
-    /// Lets runs go on again, unless the stream has stopped. To be called once no step is under way.
+    /// Allows runs again, unless the stream is stopped. Call it when no step is running: a step that was cancelled may
+    /// otherwise not notice.
     pub fn reset(&self) {
         self.lock().cancelled = false;
     }
 
-    /// The same as [`Self::cancel`], up to the next [`Self::start`]: a flush may end meanwhile in another thread.
+    /// Ends the current run and every later one, until [`Self::start`], whatever [`Self::reset`] does meanwhile.
     pub fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
         state.end_runs();
     }
 
-    /// Lets runs go on again, whatever was said before.
+    /// Allows runs again, after [`Self::cancel`] and [`Self::stop`].
     pub fn start(&self) {
         let mut state = self.lock();
         (state.cancelled, state.stopped) = (false, false);
     }
 
+    /// Whether a step would be cancelled now.
     pub fn is_cancelled(&self) -> bool {
         self.lock().is_cancelled()
     }
 
-    /// Ends `run` when the stream is cancelled, at once where it was already.
-    pub(super) fn watch(&self, run: &Arc<Run>) -> Watch {
+    /// Ends `run` when the stream is cancelled, now or later, until the watch is dropped.
+    pub fn watch(&self, run: &Arc<Run>) -> Watch {
         let mut state = self.lock();
         if state.is_cancelled() {
             run.end();
@@ -80,13 +85,13 @@ impl Cancel {
         Watch(self.clone(), run.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Switches> {
         lock(&self.0)
     }
 }
 
-/// A run's place with a [`Cancel`] that may end it.
-pub(super) struct Watch(Cancel, Arc<Run>);
+/// Connects a run with a [`Cancel`] that may end it.
+pub struct Watch(Cancel, Arc<Run>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -94,8 +99,8 @@ impl Drop for Watch {
     }
 }
 
-/// A run that may be ended.
-pub(super) struct Run {
+/// One run of a graph, which may be ended from another thread.
+pub struct Run {
     options: RunOptions,
     ended: AtomicBool,
 }
@@ -108,11 +113,11 @@ impl Run {
         }))
     }
 
-    /// ONNX Runtime looks at the options before every operator.
+    /// ONNX Runtime checks the options before every operator.
     fn end(&self) {
         self.ended.store(true, Ordering::Release);
         if let Err(error) = self.options.terminate() {
-            gst::warning!(super::library::CAT, "A run cannot be ended: {}", error.message());
+            gst::warning!(CAT, "A run cannot be ended: {}", error.message());
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_run_is_ended_by_its_own_streams_only() {
-        crate::runtime::load().unwrap();
+        crate::runtime::library::load().unwrap();
         let (first, second) = (Cancel::default(), Cancel::default());
         let (own, shared, other) = (Run::new().unwrap(), Run::new().unwrap(), Run::new().unwrap());
         let _watches = [
@@ -146,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cancelled_stays_so_until_it_is_reset() {
-        crate::runtime::load().unwrap();
+    fn a_stream_stays_cancelled_until_it_is_reset() {
+        crate::runtime::library::load().unwrap();
         let cancel = Cancel::default();
         cancel.cancel();
         let run = Run::new().unwrap();
@@ -156,13 +161,13 @@ mod tests {
         cancel.reset();
         let run = Run::new().unwrap();
         drop(cancel.watch(&run));
-        // It is over, and no longer the stream's business.
+        // The run is over and not watched any more.
         cancel.cancel();
         assert!(!run.is_ended());
     }
 
     #[test]
-    fn the_end_of_a_flush_starts_nothing_that_has_stopped() {
+    fn the_end_of_a_flush_does_not_start_a_stopped_stream() {
         let cancel = Cancel::default();
         cancel.cancel();
         cancel.stop();

@@ -1,4 +1,4 @@
-//! Finding and loading ONNX Runtime: once a process, when the first element needs it.
+//! Finding and loading ONNX Runtime: once per process, when the first element needs it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -6,30 +6,30 @@ use std::sync::{Arc, LazyLock, Mutex};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
-use super::RuntimeError;
+use crate::runtime::error::{Cause, Details, RuntimeError};
 use crate::system::file;
 use crate::system::lock::lock;
 
 /// Environment variable that names the library, or the folder that it is in.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
-/// The last minor version that is looked for by name; far beyond what there is.
+/// The highest minor version that is looked for by name; far above any that exists.
 const NEWEST_MINOR_VERSION: u32 = 99;
 
-/// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels do so from 1.29 on:
-/// when they are loaded they write a device id and a database of events, and then look up a host. Switching that off
-/// through the API comes too late, as it needs the environment that has begun already.
+/// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels send some from 1.29 on:
+/// when loaded they write a device id and a database of events, and then look up a host. The API can switch it off only
+/// after an environment was made, which is too late.
 const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
-pub(super) static CAT: LazyLock<gst::DebugCategory> =
+pub static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("onnxruntime", gst::DebugColorFlags::empty(), Some("ONNX Runtime")));
 
-/// The process's one environment. Locked while it is made, so that two elements that start together make one.
+/// The environment of this process. Locked while it is made, so that two elements that start together make only one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
-/// Loads ONNX Runtime, if it is not loaded yet.
+/// Loads ONNX Runtime, unless it is loaded already.
 ///
 /// # Errors
-/// Says where it was looked for, why each library found could not be loaded, and how to get one.
+/// [`RuntimeError::Library`]: says where it was looked for, why each library found could not be loaded, and how to get one.
 /// A later call tries again.
 pub fn load() -> Result<Environment, RuntimeError> {
     let mut environment = lock(&ENVIRONMENT);
@@ -37,10 +37,10 @@ pub fn load() -> Result<Environment, RuntimeError> {
         return Ok(environment.clone());
     }
     disable_telemetry();
-    let places = places();
-    let mut tried = Vec::new();
-    for library in places.iter().flat_map(|place| place.libraries()) {
-        // The loader would wait for ever for somebody to write to a FIFO.
+    let locations = locations();
+    let (mut tried, mut cause) = (Vec::new(), None::<Cause>);
+    for library in locations.iter().flat_map(|location| location.libraries()) {
+        // Opening a FIFO, the system's loader would wait for a writer.
         if let Some(special) = named_file(&library).and_then(file::special) {
             tried.push(format!("{} is {special}", library.display()));
             continue;
@@ -52,25 +52,36 @@ pub fn load() -> Result<Environment, RuntimeError> {
                     .with_name("gst-vidtok")
                     .with_telemetry(false)
                     .with_logger(Arc::new(log));
-                let made = builder
-                    .build()
-                    .map_err(|e| RuntimeError::Library(format!("ONNX Runtime: {e}")))?;
+                let made = builder.build().map_err(|error| {
+                    RuntimeError::Library(Details::with_cause(format!("ONNX Runtime: {error}"), Arc::new(error)))
+                })?;
                 return Ok(environment.insert(made).clone());
             }
             Err(error) => {
                 let reason = reason(&library, &error);
-                // That the loader does not know one of many names is no news.
-                if !reason.contains(&format!(" {}: cannot open shared object file", library.display())) {
+                // Most of the system's many names do not exist: only other reasons are worth telling.
+                if not_found(&reason).map(Path::new) != Some(&library) {
                     tried.push(reason);
+                    cause = Some(Arc::new(error));
                 }
             }
         }
     }
-    Err(RuntimeError::Library(explain(&places, &tried)))
+    let text = explain(&locations, &tried);
+    Err(RuntimeError::Library(match cause {
+        Some(cause) => Details::with_cause(text, cause),
+        None => text.into(),
+    }))
 }
 
-/// Keeps ONNX Runtime from calling home, unless the user has decided. To be called before the library is opened, with
-/// [`ENVIRONMENT`] locked.
+/// The library that the system's loader did not find, as its `message` says.
+pub fn not_found(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once(": cannot open shared object file")?;
+    before.split_whitespace().next_back()
+}
+
+/// Switches ONNX Runtime's telemetry off, unless the user has set the variable. Must be called before the library is opened,
+/// with [`ENVIRONMENT`] locked.
 fn disable_telemetry() {
     if std::env::var_os(TELEMETRY_VARIABLE).is_some() {
         return;
@@ -78,18 +89,17 @@ fn disable_telemetry() {
     if std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| is_mapped(&maps)) {
         gst::warning!(
             CAT,
-            "This process loaded ONNX Runtime before: if that sends telemetry, it is too late to switch it off. Set \
+            "This process loaded ONNX Runtime before. If that sends telemetry, it is too late to switch it off: set \
              {TELEMETRY_VARIABLE}=1 in the environment of the process"
         );
     }
-    // SAFETY: the lock that the caller holds keeps this crate from a second call. Code of others that reads the
-    // environment in C at this very moment could meet a half-changed one. There is no other way to reach the library
-    // before it begins to send, and this happens once a process, when an application is still setting its pipeline up.
+    // SAFETY: the caller's lock keeps this crate from a second call at the same time. C code in another thread that reads the
+    // environment at this moment could see it half changed. The risk is taken because nothing else reaches the library before
+    // it sends, and it is taken once per process, while an application sets up its first pipeline.
     unsafe { std::env::set_var(TELEMETRY_VARIABLE, "1") };
 }
 
-/// Whether `maps`, the lines of `/proc/self/maps`, name a library of ONNX Runtime, or the Python module that has it
-/// inside.
+/// Whether `maps`, the lines of `/proc/self/maps`, name ONNX Runtime's library, or its Python module, which contains it.
 fn is_mapped(maps: &str) -> bool {
     let name = |line: &str| line.rsplit('/').next().map(str::to_owned);
     maps.lines().filter_map(name).any(|name| {
@@ -99,8 +109,8 @@ fn is_mapped(maps: &str) -> bool {
     })
 }
 
-/// ONNX Runtime's log lines go where GStreamer's go.
-pub(super) fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+/// Passes ONNX Runtime's log lines on to GStreamer's log, in the category `onnxruntime`.
+pub fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     let level = match level {
         LogLevel::Verbose => gst::DebugLevel::Trace,
         LogLevel::Info => gst::DebugLevel::Debug,
@@ -113,15 +123,16 @@ pub(super) fn log(level: LogLevel, category: &str, _id: &str, location: &str, me
 
 /// Where the library may be.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     File(PathBuf),
     Folder(PathBuf),
     /// Names for the system's loader, the likeliest first.
     System(Vec<String>),
 }
 
-impl Place {
-    /// The libraries at this place, newest first. Wheels carry `libonnxruntime.so.1.22.1` without a plain name.
+impl Location {
+    /// The libraries at this location, newest first. Wheels have `libonnxruntime.so.1.22.1`, without a plain name beside
+    /// it.
     fn libraries(&self) -> Vec<PathBuf> {
         match self {
             Self::File(path) => vec![path.clone()],
@@ -160,16 +171,16 @@ fn version(path: &Path) -> Vec<u64> {
     name.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
-fn places() -> Vec<Place> {
+fn locations() -> Vec<Location> {
     let named = std::env::var_os(LIBRARY_VARIABLE)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from);
     if let Some(path) = named {
-        // The user's word: nothing else is tried.
+        // The user has decided: no other location is tried.
         return vec![if path.is_dir() {
-            Place::Folder(path)
+            Location::Folder(path)
         } else {
-            Place::File(path)
+            Location::File(path)
         }];
     }
     let plugin = gst::Registry::get().find_plugin(env!("CARGO_PKG_NAME").trim_start_matches("gst-plugin-"));
@@ -178,18 +189,17 @@ fn places() -> Vec<Place> {
         .and_then(|file| Some(file.parent()?.to_path_buf()));
     let beside = folder.iter().flat_map(|folder| {
         let above = folder.parent().into_iter();
-        // The last one is for a whole installation, as other programs may put theirs into the folder of libraries.
+        // The last one is for a system-wide installation, where the folder `onnxruntime` may belong to another program.
         let above = above.flat_map(|above| ["onnxruntime", "gst-vidtok/onnxruntime"].map(|name| above.join(name)));
         std::iter::once(folder.join("onnxruntime")).chain(above)
     });
     beside
-        .map(Place::Folder)
-        .chain([Place::System(system_names())])
+        .map(Location::Folder)
+        .chain([Location::System(system_names())])
         .collect()
 }
 
-/// What the library may be called where a package of the system has it: distributions put the minor version into its
-/// name.
+/// The names that the library may have as a package of the system: distributions put the minor version into the name.
 fn system_names() -> Vec<String> {
     let versions = (ort::MINOR_VERSION..=NEWEST_MINOR_VERSION).rev();
     let plain = ["libonnxruntime.so".to_string(), "libonnxruntime.so.1".to_string()];
@@ -199,7 +209,7 @@ fn system_names() -> Vec<String> {
         .collect()
 }
 
-/// The file that the loader opens, where it is told which: a name alone it looks for by itself.
+/// The file that the loader opens, if `library` is a path. A name alone is looked for in the loader's folders.
 fn named_file(library: &Path) -> Option<&Path> {
     (library.components().count() > 1).then_some(library)
 }
@@ -222,8 +232,8 @@ fn reason(library: &Path, error: &ort::LoadDynamicError) -> String {
     }
 }
 
-fn explain(places: &[Place], tried: &[String]) -> String {
-    let looked = places.iter().map(Place::describe).collect::<Vec<_>>().join(", ");
+fn explain(locations: &[Location], tried: &[String]) -> String {
+    let looked = locations.iter().map(Location::describe).collect::<Vec<_>>().join(", ");
     let tried = if tried.is_empty() {
         String::new()
     } else {
@@ -252,7 +262,7 @@ mod tests {
         for name in names {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let found = Place::Folder(folder.path().into()).libraries();
+        let found = Location::Folder(folder.path().into()).libraries();
         let found: Vec<_> = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(found, ["libonnxruntime.so.1.22.1", "libonnxruntime.so.1.9.0"]);
     }
@@ -260,15 +270,15 @@ mod tests {
     #[test]
     fn a_distribution_s_library_is_looked_for_by_its_name_newest_first() {
         let names = system_names();
-        let place = |name: &str| names.iter().position(|found| found == name);
-        let [plain, newer, older] =
-            ["libonnxruntime.so", "libonnxruntime.so.1.21", "libonnxruntime.so.1.20"].map(|name| place(name).unwrap());
+        let position = |name: &str| names.iter().position(|found| found == name);
+        let [plain, newer, older] = ["libonnxruntime.so", "libonnxruntime.so.1.21", "libonnxruntime.so.1.20"]
+            .map(|name| position(name).unwrap());
         assert!(plain < newer && newer < older);
-        assert_eq!(place("libonnxruntime.so.1.16"), None);
+        assert_eq!(position("libonnxruntime.so.1.16"), None);
     }
 
     #[test]
-    fn a_library_that_was_loaded_before_is_seen() {
+    fn a_library_that_was_loaded_before_is_noticed() {
         let other = "7f00-7f01 r--p 00000000 fe:00 12   /usr/lib/libonnx.so.1\n7f02-7f03 rw-p 00000000 00:00 0\n";
         assert!(!is_mapped(other));
         let loaded = format!("{other}7f04-7f05 r-xp 00000000 fe:00 13   /opt/a folder/libonnxruntime.so.1.32.0\n");
@@ -280,13 +290,24 @@ mod tests {
     }
 
     #[test]
-    fn the_error_names_places_reasons_and_the_way_out() {
-        let places = [
-            Place::File("/nowhere/libonnxruntime.so".into()),
-            Place::System(system_names()),
+    fn a_library_that_the_loader_did_not_find_is_named() {
+        let said = "libonnxruntime.so.1.99: cannot open shared object file: No such file or directory";
+        assert_eq!(not_found(said), Some("libonnxruntime.so.1.99"));
+        // The library exists, and needs another one.
+        let said =
+            "/opt/libonnxruntime.so cannot be loaded: libstdc++.so.6: cannot open shared object file: No such file";
+        assert_eq!(not_found(said), Some("libstdc++.so.6"));
+        assert_eq!(not_found("/opt/libonnxruntime.so: invalid ELF header"), None);
+    }
+
+    #[test]
+    fn the_error_names_locations_reasons_and_the_way_out() {
+        let locations = [
+            Location::File("/nowhere/libonnxruntime.so".into()),
+            Location::System(system_names()),
         ];
         let text = explain(
-            &places,
+            &locations,
             &["/nowhere/libonnxruntime.so cannot be loaded: no such file".into()],
         );
         for part in [

@@ -1,26 +1,26 @@
-//! How a graph is to be run.
+//! How a graph is run: provider, device, precision, threads, batches.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::ExecutionProvider;
+use crate::runtime::provider::{ExecutionProvider, Setup};
 use crate::tokenizer::{Precision, Target, Wanted};
 
 const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
-/// How a graph is to be run.
+/// How a graph is run: the elements' properties of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     pub provider: ExecutionProvider,
-    /// Which of the provider's devices.
+    /// The number of the provider's device.
     pub device: i32,
-    /// Of the graphs; `None`: single, else what there is.
+    /// Precision of the graphs; `None`: single, or half where the tokenizer has nothing else.
     pub precision: Option<Precision>,
-    /// Threads within an operator; 0: a thread a core.
+    /// Threads within an operator; 0: one per core.
     pub threads: u32,
-    /// Streams that run together, as one batch of this size; 0 and 1: each by itself.
+    /// Members of a batch: so many streams run together; 0 and 1: each stream runs alone.
     pub batch_streams: u32,
-    /// How long a step waits for those of other streams.
+    /// How long a step waits for the steps of other members.
     pub batch_timeout: Duration,
 }
 
@@ -38,12 +38,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Streams that a run takes.
-    pub(super) fn streams(&self) -> usize {
+    /// Members of a batch, 1 without batches: the first axis of every tensor.
+    pub(super) fn members(&self) -> usize {
         self.batch_streams.max(1) as usize
     }
 
-    /// Threads within an operator.
+    /// Threads within an operator, at least 1.
     pub(super) fn thread_count(&self) -> usize {
         match self.threads {
             0 => cores(),
@@ -51,7 +51,18 @@ impl Options {
         }
     }
 
-    /// The form of graph that suits: one that runs several streams is made for GPUs, and runs everywhere.
+    /// The settings of a provider for a graph of this form and precision.
+    pub(super) fn setup(&self, target: Target, precision: Precision) -> Setup<'static> {
+        Setup {
+            device: self.device,
+            threads: self.thread_count(),
+            target,
+            precision,
+            engines: None,
+        }
+    }
+
+    /// The form of graph that suits. Only the form for GPUs runs several members; it runs on every provider.
     pub fn target(&self) -> Target {
         if self.batch_streams > 1 {
             Target::Gpu
@@ -60,7 +71,7 @@ impl Options {
         }
     }
 
-    /// Which of a tokenizer's graphs suits.
+    /// The tokenizer's graph that suits.
     pub fn wanted(&self) -> Wanted {
         Wanted {
             target: self.target(),
@@ -68,7 +79,7 @@ impl Options {
         }
     }
 
-    /// How much longer a step may take because it waits for others.
+    /// How much longer a step may take because it waits for other members.
     pub fn longest_wait(&self) -> Duration {
         if self.batch_streams > 1 {
             self.batch_timeout
@@ -78,13 +89,13 @@ impl Options {
     }
 }
 
-/// Cores that this process may use; hardware threads of one core count once, as they share what convolutions need.
+/// Cores that this process may use. Hardware threads of one core count once, as they share the units that convolutions use.
 pub fn cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     physical_cores().map_or(allowed, |physical| physical.min(allowed))
 }
 
-/// Cores of this machine; `None` where the system does not say.
+/// Cores of this machine; `None`: the system does not tell.
 fn physical_cores() -> Option<usize> {
     let cpus = std::fs::read_dir("/sys/devices/system/cpu").ok()?;
     let siblings = |cpu: std::fs::DirEntry| std::fs::read_to_string(cpu.path().join("topology/thread_siblings")).ok();

@@ -1,14 +1,16 @@
-//! What takes long or is worth a warning while a network is made ready, for whoever waits for it.
+//! What takes long or deserves a warning while a network is made ready.
 
-/// Told of it in the thread that makes the network ready. Knows no element: an element tells its bus.
+/// Receives reports while a network is made ready, in the thread that does so. It has no knowledge of elements: an element
+/// posts what it is told on its bus.
 pub trait Report {
     /// Work that takes seconds to minutes begins or ends.
     fn progress(&self, progress: Progress, text: &str);
 
-    /// Something works, and not as well as it could.
+    /// Something works, but less well than it could.
     fn warning(&self, text: &str);
 }
 
+/// The state of work that takes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Start,
@@ -16,7 +18,7 @@ pub enum Progress {
     Failed,
 }
 
-/// Tells nobody.
+/// Ignores reports: for tests and benchmarks.
 pub struct Silent;
 
 impl Report for Silent {

@@ -1,78 +1,93 @@
-//! Sessions shared by all elements that want the same.
+//! One session for all streams that want the same, with its batches.
 //!
-//! Streams share one session, not only its weights' bytes: ONNX Runtime copies weights into the layout that its
-//! convolutions want, and every further session would have copies of its own, prepacked weights and shared initializers
-//! or not.
+//! Sharing the weights' bytes alone would not do: ONNX Runtime copies weights into the layout that its convolutions want, and
+//! each further session would have copies of its own, with prepacked weights and shared initializers as well.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
-use super::report::Report;
-use super::session::{SharedSession, TryOut, create};
-use super::{Options, RuntimeError};
+use crate::runtime::batch::Batches;
+use crate::runtime::choose::choose;
+use crate::runtime::error::RuntimeError;
+use crate::runtime::options::Options;
+use crate::runtime::report::Report;
+use crate::runtime::session::Session;
+use crate::runtime::step::Wiring;
 use crate::system::lock::lock;
 use crate::tokenizer::{Graph, Identity, Source};
 
+/// A session, and what its streams have in common.
+pub struct Shared {
+    pub session: Arc<Session>,
+    pub wiring: Wiring,
+    pub batches: Batches,
+}
+
+/// What decides whether two streams can share a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     graph: GraphKey,
     options: Options,
-    width: u32,
-    height: u32,
+    size: (u32, u32),
 }
 
-/// Tells graphs apart: a file that was written anew is another graph, whatever its times say.
+/// Tells graphs apart. A file that was written again with other contents is another graph, whatever its times are.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum GraphKey {
     File(PathBuf, Identity),
     Embedded(usize),
 }
 
-/// Locked while its session is made: of two elements that start together, the second finds the first one's, and those
-/// that want another one do not wait.
-type Place = Arc<Mutex<Weak<SharedSession>>>;
+/// The lock is held while the session is created, so that two elements that start together share it. Other keys are not
+/// blocked.
+type Entry = Arc<Mutex<Weak<Shared>>>;
 
-static SESSIONS: LazyLock<Mutex<HashMap<Key, Place>>> = LazyLock::new(Mutex::default);
+static SESSIONS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
 
-/// The session for `graph` at `width` × `height` pixels (padded to whole cells); made if no element has it.
+/// The session for `graph` and pictures of `size` pixels, padded. Creates it if no stream has it. It lives as long as what
+/// this returns.
 ///
-/// A session on anything but the CPU is tried out before anybody gets it: libraries and GPUs may turn out not to work
-/// only when a graph runs, and then it is the provider's fault, and with `auto` the next one's turn.
+/// # Errors
+/// No provider works, or the graph is not what its description says.
 pub fn shared(
     graph: &Graph,
     options: Options,
-    (width, height): (u32, u32),
-    try_out: TryOut,
+    size: (u32, u32),
     report: &dyn Report,
-) -> Result<Arc<SharedSession>, RuntimeError> {
+) -> Result<Arc<Shared>, RuntimeError> {
     let key = Key {
         graph: graph_key(graph),
         options: Options {
-            // Has chosen the graph.
+            // It has decided on the graph already.
             precision: None,
-            // Of the stream, not of the session.
+            // Each stream has its own.
             batch_timeout: Duration::ZERO,
-            batch_streams: options.streams() as u32,
+            // 0 and 1 mean the same.
+            batch_streams: options.members() as u32,
             ..options
         },
-        width,
-        height,
+        size,
     };
-    let place = {
+    let entry = {
         let mut sessions = lock(&SESSIONS);
-        // Nobody has these sessions, and nobody is making them.
-        sessions.retain(|_, place| Arc::strong_count(place) > 1 || lock(place).strong_count() > 0);
+        // Removes entries without a session that no other thread is about to fill.
+        sessions.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(entry).strong_count() > 0);
         sessions.entry(key).or_default().clone()
     };
-    let mut place = lock(&place);
-    if let Some(session) = place.upgrade() {
-        return Ok(session);
+    let mut entry = lock(&entry);
+    if let Some(shared) = entry.upgrade() {
+        return Ok(shared);
     }
-    let session = create(graph, options, (width, height), try_out, report)?;
-    *place = Arc::downgrade(&session);
-    Ok(session)
+    let session = choose(graph, options, size, report)?;
+    let shared = Arc::new(Shared {
+        wiring: Wiring::of(&session, size)?,
+        session,
+        batches: Batches::default(),
+    });
+    *entry = Arc::downgrade(&shared);
+    Ok(shared)
 }
 
 fn graph_key(graph: &Graph) -> GraphKey {

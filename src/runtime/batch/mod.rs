@@ -1,8 +1,7 @@
-//! Streams that run together: one run of the graph is a step of each of them.
+//! Batches: streams that run together, so that one run of the graph is a step of each member.
 //!
-//! There is no thread for it. The stream that finds that a batch is to start runs it for all streams in it, on the
-//! thread that asked for the stream's own step. Where one of them is cancelled, the run is ended, and the others' steps
-//! run again.
+//! No extra thread: the caller whose request completes the batch runs the graph for all members (`schedule` decides when
+//! that is). Where a member is cancelled, the run is ended, and the other members' steps run again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -11,46 +10,46 @@ mod schedule;
 
 use schedule::{Next, Schedule};
 
-use super::RuntimeError;
-use super::cancel::{Cancel, POLL};
-use super::step::{Failure, HostTensor, Tensors, Wiring};
+use crate::runtime::cancel::{Cancel, POLL};
+use crate::runtime::error::RuntimeError;
+use crate::runtime::step::{Failure, HostTensor, Tensors, run_error};
 use crate::system::lock::{lock, wait_timeout};
 
-/// What a step gives a stream.
+/// The result of a step for a member.
 pub struct Outputs {
     /// The bytes of each output, in the wiring's order.
     pub bytes: Vec<Vec<u8>>,
-    /// How many streams made the step together.
-    pub streams: usize,
+    /// How many members took part in the run.
+    pub members: usize,
 }
 
-/// The batches of one session: where there are more streams than one has room for, there is another.
+/// The batches of one session. A stream for which no batch has room starts another one.
 #[derive(Default)]
 pub struct Batches(Mutex<Vec<Weak<Batch>>>);
 
 struct Batch {
-    wiring: Wiring,
-    streams: usize,
-    state: Mutex<State>,
-    /// A step was asked for or is done, or a stream has left.
+    /// How many members it has room for.
+    size: usize,
+    state: Mutex<BatchState>,
+    /// Notified when a step was requested or is done, and when a member has left.
     changed: Condvar,
 }
 
-struct State {
+struct BatchState {
     schedule: Schedule,
-    /// Absent while they run.
+    /// `None` while the graph runs on them.
     tensors: Option<Tensors>,
-    /// What the streams that wait give to the next run.
+    /// The inputs of the next run.
     given: Vec<HostTensor>,
     slots: Vec<Slot>,
     /// Why no step can follow.
     broken: Option<String>,
 }
 
-impl State {
+impl BatchState {
     fn check(&self) -> Result<(), RuntimeError> {
         match &self.broken {
-            Some(text) => Err(RuntimeError::Run(text.clone())),
+            Some(text) => Err(RuntimeError::Run(text.clone().into())),
             None => Ok(()),
         }
     }
@@ -61,21 +60,22 @@ impl State {
     }
 }
 
+/// A member's place.
 #[derive(Default)]
 struct Slot {
-    /// What the stream's step gave, until it is fetched.
+    /// The result of the member's step, until the member takes it.
     result: Option<Result<Outputs, RuntimeError>>,
-    /// The stream has a state, which the steps of others must not change.
+    /// The member has run a step: runs without it must restore its state.
     has_state: bool,
-    /// Of the step that the stream waits for.
+    /// Cancels the step that the member waits for.
     cancel: Cancel,
-    /// The step is under way, and its stream does not wait for it any more.
+    /// The member was cancelled while its step runs, and does not wait for the result.
     abandoned: bool,
-    /// The same, and the stream is gone.
+    /// The member was dropped while its step runs.
     left: bool,
 }
 
-/// A stream's place in a batch.
+/// A stream as a member of a batch. Dropped, it leaves.
 pub struct Member {
     batch: Arc<Batch>,
     slot: usize,
@@ -83,21 +83,21 @@ pub struct Member {
 }
 
 impl Batches {
-    /// A place in a batch of this wiring; `allocate` makes the tensors of another one where there is none. A step of
-    /// this stream waits for those of others no longer than `timeout`.
+    /// Makes a stream a member of a batch. Where none has room, `allocate` makes the tensors of another one. A step of
+    /// the member waits for the steps of others no longer than `timeout`.
+    ///
+    /// # Errors
+    /// Those of `allocate`, and ONNX Runtime's for further tensors.
     pub fn join(
         &self,
-        wiring: &Wiring,
         timeout: Duration,
         allocate: impl FnOnce() -> Result<Tensors, RuntimeError>,
     ) -> Result<Member, RuntimeError> {
-        // Held while a batch is allocated: of two streams that start together, the second finds the first one's.
+        // The lock is held while a batch is allocated, so that two streams that start together share it.
         let mut batches = lock(&self.0);
         batches.retain(|batch| batch.strong_count() > 0);
         for batch in batches.iter().filter_map(Weak::upgrade) {
-            if batch.wiring == *wiring
-                && let Some(slot) = batch.join()
-            {
+            if let Some(slot) = batch.join() {
                 return Ok(Member { batch, slot, timeout });
             }
         }
@@ -111,11 +111,16 @@ impl Batches {
 }
 
 impl Member {
-    /// Runs a step on the bytes `given` for each of the wiring's inputs, unless `cancel` ends it.
+    /// Runs a step on the bytes `given` for each of the wiring's inputs, unless `cancel` ends it. Waits for the other
+    /// members.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, or where an
+    /// earlier one has lost the members' state.
     pub fn step(&mut self, given: &[&[u8]], cancel: &Cancel) -> Result<Outputs, RuntimeError> {
         let Self { batch, slot, timeout } = self;
         let mut state = batch.lock();
-        // A step that was abandoned still has this stream's place.
+        // An abandoned step still runs on this slot.
         while state.slots[*slot].abandoned {
             if cancel.is_cancelled() {
                 return Err(RuntimeError::Cancelled);
@@ -124,7 +129,7 @@ impl Member {
         }
         state.check()?;
         for (tensor, bytes) in state.given.iter_mut().zip(given) {
-            tensor.set(*slot, batch.streams, bytes)?;
+            tensor.set(*slot, batch.size, bytes)?;
         }
         let now = Instant::now();
         state.slots[*slot].cancel = cancel.clone();
@@ -133,7 +138,7 @@ impl Member {
             if let Some(result) = state.slots[*slot].result.take() {
                 return result;
             }
-            // It may have broken while this stream waited for its turn.
+            // The batch may have broken while this member waited.
             state.check()?;
             if cancel.is_cancelled() {
                 state.slots[*slot].abandoned = state.schedule.is_running(*slot);
@@ -159,22 +164,21 @@ impl Drop for Member {
             return;
         }
         state.leave(self.slot);
-        // Others may have waited for this stream.
+        // Other members may wait for this one.
         self.batch.changed.notify_all();
     }
 }
 
 impl Batch {
     fn new(tensors: Tensors) -> Result<Self, RuntimeError> {
-        let streams = tensors.streams();
+        let size = tensors.members();
         Ok(Self {
-            wiring: tensors.wiring().clone(),
-            streams,
-            state: Mutex::new(State {
-                schedule: Schedule::new(streams),
-                given: tensors.spare_given().map_err(Failure::Run)?,
+            size,
+            state: Mutex::new(BatchState {
+                schedule: Schedule::new(size),
+                given: tensors.spare_given().map_err(|error| run_error(Arc::new(error)))?,
                 tensors: Some(tensors),
-                slots: (0..streams).map(|_| Slot::default()).collect(),
+                slots: (0..size).map(|_| Slot::default()).collect(),
                 broken: None,
             }),
             changed: Condvar::new(),
@@ -189,18 +193,18 @@ impl Batch {
         state.schedule.join()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BatchState> {
         lock(&self.state)
     }
 
-    /// Waits for a change, or so long.
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    /// Waits for a change, at most for `time`.
+    fn wait<'a>(&self, state: MutexGuard<'a, BatchState>, time: Duration) -> MutexGuard<'a, BatchState> {
         wait_timeout(&self.changed, state, time)
     }
 
-    /// Runs a step of the streams in `slots`, unlocked.
-    fn run<'a>(&'a self, mut state: MutexGuard<'a, State>, slots: Vec<usize>) -> MutexGuard<'a, State> {
-        let mut running = Running {
+    /// Runs a step of the members in `slots`, with the lock released.
+    fn run<'a>(&'a self, mut state: MutexGuard<'a, BatchState>, slots: Vec<usize>) -> MutexGuard<'a, BatchState> {
+        let mut run = BatchRun {
             batch: self,
             holds: state.slots.iter().map(|slot| slot.has_state).collect(),
             cancels: slots.iter().map(|slot| state.slots[*slot].cancel.clone()).collect(),
@@ -208,32 +212,34 @@ impl Batch {
             done: None,
             slots,
         };
-        for slot in &running.slots {
-            running.holds[*slot] = false;
+        for slot in &run.slots {
+            run.holds[*slot] = false;
         }
-        if let Some(tensors) = &mut running.tensors {
+        if let Some(tensors) = &mut run.tensors {
             std::mem::swap(tensors.given_mut(), &mut state.given);
         }
         drop(state);
-        running.run();
-        drop(running);
+        run.run();
+        drop(run);
         self.lock()
     }
 }
 
-/// A run under way. Dropped, it tells each of its streams how it ended, also where that was a panic.
-struct Running<'a> {
+/// A run in progress. On drop, hands every member its result, even after a panic.
+struct BatchRun<'a> {
     batch: &'a Batch,
+    /// The members that take part.
     slots: Vec<usize>,
-    /// Of the streams in the batch.
+    /// What may cancel each of their steps.
     cancels: Vec<Cancel>,
-    /// Streams that have a state and are not in this batch.
+    /// Set for members that have a state and do not take part.
     holds: Vec<bool>,
     tensors: Option<Tensors>,
+    /// `None` until the run has ended; after a panic it stays so.
     done: Option<Result<(), Failure>>,
 }
 
-impl Running<'_> {
+impl BatchRun<'_> {
     fn run(&mut self) {
         if let Some(tensors) = &mut self.tensors {
             self.done = Some(tensors.run(&self.holds, &self.cancels));
@@ -241,20 +247,20 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for BatchRun<'_> {
     fn drop(&mut self) {
-        // Copied before the lock is taken.
+        // Results are copied before the lock is taken, so that other members need not wait for that.
         let results: Vec<Result<Outputs, RuntimeError>> = match (&self.done, &self.tensors) {
             (Some(Ok(())), Some(tensors)) => {
                 let outputs = |slot: &usize| {
                     Ok(Outputs {
                         bytes: tensors.taken(*slot).into_iter().map(<[u8]>::to_vec).collect(),
-                        streams: self.slots.len(),
+                        members: self.slots.len(),
                     })
                 };
                 self.slots.iter().map(outputs).collect()
             }
-            (Some(Err(failure)), _) => self.slots.iter().map(|_| Err(failure.to_error())).collect(),
+            (Some(Err(failure)), _) => self.slots.iter().map(|_| Err(failure.clone().into())).collect(),
             _ => {
                 let panicked = || RuntimeError::Run("a batch ended in a panic".into());
                 self.slots.iter().map(|_| Err(panicked())).collect()
@@ -262,7 +268,7 @@ impl Drop for Running<'_> {
         };
         let mut state = self.batch.lock();
         if !matches!(self.done, Some(Ok(()) | Err(Failure::Run(_) | Failure::Cancelled))) {
-            state.broken = Some("the streams of this batch have lost their state: start them anew".into());
+            state.broken = Some("the streams of this batch have lost their state: restart them".into());
         }
         state.schedule.finish();
         for (slot, result) in self.slots.iter().zip(results) {
@@ -273,9 +279,9 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Running<'_> {
-    /// Tells the stream in `slot` how its step ended.
-    fn end(&self, state: &mut State, slot: usize, result: Result<Outputs, RuntimeError>) {
+impl BatchRun<'_> {
+    /// Hands the member in `slot` its result.
+    fn end(&self, state: &mut BatchState, slot: usize, result: Result<Outputs, RuntimeError>) {
         let own = &mut state.slots[slot];
         own.has_state |= result.is_ok();
         if own.left {
@@ -288,7 +294,7 @@ impl Running<'_> {
             own.result = Some(result);
             return;
         }
-        // The batch was ended for another stream: this one's step runs again.
+        // The run was ended for another member: this member's step runs again.
         let copied = match &self.tensors {
             Some(tensors) => tensors.copy_given(slot, &mut state.given),
             None => Err(RuntimeError::Run("a batch has lost its tensors".into())),

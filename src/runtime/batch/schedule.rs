@@ -1,117 +1,117 @@
-//! Which streams go into the next batch, and when it starts. Knows no network: the rules alone.
+//! Which members take part in the next run, and when it starts. The rules alone: no network, no lock.
 
 use std::time::Instant;
 
-/// What the streams of one batch are doing. A batch has a fixed number of slots, one for each of its streams.
+/// What the members of a batch are doing. A batch has a fixed number of slots, one for each member.
 ///
-/// A batch starts once everybody who is expected has come, or when the first of those who wait has waited long enough.
-/// Expected are those who were in the batch before. So a stream that is paused or slow makes the others wait once;
-/// nobody waits for it again until it has come back, which it may at any time.
+/// A run starts once every expected member has requested a step, or when the first request has waited long enough. Members
+/// that took part in the previous run are expected. So a stream that is paused or slow makes the others wait once; they do
+/// not wait for it again until it has come back, which it may do at any time.
 #[derive(Debug)]
 pub struct Schedule {
-    slots: Vec<Slot>,
+    slots: Vec<SlotState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
+enum SlotState {
     Vacant,
-    /// Between two steps. `expected`: the others wait for it.
+    /// Between two steps. `expected`: the other members wait for it.
     Idle {
         expected: bool,
     },
-    /// Wants a step, and waits for the others no longer than until then.
+    /// Has requested a step, and waits for other members until then at most.
     Waiting {
         until: Instant,
     },
-    /// In the batch that runs.
+    /// Takes part in the current run.
     Running,
 }
 
-/// What is to be done now.
+/// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// These slots start now, in one batch: they are marked as running.
+    /// Start a run of these slots, which are marked as running.
     Start(Vec<usize>),
-    /// Nothing before this time, unless something changes.
+    /// Wait until this time, or until something changes.
     WaitUntil(Instant),
-    /// Nothing until something changes.
+    /// Wait until something changes.
     Wait,
 }
 
 impl Schedule {
     pub fn new(slots: usize) -> Self {
         Self {
-            slots: vec![Slot::Vacant; slots],
+            slots: vec![SlotState::Vacant; slots],
         }
     }
 
-    /// Takes a slot for a new stream; `None`: there is none left.
+    /// Takes a slot for a new member; `None`: all are taken.
     pub fn join(&mut self) -> Option<usize> {
-        let slot = self.slots.iter().position(|slot| *slot == Slot::Vacant)?;
-        self.slots[slot] = Slot::Idle { expected: false };
+        let slot = self.slots.iter().position(|slot| *slot == SlotState::Vacant)?;
+        self.slots[slot] = SlotState::Idle { expected: false };
         Some(slot)
     }
 
-    /// Gives up the slot of a stream that has ended, between two of its steps.
+    /// Frees the slot of a member, between two of its steps.
     pub fn leave(&mut self, slot: usize) {
-        self.slots[slot] = Slot::Vacant;
+        self.slots[slot] = SlotState::Vacant;
     }
 
-    /// The stream in `slot` wants a step, and waits for the others until then.
+    /// Requests a step of the member in `slot`, which waits for other members until then at most.
     pub fn submit(&mut self, slot: usize, until: Instant) {
-        self.slots[slot] = Slot::Waiting { until };
+        self.slots[slot] = SlotState::Waiting { until };
     }
 
     pub fn is_running(&self, slot: usize) -> bool {
-        self.slots[slot] == Slot::Running
+        self.slots[slot] == SlotState::Running
     }
 
-    /// The stream in `slot` does not want the step any more that it waits for.
+    /// Takes back the request of the member in `slot`. A step that runs already is not affected.
     pub fn withdraw(&mut self, slot: usize) {
-        if matches!(self.slots[slot], Slot::Waiting { .. }) {
-            self.slots[slot] = Slot::Idle { expected: false };
+        if matches!(self.slots[slot], SlotState::Waiting { .. }) {
+            self.slots[slot] = SlotState::Idle { expected: false };
         }
     }
 
-    /// The batch with `slot` was ended: its stream wants the step still, at once.
+    /// Requests the step of the member in `slot` again, at once, because its run was ended for another member.
     pub fn resume(&mut self, slot: usize, now: Instant) {
-        self.slots[slot] = Slot::Waiting { until: now };
+        self.slots[slot] = SlotState::Waiting { until: now };
     }
 
-    /// What is to be done at the time `now`.
+    /// What to do at the time `now`.
     pub fn next(&mut self, now: Instant) -> Next {
-        if self.slots.contains(&Slot::Running) {
+        if self.slots.contains(&SlotState::Running) {
             return Next::Wait;
         }
-        let until = |slot: &Slot| match slot {
-            Slot::Waiting { until } => Some(*until),
+        let until = |slot: &SlotState| match slot {
+            SlotState::Waiting { until } => Some(*until),
             _ => None,
         };
         let Some(until) = self.slots.iter().filter_map(until).min() else {
             return Next::Wait;
         };
-        if self.slots.contains(&Slot::Idle { expected: true }) && now < until {
+        if self.slots.contains(&SlotState::Idle { expected: true }) && now < until {
             return Next::WaitUntil(until);
         }
         let mut started = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot {
-                Slot::Waiting { .. } => {
-                    *slot = Slot::Running;
+                SlotState::Waiting { .. } => {
+                    *slot = SlotState::Running;
                     started.push(index);
                 }
-                Slot::Idle { expected } => *expected = false,
-                Slot::Vacant | Slot::Running => (),
+                SlotState::Idle { expected } => *expected = false,
+                SlotState::Vacant | SlotState::Running => (),
             }
         }
         Next::Start(started)
     }
 
-    /// The batch that ran is done; the next one waits for those who were in it.
+    /// Ends the current run. The next one waits for the members that took part.
     pub fn finish(&mut self) {
         for slot in &mut self.slots {
-            if *slot == Slot::Running {
-                *slot = Slot::Idle { expected: true };
+            if *slot == SlotState::Running {
+                *slot = SlotState::Idle { expected: true };
             }
         }
     }
@@ -123,14 +123,14 @@ mod tests {
 
     use super::*;
 
-    /// A schedule of `slots` whose first `streams` were in the batch that has just ended.
-    fn after_a_batch(slots: usize, streams: usize, now: Instant) -> Schedule {
+    /// A schedule of `slots`, whose first `members` took part in the run that has just ended.
+    fn after_a_run(slots: usize, members: usize, now: Instant) -> Schedule {
         let mut schedule = Schedule::new(slots);
-        for slot in 0..streams {
+        for slot in 0..members {
             assert_eq!(schedule.join(), Some(slot));
             schedule.submit(slot, now);
         }
-        assert_eq!(schedule.next(now), Next::Start((0..streams).collect()));
+        assert_eq!(schedule.next(now), Next::Start((0..members).collect()));
         schedule.finish();
         schedule
     }
@@ -138,7 +138,7 @@ mod tests {
     const WAIT: Duration = Duration::from_millis(10);
 
     #[test]
-    fn a_stream_alone_does_not_wait() {
+    fn a_member_alone_does_not_wait() {
         let now = Instant::now();
         let mut schedule = Schedule::new(4);
         assert_eq!(schedule.next(now), Next::Wait);
@@ -152,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_starts_once_all_of_the_last_one_are_back() {
+    fn a_run_starts_once_all_members_of_the_last_one_are_back() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(4, 3, now);
+        let mut schedule = after_a_run(4, 3, now);
         schedule.submit(2, now + WAIT);
         schedule.submit(0, now + 2 * WAIT);
         assert_eq!(schedule.next(now), Next::WaitUntil(now + WAIT));
@@ -163,18 +163,18 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_does_not_come_is_waited_for_once() {
+    fn a_member_that_does_not_come_is_waited_for_once() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(2, 2, now);
+        let mut schedule = after_a_run(2, 2, now);
         schedule.submit(0, now + WAIT);
         assert_eq!(schedule.next(now + WAIT / 2), Next::WaitUntil(now + WAIT));
         assert_eq!(schedule.next(now + WAIT), Next::Start(vec![0]));
         schedule.finish();
-        // The other one is paused: no waiting any more.
+        // The other member is paused: no waiting any more.
         schedule.submit(0, now + 3 * WAIT);
         assert_eq!(schedule.next(now + 2 * WAIT), Next::Start(vec![0]));
         schedule.finish();
-        // It comes back, and its first step waits for the one that was in the last batch.
+        // It comes back, and its first step waits for the member of the last run.
         schedule.submit(1, now + 4 * WAIT);
         assert_eq!(schedule.next(now + 3 * WAIT), Next::WaitUntil(now + 4 * WAIT));
         schedule.submit(0, now + 5 * WAIT);
@@ -182,30 +182,30 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_comes_while_a_batch_runs_is_in_the_next_one() {
+    fn a_member_that_comes_during_a_run_is_in_the_next_one() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(3, 1, now);
+        let mut schedule = after_a_run(3, 1, now);
         let late = schedule.join().unwrap();
         schedule.submit(0, now);
         assert_eq!(schedule.next(now), Next::Start(vec![0]));
         schedule.submit(late, now + WAIT);
         assert_eq!(schedule.next(now + 2 * WAIT), Next::Wait);
         schedule.finish();
-        // Its time is over: it does not wait for the one that has just run.
+        // Its time is over: it does not wait for the member that has just run.
         assert_eq!(schedule.next(now + 2 * WAIT), Next::Start(vec![late]));
     }
 
     #[test]
-    fn no_stream_waits_for_one_that_has_ended_or_not_begun() {
+    fn no_member_waits_for_one_that_has_left_or_not_begun() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(3, 2, now);
+        let mut schedule = after_a_run(3, 2, now);
         let new = schedule.join().unwrap();
         schedule.submit(0, now + WAIT);
         assert_eq!(schedule.next(now), Next::WaitUntil(now + WAIT));
         schedule.leave(1);
         assert_eq!(schedule.next(now), Next::Start(vec![0]));
         schedule.finish();
-        // The slot is free for another one.
+        // The slot is free for another member.
         assert_eq!(schedule.join(), Some(1));
         assert_eq!(schedule.join(), None);
         schedule.submit(new, now + WAIT);
@@ -214,23 +214,23 @@ mod tests {
     }
 
     #[test]
-    fn without_patience_no_stream_waits() {
+    fn without_a_timeout_no_member_waits() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(2, 2, now);
+        let mut schedule = after_a_run(2, 2, now);
         schedule.submit(1, now);
         assert_eq!(schedule.next(now), Next::Start(vec![1]));
     }
 
     #[test]
-    fn a_step_that_is_withdrawn_is_not_run_and_not_waited_for() {
+    fn a_withdrawn_step_is_not_run_and_not_waited_for() {
         let now = Instant::now();
-        let mut schedule = after_a_batch(2, 2, now);
+        let mut schedule = after_a_run(2, 2, now);
         schedule.submit(0, now + WAIT);
         schedule.withdraw(0);
         assert_eq!(schedule.next(now), Next::Wait);
         schedule.submit(1, now + WAIT);
         assert_eq!(schedule.next(now), Next::Start(vec![1]));
-        // A step under way is not withdrawn: it ends.
+        // A step that runs already is not withdrawn: it ends.
         schedule.withdraw(1);
         assert_eq!(schedule.next(now), Next::Wait);
         schedule.finish();

@@ -1,15 +1,12 @@
-//! Why a provider cannot be used, and what to install: from what ONNX Runtime says.
+//! What to tell the user of a provider that cannot be used: what is wrong, and what to install or set.
 
 use super::ExecutionProvider;
+use crate::runtime::error::ProviderFault;
 
-/// What the system's loader says after a library's name.
-const NOT_FOUND: &str = ": cannot open shared object file";
-/// What cuDNN 9 and 8 say of parts of their own.
-const CUDNN_NOT_FOUND: [&str; 2] = ["Unable to load any of", "Could not load library"];
-
-/// What is wrong and what to do about it, for the user. `otherwise`: what is known where `message` is of no known kind.
-pub fn explain(provider: ExecutionProvider, message: &str, otherwise: Option<&str>) -> String {
-    let cause = cause(provider, message).unwrap_or_else(|| otherwise.map_or_else(|| needs(provider), Into::into));
+/// What is wrong and what to do about it. `message`: ONNX Runtime's own words. `otherwise`: what is known where they have
+/// no known meaning.
+pub fn explain(provider: ExecutionProvider, fault: &ProviderFault, message: &str, otherwise: Option<&str>) -> String {
+    let cause = cause(provider, fault).unwrap_or_else(|| otherwise.map_or_else(|| needs(provider), Into::into));
     let said = message.split_whitespace().collect::<Vec<_>>().join(" ");
     format!(
         "the execution provider \"{}\" cannot be used: {cause}. ONNX Runtime says: {}",
@@ -18,66 +15,46 @@ pub fn explain(provider: ExecutionProvider, message: &str, otherwise: Option<&st
     )
 }
 
-/// Whether ONNX Runtime says that it was built without the provider.
-pub fn not_built_in(message: &str) -> bool {
-    ["is not enabled in this build", "is not supported in this build"]
-        .iter()
-        .any(|text| message.contains(text))
+fn cause(provider: ExecutionProvider, fault: &ProviderFault) -> Option<String> {
+    let text = match fault {
+        ProviderFault::MissingLibrary(library) => {
+            return Some(match package(library) {
+                Some(package) => format!(
+                    "the library {library} was not found. Install {package}, and have the loader find it (LD_LIBRARY_PATH, \
+                     or ldconfig)"
+                ),
+                None => format!("the library {library} was not found. {}", needs(provider)),
+            });
+        }
+        ProviderFault::NotBuiltIn => {
+            return Some(format!(
+                "this ONNX Runtime was built without it. Install one that has it (PyPI: {}), and set ORT_DYLIB_PATH to \
+                 its folder onnxruntime/capi",
+                wheel(provider)
+            ));
+        }
+        ProviderFault::NoDevice => "no NVIDIA GPU is visible. In a container, pass it through (--gpus all)",
+        ProviderFault::DriverTooOld => {
+            "the NVIDIA driver is missing, or too old for this ONNX Runtime's CUDA. Install a newer one"
+        }
+        ProviderFault::NoSuchDevice => {
+            "this GPU does not exist. Set device-id to one that does (nvidia-smi -L lists them)"
+        }
+        ProviderFault::OutOfMemory => {
+            "memory is full, the device's or this machine's. Scale the video down, or use a narrower model"
+        }
+        ProviderFault::EngineUnreadable => "it cannot read an engine that it has built itself",
+        ProviderFault::RunsNothing | ProviderFault::Other => return None,
+    };
+    Some(text.into())
 }
 
-fn cause(provider: ExecutionProvider, message: &str) -> Option<String> {
-    if let Some(library) = missing_library(message) {
-        return Some(match package(library) {
-            Some(package) => format!(
-                "the library {library} was not found. Install {package}, and have the loader find it (LD_LIBRARY_PATH, or \
-                 ldconfig)"
-            ),
-            None => format!("the library {library} was not found. {}", needs(provider)),
-        });
-    }
-    if not_built_in(message) {
-        return Some(format!(
-            "this ONNX Runtime was built without it. Install one that has it (PyPI: {}), and set ORT_DYLIB_PATH to its \
-             folder onnxruntime/capi",
-            wheel(provider)
-        ));
-    }
-    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
-    if says(&["no CUDA-capable device", "CUDA failure 100"]) {
-        return Some("no NVIDIA GPU is to be seen. In a container, it has to be let in (--gpus all)".into());
-    }
-    if says(&["driver version is insufficient", "CUDA failure 35"]) {
-        return Some(
-            "the NVIDIA driver is missing, or too old for this ONNX Runtime's CUDA. Install a newer one".into(),
-        );
-    }
-    if says(&["invalid device ordinal", "CUDA failure 101"]) {
-        return Some("there is no such GPU. Set device-id to one that is there (nvidia-smi -L lists them)".into());
-    }
-    if says(&["out of memory", "Failed to allocate memory"]) {
-        return Some("the device's memory is full. Scale the video down, or use a narrower model".into());
-    }
-    None
-}
-
-/// The library that the loader did not find.
-fn missing_library(message: &str) -> Option<&str> {
-    if let Some((before, _)) = message.split_once(NOT_FOUND) {
-        return before.split_whitespace().next_back();
-    }
-    // cuDNN loads parts of itself.
-    let failed = CUDNN_NOT_FOUND.iter().any(|text| message.contains(text)) && !message.contains("symbol");
-    let edge = |c: char| c.is_whitespace() || "{}()'\",;:".contains(c);
-    let mut words = message.split(edge).filter(|_| failed);
-    words.find(|word| word.starts_with("libcudnn"))
-}
-
-/// What a library comes with.
+/// The package that a library comes with.
 fn package(library: &str) -> Option<String> {
     let name = library.rsplit('/').next().unwrap_or(library);
     let (stem, version) = name.split_once(".so").unwrap_or((name, ""));
     let version = version.trim_start_matches('.').split('.').next().unwrap_or("");
-    // These carry CUDA's own version; other parts of CUDA have versions of their own.
+    // The names of these libraries carry CUDA's version; those of other parts of CUDA have a version of their own.
     let cuda = |pypi: &str| match version {
         "12" => format!("CUDA 12 (PyPI: {pypi}-cu12, or NVIDIA's CUDA toolkit)"),
         _ => format!("CUDA {version} (PyPI: {pypi}, or NVIDIA's CUDA toolkit)"),
@@ -88,7 +65,7 @@ fn package(library: &str) -> Option<String> {
         )
     };
     Some(match stem {
-        "libcuda" => "the NVIDIA driver (in a container: let the GPU in, --gpus all)".into(),
+        "libcuda" => "the NVIDIA driver (in a container, pass the GPU through: --gpus all)".into(),
         "libcublas" | "libcublasLt" => cuda("nvidia-cublas"),
         "libcudart" => cuda("nvidia-cuda-runtime"),
         "libnvrtc" => cuda("nvidia-cuda-nvrtc"),
@@ -116,9 +93,9 @@ fn package(library: &str) -> Option<String> {
 
 fn wheel(provider: ExecutionProvider) -> &'static str {
     match provider {
-        // With these extras it brings CUDA and cuDNN in the versions that it was built for.
+        // With these extras, pip installs CUDA and cuDNN in the versions that it was built for.
         ExecutionProvider::Cuda | ExecutionProvider::TensorRt => "\"onnxruntime-gpu[cuda,cudnn]\"",
-        // The last one: what came after it is a plugin for ONNX Runtime, which is not supported.
+        // The last wheel of its kind: later ones are plugins for ONNX Runtime, which are not supported here.
         ExecutionProvider::OpenVino => "onnxruntime-openvino==1.24.1",
         ExecutionProvider::Auto | ExecutionProvider::Cpu => "onnxruntime",
     }
@@ -139,6 +116,12 @@ fn needs(provider: ExecutionProvider) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::provider::fault;
+
+    /// What the user is told where ONNX Runtime says `said`.
+    fn told(provider: ExecutionProvider, said: &str, otherwise: Option<&str>) -> String {
+        explain(provider, &fault::read(said), said, otherwise)
+    }
 
     /// What the wheel onnxruntime-gpu 1.31.1 says on a machine without CUDA.
     fn without(library: &str) -> String {
@@ -157,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_is_missing_is_named_with_what_it_comes_with() {
+    fn a_library_that_is_missing_is_named_with_its_package() {
         for (library, package) in [
             ("libcublasLt.so.13", "CUDA 13 (PyPI: nvidia-cublas,"),
             ("libcublas.so.12", "CUDA 12 (PyPI: nvidia-cublas-cu12,"),
@@ -165,35 +148,20 @@ mod tests {
             ("libcufft.so.12", "nvidia-cufft"),
             ("libcurand.so.10", "nvidia-curand"),
             ("libcudnn.so.9", "cuDNN 9"),
+            ("libcudnn_graph.so.9.1.0", "cuDNN 9"),
             ("libnvinfer.so.10", "TensorRT 10 (PyPI: \"tensorrt-cu13<11\""),
             ("libnvonnxparser.so.10", "tensorrt-cu12<11"),
             ("libnvinfer.so.11", "tensorrt-cu13<12"),
             ("libcuda.so.1", "NVIDIA driver"),
             ("/opt/ort/libonnxruntime_providers_cuda.so", "onnxruntime/capi"),
         ] {
-            let text = explain(ExecutionProvider::Cuda, &without(library), None);
+            let text = told(ExecutionProvider::Cuda, &without(library), None);
             assert_says(&text, &["\"cuda\" cannot be used", library, "was not found", package]);
             assert!(!text.contains('\n'), "{text}");
         }
-        // One that nobody has thought of is named all the same.
-        let text = explain(ExecutionProvider::TensorRt, &without("libother.so.5"), None);
+        // An unknown library is named, too.
+        let text = told(ExecutionProvider::TensorRt, &without("libother.so.5"), None);
         assert_says(&text, &["libother.so.5 was not found", "TensorRT", "onnxruntime-gpu"]);
-    }
-
-    #[test]
-    fn a_part_of_cudnn_that_cudnn_does_not_find_is_named() {
-        let said = "Unable to load any of {libcudnn_graph.so.9.1.0, libcudnn_graph.so.9}";
-        assert_says(
-            &explain(ExecutionProvider::Cuda, said, None),
-            &["libcudnn_graph.so.9.1.0 was not found", "cuDNN 9"],
-        );
-        // Its name alone does not mean that it is missing.
-        for said in [
-            "CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED in libcudnn.so.9",
-            "Could not load symbol cudnnGetLibConfig. Error: libcudnn_graph.so.9: undefined symbol: cudnnGetLibConfig",
-        ] {
-            assert!(!explain(ExecutionProvider::Cuda, said, None).contains("was not found"));
-        }
     }
 
     #[test]
@@ -210,9 +178,8 @@ mod tests {
                 "onnxruntime-openvino==1.24.1",
             ),
         ] {
-            assert!(not_built_in(said));
             assert_says(
-                &explain(provider, said, None),
+                &told(provider, said, None),
                 &["built without it", wheel, "ORT_DYLIB_PATH"],
             );
         }
@@ -221,19 +188,26 @@ mod tests {
     #[test]
     fn what_cuda_says_of_gpus_is_put_into_words() {
         for (said, meant) in [
-            ("CUDA failure 100: no CUDA-capable device is detected", "no NVIDIA GPU"),
+            (
+                "CUDA failure 100: no CUDA-capable device is detected",
+                "no NVIDIA GPU is visible. In a container, pass it through",
+            ),
             (
                 "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
                 "driver is missing, or too old",
             ),
             ("CUDA failure 101: invalid device ordinal", "device-id"),
             ("CUDA failure 2: out of memory", "memory is full"),
+            (
+                "could not deserialize engine from cache",
+                "cannot read an engine that it has built",
+            ),
             ("something else", "it needs an NVIDIA GPU"),
         ] {
-            assert_says(&explain(ExecutionProvider::Cuda, said, None), &[meant, said]);
+            assert_says(&told(ExecutionProvider::Cuda, said, None), &[meant, said]);
         }
-        // Who has got as far as running a network has what it needs.
-        let text = explain(ExecutionProvider::Cuda, "something else", Some("it does not run this"));
+        // A provider that got as far as running a network has what it needs.
+        let text = told(ExecutionProvider::Cuda, "something else", Some("it does not run this"));
         assert_says(
             &text,
             &["cannot be used: it does not run this. ONNX Runtime says: something else"],

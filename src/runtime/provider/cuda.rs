@@ -6,24 +6,24 @@ use crate::tokenizer::Target;
 pub fn options(setup: &Setup) -> ProviderOptions {
     vec![
         ("device_id", setup.device.to_string()),
-        // Tries every algorithm once a shape, and shapes are fixed. DEFAULT falls back to slow ones.
+        // Tries every algorithm once per shape, and shapes are fixed. DEFAULT falls back to slow algorithms.
         ("cudnn_conv_algo_search", "EXHAUSTIVE".into()),
-        // Else only those that need 32 MB at most are tried.
+        // Without it, only algorithms that need at most 32 MB are tried.
         ("cudnn_conv_use_max_workspace", "1".into()),
-        // It would round float32 to 10 bits of mantissa: other tokens than a CPU's.
+        // TF32 rounds float32 to 10 bits of mantissa, so tokens would differ from a CPU's.
         ("use_tf32", "0".into()),
-        // The form for GPUs has its channels last, and its transpositions then cancel; the form for CPUs would get
+        // The form for GPUs has its channels last, so that transpositions cancel; in the form for CPUs this would add
         // some.
         ("prefer_nhwc", u8::from(setup.target == Target::Gpu).to_string()),
-        // Every run takes the same: doubling the arena at each growth could take twice of it.
+        // Every run takes the same memory, so doubling the arena as it grows could waste as much again.
         ("arena_extend_strategy", "kSameAsRequested".into()),
     ]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_in_library, get, setup};
     use super::*;
+    use crate::runtime::provider::testing::{assert_in_library, get, setup};
 
     #[test]
     fn convolutions_are_searched_for_and_float32_stays_float32() {
@@ -40,7 +40,6 @@ mod tests {
         assert_eq!(nhwc(Target::Cpu).as_deref(), Some("0"));
     }
 
-    /// An option that the provider does not know makes it unusable.
     #[test]
     fn the_provider_knows_every_option() {
         let library = "libonnxruntime_providers_cuda.so";

@@ -2,19 +2,23 @@
 
 mod advice;
 mod cuda;
+pub mod fault;
 mod openvino;
-pub(super) mod tensorrt;
+pub mod tensorrt;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
 
 use gst::glib;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-pub use tensorrt::{inexact, tf32_setting};
-
-use super::RuntimeError;
+use crate::runtime::error::{Details, RuntimeError};
 use crate::tokenizer::{Precision, Target};
 
-/// What runs the network. One that is named is used or is an error; it is never swapped for another.
+/// What runs the network. A provider that is asked for by name is used, or the error says why not: another one never takes
+/// its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
 #[enum_type(name = "GstVidtokExecutionProvider")]
 #[repr(u32)]
@@ -33,7 +37,7 @@ pub enum ExecutionProvider {
     OpenVino,
 }
 
-/// Keys and values, as ONNX Runtime knows them.
+/// Keys and values as ONNX Runtime's provider reads them.
 type ProviderOptions = Vec<(&'static str, String)>;
 
 /// What a provider's options depend on.
@@ -45,22 +49,12 @@ pub struct Setup<'a> {
     /// The form of the graph, and what it calculates with.
     pub target: Target,
     pub precision: Precision,
-    /// Where TensorRT keeps what it builds; `None`: nowhere.
-    pub engines: Option<&'a Engines>,
-}
-
-/// Where TensorRT keeps what it builds.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Engines {
-    /// Of the engines of one graph.
-    pub folder: String,
-    /// Of what was measured of kernels, for all engines.
-    pub timings: String,
-    /// What the names of engines begin with.
-    pub prefix: &'static str,
+    /// Where TensorRT keeps the engines that it builds; `None`: it does not keep them.
+    pub engines: Option<&'a tensorrt::Engines>,
 }
 
 impl ExecutionProvider {
+    /// The name that users know it by, as in the property `execution-provider`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -71,7 +65,7 @@ impl ExecutionProvider {
         }
     }
 
-    /// What ONNX Runtime calls it.
+    /// ONNX Runtime's name for it.
     pub(super) fn ort_name(self) -> &'static str {
         match self {
             Self::Auto | Self::Cpu => "CPUExecutionProvider",
@@ -81,7 +75,7 @@ impl ExecutionProvider {
         }
     }
 
-    /// What is tried, in order. TensorRT is not part of `auto`: building an engine can take minutes.
+    /// The providers to try, in order. TensorRT is not part of `auto`: building an engine can take minutes.
     pub(super) fn candidates(self) -> &'static [Self] {
         match self {
             Self::Auto => &[Self::Cuda, Self::Cpu],
@@ -92,23 +86,24 @@ impl ExecutionProvider {
         }
     }
 
-    /// The form of graph that suits what is asked for.
-    pub fn target(self) -> Target {
+    /// The form of graph that suits it.
+    pub(super) fn target(self) -> Target {
         match self {
             Self::Cuda | Self::TensorRt => Target::Gpu,
             Self::Auto | Self::Cpu | Self::OpenVino => Target::Cpu,
         }
     }
 
-    /// Whether it works in memory of its own, not in the CPU's.
-    pub(super) fn has_memory(self) -> bool {
+    /// Whether it runs on CUDA: its tensors are then in the GPU's memory, not in the CPU's.
+    pub(super) fn uses_cuda(self) -> bool {
         matches!(self, Self::Cuda | Self::TensorRt)
     }
 
-    /// Adds this provider to a session. ONNX Runtime's own silent fall-back at this place is switched off.
+    /// Adds this provider to a session. Where it cannot be used, that is an error: ONNX Runtime by itself would go on without
+    /// it, in silence.
     pub(super) fn add_to(self, builder: SessionBuilder, setup: &Setup) -> Result<SessionBuilder, RuntimeError> {
         let providers = match self {
-            // Always there, behind any other.
+            // Every session has it, after the other providers.
             Self::Auto | Self::Cpu => return Ok(builder),
             Self::Cuda => vec![strict(with(ep::CUDA::default(), cuda::options(setup)))],
             // CUDA takes the nodes that TensorRT does not.
@@ -120,18 +115,19 @@ impl ExecutionProvider {
         };
         builder
             .with_execution_providers(providers)
-            .map_err(|error| RuntimeError::Provider(advice::explain(self, error.message(), None)))
+            .map_err(|error| self.error(Arc::new(error.into()), None))
     }
 
-    /// The error for what ONNX Runtime says where this provider is there, and fails with a network.
-    pub(super) fn failed(self, message: &str) -> RuntimeError {
-        let otherwise = "it is there, and does not run this network at this picture size";
-        RuntimeError::Provider(advice::explain(self, message, Some(otherwise)))
+    /// The error for what ONNX Runtime says where the provider was loaded and fails with a network.
+    pub(super) fn failed(self, error: Arc<ort::Error>) -> RuntimeError {
+        let otherwise = "it works, but does not run this network at this picture size";
+        self.error(error, Some(otherwise))
     }
 
-    /// Whether an error says no more than that ONNX Runtime was built without this provider.
-    pub(super) fn is_not_built_in(error: &RuntimeError) -> bool {
-        matches!(error, RuntimeError::Provider(text) if advice::not_built_in(text))
+    fn error(self, error: Arc<ort::Error>, otherwise: Option<&str>) -> RuntimeError {
+        let fault = fault::read(error.message());
+        let text = advice::explain(self, &fault, error.message(), otherwise);
+        RuntimeError::Provider(fault, Details::with_cause(text, error))
     }
 }
 
@@ -149,38 +145,6 @@ fn strict(provider: impl Into<ExecutionProviderDispatch>) -> ExecutionProviderDi
 mod tests {
     use super::*;
 
-    pub fn setup() -> Setup<'static> {
-        Setup {
-            device: 0,
-            threads: 1,
-            target: Target::Gpu,
-            precision: Precision::Fp32,
-            engines: None,
-        }
-    }
-
-    pub fn get<'a>(options: &'a ProviderOptions, key: &str) -> Option<&'a str> {
-        let mut values = options.iter().filter(|(k, _)| *k == key).map(|(_, value)| &value[..]);
-        let value = values.next();
-        assert_eq!(values.next(), None, "{key} is there twice");
-        value
-    }
-
-    /// Checks that each key is among the texts of a provider's library, in the folder that `variable` names.
-    pub fn assert_in_library(variable: &str, library: &str, options: &ProviderOptions) {
-        if std::env::var_os("VIDTOK_WITHOUT_PROVIDERS").is_some() {
-            eprintln!("left out: VIDTOK_WITHOUT_PROVIDERS is set");
-            return;
-        }
-        let folder = std::env::var_os(variable).unwrap_or_else(|| panic!("tests/run.sh sets {variable}"));
-        let bytes = std::fs::read(std::path::Path::new(&folder).join(library)).unwrap();
-        let texts: std::collections::HashSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
-        for (key, _) in options {
-            assert!(texts.contains(key.as_bytes()), "{library} does not know {key}");
-        }
-        assert!(!texts.contains(&b"no_such_option"[..]));
-    }
-
     #[test]
     fn auto_tries_no_provider_that_takes_minutes_and_ends_with_the_cpu() {
         let candidates = ExecutionProvider::Auto.candidates();
@@ -189,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_named_is_the_only_one_tried() {
+    fn a_provider_that_is_named_is_the_only_one_tried() {
         use ExecutionProvider::{Cpu, Cuda, OpenVino, TensorRt};
         for provider in [Cpu, Cuda, TensorRt, OpenVino] {
             assert_eq!(provider.candidates(), [provider]);

@@ -5,7 +5,7 @@ use super::{ProviderOptions, Setup};
 pub fn options(setup: &Setup) -> ProviderOptions {
     vec![
         ("device_type", "CPU".into()),
-        // By OpenVINO's default, a CPU that has bfloat16 calculates with it: other tokens.
+        // By default OpenVINO calculates in bfloat16 on a CPU that has it, and tokens would differ.
         ("precision", "FP32".into()),
         ("num_of_threads", setup.threads.to_string()),
     ]
@@ -13,8 +13,8 @@ pub fn options(setup: &Setup) -> ProviderOptions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_in_library, get, setup};
     use super::*;
+    use crate::runtime::provider::testing::{assert_in_library, get, setup};
 
     #[test]
     fn it_has_the_threads_that_it_is_told_to_and_keeps_float32() {
@@ -24,7 +24,6 @@ mod tests {
         assert_eq!(get(&options, "device_type"), Some("CPU"));
     }
 
-    /// An option that the provider does not know makes it unusable.
     #[test]
     fn the_provider_knows_every_option() {
         let library = "libonnxruntime_providers_openvino.so";

@@ -1,7 +1,7 @@
-//! Which provider runs which nodes of a graph.
+//! Which provider runs which nodes of a graph, read from the log of a session that is made.
 //!
-//! ONNX Runtime has told since before 1.17, in its log while a session is made, and only lately through its API. A
-//! provider that compiles (TensorRT, OpenVINO) makes one node of all those of a part of the graph.
+//! ONNX Runtime's API tells it only since lately, its log since before 1.17. A provider that compiles (TensorRT, OpenVINO)
+//! makes one node of all the nodes of a part of the graph.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,31 +9,34 @@ use std::sync::{Arc, Mutex};
 
 use ort::logging::{LogLevel, LoggerFunction};
 
-use super::super::{ExecutionProvider, RuntimeError, library};
+use crate::runtime::error::{ProviderFault, RuntimeError};
+use crate::runtime::library;
+use crate::runtime::provider::ExecutionProvider;
 use crate::system::lock::lock;
 
-/// How many kinds of operators are named.
+/// How many kinds of operators a text names.
 const NAMED: usize = 8;
 
-/// Nodes of a graph by the provider that runs them. Empty where ONNX Runtime did not say.
+/// Nodes of a graph by the provider that runs them. Empty: ONNX Runtime did not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement(BTreeMap<String, Nodes>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Nodes {
     count: usize,
-    /// Of each kind of operator. Not known where one provider runs all.
+    /// Nodes of each kind of operator. Empty where one provider runs all: the log then has no list.
     kinds: BTreeMap<String, usize>,
 }
 
 impl Placement {
-    /// Nodes on `provider`; `None` where ONNX Runtime did not say.
+    /// Nodes on `provider`; `None`: ONNX Runtime did not tell.
     pub fn on(&self, provider: ExecutionProvider) -> Option<usize> {
         let nodes = self.0.get(provider.ort_name());
         (!self.0.is_empty()).then(|| nodes.map_or(0, |nodes| nodes.count))
     }
 
-    /// What other providers run, in words: `CPUExecutionProvider: Resize ×3, Mod`. `None`: nothing, or it is not known.
+    /// The nodes that other providers run, in words: `CPUExecutionProvider: Resize ×3, Mod`. `None`: there are none, or
+    /// ONNX Runtime did not tell.
     pub fn elsewhere(&self, provider: ExecutionProvider) -> Option<String> {
         let others = self.0.iter().filter(|(name, _)| *name != provider.ort_name());
         let texts: Vec<String> = others
@@ -42,7 +45,7 @@ impl Placement {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    /// What to warn of where a provider runs less than everything.
+    /// A warning where `provider` runs only a part of the graph.
     pub fn warning(&self, provider: ExecutionProvider) -> Option<String> {
         let elsewhere = self.elsewhere(provider)?;
         Some(format!(
@@ -51,17 +54,18 @@ impl Placement {
         ))
     }
 
-    /// Refuses a provider that runs nothing of the graph.
+    /// Refuses `provider` where it runs no part of the graph.
     pub fn check(&self, provider: ExecutionProvider) -> Result<(), RuntimeError> {
         if self.on(provider) != Some(0) {
             return Ok(());
         }
         let elsewhere = self.elsewhere(provider).unwrap_or_default();
-        Err(RuntimeError::Provider(format!(
+        let text = format!(
             "the execution provider \"{}\" cannot be used: it takes no part of this network. All of it would run on {elsewhere}: \
              choose that provider, or another form of the graphs (models/export.py)",
             provider.name()
-        )))
+        );
+        Err(RuntimeError::Provider(ProviderFault::RunsNothing, text.into()))
     }
 }
 
@@ -86,38 +90,12 @@ impl Nodes {
     }
 }
 
-/// What runs a network.
-#[derive(Clone, Debug)]
-pub struct Running {
-    pub provider: ExecutionProvider,
-    pub(in crate::runtime) placement: Placement,
-    /// What is less well than it could be, for whoever runs it.
-    pub(in crate::runtime) notes: Vec<String>,
-}
-
-impl Running {
-    /// Nodes of the graph that the provider runs; `None` where ONNX Runtime did not say.
-    pub fn nodes(&self) -> Option<usize> {
-        self.placement.on(self.provider)
-    }
-
-    /// What other providers run, in words; `None`: nothing, or it is not known.
-    pub fn elsewhere(&self) -> Option<String> {
-        self.placement.elsewhere(self.provider)
-    }
-
-    /// What to warn of, such as that the provider runs less than everything.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.notes.iter().cloned().chain(self.placement.warning(self.provider))
-    }
-}
-
 /// Reads ONNX Runtime's log while a session is made.
 #[derive(Clone, Default)]
-pub struct Recorder(Arc<Mutex<Reading>>);
+pub struct Recorder(Arc<Mutex<LogReader>>);
 
 #[derive(Default)]
-struct Reading {
+struct LogReader {
     placement: Placement,
     /// The provider whose nodes are being listed.
     listing: Option<String>,
@@ -125,15 +103,15 @@ struct Reading {
 }
 
 impl Recorder {
-    /// For the session: also passes on what it reads.
+    /// The logger for the session. It also passes everything on to GStreamer's log.
     pub fn logger(&self) -> LoggerFunction {
-        let reading = self.0.clone();
+        let reader = self.0.clone();
         Arc::new(
             move |level: LogLevel, category: &str, id: &str, location: &str, message: &str| {
                 if level == LogLevel::Verbose {
-                    let mut reading = lock(&reading);
-                    if !reading.done {
-                        reading.line(message);
+                    let mut reader = lock(&reader);
+                    if !reader.done {
+                        reader.line(message);
                     }
                 }
                 library::log(level, category, id, location, message);
@@ -141,15 +119,15 @@ impl Recorder {
         )
     }
 
-    /// What was read. Nothing is from now on.
+    /// What was read. Later lines are not read any more.
     pub fn finish(&self) -> Placement {
-        let mut reading = lock(&self.0);
-        reading.done = true;
-        std::mem::take(&mut reading.placement)
+        let mut reader = lock(&self.0);
+        reader.done = true;
+        std::mem::take(&mut reader.placement)
     }
 }
 
-impl Reading {
+impl LogReader {
     fn line(&mut self, message: &str) {
         let text = message.trim();
         let all = text.strip_prefix("All nodes placed on [");
@@ -163,7 +141,7 @@ impl Reading {
             }
             return;
         }
-        // "  Resize (name of the node)", right below.
+        // "  Resize (name of the node)", in the lines below.
         let node = message.strip_prefix("  ").and_then(|text| text.split_once(" ("));
         match (
             node,
@@ -177,7 +155,7 @@ impl Reading {
     }
 }
 
-/// Of `CPUExecutionProvider]. Number of nodes: 12`.
+/// The provider and the count in `CPUExecutionProvider]. Number of nodes: 12`.
 fn provider_and_count(text: &str) -> Option<(&str, usize)> {
     let (provider, rest) = text.split_once(']')?;
     Some((provider, rest.rsplit(' ').next()?.parse().ok()?))
@@ -190,14 +168,14 @@ mod tests {
 
     fn read(lines: &[&str]) -> Placement {
         let recorder = Recorder::default();
-        let mut reading = lock(&recorder.0);
-        lines.iter().for_each(|line| reading.line(line));
-        drop(reading);
+        let mut reader = lock(&recorder.0);
+        lines.iter().for_each(|line| reader.line(line));
+        drop(reader);
         recorder.finish()
     }
 
     #[test]
-    fn everything_on_one_provider() {
+    fn all_nodes_on_one_provider() {
         let placement = read(&[
             "Extending BFCArena for Cpu",
             "Node placements",
@@ -235,16 +213,17 @@ mod tests {
     #[test]
     fn a_provider_without_nodes_is_refused() {
         let placement = read(&[" All nodes placed on [CPUExecutionProvider]. Number of nodes: 1834"]);
-        let Err(RuntimeError::Provider(text)) = placement.check(OpenVino) else {
-            panic!("it was taken")
+        let Err(RuntimeError::Provider(ProviderFault::RunsNothing, text)) = placement.check(OpenVino) else {
+            panic!("it was accepted")
         };
+        let text = text.to_string();
         for part in ["\"openvino\"", "takes no part", "CPUExecutionProvider: 1834 nodes"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
 
     #[test]
-    fn what_is_not_known_is_neither_praised_nor_refused() {
+    fn an_unknown_placement_is_neither_warned_of_nor_refused() {
         let placement = read(&["Session successfully initialized."]);
         assert_eq!(placement.on(Cuda), None);
         assert_eq!(placement.elsewhere(Cuda), None);
@@ -252,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn many_kinds_are_summed_up() {
+    fn rare_kinds_are_counted_together() {
         let header = " Node(s) placed on [CPUExecutionProvider]. Number of nodes: 10";
         let nodes: Vec<String> = (0..10).map(|kind| format!("  Kind{kind} (name)")).collect();
         let lines: Vec<&str> = std::iter::once(header)

@@ -1,9 +1,9 @@
-//! Which steps may run a session: in the order of asking, and so many at a time.
+//! Turns: a limited number of runs at a time, in the order of asking.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::super::cancel::POLL;
+use crate::runtime::cancel::POLL;
 use crate::system::lock::{lock, wait_timeout};
 
 /// Lets at most `limit` in at a time, first come, first served.
@@ -15,14 +15,15 @@ pub struct Turns {
 
 #[derive(Default)]
 struct Tickets {
-    /// Given out so far.
+    /// Tickets given out so far.
     given: u64,
-    /// Of the steps that wait, in the order of asking.
+    /// The tickets of runs that wait, in the order of asking.
     waiting: VecDeque<u64>,
+    /// Runs that have their turn.
     inside: u64,
 }
 
-/// Ends when it is dropped.
+/// A turn; it ends when this is dropped.
 pub struct Turn<'a>(&'a Turns);
 
 impl Turns {
@@ -34,7 +35,7 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn; `None`: `give_up` said so meanwhile.
+    /// Waits for a turn; `None`: `give_up` became true while waiting.
     pub fn enter(&self, give_up: impl Fn() -> bool) -> Option<Turn<'_>> {
         let mut tickets = self.lock();
         let own = tickets.given;
@@ -50,7 +51,7 @@ impl Turns {
         }
         tickets.waiting.pop_front();
         tickets.inside += 1;
-        // There may be room for the next one, too.
+        // There may be room for the next ticket, too.
         self.changed.notify_all();
         Some(Turn(self))
     }

@@ -1,69 +1,61 @@
-//! The tensors that a graph runs on: what callers give and take, and the state, which stays on the device.
+//! A step: one run of a graph on tensors of its own, whose state it carries to the next step.
+//!
+//! `wiring` says what the graph's inputs and outputs are for. Callers write and read `host` tensors; the state stays on the
+//! device. `hold` restores the state of members that a batch ran without.
 
 mod hold;
+mod host;
 mod one_node;
+mod wiring;
 
-use std::fmt;
 use std::sync::Arc;
 
-use ort::value::{DynTensor, TensorElementType};
+use ort::value::DynTensor;
 
-use hold::Keep;
+pub use host::HostTensor;
+pub use wiring::{Given, Wiring, token_type};
 
-use super::RuntimeError;
-use super::cancel::{Cancel, Run};
-use super::session::{Memory, SharedSession};
+use hold::Holder;
 
-/// What a graph's inputs and outputs are for, by their place in the graph.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wiring {
-    /// Inputs that callers give.
-    pub given: Vec<usize>,
-    /// Outputs that callers take, and their shapes.
-    pub taken: Vec<(usize, Vec<i64>)>,
-    /// Each state's input, and the output that gives it for the next step.
-    pub states: Vec<(usize, usize)>,
-}
+use crate::runtime::cancel::{Cancel, Run};
+use crate::runtime::error::RuntimeError;
+use crate::runtime::provider::fault;
+use crate::runtime::session::{Allocators, Session};
 
-impl Wiring {
-    /// The places of the outputs that callers take.
-    pub fn taken_places(&self) -> impl Iterator<Item = usize> {
-        self.taken.iter().map(|(place, _)| *place)
-    }
-}
-
-/// What a graph reads and writes in a run of `streams` streams, which are the first axis of every tensor.
+/// What a graph reads and writes in a run. The first axis of every tensor is the members of a batch.
 pub struct Tensors {
     given: Vec<HostTensor>,
     taken: Vec<HostTensor>,
-    states: Vec<State>,
+    states: Vec<StatePair>,
     wiring: Wiring,
-    keep: Keep,
-    // The last one: it is gone after the tensors that it has allocated.
-    session: Arc<SharedSession>,
+    holder: Holder,
+    // The last field, so that it is dropped after the tensors that it has allocated.
+    session: Arc<Session>,
 }
 
-/// One of a graph's states before and after a step; a step swaps them.
-struct State {
+/// One of a graph's states before and after a step, which swaps them.
+struct StatePair {
     before: DynTensor,
     after: DynTensor,
 }
 
 impl Tensors {
-    /// Allocates everything for the inputs and outputs of `wiring`, which fit the graph. Says what is wrong as ONNX
-    /// Runtime says it.
-    pub fn new(session: Arc<SharedSession>, wiring: Wiring) -> ort::Result<Self> {
-        let memory = session.memory()?;
-        let given = given(&session, &wiring, &memory)?;
+    /// Allocates tensors for the inputs and outputs of `wiring`, which is the session's.
+    ///
+    /// # Errors
+    /// ONNX Runtime's, such as where memory is refused.
+    pub fn new(session: Arc<Session>, wiring: Wiring) -> ort::Result<Self> {
+        let allocators = session.allocators();
+        let given = given(&session, &wiring, &allocators)?;
         let taken = wiring
             .taken
             .iter()
-            .map(|(index, shape)| HostTensor::new(&memory, session.outputs[*index].element, shape));
+            .map(|(place, shape)| HostTensor::new(&allocators, session.outputs[*place].element, shape));
         let taken = taken.collect::<ort::Result<Vec<_>>>()?;
         let state = |(input, _): &(usize, usize)| {
             let port = &session.inputs[*input];
-            let tensor = || memory.device_tensor(port.element, &port.shape);
-            Ok(State {
+            let tensor = || allocators.device_tensor(port.element, &port.shape);
+            Ok(StatePair {
                 before: tensor()?,
                 after: tensor()?,
             })
@@ -74,22 +66,19 @@ impl Tensors {
             taken,
             states,
             wiring,
-            keep: Keep::default(),
+            holder: Holder::default(),
             session,
         })
     }
 
-    pub fn wiring(&self) -> &Wiring {
-        &self.wiring
+    /// Members of a batch: streams in a run.
+    pub fn members(&self) -> usize {
+        self.session.members
     }
 
-    pub fn streams(&self) -> usize {
-        self.session.streams
-    }
-
-    /// Another set of tensors for the inputs that callers give: one is filled while the graph runs on the other.
+    /// Another set of tensors for the inputs that callers give, to be filled while the graph runs on the first set.
     pub fn spare_given(&self) -> ort::Result<Vec<HostTensor>> {
-        given(&self.session, &self.wiring, &self.session.memory()?)
+        given(&self.session, &self.wiring, &self.session.allocators())
     }
 
     /// The inputs that callers give, in the wiring's order.
@@ -97,34 +86,34 @@ impl Tensors {
         &mut self.given
     }
 
-    /// Gives the bytes of each of the wiring's inputs for the stream in `slot`.
+    /// Gives the bytes of each of the wiring's inputs for the member in `slot`.
     pub fn give(&mut self, slot: usize, bytes: &[&[u8]]) -> Result<(), RuntimeError> {
-        let streams = self.streams();
+        let members = self.members();
         let mut inputs = self.given.iter_mut().zip(bytes);
-        inputs.try_for_each(|(tensor, bytes)| tensor.set(slot, streams, bytes))
+        inputs.try_for_each(|(tensor, bytes)| tensor.set(slot, members, bytes))
     }
 
-    /// Copies what the stream in `slot` gave for the latest run to `given`, tensors like these.
+    /// Copies what the member in `slot` gave for the latest run to `given`, tensors like these.
     pub fn copy_given(&self, slot: usize, given: &mut [HostTensor]) -> Result<(), RuntimeError> {
-        let streams = self.streams();
+        let members = self.members();
         let mut tensors = self.given.iter().zip(given);
-        tensors.try_for_each(|(from, to)| to.set(slot, streams, from.slot(slot, streams)))
+        tensors.try_for_each(|(from, to)| to.set(slot, members, from.slot(slot, members)))
     }
 
-    /// What the latest run gave for the stream in `slot`, in the order of the wiring's outputs.
+    /// The outputs of the latest run for the member in `slot`, in the wiring's order.
     pub fn taken(&self, slot: usize) -> Vec<&[u8]> {
-        let streams = self.streams();
-        self.taken.iter().map(|tensor| tensor.slot(slot, streams)).collect()
+        let members = self.members();
+        self.taken.iter().map(|tensor| tensor.slot(slot, members)).collect()
     }
 
-    /// Runs a step, unless one of `cancels` ends it. The streams that `holds` names are left where they were: their
-    /// results are noise.
+    /// Runs a step, unless one of `cancels` ends it. Members set in `holds` keep the state that they had; their outputs are
+    /// undefined.
     ///
     /// # Errors
-    /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every stream as it was; after [`Failure::State`] it is
-    /// lost.
+    /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every member as it was; after [`Failure::State`] it
+    /// is lost.
     pub fn run(&mut self, holds: &[bool], cancels: &[Cancel]) -> Result<(), Failure> {
-        let this_run = Run::new().map_err(Failure::Run)?;
+        let this_run = Run::new().map_err(|error| Failure::Run(Arc::new(error)))?;
         let _watches: Vec<_> = cancels.iter().map(|cancel| cancel.watch(&this_run)).collect();
         if this_run.is_ended() {
             return Err(Failure::Cancelled);
@@ -136,22 +125,21 @@ impl Tensors {
             fetches.push((*output, &mut state.after));
         }
         let given = self.given.iter().map(HostTensor::tensor);
-        let taken = self.taken.iter_mut().map(|tensor| &mut tensor.tensor);
-        feeds.extend(self.wiring.given.iter().copied().zip(given));
+        let taken = self.taken.iter_mut().map(HostTensor::tensor_mut);
+        feeds.extend(self.wiring.given.iter().map(|(place, _)| *place).zip(given));
         fetches.extend(self.wiring.taken_places().zip(taken));
-        let run = self.session.run_cancellable(&this_run, &feeds, &mut fetches);
-        run.map_err(|error| {
+        self.session.run(&this_run, &feeds, &mut fetches).map_err(|error| {
             if this_run.is_ended() {
                 Failure::Cancelled
             } else {
-                Failure::Run(error)
+                Failure::Run(Arc::new(error))
             }
         })?;
         for state in &mut self.states {
             if holds.contains(&true) {
-                self.keep
-                    .choose(&self.session, holds, &mut state.before, &mut state.after)
-                    .map_err(Failure::State)?;
+                self.holder
+                    .restore(&self.session, holds, &mut state.before, &mut state.after)
+                    .map_err(|error| Failure::State(Arc::new(error)))?;
             }
             std::mem::swap(&mut state.before, &mut state.after);
         }
@@ -159,99 +147,34 @@ impl Tensors {
     }
 }
 
+fn given(session: &Session, wiring: &Wiring, allocators: &Allocators) -> ort::Result<Vec<HostTensor>> {
+    let ports = wiring.given.iter().map(|(place, _)| &session.inputs[*place]);
+    ports
+        .map(|port| HostTensor::new(allocators, port.element, &port.shape))
+        .collect()
+}
+
 /// Why a step failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Failure {
-    Run(ort::Error),
-    State(ort::Error),
+    /// The graph did not run to its end. The state is as it was.
+    Run(Arc<ort::Error>),
+    /// The graph ran, but the state of members that were held could not be restored: every state is lost.
+    State(Arc<ort::Error>),
+    /// The step was cancelled. The state is as it was.
     Cancelled,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(error) | Self::State(error) => write!(f, "ONNX Runtime: {}", error.message()),
-            Self::Cancelled => RuntimeError::Cancelled.fmt(f),
-        }
-    }
-}
-
-impl Failure {
-    /// The same for each of a batch's streams.
-    pub fn to_error(&self) -> RuntimeError {
-        match self {
-            Self::Cancelled => RuntimeError::Cancelled,
-            failure => RuntimeError::Run(failure.to_string()),
-        }
-    }
 }
 
 impl From<Failure> for RuntimeError {
     fn from(failure: Failure) -> Self {
-        failure.to_error()
+        match failure {
+            Failure::Run(error) | Failure::State(error) => run_error(error),
+            Failure::Cancelled => Self::Cancelled,
+        }
     }
 }
 
-fn given(session: &SharedSession, wiring: &Wiring, memory: &Memory) -> ort::Result<Vec<HostTensor>> {
-    let ports = wiring.given.iter().map(|index| &session.inputs[*index]);
-    ports
-        .map(|port| HostTensor::new(memory, port.element, &port.shape))
-        .collect()
-}
-
-/// A tensor in memory that the CPU reaches: its own, or pinned, from where a GPU copies by itself.
-pub struct HostTensor {
-    tensor: DynTensor,
-    len: usize,
-}
-
-impl HostTensor {
-    /// A tensor of zeros.
-    fn new(memory: &Memory, element: TensorElementType, shape: &[i64]) -> ort::Result<Self> {
-        let mut tensor = memory.host_tensor(element, shape)?;
-        let len = element.byte_size(shape.iter().product::<i64>() as usize).unwrap_or(0);
-        if len > 0 {
-            // SAFETY: the tensor was just made with that many bytes, where the CPU may write. ort zeroes only what it
-            // knows to be the CPU's, and a slice must not show bytes that nobody has written.
-            unsafe { tensor.data_ptr_mut().cast::<u8>().write_bytes(0, len) };
-        }
-        Ok(Self { tensor, len })
-    }
-
-    fn tensor(&self) -> &DynTensor {
-        &self.tensor
-    }
-
-    /// Bytes of the stream in `slot` of `slots`.
-    pub fn slot(&self, slot: usize, slots: usize) -> &[u8] {
-        let size = self.len / slots;
-        &self.bytes()[slot * size..][..size]
-    }
-
-    /// Writes the bytes of the stream in `slot` of `slots`.
-    pub fn set(&mut self, slot: usize, slots: usize, bytes: &[u8]) -> Result<(), RuntimeError> {
-        let size = self.len / slots;
-        if bytes.len() != size {
-            let text = format!("a step takes {size} bytes, and was given {}", bytes.len());
-            return Err(RuntimeError::Run(text));
-        }
-        self.bytes_mut()[slot * size..][..size].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn bytes(&self) -> &[u8] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: `len` bytes, written when the tensor was made. A run that writes them borrows the tensor mutably.
-        unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast(), self.len) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        if self.len == 0 {
-            return &mut [];
-        }
-        // SAFETY: as in `bytes`, and through `&mut self` nobody else has them.
-        unsafe { std::slice::from_raw_parts_mut(self.tensor.data_ptr_mut().cast(), self.len) }
-    }
+/// The error for what ONNX Runtime says of a step or its tensors: [`RuntimeError::Memory`] or [`RuntimeError::Run`].
+pub fn run_error(error: Arc<ort::Error>) -> RuntimeError {
+    fault::graph_error("ONNX Runtime", error, RuntimeError::Run)
 }

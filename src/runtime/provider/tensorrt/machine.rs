@@ -1,4 +1,4 @@
-//! What engines depend on beside the graph: the GPU, and the versions of what builds and runs them.
+//! What engines depend on besides the graph: the GPU, and the versions of the libraries that build and run them.
 
 use std::ffi::{CStr, c_int};
 use std::fs;
@@ -7,29 +7,29 @@ use std::path::Path;
 use super::{TF32_VARIABLE, tf32_setting};
 
 const NVIDIA: &str = "/proc/driver/nvidia";
-/// Newest first; ONNX Runtime's wheels of today want 10.
+/// Newest first. ONNX Runtime's current wheels want version 10.
 const TENSORRT: [&CStr; 3] = [c"libnvinfer.so.11", c"libnvinfer.so.10", c"libnvinfer.so.8"];
-/// Which GPU a number means.
+/// Environment variables that decide which GPU a number means.
 const SELECTION: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];
 const UNKNOWN: &str = "unknown";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub device: i32,
-    /// Models of all GPUs, by their place on the bus. CUDA may number them otherwise: with another set of them, a
-    /// number may mean another one.
+    /// Models of all GPUs, in the order of the bus. All, because with another set of GPUs CUDA may give `device` to
+    /// another one.
     pub gpus: Vec<String>,
     pub selection: String,
     pub driver: String,
     pub tensorrt: String,
     pub runtime: String,
-    /// Whether the user has TF32 switched off.
+    /// The user's setting of TF32; empty: none.
     pub tf32: String,
 }
 
 impl Machine {
-    /// This machine, with the TensorRT that is loaded. What it does not say is unknown, and then the same for all that
-    /// do not say it: TensorRT itself refuses an engine of another GPU or version.
+    /// This machine, with the TensorRT that is loaded. A value that the system does not tell is "unknown". That two
+    /// machines may then share a name does no harm: TensorRT refuses an engine of another GPU or version.
     pub fn find(device: i32) -> Self {
         let variable = |name: &&str| Some(format!("{name}={}", std::env::var(name).ok()?));
         let selection: Vec<String> = SELECTION.iter().filter_map(variable).collect();
@@ -60,7 +60,7 @@ impl Machine {
     }
 }
 
-/// The models that the driver lists below `root`.
+/// The models of GPUs that the driver lists below `root`.
 fn gpus(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root.join("gpus")).into_iter().flatten().flatten();
     let mut places: Vec<_> = entries.map(|entry| entry.path()).collect();
@@ -73,7 +73,7 @@ fn gpus(root: &Path) -> Vec<String> {
     places.iter().filter_map(model).collect()
 }
 
-/// The driver's version, of a line like `NVRM version: NVIDIA UNIX x86_64 Kernel Module  555.42.02  Mon Jun 24 …`.
+/// The driver's version, from a line like `NVRM version: NVIDIA UNIX x86_64 Kernel Module  555.42.02  Mon Jun 24 …`.
 fn driver(root: &Path) -> String {
     let text = fs::read_to_string(root.join("version")).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("NVRM version:"));
@@ -87,11 +87,10 @@ fn driver(root: &Path) -> String {
     version.unwrap_or(UNKNOWN).into()
 }
 
-/// The version of TensorRT that the library has; `None` where nobody has loaded it. ONNX Runtime's provider has, of
-/// several the one that it uses.
+/// TensorRT's version, if `library` is already loaded in this process. ONNX Runtime's provider loads the one it uses.
 fn tensorrt(library: &CStr) -> Option<String> {
-    // SAFETY: plain calls with texts that end in NUL. The library is counted once more, so it and the function stay
-    // where they are; TensorRT declares it as `int32_t getInferLibVersion()`, with C's linkage.
+    // SAFETY: the texts end in NUL. `dlopen` adds a reference to the library that is never given back, so the function
+    // stays valid; TensorRT declares it as `int32_t getInferLibVersion()`, with C linkage.
     let version = unsafe {
         let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         if handle.is_null() {
@@ -113,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// What a driver's folder looks like, with two GPUs.
+    /// A driver's folder, with two GPUs.
     fn driver_folder() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (place, model) in [
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn gpus_and_driver_are_read_where_the_driver_lists_them() {
+    fn gpus_and_version_are_read_from_the_drivers_folder() {
         let root = driver_folder();
         assert_eq!(gpus(root.path()), ["NVIDIA T400", "NVIDIA A100-PCIE-40GB"]);
         assert_eq!(driver(root.path()), "535.154.05");
@@ -159,10 +158,10 @@ mod tests {
             assert!(status.success());
             CString::new(so.to_str().unwrap()).unwrap()
         };
-        // SAFETY: libraries of one function, which nobody calls on loading.
+        // SAFETY: libraries with one function, which loading does not call.
         let load = |library: &CStr| assert!(!unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_NOW) }.is_null());
         let toy = library("toy", "int getInferLibVersion(void) { return 100300; }");
-        assert_eq!(tensorrt(&toy), None, "it is there, and not loaded");
+        assert_eq!(tensorrt(&toy), None, "it exists, but is not loaded");
         load(&toy);
         assert_eq!(tensorrt(&toy).as_deref(), Some("100300"));
         let other = library("other", "int other(void) { return 1; }");

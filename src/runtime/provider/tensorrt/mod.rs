@@ -1,23 +1,28 @@
-//! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA is behind it for the nodes that it does not
-//! take.
+//! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA runs the nodes that TensorRT does not take.
+//!
+//! `build` finds or builds the engines of a session, `cache` is the folder that keeps them, `machine` is what they depend on
+//! besides the graph.
 
 mod build;
+mod cache;
 mod machine;
 
-pub use build::Building;
+pub use build::with_engines;
+pub use cache::Engines;
 
 use super::{ProviderOptions, Setup};
 use crate::tokenizer::Precision;
 
-/// NVIDIA's libraries read it. ONNX Runtime's TensorRT provider has no option for TF32, which TensorRT uses by default.
-pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+/// An environment variable that NVIDIA's libraries read. TensorRT uses TF32 by default, and ONNX Runtime's provider has no
+/// option for it.
+const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
 
 pub fn options(setup: &Setup) -> ProviderOptions {
     let mut options = vec![
         ("device_id", setup.device.to_string()),
-        // TensorRT may then take half precision for any layer; so only where the graph is in it anyway.
+        // With it, TensorRT may take half precision for any layer, so it is on only for graphs in half precision.
         ("trt_fp16_enable", flag(setup.precision == Precision::Fp16)),
-        // But not for the statistics of normalization.
+        // The statistics of normalization stay in single precision.
         ("trt_layer_norm_fp32_fallback", flag(setup.precision == Precision::Fp16)),
     ];
     if let Some(engines) = setup.engines {
@@ -25,7 +30,7 @@ pub fn options(setup: &Setup) -> ProviderOptions {
             ("trt_engine_cache_enable", flag(true)),
             ("trt_engine_cache_path", engines.folder.clone()),
             ("trt_engine_cache_prefix", engines.prefix.into()),
-            // What was measured of kernels for one engine shortens the building of the next.
+            // Timings of kernels that were measured for one engine make the next one's build shorter.
             ("trt_timing_cache_enable", flag(true)),
             ("trt_timing_cache_path", engines.timings.clone()),
         ]);
@@ -33,8 +38,8 @@ pub fn options(setup: &Setup) -> ProviderOptions {
     options
 }
 
-/// What engines depend on of the options, in words.
-pub fn engine_settings(setup: &Setup) -> String {
+/// The options that engines depend on, in words.
+fn engine_settings(setup: &Setup) -> String {
     let options = options(&Setup {
         engines: None,
         ..*setup
@@ -43,17 +48,21 @@ pub fn engine_settings(setup: &Setup) -> String {
     settings.join(" ")
 }
 
-/// What the user has set it to.
-pub fn tf32_setting() -> Option<String> {
+/// The user's setting of TF32.
+fn tf32_setting() -> Option<String> {
     std::env::var(TF32_VARIABLE).ok()
 }
 
-/// Why tokens may differ from those of other providers, where they may.
-pub fn inexact(precision: Precision, tf32: Option<&str>) -> Option<String> {
+/// A warning where TF32 may make tokens differ from other providers' tokens.
+pub fn tf32_warning(precision: Precision) -> Option<String> {
+    tf32_warning_for(precision, tf32_setting().as_deref())
+}
+
+fn tf32_warning_for(precision: Precision, tf32: Option<&str>) -> Option<String> {
     (precision == Precision::Fp32 && tf32 != Some("0")).then(|| {
         format!(
-            "TensorRT may round float32 to TF32, so that tokens differ now and then from other providers': set \
-             {TF32_VARIABLE}=0 in the environment to have them exact"
+            "TensorRT may round float32 to TF32, so that a few tokens differ from other providers'. For exact tokens, set \
+             {TF32_VARIABLE}=0 in the environment"
         )
     })
 }
@@ -64,9 +73,8 @@ fn flag(on: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Engines;
-    use super::super::tests::{assert_in_library, get, setup};
     use super::*;
+    use crate::runtime::provider::testing::{assert_in_library, get, setup};
 
     fn engines() -> Engines {
         Engines {
@@ -95,20 +103,19 @@ mod tests {
         assert_eq!(get(&kept, "trt_engine_cache_prefix"), Some("encoder"));
         assert_eq!(get(&kept, "trt_timing_cache_enable"), Some("1"));
         assert_eq!(get(&kept, "trt_timing_cache_path"), Some("/cache"));
-        // Without a path, engines would land in the current folder.
+        // Without a path, TensorRT would write engines to the current folder.
         assert_eq!(get(&options(&setup()), "trt_engine_cache_enable"), None);
     }
 
     #[test]
     fn rounding_to_tf32_is_said_where_it_may_happen() {
-        assert!(inexact(Precision::Fp32, None).unwrap().contains(TF32_VARIABLE));
-        assert!(inexact(Precision::Fp32, Some("1")).is_some());
-        assert_eq!(inexact(Precision::Fp32, Some("0")), None);
+        assert!(tf32_warning_for(Precision::Fp32, None).unwrap().contains(TF32_VARIABLE));
+        assert!(tf32_warning_for(Precision::Fp32, Some("1")).is_some());
+        assert_eq!(tf32_warning_for(Precision::Fp32, Some("0")), None);
         // Half precision promises nothing.
-        assert_eq!(inexact(Precision::Fp16, None), None);
+        assert_eq!(tf32_warning_for(Precision::Fp16, None), None);
     }
 
-    /// An option that the provider does not know makes it unusable.
     #[test]
     fn the_provider_knows_every_option() {
         let engines = engines();
