@@ -1,4 +1,4 @@
-//! Ending a stream's steps from another thread: it stops, others go on as if nothing were.
+//! Ending a network's steps from another thread: it stops, and other networks are not disturbed.
 
 mod common;
 
@@ -10,7 +10,7 @@ use gstvidtok::runtime::{Cancel, DecoderNetwork, EncoderNetwork, ExecutionProvid
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Role, Target};
 
-/// A tokenizer whose graphs run several streams.
+/// A tokenizer whose graphs run several members.
 const TOY: &str = "toy";
 const SIZE: (u32, u32) = (48, 32);
 
@@ -28,7 +28,7 @@ fn encoder(name: &str, batch_streams: u32) -> EncoderNetwork {
     EncoderNetwork::open(&graph, options(batch_streams), SIZE.0, SIZE.1, &Silent).unwrap()
 }
 
-/// The frames of so many steps.
+/// The frames of `count` steps.
 fn steps(count: u64) -> Vec<Vec<u8>> {
     let frames = video(4 * count, SIZE.0, SIZE.1);
     frames
@@ -42,7 +42,7 @@ fn encode(network: &mut EncoderNetwork, steps: &[Vec<u8>]) -> Vec<Tokens> {
 }
 
 #[test]
-fn a_cancelled_stream_starts_a_segment_next() {
+fn a_cancelled_network_starts_a_segment_next() {
     init();
     let steps = steps(3);
     let expected = encode(&mut encoder(TINY, 0), &steps);
@@ -79,7 +79,7 @@ fn a_step_ends_before_it_is_done() {
         network.decode(&tokens, true, |_| ()).unwrap();
         started.elapsed()
     };
-    // The longer of two: the machine may have something else to do.
+    // The longer of two: the machine may be busy.
     let whole = whole().max(whole());
     let cancel = Cancel::default();
     network.set_cancel(cancel.clone());
@@ -96,7 +96,7 @@ fn a_step_ends_before_it_is_done() {
     });
 }
 
-/// One stream is cancelled again and again, wherever it is; the other one's tokens stay what they are.
+/// One network is cancelled again and again, at any point; the other one's tokens are not changed.
 #[test]
 fn other_streams_of_the_network_go_on() {
     init();
@@ -128,7 +128,7 @@ fn other_streams_of_the_network_go_on() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            // Small steps may be over before the other threads come to run.
+            // Small steps may be over before the other threads run.
             let (started, mut same) = (Instant::now(), true);
             while same && !disturbed.is_finished() {
                 other.restart();
@@ -144,9 +144,8 @@ fn other_streams_of_the_network_go_on() {
     }
 }
 
-/// What waits for others is told, too.
 #[test]
-fn a_stream_that_waits_for_a_batch_is_cancelled() {
+fn a_network_that_waits_for_a_batch_is_cancelled() {
     init();
     let steps = steps(2);
     let graph = tokenizer::open(&tokenizer(TOY), Role::Encoder, Target::Cpu).unwrap();
@@ -156,7 +155,7 @@ fn a_stream_that_waits_for_a_batch_is_cancelled() {
     };
     let [mut waiting, mut absent] =
         [0, 1].map(|_| EncoderNetwork::open(&graph, patient, SIZE.0, SIZE.1, &Silent).unwrap());
-    // It was in the last batch: the next one waits for it.
+    // It took part in the last run: the next one waits for it.
     encode(&mut absent, &steps[..1]);
     let cancel = Cancel::default();
     waiting.set_cancel(cancel.clone());

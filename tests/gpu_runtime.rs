@@ -1,4 +1,4 @@
-//! With the ONNX Runtime that is built for NVIDIA GPUs, on a machine that has none: what is named is an error that says
+//! The ONNX Runtime for NVIDIA GPUs on a machine without one: a provider that is asked for by name gives an error that says
 //! what is missing, and `auto` works.
 //!
 //! A file of its own, because a process loads one ONNX Runtime.
@@ -12,10 +12,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use common::*;
 
-/// Libraries that are missing are one state of the whole process.
+/// Which libraries are missing is a state of the whole process.
 static LIBRARIES: Mutex<()> = Mutex::new(());
 
-/// `None`: such tests are to be left out, or the machine has what they want to be missing.
+/// `None`: these tests are left out, on request or because the machine has an NVIDIA driver.
 fn init_gpu() -> Option<MutexGuard<'static, ()>> {
     let guard = LIBRARIES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if Path::new("/proc/driver/nvidia").exists() {
@@ -25,7 +25,7 @@ fn init_gpu() -> Option<MutexGuard<'static, ()>> {
     init_with_runtime("VIDTOK_GPU_RUNTIME").then_some(guard)
 }
 
-/// What an encoder on `provider` says.
+/// The error of an encoder on `provider`.
 fn error(provider: &str) -> String {
     let line = format!("vidtokenc model={} execution-provider={provider}", tokenizer(TINY));
     let line = Line::new(&line, &video_caps(16, 16, (30, 1)));
@@ -50,12 +50,12 @@ fn pretend(folder: &Path, name: &str) {
         .args([&so, &c]);
     assert!(compiler.status().unwrap().success());
     let path = CString::new(so.to_str().unwrap()).unwrap();
-    // SAFETY: a library without anything in it, by its path.
+    // SAFETY: loading an empty library runs no code.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     assert!(!handle.is_null());
 }
 
-/// One test, since a library that is there stays there. Each time, one more of those that are missing is.
+/// One test, because a loaded library stays loaded. Each time, one library more is there.
 #[test]
 fn a_provider_that_is_named_says_which_library_is_missing_and_what_has_it() {
     let Some(_alone) = init_gpu() else { return };
@@ -85,7 +85,7 @@ fn a_provider_that_is_named_says_which_library_is_missing_and_what_has_it() {
             pretend(folder.path(), library);
         }
     }
-    // Everything is there by name, and nothing in it.
+    // Every library is there by its name, and empty.
     for provider in ["cuda", "tensorrt"] {
         assert_says(&error(provider), &["cannot be used", "undefined symbol"]);
     }

@@ -1,6 +1,6 @@
-//! Without a usable ONNX Runtime the elements are there, and say what is missing.
+//! Without a usable ONNX Runtime, the elements register, and their errors say what is missing.
 //!
-//! One test in a process of its own: which library is loaded is a matter of the whole process.
+//! One test in a process of its own, because a library is loaded for the whole process.
 
 mod common;
 

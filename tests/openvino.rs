@@ -1,4 +1,4 @@
-//! OpenVINO, with the ONNX Runtime that is built for it: the same tokens and pictures, and what ran where.
+//! The ONNX Runtime for OpenVINO: the CPU's tokens and pictures, and statistics of what ran where.
 //!
 //! A file of its own, because a process loads one ONNX Runtime.
 
@@ -10,7 +10,7 @@ fn init_openvino() -> bool {
     init_with_runtime("VIDTOK_OPENVINO_RUNTIME")
 }
 
-/// What comes out of elements that are all on `provider`, and the statistics of the one named `e`.
+/// The output of elements that are all on `provider`, and the statistics of the element `e`.
 fn run_on(provider: &str, description: &str, size: (u32, u32), frames: &[Frame]) -> (Vec<Vec<u8>>, gst::Structure) {
     let description = description.replace("PROVIDER", &format!("execution-provider={provider}"));
     let line = Line::new(&description, &video_caps(size.0, size.1, (30, 1)));
@@ -23,7 +23,7 @@ fn run_on(provider: &str, description: &str, size: (u32, u32), frames: &[Frame])
 
 const RAW: &str = "video/x-vidtok,stream-format=raw";
 
-/// Of two lists of 16 bit numbers, how many differ.
+/// How many of two lists' 16-bit numbers differ, and how many there are.
 fn different(a: &[Vec<u8>], b: &[Vec<u8>]) -> (usize, usize) {
     let (a, b) = (a.concat(), b.concat());
     assert_eq!(a.len(), b.len());
@@ -42,7 +42,7 @@ fn the_embedded_tokenizers_tokens_and_pictures_are_those_of_the_cpu() {
     let (tokens, stats) = run_on("openvino", &encoder, size, &frames);
     assert_eq!(stats.get::<&str>("provider"), Ok("openvino"), "{stats}");
     assert_eq!(stats.get::<&str>("nodes-elsewhere"), Ok("none"), "{stats}");
-    // It makes one node of the whole graph.
+    // OpenVINO makes one node of the whole graph.
     assert_eq!(stats.get::<u64>("nodes-on-provider"), Ok(1), "{stats}");
     let (off, of) = different(&expected, &tokens);
     // A value that lies on the border of two codes may be rounded to either.
@@ -123,7 +123,7 @@ fn a_size_that_it_does_not_run_is_an_error_before_the_first_step() {
             }
             assert_eq!(line.stats("e").get::<u64>("frames"), Ok(0));
         }
-        // A newer one does run it.
+        // A newer OpenVINO runs it.
         None => assert_eq!(bytes(&line.finish()), run_on("cpu", &encoder, (40, 24), &frames).0),
     }
 }

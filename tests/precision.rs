@@ -1,4 +1,4 @@
-//! The property `precision`: which of a tokenizer's graphs run.
+//! The property `precision`: which of a tokenizer's graphs runs.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::*;
 use gst::prelude::*;
 use gstvidtok::tokenizer::{self, Precision, Role, Target, Wanted};
 
-/// The errors of an element that is set up like this, in READY.
+/// The error of an element with this description on its way to READY.
 fn error(description: &str) -> Option<String> {
     init();
     let bin = gst::parse::bin_from_description(description, false).unwrap();
@@ -40,7 +40,7 @@ fn a_precision_that_is_not_there_is_an_error_that_says_how_to_make_it() {
     );
 }
 
-/// A folder that lists the graphs in half precision, too. What it calls that says of itself that it is in single.
+/// A tokenizer folder that lists graphs in half precision, too. The graphs' own metadata say `says`.
 fn with_a_second_precision(says: &str) -> tempfile::TempDir {
     let (from, folder) = (tokenizer(TINY), tempfile::tempdir().unwrap());
     for role in ["encoder", "decoder"] {

@@ -1,4 +1,4 @@
-//! Several streams of one graph: each with its own state, alone and in batches.
+//! Several networks of one graph: each with its own state, alone and in batches.
 
 mod common;
 
@@ -11,19 +11,19 @@ use gstvidtok::runtime::{DecoderNetwork, EncoderNetwork, ExecutionProvider, Opti
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Graph, Role};
 
-/// A tokenizer whose graphs run several streams.
+/// A tokenizer whose graphs run several members.
 const TOY: &str = "toy";
 const SIZE: (u32, u32) = (48, 32);
-/// Longer than a test may take: who waits for it has failed.
+/// Longer than a test may take: waiting for it fails the test.
 const FOREVER: Duration = Duration::from_secs(60);
 
-/// Steps of a stream, different for every `seed`: the pictures of each, and whether it starts a segment.
+/// Steps of a clip, different for every `seed`: the pictures of each, and whether it starts a segment.
 fn clip(steps: u64, seed: u64, (width, height): (u32, u32)) -> Vec<(Vec<u8>, bool)> {
     let frames = video(4 * (steps + 3 * seed), width, height);
     let frames: Vec<&Frame> = frames.iter().skip(12 * seed as usize).collect();
     let step = |(index, frames): (usize, &[&Frame])| {
         let pictures = frames.iter().flat_map(|frame| frame.rgb.iter().copied()).collect();
-        // Segments of different lengths, so that streams start them at different times.
+        // Segments of different lengths, so that clips start them at different times.
         (pictures, index % (5 + seed as usize) == 0)
     };
     frames.chunks(4).enumerate().map(step).collect()
@@ -73,7 +73,7 @@ fn expected(name: &str, clip: &[(Vec<u8>, bool)], size: (u32, u32)) -> Vec<Token
 }
 
 #[test]
-fn interleaved_streams_give_what_each_gives_alone() {
+fn interleaved_networks_give_what_each_gives_alone() {
     init();
     let clips: Vec<_> = (0..3).map(|seed| clip(7, seed, SIZE)).collect();
     let expected: Vec<_> = clips.iter().map(|clip| expected(TINY, clip, SIZE)).collect();
@@ -86,11 +86,11 @@ fn interleaved_streams_give_what_each_gives_alone() {
 }
 
 #[test]
-fn streams_that_run_at_the_same_time_give_what_each_gives_alone() {
+fn networks_that_run_at_the_same_time_give_what_each_gives_alone() {
     init();
     let clips: Vec<_> = (0..4).map(|seed| clip(12, seed, SIZE)).collect();
     let expected: Vec<_> = clips.iter().map(|clip| expected(TINY, clip, SIZE)).collect();
-    // On one thread each, where they run beside each other, and on threads that they share.
+    // With one thread per session, where they run at the same time, and with threads that they share.
     for threads in [1, 3] {
         let options = Options { threads, ..alone() };
         let start = Barrier::new(clips.len());
@@ -133,9 +133,9 @@ fn decode(network: &mut DecoderNetwork, tokens: &[Tokens]) -> Vec<Vec<u8>> {
     tokens.iter().enumerate().map(step).collect()
 }
 
-/// More streams than a batch takes, which begin, pause and end at times of their own.
+/// More networks than a batch takes, which begin, pause and end at different times.
 #[test]
-fn streams_in_batches_give_what_each_gives_alone() {
+fn members_of_batches_give_what_each_gives_alone() {
     init();
     let clips: Vec<_> = (0..5).map(|seed| clip(10 + 4 * seed, seed, SIZE)).collect();
     let expected: Vec<_> = clips.iter().map(|clip| expected(TOY, clip, SIZE)).collect();
@@ -163,7 +163,7 @@ fn streams_in_batches_give_what_each_gives_alone() {
         let streams: Vec<_> = streams.collect();
         streams.into_iter().map(|stream| stream.join().unwrap()).max().unwrap()
     });
-    assert!(largest > 1, "no two streams ever ran together");
+    assert!(largest > 1, "no two networks ever ran together");
 }
 
 #[test]
@@ -184,9 +184,9 @@ fn decoders_in_batches_give_what_each_gives_alone() {
     });
 }
 
-/// Nothing but the others' steps decides here who is in a batch: streams wait as long as it takes.
+/// The timeout is never reached, so that a run starts when all members have requested a step.
 #[test]
-fn all_streams_are_in_every_batch() {
+fn all_members_are_in_every_batch() {
     init();
     let options = batched(3, FOREVER);
     let clips: Vec<_> = (0..3).map(|seed| clip(60, seed, SIZE)).collect();
@@ -201,12 +201,12 @@ fn all_streams_are_in_every_batch() {
                 ready.wait();
                 let mut streams = Vec::new();
                 for (step, tokens) in clip.iter().zip(expected) {
-                    // At once, one stream could be done before the next one begins.
+                    // Without a pause, one network could be done before the next one begins.
                     std::thread::sleep(Duration::from_millis(3));
                     assert_eq!(encode(&mut network, step), *tokens);
                     streams.push(network.streams());
                 }
-                // The first steps may not know of the others; after the last ones, nobody waits for those who have ended.
+                // The first steps may run before the others have joined, and the last ones after the others have left.
                 let first = streams.iter().position(|streams| *streams == 3);
                 let last = streams.iter().rposition(|streams| *streams == 3);
                 let (Some(first), Some(last)) = (first, last) else {
@@ -220,7 +220,7 @@ fn all_streams_are_in_every_batch() {
 }
 
 #[test]
-fn a_paused_stream_is_waited_for_once_and_goes_on_where_it_was() {
+fn a_paused_member_is_waited_for_once_and_goes_on_where_it_was() {
     init();
     let timeout = Duration::from_secs(1);
     let clips = [clip(30, 0, SIZE), clip(6, 1, SIZE)];
@@ -264,7 +264,7 @@ fn a_paused_stream_is_waited_for_once_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn nobody_waits_for_a_stream_that_has_ended() {
+fn no_member_waits_for_one_that_has_left() {
     init();
     let clips = [clip(9, 0, SIZE), clip(3, 1, SIZE)];
     let expected = [0, 1].map(|stream| expected(TOY, &clips[stream], SIZE));
@@ -304,7 +304,7 @@ fn pictures_of_different_sizes_are_in_different_batches() {
 }
 
 #[test]
-fn a_graph_for_one_stream_is_refused_for_batches() {
+fn a_graph_for_one_member_is_refused_for_batches() {
     init();
     let options = batched(4, Duration::ZERO);
     let graph = graph(TINY, Role::Encoder, options);
@@ -375,7 +375,7 @@ fn elements_run_in_batches() {
     lines.iter().for_each(Line::play);
     for frame in &frames {
         lines.iter().for_each(|line| line.push(buffer(frame, width)));
-        // At once, the first line could be done before the second one begins.
+        // Without a pause, the first line could be done before the second one begins.
         std::thread::sleep(Duration::from_millis(3));
     }
     for line in &lines {

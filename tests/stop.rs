@@ -1,4 +1,4 @@
-//! A decoder stops when it is told to, whatever it decodes.
+//! A decoder stops at once when it is told to, in a long packet as well.
 
 mod common;
 
@@ -12,7 +12,7 @@ use gstvidtok::format::TokenFormat;
 use gstvidtok::stream::{Packet, Tokens, Writer};
 use gstvidtok::tokenizer::{self, Role};
 
-/// What a flush or going to NULL may take at 256×256.
+/// The time that a flush or going to NULL may take at 256×256.
 const PROMPT: Duration = Duration::from_millis(500);
 const LATENT_FRAMES: u32 = 4096;
 
@@ -22,7 +22,7 @@ fn format() -> TokenFormat {
     TokenFormat::of(&tokenizer, 256, 256)
 }
 
-/// A packet of as many latent frames as there may be, `real_frames` of whose frames are real.
+/// A packet of as many latent frames as allowed, with `real_frames` real frames.
 fn packet(format: &TokenFormat, real_frames: u32) -> gst::Buffer {
     let tokens = Tokens::Indices(vec![9; format.values_per_latent_frame() * LATENT_FRAMES as usize]);
     let packet = Packet {
@@ -40,7 +40,7 @@ fn packet(format: &TokenFormat, real_frames: u32) -> gst::Buffer {
 }
 
 #[test]
-fn latent_frames_that_nobody_sees_are_not_decoded() {
+fn latent_frames_that_are_not_shown_are_not_decoded() {
     init();
     let format = format();
     let line = Line::new("vidtokdec name=dec", &format.to_caps(StreamFormat::Framed));
@@ -49,7 +49,7 @@ fn latent_frames_that_nobody_sees_are_not_decoded() {
     let started = Instant::now();
     line.push(packet);
     assert_eq!(line.finish().len(), 1);
-    // All of them take two minutes.
+    // Decoding all of them takes two minutes.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert_eq!(line.stats("dec").get("latent-frames"), Ok(u64::from(LATENT_FRAMES)));
 }
@@ -79,14 +79,14 @@ fn a_flush_is_done_while_a_long_packet_is_decoded() {
         line.sink.try_pull_sample(LIMIT).expect("a picture");
         let started = Instant::now();
         assert!(line.source.send_event(gst::event::FlushStart::new()));
-        // It waits for the streaming thread.
+        // This event waits for the streaming thread.
         assert!(line.source.send_event(gst::event::FlushStop::new(true)));
         assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
     assert_eq!(line.error(gst::ClockTime::ZERO), None);
 }
 
-/// What is outside the playback segment is decoded and not shown: nothing is pushed that could be refused.
+/// Frames outside the playback segment are decoded and not pushed, so that no push can tell the decoder to stop.
 #[test]
 fn null_is_reached_while_nothing_is_shown() {
     init();

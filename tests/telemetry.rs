@@ -1,19 +1,19 @@
-//! Nobody is called: the plugin keeps ONNX Runtime from sending telemetry.
+//! The plugin keeps ONNX Runtime from sending telemetry.
 //!
-//! In a process as a user starts it: nothing set that the tests of others set, and folders that are empty.
+//! The pipeline runs in a process as a user starts it: without the other tests' environment, and with empty folders.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Seconds of live video. Without the plugin's care the first look-up of a host comes within four.
+/// Seconds of live video. ONNX Runtime with telemetry looks up a host within four.
 const SECONDS: u32 = 6;
 
-/// The plugin that Cargo made with this test.
+/// The plugin that Cargo built with this test.
 fn plugin() -> PathBuf {
     std::env::current_exe().unwrap().with_file_name("libgstvidtok.so")
 }
 
-/// Runs a pipeline that encodes and decodes, below `prefix`, with `folder` for all that a process may write.
+/// Runs a pipeline that encodes and decodes, below `prefix`, with folders below `folder` for all that the process writes.
 fn run(folder: &Path, prefix: &[&str], pipeline: &str) -> Output {
     let plugins = folder.join("plugins");
     std::fs::create_dir_all(&plugins).unwrap();
@@ -77,7 +77,7 @@ fn a_pipeline_writes_no_file_and_looks_up_no_host() {
         "trace=connect,sendto,sendmsg,sendmmsg",
         "-o",
     ];
-    // Where no network namespace can be made, the traces of a call are looked for in files alone.
+    // Where no network namespace can be made, only the files that telemetry writes are looked for.
     let traced = works(&["unshare", "-r", "-n", "true"]) && works(&["strace", "-qq", "-o", "/dev/null", "true"]);
     let mut prefix = Vec::new();
     if traced {

@@ -1,4 +1,4 @@
-//! Threads: as many as the property says, and none left behind. One test, because it counts those of the whole process.
+//! Threads: as many as the property says, and none left behind. One test, because it counts the threads of the process.
 
 mod common;
 
@@ -14,17 +14,17 @@ fn elements_have_the_threads_that_they_are_told_to_and_leave_none() {
     init();
     let video = video(5, 48, 32);
     let cores = std::thread::available_parallelism().unwrap().get();
-    // What is made once a process is made now.
+    // Threads that are made once per process are made now.
     use_encoder(1, &video);
     let before = threads();
     for (property, most) in [(1, 0), (2, 1), (5, 4), (0, cores - 1)] {
         let own = use_encoder(property, &video) - before;
         // Hardware threads of one core count once, so 0 may mean fewer.
         let right = if property == 0 { own <= most } else { own == most };
-        assert!(right, "threads={property} has {own} threads beside the streaming one");
+        assert!(right, "threads={property} has {own} threads besides the streaming one");
         assert_eq!(threads(), before, "threads={property} left threads behind");
     }
-    // A second element runs on the first one's.
+    // A second element runs on the threads of the first one.
     let (first, second) = (Encoder::new(5), Encoder::new(5));
     first.push(&video);
     let one = threads();
@@ -36,14 +36,14 @@ fn elements_have_the_threads_that_they_are_told_to_and_leave_none() {
     assert_eq!(threads(), before);
 }
 
-/// Encodes in the test's own thread; gives how many threads the process had meanwhile.
+/// Encodes in the test's thread; gives how many threads the process had meanwhile.
 fn use_encoder(threads_property: u32, video: &[common::Frame]) -> usize {
     let encoder = Encoder::new(threads_property);
     encoder.push(video);
     threads()
 }
 
-/// An element without a pipeline: nothing here has a thread but the element. Ends in NULL.
+/// An element without a pipeline, so that no other thread is counted. Set to NULL on drop.
 struct Encoder {
     element: gst::Element,
     pad: gst::Pad,

@@ -1,4 +1,4 @@
-//! Ending the runs of a stream from another thread.
+//! Ending the runs of a network from another thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,15 +10,15 @@ use ort::session::RunOptions;
 use crate::runtime::library::CAT;
 use crate::system::lock::lock;
 
-/// How often a thread that waits for other streams checks whether its own stream was cancelled.
+/// How often a thread that waits for other networks checks whether its own was cancelled.
 pub const POLL: Duration = Duration::from_millis(20);
 
-/// Ends the runs of one stream, from any thread: the current run at its next operator, later runs before they begin.
+/// Ends the runs of one network, from any thread: the current run at its next operator, later runs before they begin.
 ///
-/// There are two switches. [`cancel`](Self::cancel) holds until [`reset`](Self::reset), as for a flush;
-/// [`stop`](Self::stop) holds until [`start`](Self::start), as for an element that leaves PAUSED. A cancelled step gives
-/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and the next one starts a segment. Other streams that share
-/// the network are not disturbed.
+/// There are two switches. [`cancel`](Self::cancel) lasts until [`reset`](Self::reset), as for a flush;
+/// [`stop`](Self::stop) lasts until [`start`](Self::start), as for an element that leaves PAUSED. A cancelled step gives
+/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and the next one starts a segment. Other networks with
+/// the same session are not disturbed.
 ///
 /// Clones share their state.
 #[derive(Clone, Default)]
@@ -51,7 +51,7 @@ impl Cancel {
         state.end_runs();
     }
 
-    /// Allows runs again, unless the stream is stopped. Call it when no step is running: a step that was cancelled may
+    /// Allows runs again, unless the network is stopped. Call it when no step is running: a step that was cancelled may
     /// otherwise not notice.
     pub fn reset(&self) {
         self.lock().cancelled = false;
@@ -75,7 +75,7 @@ impl Cancel {
         self.lock().is_cancelled()
     }
 
-    /// Ends `run` when the stream is cancelled, now or later, until the watch is dropped.
+    /// Ends `run` when the network is cancelled, now or later, until the watch is dropped.
     pub fn watch(&self, run: &Arc<Run>) -> Watch {
         let mut state = self.lock();
         if state.is_cancelled() {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_ended_by_its_own_streams_only() {
+    fn a_run_is_ended_by_its_own_networks_only() {
         crate::runtime::library::load().unwrap();
         let (first, second) = (Cancel::default(), Cancel::default());
         let (own, shared, other) = (Run::new().unwrap(), Run::new().unwrap(), Run::new().unwrap());
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_stays_cancelled_until_it_is_reset() {
+    fn a_network_stays_cancelled_until_it_is_reset() {
         crate::runtime::library::load().unwrap();
         let cancel = Cancel::default();
         cancel.cancel();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_flush_does_not_start_a_stopped_stream() {
+    fn the_end_of_a_flush_does_not_start_a_stopped_network() {
         let cancel = Cancel::default();
         cancel.cancel();
         cancel.stop();

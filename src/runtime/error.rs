@@ -41,7 +41,7 @@ pub enum ProviderFault {
     MissingLibrary(String),
     /// The machine has no GPU, or the process cannot see it.
     NoDevice,
-    /// There is no driver, or it is older than CUDA wants.
+    /// The driver is missing, or older than CUDA wants.
     DriverTooOld,
     /// There are GPUs, but not one of the number that was asked for.
     NoSuchDevice,
@@ -62,7 +62,7 @@ pub struct Details {
     cause: Option<Cause>,
 }
 
-/// An error that several streams may be given: those of a batch fail together.
+/// An error in one place for all members of a batch, which fail together.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
 impl Details {
@@ -156,7 +156,7 @@ mod tests {
             .source()
             .and_then(|source| source.downcast_ref::<std::io::Error>());
         assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
-        // A copy for another stream of the batch has it, too.
+        // A copy for another member of a batch has it, too.
         assert!(error.clone().source().is_some());
         assert!(RuntimeError::Graph("it has no input".into()).source().is_none());
     }

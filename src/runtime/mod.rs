@@ -1,19 +1,23 @@
-//! ONNX Runtime: finding the library, execution providers, sessions that streams share, and a step with state.
+//! ONNX Runtime: finding the library, execution providers, sessions that networks share, and a step with state.
 //!
 //! ```text
-//! network      one stream's encoder or decoder: bytes in, tokens out
-//!   sharing      one session and its batches for all streams that want the same
-//!     choose       which provider and form of the graph: tries each until one works
-//!   batch        members that run together, and when
-//!     step         one run on tensors that carry a state: wiring, holding
-//!       session      a graph on one provider: making it, turns, runs, placement
-//! budget       whether a picture fits into memory
-//! operators    kernels for the graphs' own operators
-//! provider     CUDA, TensorRT, OpenVINO: options, faults, advice
-//! options, cancel, library, report, error     the ground
+//! network            an element's encoder or decoder: bytes in, tokens out, and back
+//!   sharing          one session and its batches for all networks that want the same
+//!     choose         which provider and form of the graph: tries each until one works
+//!     batch          members that run together, and when they run
+//!       step         one run, on tensors that carry a state to the next one
+//!         session    a graph on one provider, and runs of it
 //! ```
 //!
-//! Imports go down this list only; `tests/layers.rs` holds it.
+//! Below these stand:
+//!
+//! - `budget`: whether a picture fits into memory,
+//! - `operators`: kernels for the graphs' own operators,
+//! - `options`: how a graph is run,
+//! - `provider`: what CUDA, TensorRT and OpenVINO need, and what their faults mean,
+//! - `cancel`, `library`, `report`, `error`.
+//!
+//! A part imports only parts below it; `tests/layers.rs` has the exact order and checks it.
 
 mod batch;
 mod budget;

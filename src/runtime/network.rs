@@ -1,4 +1,4 @@
-//! One stream's encoder or decoder: bytes in, tokens out, and back. It runs step by step and keeps its state between steps.
+//! An element's encoder or decoder: bytes in, tokens out, and back. It runs step by step and keeps its state between steps.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::runtime::error::RuntimeError;
 use crate::runtime::options::Options;
 use crate::runtime::report::Report;
 use crate::runtime::session::Running;
-use crate::runtime::sharing::{self, Shared};
+use crate::runtime::sharing::{self, SharedSession};
 use crate::runtime::step::{Given, Tensors, run_error, token_type};
 use crate::stream::Tokens;
 use crate::tokenizer::{Description, Graph, Role};
@@ -38,8 +38,8 @@ use crate::tokenizer::{Description, Graph, Role};
 pub struct EncoderNetwork(Network);
 
 impl EncoderNetwork {
-    /// Makes the encoder `graph` ready for pictures of `width` × `height` pixels, before padding. Streams with the same graph,
-    /// options and size share what can be shared. Tells `report` what takes long.
+    /// Makes the encoder `graph` ready for pictures of `width` × `height` pixels, before padding. Networks with the same graph,
+    /// options and size share a session. Tells `report` what takes long.
     ///
     /// # Errors
     /// ONNX Runtime was not found, the provider or the graph cannot be used, or there is too little memory.
@@ -105,7 +105,8 @@ impl EncoderNetwork {
         &self.0.shared.session.running
     }
 
-    /// How many streams, this one among them, took part in the latest step's batch; 1 without batches.
+    /// How many networks, this one among them, took part in the latest step's batch; 1 without batches. The elements'
+    /// statistics call them streams.
     pub fn streams(&self) -> usize {
         self.0.members
     }
@@ -189,13 +190,14 @@ impl DecoderNetwork {
         &self.0.shared.session.running
     }
 
-    /// How many streams, this one among them, took part in the latest step's batch; 1 without batches.
+    /// How many networks, this one among them, took part in the latest step's batch; 1 without batches. The elements'
+    /// statistics call them streams.
     pub fn streams(&self) -> usize {
         self.0.members
     }
 }
 
-/// A graph with the state of one stream.
+/// A graph with a state.
 struct Network {
     seat: Seat,
     /// The memory that a step needs, for the error where it is refused.
@@ -204,14 +206,15 @@ struct Network {
     token_type: TensorElementType,
     /// The next step starts a segment: the graph ignores its state.
     first: bool,
-    /// Streams that took part in the latest step's run.
+    /// Networks that took part in the latest step's run.
     members: usize,
     cancel: Cancel,
-    // Kept as long as the tensors in `seat`: a second session could be created beside the first one otherwise.
-    shared: Arc<Shared>,
+    // Dropped after the tensors in `seat`, which use the session: a second session could otherwise be created while the
+    // first still exists.
+    shared: Arc<SharedSession>,
 }
 
-/// Where the stream's tensors are.
+/// Where the network's tensors are.
 enum Seat {
     Alone(Box<Tensors>),
     Batched(Member),

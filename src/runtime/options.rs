@@ -18,7 +18,7 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Threads within an operator; 0: one per core.
     pub threads: u32,
-    /// Members of a batch: so many streams run together; 0 and 1: each stream runs alone.
+    /// Members of a batch, which run together; 0 and 1: each network runs alone.
     pub batch_streams: u32,
     /// How long a step waits for the steps of other members.
     pub batch_timeout: Duration,

@@ -1,4 +1,4 @@
-//! One session for all streams that want the same, with its batches.
+//! One session for all networks that want the same, with its batches.
 //!
 //! Sharing the weights' bytes alone would not do: ONNX Runtime copies weights into the layout that its convolutions want, and
 //! each further session would have copies of its own, with prepacked weights and shared initializers as well.
@@ -18,14 +18,14 @@ use crate::runtime::step::Wiring;
 use crate::system::lock::lock;
 use crate::tokenizer::{Graph, Identity, Source};
 
-/// A session, and what its streams have in common.
-pub struct Shared {
+/// A session, and what its networks have in common.
+pub struct SharedSession {
     pub session: Arc<Session>,
     pub wiring: Wiring,
     pub batches: Batches,
 }
 
-/// What decides whether two streams can share a session.
+/// What decides whether two networks can share a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     graph: GraphKey,
@@ -42,12 +42,12 @@ enum GraphKey {
 
 /// The lock is held while the session is created, so that two elements that start together share it. Other keys are not
 /// blocked.
-type Entry = Arc<Mutex<Weak<Shared>>>;
+type Entry = Arc<Mutex<Weak<SharedSession>>>;
 
 static SESSIONS: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
 
-/// The session for `graph` and pictures of `size` pixels, padded. Creates it if no stream has it. It lives as long as what
-/// this returns.
+/// The session for `graph` and pictures of `size` pixels, padded. Creates it if no network has it. The session
+/// exists as long as what this returns.
 ///
 /// # Errors
 /// No provider works, or the graph is not what its description says.
@@ -56,13 +56,13 @@ pub fn shared(
     options: Options,
     size: (u32, u32),
     report: &dyn Report,
-) -> Result<Arc<Shared>, RuntimeError> {
+) -> Result<Arc<SharedSession>, RuntimeError> {
     let key = Key {
         graph: graph_key(graph),
         options: Options {
             // It has decided on the graph already.
             precision: None,
-            // Each stream has its own.
+            // Each network has its own.
             batch_timeout: Duration::ZERO,
             // 0 and 1 mean the same.
             batch_streams: options.members() as u32,
@@ -81,7 +81,7 @@ pub fn shared(
         return Ok(shared);
     }
     let session = choose(graph, options, size, report)?;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedSession {
         wiring: Wiring::of(&session, size)?,
         session,
         batches: Batches::default(),

@@ -1,6 +1,6 @@
-//! Files that others wrote: regular ones only, opened once, and read up to a limit.
+//! Files that other programs wrote: regular files only, opened once, and read up to a limit.
 //!
-//! What is looked at is the open handle, never the path again: between two looks at a path another file may be there.
+//! Checks look at the open handle, never at the path again, where another file may be by then.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -10,32 +10,41 @@ use std::path::Path;
 /// The bytes of a regular file.
 ///
 /// # Errors
-/// It cannot be opened, is a FIFO, a device or a folder, or has more than `most` bytes (`FileTooLarge`).
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    read_handle(open(path, 0)?, most)
+/// The file cannot be opened, is a FIFO, a device or a folder, or has more than `max_bytes` (`FileTooLarge`).
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    read_handle(open(path, 0)?, max_bytes)
 }
 
-/// The same where `path` itself may not be a link.
-pub fn read_unlinked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// The same, and `path` itself must not be a link.
+///
+/// # Errors
+/// Those of [`read`]; `path` is a link.
+pub fn read_unlinked(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let file = open(path, libc::O_NOFOLLOW).map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => io::Error::other("it is a link, not a regular file"),
         _ => error,
     })?;
-    read_handle(file, most)
+    read_handle(file, max_bytes)
 }
 
 /// The text of a regular file.
-pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(read(path, most)?).map_err(|_| io::Error::other("it is no UTF-8"))
+///
+/// # Errors
+/// Those of [`read`]; the text is not UTF-8.
+pub fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
+    String::from_utf8(read(path, max_bytes)?).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
-/// Makes a file, or empties the regular file that is there.
+/// Makes a file, or empties an existing regular file.
+///
+/// # Errors
+/// The file cannot be opened for writing, or is not a regular file.
 pub fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options
         .write(true)
         .create(true)
-        // Only what has turned out to be a file.
+        // Emptied below, once it is known to be a regular file.
         .truncate(false)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)?;
@@ -44,13 +53,13 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What is at `path`, in words, where it is there and is no regular file.
+/// What is at `path`, in words, if something is and it is not a regular file.
 pub fn special(path: &Path) -> Option<&'static str> {
     let kind = std::fs::metadata(path).ok()?.file_type();
     (!kind.is_file()).then(|| name(kind))
 }
 
-/// `O_NONBLOCK`: opening a FIFO that nobody writes to must not wait. It changes nothing for regular files.
+/// `O_NONBLOCK` keeps `open` from waiting for the writer of a FIFO. It changes nothing for regular files.
 fn open(path: &Path, flags: i32) -> io::Result<File> {
     let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -76,23 +85,23 @@ fn name(kind: FileType) -> &'static str {
     }
 }
 
-fn read_handle(file: File, most: u64) -> io::Result<Vec<u8>> {
+fn read_handle(file: File, max_bytes: u64) -> io::Result<Vec<u8>> {
     let too_large = |size: &dyn std::fmt::Display| {
-        let text = format!("it has {size} bytes, at most {most} are read");
+        let text = format!("it has {size} bytes, at most {max_bytes} are read");
         io::Error::new(io::ErrorKind::FileTooLarge, text)
     };
     let size = file.metadata()?.len();
-    if size > most {
+    if size > max_bytes {
         return Err(too_large(&size));
     }
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(size as usize + 1)
         .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    // It may grow meanwhile, and some of the system's files do not say their size.
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(too_large(&format_args!("more than {most}")));
+    // The file may grow meanwhile, and some of the system's files do not tell their size.
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large(&format_args!("more than {max_bytes}")));
     }
     Ok(bytes)
 }
@@ -111,7 +120,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_named_at_once() {
+    fn a_special_file_is_named_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         make_fifo(&at("fifo"));
@@ -126,7 +135,7 @@ pub mod tests {
             assert!(error.contains(said) && error.contains("not a regular file"), "{error}");
             assert_eq!(special(&path), Some(said));
         }
-        // It cannot be opened at all.
+        // A socket cannot be opened at all.
         assert!(read(&at("socket"), 100).is_err());
         assert_eq!(special(&at("socket")), Some("a socket"));
         assert_eq!(special(&at("nothing")), None);
@@ -141,17 +150,17 @@ pub mod tests {
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).unwrap(), b"12345");
         assert!(read(&path, 4).unwrap_err().to_string().contains("5 bytes, at most 4"));
-        // A file that says it has no bytes, and has some.
+        // A file with bytes whose size is given as 0.
         assert!(!read_text(Path::new("/proc/self/status"), 1 << 16).unwrap().is_empty());
         let error = read(Path::new("/proc/self/status"), 4).unwrap_err().to_string();
         assert!(error.contains("more than 4 bytes"), "{error}");
-        // A terabyte that takes no room on the disk.
+        // A terabyte that takes no space on the disk.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(read(&path, 1 << 31).is_err());
     }
 
     #[test]
-    fn a_link_is_followed_where_it_may_be() {
+    fn a_link_is_followed_where_links_are_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::fs::write(&file, "text").unwrap();

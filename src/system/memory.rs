@@ -1,22 +1,22 @@
-//! How much memory this process may still take: the least of what the machine has, of what control groups (containers,
-//! services) leave, and of the process's own limits.
+//! How much memory this process can still take: the least of what the machine has free, of what control groups (containers,
+//! services) leave, and of what the process's own limits leave.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::file;
 
-/// Most bytes of one of the system's files that are read here.
-const MAX_TEXT: u64 = 1 << 20;
+/// Limit of the system's files that are read here.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
 
-/// Memory that can be taken without swapping, and without being ended or refused.
+/// Memory that the process can take without swapping, without being killed, and without being refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Free {
     pub bytes: u64,
     pub bound: Bound,
 }
 
-/// What bounds it.
+/// What limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Machine,
@@ -37,19 +37,20 @@ impl fmt::Display for Bound {
     }
 }
 
-/// What is free; `None` where the system does not say.
+/// The free memory; `None`: the system does not tell.
 pub fn free() -> Option<Free> {
     free_below(Path::new("/"))
 }
 
 /// The same for a system whose files are below `root`.
 fn free_below(root: &Path) -> Option<Free> {
-    let text = |path: &str| file::read_text(&root.join(path), MAX_TEXT).unwrap_or_default();
+    let text = |path: &str| file::read_text(&root.join(path), MAX_TEXT_BYTES).unwrap_or_default();
     let machine = kilobytes(&text("proc/meminfo"), "MemAvailable:");
     let places = control_groups(&text("proc/self/cgroup"), &text("proc/self/mountinfo"));
-    let groups = places.iter().flat_map(Place::up_the_tree);
+    let groups = places.iter().flat_map(ControlGroup::up_the_tree);
     let groups = groups.filter_map(|(version, folder)| {
-        let read = |name: &str| file::read_text(&root.join(folder.strip_prefix("/").ok()?).join(name), MAX_TEXT).ok();
+        let read =
+            |name: &str| file::read_text(&root.join(folder.strip_prefix("/").ok()?).join(name), MAX_TEXT_BYTES).ok();
         let names = version.names();
         left(
             &read(names.limit)?,
@@ -107,15 +108,15 @@ impl Version {
 
 /// A control group of this process.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct ControlGroup {
     version: Version,
     mount: PathBuf,
     /// Its folder below `mount`.
     below: PathBuf,
 }
 
-impl Place {
-    /// Its folder and all above it: each has a limit of its own.
+impl ControlGroup {
+    /// Its folder and all folders above it: each has a limit of its own.
     fn up_the_tree(&self) -> impl Iterator<Item = (Version, PathBuf)> {
         self.below
             .ancestors()
@@ -123,8 +124,8 @@ impl Place {
     }
 }
 
-/// The groups that bound this process's memory, by `/proc/self/cgroup` and `/proc/self/mountinfo`.
-fn control_groups(groups: &str, mounts: &str) -> Vec<Place> {
+/// The groups that limit this process's memory, by `/proc/self/cgroup` and `/proc/self/mountinfo`.
+fn control_groups(groups: &str, mounts: &str) -> Vec<ControlGroup> {
     let mut places = Vec::new();
     for line in groups.lines() {
         // "4:memory:/user/1000", and "0::/user/1000" of version 2.
@@ -138,7 +139,7 @@ fn control_groups(groups: &str, mounts: &str) -> Vec<Place> {
             _ => continue,
         };
         let mounted = mounts.lines().filter_map(|line| mount_of(line, version));
-        places.extend(mounted.map(|(root, mount)| Place {
+        places.extend(mounted.map(|(root, mount)| ControlGroup {
             version,
             mount,
             below: below(path, &root),
@@ -147,7 +148,7 @@ fn control_groups(groups: &str, mounts: &str) -> Vec<Place> {
     places
 }
 
-/// What of the groups' tree is mounted where, if a line of `mountinfo` says so.
+/// The root and the mount point of a tree of control groups, if a line of `mountinfo` has one.
 fn mount_of(line: &str, version: Version) -> Option<(String, PathBuf)> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -161,8 +162,8 @@ fn mount_of(line: &str, version: Version) -> Option<(String, PathBuf)> {
     fits.then(|| (root, PathBuf::from(mount)))
 }
 
-/// The folder of the group `path` below a mount of the group `root`. A path that is not below it, as seen from another
-/// namespace, gives the mount itself.
+/// The folder of the group `path` below a mount of the group `root`. A path that is not below it, as in another namespace,
+/// gives the mount itself.
 fn below(path: &str, root: &str) -> PathBuf {
     let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
     let is_below = below
@@ -171,7 +172,7 @@ fn below(path: &str, root: &str) -> PathBuf {
     if is_below { below.into() } else { PathBuf::new() }
 }
 
-/// Undoes `mountinfo`'s "\040" for a blank.
+/// Undoes `mountinfo`'s escapes, such as "\040" for a blank.
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_string();
@@ -191,7 +192,8 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// Bytes that a group leaves; `None`: it has no limit. Page cache counts as used, and is given up when it is needed.
+/// Bytes that a group leaves; `None`: it has no limit. The page cache is in `usage`, but the system frees it when memory is
+/// needed.
 fn left(limit: &str, usage: &str, stat: &str, cache: [&str; 2]) -> Option<u64> {
     let limit: u64 = limit.trim().parse().ok()?;
     let usage: u64 = usage.trim().parse().ok()?;
@@ -203,7 +205,7 @@ fn left(limit: &str, usage: &str, stat: &str, cache: [&str; 2]) -> Option<u64> {
     Some(limit.saturating_sub(usage.saturating_sub(cached)))
 }
 
-/// A limit of `/proc/self/limits`, the one in force; `None`: there is none.
+/// A soft limit of `/proc/self/limits`; `None`: there is none.
 fn process_limit(limits: &str, name: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! Batches: streams that run together, so that one run of the graph is a step of each member.
+//! Batches: networks that run together, so that one run of the graph is a step of each member.
 //!
 //! No extra thread: the caller whose request completes the batch runs the graph for all members (`schedule` decides when
 //! that is). Where a member is cancelled, the run is ended, and the other members' steps run again.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 mod schedule;
 
-use schedule::{Next, Schedule};
+use schedule::{Action, Schedule};
 
 use crate::runtime::cancel::{Cancel, POLL};
 use crate::runtime::error::RuntimeError;
@@ -23,7 +23,7 @@ pub struct Outputs {
     pub members: usize,
 }
 
-/// The batches of one session. A stream for which no batch has room starts another one.
+/// The batches of one session. A network for which no batch has room starts another one.
 #[derive(Default)]
 pub struct Batches(Mutex<Vec<Weak<Batch>>>);
 
@@ -75,7 +75,7 @@ struct Slot {
     left: bool,
 }
 
-/// A stream as a member of a batch. Dropped, it leaves.
+/// A network's membership of a batch. On drop, it ends.
 pub struct Member {
     batch: Arc<Batch>,
     slot: usize,
@@ -83,7 +83,7 @@ pub struct Member {
 }
 
 impl Batches {
-    /// Makes a stream a member of a batch. Where none has room, `allocate` makes the tensors of another one. A step of
+    /// Joins a batch. Where none has room, `allocate` makes the tensors of another one. A step of
     /// the member waits for the steps of others no longer than `timeout`.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Batches {
         timeout: Duration,
         allocate: impl FnOnce() -> Result<Tensors, RuntimeError>,
     ) -> Result<Member, RuntimeError> {
-        // The lock is held while a batch is allocated, so that two streams that start together share it.
+        // The lock is held while a batch is allocated, so that two networks that start together share it.
         let mut batches = lock(&self.0);
         batches.retain(|batch| batch.strong_count() > 0);
         for batch in batches.iter().filter_map(Weak::upgrade) {
@@ -148,9 +148,9 @@ impl Member {
             }
             let now = Instant::now();
             state = match state.schedule.next(now) {
-                Next::Start(slots) => batch.run(state, slots),
-                Next::WaitUntil(until) => batch.wait(state, (until - now).min(POLL)),
-                Next::Wait => batch.wait(state, POLL),
+                Action::Start(slots) => batch.run(state, slots),
+                Action::WaitUntil(until) => batch.wait(state, (until - now).min(POLL)),
+                Action::Wait => batch.wait(state, POLL),
             };
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 /// What the members of a batch are doing. A batch has a fixed number of slots, one for each member.
 ///
 /// A run starts once every expected member has requested a step, or when the first request has waited long enough. Members
-/// that took part in the previous run are expected. So a stream that is paused or slow makes the others wait once; they do
+/// that took part in the previous run are expected. So a member that is paused or slow makes the others wait once; they do
 /// not wait for it again until it has come back, which it may do at any time.
 #[derive(Debug)]
 pub struct Schedule {
@@ -29,7 +29,7 @@ enum SlotState {
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Action {
     /// Start a run of these slots, which are marked as running.
     Start(Vec<usize>),
     /// Wait until this time, or until something changes.
@@ -79,19 +79,19 @@ impl Schedule {
     }
 
     /// What to do at the time `now`.
-    pub fn next(&mut self, now: Instant) -> Next {
+    pub fn next(&mut self, now: Instant) -> Action {
         if self.slots.contains(&SlotState::Running) {
-            return Next::Wait;
+            return Action::Wait;
         }
         let until = |slot: &SlotState| match slot {
             SlotState::Waiting { until } => Some(*until),
             _ => None,
         };
         let Some(until) = self.slots.iter().filter_map(until).min() else {
-            return Next::Wait;
+            return Action::Wait;
         };
         if self.slots.contains(&SlotState::Idle { expected: true }) && now < until {
-            return Next::WaitUntil(until);
+            return Action::WaitUntil(until);
         }
         let mut started = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -104,7 +104,7 @@ impl Schedule {
                 SlotState::Vacant | SlotState::Running => (),
             }
         }
-        Next::Start(started)
+        Action::Start(started)
     }
 
     /// Ends the current run. The next one waits for the members that took part.
@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(schedule.join(), Some(slot));
             schedule.submit(slot, now);
         }
-        assert_eq!(schedule.next(now), Next::Start((0..members).collect()));
+        assert_eq!(schedule.next(now), Action::Start((0..members).collect()));
         schedule.finish();
         schedule
     }
@@ -141,12 +141,12 @@ mod tests {
     fn a_member_alone_does_not_wait() {
         let now = Instant::now();
         let mut schedule = Schedule::new(4);
-        assert_eq!(schedule.next(now), Next::Wait);
+        assert_eq!(schedule.next(now), Action::Wait);
         let slot = schedule.join().unwrap();
-        assert_eq!(schedule.next(now), Next::Wait);
+        assert_eq!(schedule.next(now), Action::Wait);
         for _ in 0..3 {
             schedule.submit(slot, now + WAIT);
-            assert_eq!(schedule.next(now), Next::Start(vec![slot]));
+            assert_eq!(schedule.next(now), Action::Start(vec![slot]));
             schedule.finish();
         }
     }
@@ -157,9 +157,9 @@ mod tests {
         let mut schedule = after_a_run(4, 3, now);
         schedule.submit(2, now + WAIT);
         schedule.submit(0, now + 2 * WAIT);
-        assert_eq!(schedule.next(now), Next::WaitUntil(now + WAIT));
+        assert_eq!(schedule.next(now), Action::WaitUntil(now + WAIT));
         schedule.submit(1, now + 3 * WAIT);
-        assert_eq!(schedule.next(now), Next::Start(vec![0, 1, 2]));
+        assert_eq!(schedule.next(now), Action::Start(vec![0, 1, 2]));
     }
 
     #[test]
@@ -167,18 +167,18 @@ mod tests {
         let now = Instant::now();
         let mut schedule = after_a_run(2, 2, now);
         schedule.submit(0, now + WAIT);
-        assert_eq!(schedule.next(now + WAIT / 2), Next::WaitUntil(now + WAIT));
-        assert_eq!(schedule.next(now + WAIT), Next::Start(vec![0]));
+        assert_eq!(schedule.next(now + WAIT / 2), Action::WaitUntil(now + WAIT));
+        assert_eq!(schedule.next(now + WAIT), Action::Start(vec![0]));
         schedule.finish();
         // The other member is paused: no waiting any more.
         schedule.submit(0, now + 3 * WAIT);
-        assert_eq!(schedule.next(now + 2 * WAIT), Next::Start(vec![0]));
+        assert_eq!(schedule.next(now + 2 * WAIT), Action::Start(vec![0]));
         schedule.finish();
         // It comes back, and its first step waits for the member of the last run.
         schedule.submit(1, now + 4 * WAIT);
-        assert_eq!(schedule.next(now + 3 * WAIT), Next::WaitUntil(now + 4 * WAIT));
+        assert_eq!(schedule.next(now + 3 * WAIT), Action::WaitUntil(now + 4 * WAIT));
         schedule.submit(0, now + 5 * WAIT);
-        assert_eq!(schedule.next(now + 3 * WAIT), Next::Start(vec![0, 1]));
+        assert_eq!(schedule.next(now + 3 * WAIT), Action::Start(vec![0, 1]));
     }
 
     #[test]
@@ -187,12 +187,12 @@ mod tests {
         let mut schedule = after_a_run(3, 1, now);
         let late = schedule.join().unwrap();
         schedule.submit(0, now);
-        assert_eq!(schedule.next(now), Next::Start(vec![0]));
+        assert_eq!(schedule.next(now), Action::Start(vec![0]));
         schedule.submit(late, now + WAIT);
-        assert_eq!(schedule.next(now + 2 * WAIT), Next::Wait);
+        assert_eq!(schedule.next(now + 2 * WAIT), Action::Wait);
         schedule.finish();
         // Its time is over: it does not wait for the member that has just run.
-        assert_eq!(schedule.next(now + 2 * WAIT), Next::Start(vec![late]));
+        assert_eq!(schedule.next(now + 2 * WAIT), Action::Start(vec![late]));
     }
 
     #[test]
@@ -201,16 +201,16 @@ mod tests {
         let mut schedule = after_a_run(3, 2, now);
         let new = schedule.join().unwrap();
         schedule.submit(0, now + WAIT);
-        assert_eq!(schedule.next(now), Next::WaitUntil(now + WAIT));
+        assert_eq!(schedule.next(now), Action::WaitUntil(now + WAIT));
         schedule.leave(1);
-        assert_eq!(schedule.next(now), Next::Start(vec![0]));
+        assert_eq!(schedule.next(now), Action::Start(vec![0]));
         schedule.finish();
         // The slot is free for another member.
         assert_eq!(schedule.join(), Some(1));
         assert_eq!(schedule.join(), None);
         schedule.submit(new, now + WAIT);
         schedule.submit(0, now + WAIT);
-        assert_eq!(schedule.next(now), Next::Start(vec![0, new]));
+        assert_eq!(schedule.next(now), Action::Start(vec![0, new]));
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = after_a_run(2, 2, now);
         schedule.submit(1, now);
-        assert_eq!(schedule.next(now), Next::Start(vec![1]));
+        assert_eq!(schedule.next(now), Action::Start(vec![1]));
     }
 
     #[test]
@@ -227,14 +227,14 @@ mod tests {
         let mut schedule = after_a_run(2, 2, now);
         schedule.submit(0, now + WAIT);
         schedule.withdraw(0);
-        assert_eq!(schedule.next(now), Next::Wait);
+        assert_eq!(schedule.next(now), Action::Wait);
         schedule.submit(1, now + WAIT);
-        assert_eq!(schedule.next(now), Next::Start(vec![1]));
+        assert_eq!(schedule.next(now), Action::Start(vec![1]));
         // A step that runs already is not withdrawn: it ends.
         schedule.withdraw(1);
-        assert_eq!(schedule.next(now), Next::Wait);
+        assert_eq!(schedule.next(now), Action::Wait);
         schedule.finish();
         schedule.resume(1, now);
-        assert_eq!(schedule.next(now), Next::Start(vec![1]));
+        assert_eq!(schedule.next(now), Action::Start(vec![1]));
     }
 }

@@ -164,17 +164,17 @@ impl Norm<'_> {
         let rows = &mut rest[..channels * len];
         mean.fill(0.0);
         for (channel, row) in rows.chunks_exact_mut(len).enumerate() {
-            for ((kept, sum), x) in row.iter_mut().zip(&mut *mean).zip(read(channel)) {
-                *kept = *x;
+            for ((value, sum), x) in row.iter_mut().zip(&mut *mean).zip(read(channel)) {
+                *value = *x;
                 *sum += x;
             }
         }
         mean.iter_mut().for_each(|sum| *sum /= channels as f32);
         factor.fill(0.0);
         for row in rows.chunks_exact_mut(len) {
-            for ((kept, sum), mean) in row.iter_mut().zip(&mut *factor).zip(&*mean) {
-                *kept -= mean;
-                *sum = multiply_add::<FUSED>(*kept, *kept, *sum);
+            for ((value, sum), mean) in row.iter_mut().zip(&mut *factor).zip(&*mean) {
+                *value -= mean;
+                *sum = multiply_add::<FUSED>(*value, *value, *sum);
             }
         }
         for sum in &mut *factor {

@@ -46,7 +46,8 @@ impl Rows<'_> {
     }
 
     /// The tile's part of a row.
-    pub fn row(&mut self, row: usize) -> Part<'_> {
+    #[inline]
+    pub fn row(&mut self, row: usize) -> RowPart<'_> {
         // SAFETY: no other tile has these positions, and `&mut self` lets this tile have one row at a time.
         unsafe { self.output.part(row * self.row_len + self.start, self.len) }
     }
@@ -62,7 +63,7 @@ struct Disjoint<'a> {
     borrowed: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: a pointer to floats, which may be sent and shared; `part` says who may write through it.
+// SAFETY: floats may be sent to other threads. `part` has the condition under which threads may write to them.
 unsafe impl Send for Disjoint<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Disjoint<'_> {}
@@ -82,7 +83,8 @@ impl<'a> Disjoint<'a> {
     ///
     /// # Safety
     /// No other part that overlaps them exists as long as the result.
-    unsafe fn part(&self, start: usize, len: usize) -> Part<'_> {
+    #[inline]
+    unsafe fn part(&self, start: usize, len: usize) -> RowPart<'_> {
         assert!(start <= self.len && len <= self.len - start, "a part beyond the output");
         #[cfg(debug_assertions)]
         {
@@ -91,7 +93,7 @@ impl<'a> Disjoint<'a> {
             assert!(!in_use.iter().any(overlaps), "two parts of an output overlap");
             in_use.push(start..start + len);
         }
-        Part {
+        RowPart {
             // SAFETY: within the floats, which are borrowed for `'a`; that nothing else has them is the caller's promise.
             floats: unsafe { std::slice::from_raw_parts_mut(self.floats.add(start), len) },
             #[cfg(debug_assertions)]
@@ -103,7 +105,7 @@ impl<'a> Disjoint<'a> {
 }
 
 /// A part of an output, for one thread.
-pub struct Part<'a> {
+pub struct RowPart<'a> {
     floats: &'a mut [f32],
     #[cfg(debug_assertions)]
     of: &'a Disjoint<'a>,
@@ -111,7 +113,7 @@ pub struct Part<'a> {
     start: usize,
 }
 
-impl Deref for Part<'_> {
+impl Deref for RowPart<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -119,14 +121,14 @@ impl Deref for Part<'_> {
     }
 }
 
-impl DerefMut for Part<'_> {
+impl DerefMut for RowPart<'_> {
     fn deref_mut(&mut self) -> &mut [f32] {
         self.floats
     }
 }
 
 #[cfg(debug_assertions)]
-impl Drop for Part<'_> {
+impl Drop for RowPart<'_> {
     fn drop(&mut self) {
         let range = self.start..self.start + self.floats.len();
         let mut in_use = crate::system::lock::lock(&self.of.in_use);

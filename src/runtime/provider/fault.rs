@@ -38,8 +38,8 @@ pub fn read(message: &str) -> ProviderFault {
     }
 }
 
-/// The error for a graph that ONNX Runtime could not load or run where no provider is to blame: [`RuntimeError::Memory`]
-/// where it was refused memory, else `other` with ONNX Runtime's message and `before` in front of it.
+/// The error for a graph that ONNX Runtime could not load or run, where the fault is not the provider's:
+/// [`RuntimeError::Memory`] if ONNX Runtime was refused memory, else `other`. The text is ONNX Runtime's message after `before`.
 pub fn graph_error(before: &str, error: Arc<ort::Error>, other: fn(Details) -> RuntimeError) -> RuntimeError {
     let kind = match read(error.message()) {
         ProviderFault::OutOfMemory => RuntimeError::Memory,

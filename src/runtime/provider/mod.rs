@@ -99,8 +99,10 @@ impl ExecutionProvider {
         matches!(self, Self::Cuda | Self::TensorRt)
     }
 
-    /// Adds this provider to a session. Where it cannot be used, that is an error: ONNX Runtime by itself would go on without
-    /// it, in silence.
+    /// Adds this provider to a session.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Provider`]: it cannot be used. ONNX Runtime's default would be to go on without it, in silence.
     pub(super) fn add_to(self, builder: SessionBuilder, setup: &Setup) -> Result<SessionBuilder, RuntimeError> {
         let providers = match self {
             // Every session has it, after the other providers.

@@ -65,7 +65,7 @@ fn commit(
     let mut builder = session_builder(environment, graph, options, width, height)?;
     if provider == ExecutionProvider::Cpu {
         builder = with_own_operators(builder, graph)?;
-        // With memory patterns, the second run allocates one block for everything, beside the pieces of the first run, and
+        // With memory patterns, the second run allocates one block for everything, in addition to the pieces of the first run, and
         // both stay: a quarter to a third more memory at the peak, and no gain in time that could be measured.
         builder = builder
             .with_memory_pattern(false)

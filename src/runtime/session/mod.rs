@@ -26,7 +26,7 @@ use crate::runtime::options::{Options, cores};
 use crate::runtime::provider::ExecutionProvider;
 use crate::tokenizer::Graph;
 
-/// A graph ready to run, for any number of streams. The weights are in memory once.
+/// A graph ready to run, for any number of networks. The weights are in memory once.
 pub struct Session {
     runner: Runner,
     turns: Turns,
@@ -36,7 +36,7 @@ pub struct Session {
     pub running: Running,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
-    /// Streams in a run: the first axis of every tensor.
+    /// Members of a batch, 1 without batches: the first axis of every tensor.
     pub members: usize,
 }
 

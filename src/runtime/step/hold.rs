@@ -1,4 +1,4 @@
-//! Holding the state of streams that a batch ran without: a graph writes the state of every member of a batch.
+//! Holding the state of members that a batch ran without: a graph writes the state of every member.
 //!
 //! A graph of one operator chooses between the state before and after the step, on the device where the state is.
 

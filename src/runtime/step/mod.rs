@@ -71,7 +71,7 @@ impl Tensors {
         })
     }
 
-    /// Members of a batch: streams in a run.
+    /// Members of a batch, 1 without batches.
     pub fn members(&self) -> usize {
         self.session.members
     }

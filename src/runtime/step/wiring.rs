@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_for_one_stream_is_refused_for_batches() {
+    fn a_graph_for_one_member_is_refused_for_batches() {
         let error = wiring(Role::Encoder, 2, &encoder(1)).unwrap_err();
         assert!(error.contains("one stream at a time"), "{error}");
     }
