@@ -44,3 +44,51 @@ pub fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use gst::glib::error::ErrorDomain;
+    use gst::prelude::*;
+
+    use super::*;
+    use crate::runtime::ProviderFault;
+    use crate::stream::StreamError;
+
+    /// Posts `error` as an element does, and returns what an application gets.
+    fn posted(error: &RuntimeError) -> gst::glib::Error {
+        let (element, bus) = (gst::Bin::new(), gst::Bus::new());
+        element.set_bus(Some(&bus));
+        element.post_error_message(error_message(error));
+        let message = bus.pop_filtered(&[gst::MessageType::Error]).expect("an error");
+        match message.view() {
+            gst::MessageView::Error(error) => error.error(),
+            _ => unreachable!("filtered"),
+        }
+    }
+
+    fn assert_is<T: ErrorDomain + PartialEq + std::fmt::Debug>(error: &RuntimeError, kind: T) {
+        let posted = posted(error);
+        assert_eq!(posted.kind::<T>(), Some(kind), "{error:?}");
+        assert_eq!(posted.message(), error.to_string());
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_domain() {
+        gst::init().unwrap();
+        let text = || "what is wrong".into();
+        assert_is(&RuntimeError::Library(text()), gst::LibraryError::Init);
+        let provider = RuntimeError::Provider(ProviderFault::NoDevice, text());
+        assert_is(&provider, gst::ResourceError::OpenRead);
+        assert_is(&RuntimeError::Memory(text()), gst::ResourceError::NoSpaceLeft);
+        assert_is(&RuntimeError::Graph(text()), gst::LibraryError::Settings);
+        assert_is(&RuntimeError::Settings(text()), gst::LibraryError::Settings);
+        assert_is(&RuntimeError::Caps(text()), gst::CoreError::Negotiation);
+        assert_is(&RuntimeError::Run(text()), gst::StreamError::Failed);
+        let stream = RuntimeError::from(StreamError::NewerVersion(9));
+        assert_is(&stream, gst::StreamError::Failed);
+        let missing = RuntimeError::from(TokenizerError::NotFound("no model".into()));
+        assert_is(&missing, gst::ResourceError::NotFound);
+        let invalid = RuntimeError::from(TokenizerError::Invalid("no graph".into()));
+        assert_is(&invalid, gst::LibraryError::Settings);
+    }
+}
