@@ -1,5 +1,5 @@
-//! The ONNX Runtime for NVIDIA GPUs on a machine without one: a provider that is asked for by name gives an error that says
-//! what is missing, and `auto` works.
+//! The ONNX Runtime for NVIDIA GPUs on a machine without one: a provider that is asked for by name gives an error that
+//! says what is missing, and `auto` works.
 //!
 //! A file of its own, because a process loads one ONNX Runtime.
 

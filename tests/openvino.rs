@@ -86,7 +86,8 @@ fn what_it_leaves_to_the_cpu_is_in_the_statistics_and_warned_about_once() {
     }
 }
 
-/// A graph of a published family, which the tests of the CPU provider compare with the reference implementation's results.
+/// A graph of a published family, which the tests of the CPU provider compare with the reference implementation's
+/// results.
 #[test]
 fn a_published_familys_tokens_are_those_of_the_cpu() {
     if !init_openvino() {
@@ -100,7 +101,8 @@ fn a_published_familys_tokens_are_those_of_the_cpu() {
     assert_eq!(different(&expected, &tokens), (0, 3 * 4 * 4));
 }
 
-/// With fewer positions than the graph has parts of attention, some are empty, which OpenVINO 2025.4 refuses when it runs.
+/// With fewer positions than the graph has parts of attention, some are empty, which OpenVINO 2025.4 refuses when it
+/// runs.
 #[test]
 fn a_size_that_it_does_not_run_is_an_error_before_the_first_step() {
     if !init_openvino() {

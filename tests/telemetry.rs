@@ -13,7 +13,8 @@ fn plugin() -> PathBuf {
     std::env::current_exe().unwrap().with_file_name("libgstvidtok.so")
 }
 
-/// Runs a pipeline that encodes and decodes, below `prefix`, with folders below `folder` for all that the process writes.
+/// Runs a pipeline that encodes and decodes, below `prefix`, with folders below `folder` for all that the process
+/// writes.
 fn run(folder: &Path, prefix: &[&str], pipeline: &str) -> Output {
     let plugins = folder.join("plugins");
     std::fs::create_dir_all(&plugins).unwrap();

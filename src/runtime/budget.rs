@@ -1,5 +1,5 @@
-//! Whether a picture fits into memory. This is checked before its state is allocated; where ONNX Runtime is refused memory
-//! nevertheless, the error is the same.
+//! Whether a picture fits into memory. This is checked before its state is allocated; where ONNX Runtime is refused
+//! memory nevertheless, the error is the same.
 
 use crate::runtime::error::{Details, RuntimeError};
 use crate::runtime::session::{Port, Session};
@@ -8,8 +8,8 @@ use crate::tokenizer::{Description, Graph, Role, Target};
 
 /// A step has its state twice in memory: before and after it.
 const STATES: u128 = 2;
-/// Memory of layers besides the state, in hundredths of the state with its channels rounded up to whole blocks: ONNX Runtime
-/// computes convolutions in blocks of up to 16 channels.
+/// Memory of layers besides the state, in hundredths of the state with its channels rounded up to whole blocks: ONNX
+/// Runtime computes convolutions in blocks of up to 16 channels.
 const HUNDREDTHS_OF_BLOCKS: u128 = 125;
 const BLOCK: u128 = 16;
 /// The same for graphs without a state, in hundredths of the step's frames in as many channels as the first layer has.
@@ -39,9 +39,9 @@ impl ByRole {
 /// The memory that a network needs for pictures of one size.
 pub struct Demand {
     needs: Needs,
-    /// The memory that was free before a step was run; `None`: not known, or the network is in a GPU's memory. While a step
-    /// is refused memory, ONNX Runtime's arena keeps what it has got so far, so that what is free then does not tell what
-    /// would fit.
+    /// The memory that was free before a step was run; `None`: not known, or the network is in a GPU's memory. While a
+    /// step is refused memory, ONNX Runtime's arena keeps what it has got so far, so that what is free then does not
+    /// tell what would fit.
     free: Option<Free>,
     size: (u32, u32),
     graph: Graph,
@@ -135,7 +135,8 @@ impl Needs {
     }
 }
 
-/// Bytes of attention's scores, float32. Queries are computed in parts, and the scores of two parts are in memory at a time.
+/// Bytes of attention's scores, float32. Queries are computed in parts, and the scores of two parts are in memory at a
+/// time.
 fn attention_bytes((width, height): (u32, u32), cell: u32, parts: u32) -> u128 {
     let positions = u128::from(width / cell) * u128::from(height / cell);
     let scores = positions.saturating_mul(positions).saturating_mul(4 * 2);
@@ -193,6 +194,8 @@ fn megabytes(bytes: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::format::Regularizer;
     use crate::runtime::library;
@@ -248,8 +251,8 @@ mod tests {
         );
     }
 
-    /// Memory of these networks at their peak less that for the smallest picture, in MB: VmHWM of `gst-launch-1.0` with ONNX
-    /// Runtime 1.32, on two cores with AVX-512.
+    /// Memory of these networks at their peak less that for the smallest picture, in MB: VmHWM of `gst-launch-1.0` with
+    /// ONNX Runtime 1.32, on two cores with AVX-512.
     #[test]
     fn the_estimate_is_between_the_measurement_and_115_percent_of_it() {
         let fixtures = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
@@ -310,6 +313,24 @@ mod tests {
         // Other errors stay as they are.
         let other = demand.explain(RuntimeError::Run("no such node".into()));
         assert_eq!(other.to_string(), "no such node");
+    }
+
+    #[test]
+    fn a_network_that_does_not_fit_at_all_is_named_with_what_was_said() {
+        use std::error::Error;
+        let graph = tokenizer::embedded(Role::Encoder).unwrap();
+        let refused = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let details = Details::with_cause("/model/encoder.onnx: std::bad_alloc", Arc::new(refused));
+        let error = no_room_for(&graph, &details);
+        let text = error.to_string();
+        for part in [
+            &format!("The encoder \"{}\" does not fit into memory", graph.description.name)[..],
+            "use a narrower model",
+            "/model/encoder.onnx: std::bad_alloc",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(error.source().is_some_and(|cause| cause.is::<std::io::Error>()));
     }
 
     #[test]

@@ -16,9 +16,9 @@ pub const POLL: Duration = Duration::from_millis(20);
 /// Ends the runs of one network, from any thread: the current run at its next operator, later runs before they begin.
 ///
 /// There are two switches. [`cancel`](Self::cancel) lasts until [`reset`](Self::reset), as for a flush;
-/// [`stop`](Self::stop) lasts until [`start`](Self::start), as for an element that leaves PAUSED. A cancelled step gives
-/// [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and the next one starts a segment. Other networks with
-/// the same session are not disturbed.
+/// [`stop`](Self::stop) lasts until [`start`](Self::start), as for an element that leaves PAUSED. A cancelled step
+/// gives [`RuntimeError::Cancelled`](super::RuntimeError::Cancelled), and the next one starts a segment. Other networks
+/// with the same session are not disturbed.
 ///
 /// Clones share their state.
 #[derive(Clone, Default)]

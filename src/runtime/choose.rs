@@ -16,8 +16,8 @@ use crate::tokenizer::{Graph, Precision, Target};
 
 /// A session on the first provider of `options` that works, for pictures of `size` pixels, padded.
 ///
-/// A session on any provider but the CPU's is tried out: some libraries and GPUs fail only when a graph runs. With `auto`,
-/// the next provider is then tried.
+/// A session on any provider but the CPU's is tried out: some libraries and GPUs fail only when a graph runs. With
+/// `auto`, the next provider is then tried.
 ///
 /// # Errors
 /// The error of the last provider that was tried.
@@ -105,8 +105,8 @@ fn load_provider(environment: &Environment, options: Options) -> Result<(), Runt
     options.provider.add_to(builder, &setup).map(drop)
 }
 
-/// Runs a session once, on zeros and tensors of its own, so that a provider that does not work fails here and not at the
-/// first frame. CUDA also chooses among its algorithms in the first run, which takes long.
+/// Runs a session once, on zeros and tensors of its own, so that a provider that does not work fails here and not at
+/// the first frame. CUDA also chooses among its algorithms in the first run, which takes long.
 fn try_out(session: &Arc<Session>, size: (u32, u32)) -> Result<(), RuntimeError> {
     let wiring = Wiring::of(session, size)?;
     Demand::of(session, size).check()?;

@@ -15,9 +15,9 @@ const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// The highest minor version that is looked for by name; far above any that exists.
 const NEWEST_MINOR_VERSION: u32 = 99;
 
-/// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels send some from 1.29 on:
-/// when loaded they write a device id and a database of events, and then look up a host. The API can switch it off only
-/// after an environment was made, which is too late.
+/// Environment variable that keeps ONNX Runtime from sending telemetry. Its official Linux wheels send some from 1.29
+/// on: when loaded they write a device id and a database of events, and then look up a host. The API can switch it off
+/// only after an environment was made, which is too late.
 const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
 pub static CAT: LazyLock<gst::DebugCategory> =
@@ -29,8 +29,8 @@ static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 /// Loads ONNX Runtime, unless it is loaded already.
 ///
 /// # Errors
-/// [`RuntimeError::Library`]: says where it was looked for, why each library found could not be loaded, and how to get one.
-/// A later call tries again.
+/// [`RuntimeError::Library`]: says where it was looked for, why each library found could not be loaded, and how to get
+/// one. A later call tries again.
 pub fn load() -> Result<Environment, RuntimeError> {
     let mut environment = lock(&ENVIRONMENT);
     if let Some(environment) = &*environment {
@@ -60,7 +60,8 @@ pub fn load() -> Result<Environment, RuntimeError> {
             Err(error) => {
                 let reason = reason(&library, &error);
                 // Most of the system's many names do not exist: only other reasons are worth telling.
-                if not_found(&reason).map(Path::new) != Some(&library) {
+                let name = library.to_string_lossy();
+                if !not_found(&reason).is_some_and(|missing| name.ends_with(missing)) {
                     tried.push(reason);
                     cause = Some(Arc::new(error));
                 }
@@ -80,8 +81,8 @@ pub fn not_found(message: &str) -> Option<&str> {
     before.split_whitespace().next_back()
 }
 
-/// Switches ONNX Runtime's telemetry off, unless the user has set the variable. Must be called before the library is opened,
-/// with [`ENVIRONMENT`] locked.
+/// Switches ONNX Runtime's telemetry off, unless the user has set the variable. Must be called before the library is
+/// opened, with [`ENVIRONMENT`] locked.
 fn disable_telemetry() {
     if std::env::var_os(TELEMETRY_VARIABLE).is_some() {
         return;
@@ -93,13 +94,14 @@ fn disable_telemetry() {
              {TELEMETRY_VARIABLE}=1 in the environment of the process"
         );
     }
-    // SAFETY: the caller's lock keeps this crate from a second call at the same time. C code in another thread that reads the
-    // environment at this moment could see it half changed. The risk is taken because nothing else reaches the library before
-    // it sends, and it is taken once per process, while an application sets up its first pipeline.
+    // SAFETY: the caller's lock keeps this crate from a second call at the same time. C code in another thread that
+    // reads the environment at this moment could see it half changed. The risk is taken because nothing else reaches
+    // the library before it sends, and it is taken once per process, while an application sets up its first pipeline.
     unsafe { std::env::set_var(TELEMETRY_VARIABLE, "1") };
 }
 
-/// Whether `maps`, the lines of `/proc/self/maps`, name ONNX Runtime's library, or its Python module, which contains it.
+/// Whether `maps`, the lines of `/proc/self/maps`, name ONNX Runtime's library, or its Python module, which contains
+/// it.
 fn is_mapped(maps: &str) -> bool {
     let name = |line: &str| line.rsplit('/').next().map(str::to_owned);
     maps.lines().filter_map(name).any(|name| {
@@ -131,8 +133,8 @@ enum Location {
 }
 
 impl Location {
-    /// The libraries at this location, newest first. Wheels have `libonnxruntime.so.1.22.1`, without a plain name beside
-    /// it.
+    /// The libraries at this location, newest first. Wheels have `libonnxruntime.so.1.22.1`, without a plain name
+    /// beside it.
     fn libraries(&self) -> Vec<PathBuf> {
         match self {
             Self::File(path) => vec![path.clone()],

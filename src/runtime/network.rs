@@ -1,4 +1,5 @@
-//! An element's encoder or decoder: bytes in, tokens out, and back. It runs step by step and keeps its state between steps.
+//! An element's encoder or decoder: bytes in, tokens out, and back. It runs step by step and keeps its state between
+//! steps.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::tokenizer::{Description, Graph, Role};
 
 /// Turns frames into tokens, one step at a time.
 ///
-/// A step takes a fixed number of frames T of the size H × W that pictures are padded to, and gives t latent frames of h × w
-/// cells.
+/// A step takes a fixed number of frames T of the size H × W that pictures are padded to, and gives t latent frames of
+/// h × w cells.
 ///
 /// ```no_run
 /// use gstvidtok::runtime::{EncoderNetwork, Options, Silent};
@@ -38,8 +39,8 @@ use crate::tokenizer::{Description, Graph, Role};
 pub struct EncoderNetwork(Network);
 
 impl EncoderNetwork {
-    /// Makes the encoder `graph` ready for pictures of `width` × `height` pixels, before padding. Networks with the same graph,
-    /// options and size share a session. Tells `report` what takes long.
+    /// Makes the encoder `graph` ready for pictures of `width` × `height` pixels, before padding. Networks with the
+    /// same graph, options and size share a session. Tells `report` what takes long.
     ///
     /// # Errors
     /// ONNX Runtime was not found, the provider or the graph cannot be used, or there is too little memory.
@@ -66,8 +67,8 @@ impl EncoderNetwork {
     /// Runs a step on `[T, H, W, 3]` RGB bytes of the padded size; gives `[t, h, w]` indices or `[t, h, w, C]` means.
     ///
     /// # Errors
-    /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, the former also
-    /// for a wrong number of bytes.
+    /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, the former
+    /// also for a wrong number of bytes.
     pub fn encode(&mut self, frames: &[u8]) -> Result<Tokens, RuntimeError> {
         let element = self.0.token_type;
         self.0.step(frames, false, |outputs| tokens(element, outputs[0]))
@@ -159,14 +160,14 @@ impl DecoderNetwork {
         self.0.cancel = cancel;
     }
 
-    /// Runs a step on `[t, h, w]` indices or `[t, h, w, C]` means, and hands `use_frames` its `[T, H, W, 3]` RGB bytes of
-    /// the padded size.
+    /// Runs a step on `[t, h, w]` indices or `[t, h, w, C]` means, and hands `use_frames` its `[T, H, W, 3]` RGB bytes
+    /// of the padded size.
     ///
     /// `at_edge`: clamp the look-ahead. True for a segment's second step and for the flush after its last.
     ///
     /// # Errors
-    /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, the former also
-    /// for a wrong number of tokens.
+    /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, the former
+    /// also for a wrong number of tokens.
     pub fn decode<R>(
         &mut self,
         tokens: &Tokens,

@@ -89,7 +89,8 @@ impl Options {
     }
 }
 
-/// Cores that this process may use. Hardware threads of one core count once, as they share the units that convolutions use.
+/// Cores that this process may use. Hardware threads of one core count once, as they share the units that convolutions
+/// use.
 pub fn cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     physical_cores().map_or(allowed, |physical| physical.min(allowed))

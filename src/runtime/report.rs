@@ -1,7 +1,7 @@
 //! What takes long or deserves a warning while a network is made ready.
 
-/// Receives reports while a network is made ready, in the thread that does so. It has no knowledge of elements: an element
-/// posts what it is told on its bus.
+/// Receives reports while a network is made ready, in the thread that does so. It has no knowledge of elements: an
+/// element posts what it is told on its bus.
 pub trait Report {
     /// Work that takes seconds to minutes begins or ends.
     fn progress(&self, progress: Progress, text: &str);

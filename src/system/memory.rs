@@ -1,5 +1,5 @@
-//! How much memory this process can still take: the least of what the machine has free, of what control groups (containers,
-//! services) leave, and of what the process's own limits leave.
+//! How much memory this process can still take: the least of what the machine has free, of what control groups
+//! (containers, services) leave, and of what the process's own limits leave.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -162,8 +162,8 @@ fn mount_of(line: &str, version: Version) -> Option<(String, PathBuf)> {
     fits.then(|| (root, PathBuf::from(mount)))
 }
 
-/// The folder of the group `path` below a mount of the group `root`. A path that is not below it, as in another namespace,
-/// gives the mount itself.
+/// The folder of the group `path` below a mount of the group `root`. A path that is not below it, as in another
+/// namespace, gives the mount itself.
 fn below(path: &str, root: &str) -> PathBuf {
     let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
     let is_below = below
@@ -192,8 +192,8 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// Bytes that a group leaves; `None`: it has no limit. The page cache is in `usage`, but the system frees it when memory is
-/// needed.
+/// Bytes that a group leaves; `None`: it has no limit. The page cache is in `usage`, but the system frees it when
+/// memory is needed.
 fn left(limit: &str, usage: &str, stat: &str, cache: [&str; 2]) -> Option<u64> {
     let limit: u64 = limit.trim().parse().ok()?;
     let usage: u64 = usage.trim().parse().ok()?;

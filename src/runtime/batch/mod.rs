@@ -1,7 +1,7 @@
 //! Batches: networks that run together, so that one run of the graph is a step of each member.
 //!
-//! No extra thread: the caller whose request completes the batch runs the graph for all members (`schedule` decides when
-//! that is). Where a member is cancelled, the run is ended, and the other members' steps run again.
+//! No extra thread: the caller whose request completes the batch runs the graph for all members (`schedule` decides
+//! when that is). Where a member is cancelled, the run is ended, and the other members' steps run again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};

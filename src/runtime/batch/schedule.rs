@@ -4,9 +4,9 @@ use std::time::Instant;
 
 /// What the members of a batch are doing. A batch has a fixed number of slots, one for each member.
 ///
-/// A run starts once every expected member has requested a step, or when the first request has waited long enough. Members
-/// that took part in the previous run are expected. So a member that is paused or slow makes the others wait once; they do
-/// not wait for it again until it has come back, which it may do at any time.
+/// A run starts once every expected member has requested a step, or when the first request has waited long enough.
+/// Members that took part in the previous run are expected. So a member that is paused or slow makes the others wait
+/// once; they do not wait for it again until it has come back, which it may do at any time.
 #[derive(Debug)]
 pub struct Schedule {
     slots: Vec<SlotState>,

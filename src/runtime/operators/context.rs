@@ -14,13 +14,13 @@ pub fn truth_value(value: ValueRef<'_>) -> ort::Result<bool> {
     if *value.data_type() != TensorElementType::Bool || value.shape().num_elements() != 1 {
         return Err(ort::Error::new("one truth value is needed"));
     }
-    // SAFETY: the tensor has one byte. It is read as a byte, because a graph's file may contain any byte there, and a `bool`
-    // must be 0 or 1.
+    // SAFETY: the tensor has one byte. It is read as a byte, because a graph's file may contain any byte there, and a
+    // `bool` must be 0 or 1.
     Ok(unsafe { *value.data_ptr().cast::<u8>() } != 0)
 }
 
-/// Tells ONNX Runtime that the only output has the type and shape of the input at `index`. Every size of that must be known
-/// by number or name.
+/// Tells ONNX Runtime that the only output has the type and shape of the input at `index`. Every size of that must be
+/// known by number or name.
 pub fn output_is_like(context: &mut ShapeInferenceContext, index: usize) -> ort::Result<()> {
     let inputs = context.inputs();
     let input = inputs.get(index).ok_or_else(|| missing(index))?;

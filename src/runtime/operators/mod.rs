@@ -1,9 +1,9 @@
 //! Kernels for the graphs' own operators. In the graphs they are functions of standard operators
-//! (`models/vidtok_export/operators.py`), which ONNX Runtime runs where no kernel is registered, as for every provider but
-//! the CPU's. A kernel does in one pass over memory what its function does in many.
+//! (`models/vidtok_export/operators.py`), which ONNX Runtime runs where no kernel is registered, as for every provider
+//! but the CPU's. A kernel does in one pass over memory what its function does in many.
 //!
-//! A kernel is an operator (`norm`, `carried`) that reads its inputs through `context` and has ONNX Runtime's threads write
-//! its output in `tiles`. It has no state of its own, as several threads run one kernel at the same time.
+//! A kernel is an operator (`norm`, `carried`) that reads its inputs through `context` and has ONNX Runtime's threads
+//! write its output in `tiles`. It has no state of its own, as several threads run one kernel at the same time.
 
 mod carried;
 mod context;

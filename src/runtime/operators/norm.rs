@@ -98,8 +98,8 @@ struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Computes `len` positions: `read` gives their values in a channel, `output` takes the results. A position's result depends
-    /// on no other position. `room` may have any contents.
+    /// Computes `len` positions: `read` gives their values in a channel, `output` takes the results. A position's
+    /// result depends on no other position. `room` may have any contents.
     fn apply<'x, const SILU: bool>(
         &self,
         len: usize,
@@ -143,8 +143,8 @@ impl Norm<'_> {
         self.apply_any::<SILU, true>(len, read, output, room);
     }
 
-    /// Plain loops over positions, which the compiler turns into vector instructions. `FUSED`: the processor multiplies and
-    /// adds in one instruction.
+    /// Plain loops over positions, which the compiler turns into vector instructions. `FUSED`: the processor multiplies
+    /// and adds in one instruction.
     #[inline(always)]
     fn apply_any<'x, const SILU: bool, const FUSED: bool>(
         &self,
@@ -159,8 +159,8 @@ impl Norm<'_> {
         }
         let (mean, rest) = room.split_at_mut(len);
         let (factor, rest) = rest.split_at_mut(len);
-        // The input is copied into one piece first: its rows are often a power of two apart, and would evict each other from
-        // the caches in each pass.
+        // The input is copied into one piece first: its rows are often a power of two apart, and would evict each other
+        // from the caches in each pass.
         let rows = &mut rest[..channels * len];
         mean.fill(0.0);
         for (channel, row) in rows.chunks_exact_mut(len).enumerate() {

@@ -7,8 +7,8 @@ use std::{ops::Range, sync::Mutex};
 
 use ort::operator::ComputeContext;
 
-/// Writes `output`, `rows` rows of equal length, tile by tile on ONNX Runtime's threads. A tile is up to `tile_len` positions
-/// of every row; `write` is handed the first of these positions and the rows' parts.
+/// Writes `output`, `rows` rows of equal length, tile by tile on ONNX Runtime's threads. A tile is up to `tile_len`
+/// positions of every row; `write` is handed the first of these positions and the rows' parts.
 pub fn par_tiles(
     context: &ComputeContext,
     output: &mut [f32],
@@ -30,8 +30,8 @@ pub fn par_tiles(
     })
 }
 
-/// A tile: the same positions of every row of an output. Two tiles of an output that exist at the same time have no position
-/// in common.
+/// A tile: the same positions of every row of an output. Two tiles of an output that exist at the same time have no
+/// position in common.
 pub struct Rows<'a> {
     output: &'a Disjoint<'a>,
     row_len: usize,
@@ -94,7 +94,8 @@ impl<'a> Disjoint<'a> {
             in_use.push(start..start + len);
         }
         RowPart {
-            // SAFETY: within the floats, which are borrowed for `'a`; that nothing else has them is the caller's promise.
+            // SAFETY: within the floats, which are borrowed for `'a`; that nothing else has them is the caller's
+            // promise.
             floats: unsafe { std::slice::from_raw_parts_mut(self.floats.add(start), len) },
             #[cfg(debug_assertions)]
             of: self,
@@ -185,7 +186,8 @@ pub mod tests {
     fn parts_that_overlap_are_noticed_while_both_are_in_use() {
         let mut floats = [0.0; 4];
         let output = Disjoint::new(&mut floats);
-        // SAFETY: the second part overlaps the first, and is refused before it is made; the third comes after the first.
+        // SAFETY: the second part overlaps the first, and is refused before it is made; the third comes after the
+        // first.
         unsafe {
             let first = output.part(0, 3);
             let second = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(output.part(2, 2))));

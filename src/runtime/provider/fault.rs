@@ -1,5 +1,5 @@
-//! What ONNX Runtime's messages mean. It has one error code for nearly all of them, so the text decides: here, once, and
-//! nowhere else.
+//! What ONNX Runtime's messages mean. It has one error code for nearly all of them, so the text decides: here, once,
+//! and nowhere else.
 
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ pub fn read(message: &str) -> ProviderFault {
 }
 
 /// The error for a graph that ONNX Runtime could not load or run, where the fault is not the provider's:
-/// [`RuntimeError::Memory`] if ONNX Runtime was refused memory, else `other`. The text is ONNX Runtime's message after `before`.
+/// [`RuntimeError::Memory`] if ONNX Runtime was refused memory, else `other`. The text is ONNX Runtime's message after
+/// `before`.
 pub fn graph_error(before: &str, error: Arc<ort::Error>, other: fn(Details) -> RuntimeError) -> RuntimeError {
     let kind = match read(error.message()) {
         ProviderFault::OutOfMemory => RuntimeError::Memory,

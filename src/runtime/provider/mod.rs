@@ -17,8 +17,8 @@ use ort::session::builder::SessionBuilder;
 use crate::runtime::error::{Details, RuntimeError};
 use crate::tokenizer::{Precision, Target};
 
-/// What runs the network. A provider that is asked for by name is used, or the error says why not: another one never takes
-/// its place.
+/// What runs the network. A provider that is asked for by name is used, or the error says why not: another one never
+/// takes its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
 #[enum_type(name = "GstVidtokExecutionProvider")]
 #[repr(u32)]

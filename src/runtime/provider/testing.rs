@@ -24,8 +24,8 @@ pub fn get<'a>(options: &'a ProviderOptions, key: &str) -> Option<&'a str> {
     value
 }
 
-/// Checks that each key is among the texts of a provider's library, in the folder that `variable` names. A provider refuses
-/// an option that it does not know.
+/// Checks that each key is among the texts of a provider's library, in the folder that `variable` names. A provider
+/// refuses an option that it does not know.
 pub fn assert_in_library(variable: &str, library: &str, options: &ProviderOptions) {
     if std::env::var_os("VIDTOK_WITHOUT_PROVIDERS").is_some() {
         eprintln!("left out: VIDTOK_WITHOUT_PROVIDERS is set");

@@ -16,11 +16,13 @@ use crate::runtime::provider::{ExecutionProvider, Setup, fault};
 use crate::runtime::report::Report;
 use crate::tokenizer::Graph;
 
-/// A session on the provider of `options`, which is not `auto`. `notes`: what is known to be less well than it could be.
+/// A session on the provider of `options`, which is not `auto`. `notes`: what is known to be less well than it could
+/// be.
 ///
 /// # Errors
 /// [`RuntimeError::Provider`] where the provider cannot be used or takes no part of the graph; on the CPU,
-/// [`RuntimeError::Memory`] or [`RuntimeError::Graph`]; [`RuntimeError::Tokenizer`] where the graph's file cannot be read.
+/// [`RuntimeError::Memory`] or [`RuntimeError::Graph`]; [`RuntimeError::Tokenizer`] where the graph's file cannot be
+/// read.
 pub fn make(
     environment: &Environment,
     graph: &Graph,
@@ -65,8 +67,9 @@ fn commit(
     let mut builder = session_builder(environment, graph, options, width, height)?;
     if provider == ExecutionProvider::Cpu {
         builder = with_own_operators(builder, graph)?;
-        // With memory patterns, the second run allocates one block for everything, in addition to the pieces of the first run, and
-        // both stay: a quarter to a third more memory at the peak, and no gain in time that could be measured.
+        // With memory patterns, the second run allocates one block for everything, in addition to the pieces of the
+        // first run, and both stay: a quarter to a third more memory at the peak, and no gain in time that could be
+        // measured.
         builder = builder
             .with_memory_pattern(false)
             .map_err(|error| graph_error(graph, error.into()))?;
@@ -87,8 +90,8 @@ fn graph_error(graph: &Graph, error: ort::Error) -> RuntimeError {
     fault::graph_error(&graph.location(), Arc::new(error), RuntimeError::Graph)
 }
 
-/// A builder of sessions with every setting but the provider and the graph's own operators, for padded pictures of `width` ×
-/// `height` pixels. Public, so that benchmarks can compare with `ort` alone under the same settings.
+/// A builder of sessions with every setting but the provider and the graph's own operators, for padded pictures of
+/// `width` × `height` pixels. Public, so that benchmarks can compare with `ort` alone under the same settings.
 ///
 /// # Errors
 /// [`RuntimeError::Graph`]: ONNX Runtime refuses a setting.
@@ -107,8 +110,8 @@ pub fn session_builder(
     // Spinning threads take cores from every other element of a pipeline.
     builder = step(builder.with_intra_op_spinning(false))?;
     builder = step(builder.with_inter_threads(1))?;
-    // Always a number: by default ONNX Runtime pins the threads of every session to the same cores, so that an encoder and
-    // a decoder would share one core while another is idle.
+    // Always a number: by default ONNX Runtime pins the threads of every session to the same cores, so that an encoder
+    // and a decoder would share one core while another is idle.
     builder = step(builder.with_intra_threads(options.thread_count()))?;
     // The symbolic dimensions that a graph may have: members of a batch, the padded picture, and parts of it.
     builder = step(builder.with_dimension_override("N", options.members() as i64))?;
@@ -142,7 +145,8 @@ mod tests {
 
     const SIZE: u32 = 32;
 
-    /// A graph's outputs for made-up frames and states, by name, and the operators that ran, from ONNX Runtime's profile.
+    /// A graph's outputs for made-up frames and states, by name, and the operators that ran, from ONNX Runtime's
+    /// profile.
     fn run(role: Role, own_operators: bool, first: bool) -> (Vec<(String, Vec<f32>)>, HashSet<String>) {
         let fixtures = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
         let graph = tokenizer::open(&format!("{fixtures}/golden_fsq_v1_1"), role, Target::Cpu).unwrap();

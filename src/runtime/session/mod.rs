@@ -1,7 +1,7 @@
 //! A session: a graph made ready for one picture size on one provider, and runs of it.
 //!
-//! `make` makes one and `placement` reads what ONNX Runtime logs meanwhile. A run waits for its turn (`turns`) and is one
-//! call of ONNX Runtime (`runner`) on tensors of the session's `allocators`.
+//! `make` makes one and `placement` reads what ONNX Runtime logs meanwhile. A run waits for its turn (`turns`) and is
+//! one call of ONNX Runtime (`runner`) on tensors of the session's `allocators`.
 
 mod allocators;
 mod helper;
@@ -61,8 +61,9 @@ impl Session {
         })
     }
 
-    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
-    /// in `inputs` and `outputs`. Waits for a turn: on the CPU as many runs go on at once as there are cores, else one.
+    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their
+    /// places in `inputs` and `outputs`. Waits for a turn: on the CPU as many runs go on at once as there are cores,
+    /// else one.
     ///
     /// # Errors
     /// ONNX Runtime's. A `run` that is ended, waiting or running, fails as well. Outputs are then undefined.

@@ -1,7 +1,7 @@
 //! Which provider runs which nodes of a graph, read from the log of a session that is made.
 //!
-//! ONNX Runtime's API tells it only since lately, its log since before 1.17. A provider that compiles (TensorRT, OpenVINO)
-//! makes one node of all the nodes of a part of the graph.
+//! ONNX Runtime's API tells it only since lately, its log since before 1.17. A provider that compiles (TensorRT,
+//! OpenVINO) makes one node of all the nodes of a part of the graph.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -33,8 +33,8 @@ impl Runner {
         &self.session
     }
 
-    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their places
-    /// in the graph. `run` may end it: it then fails, and outputs are undefined.
+    /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their
+    /// places in the graph. `run` may end it: it then fails, and outputs are undefined.
     ///
     /// With any provider but the CPU's, the caller lets one thread in at a time: `ort::Session::run` takes `&mut self`
     /// because GPU providers were seen to fail otherwise.

@@ -18,8 +18,8 @@ impl HostTensor {
         let mut tensor = allocators.host_tensor(element, shape)?;
         let len = element.byte_size(shape.iter().product::<i64>() as usize).unwrap_or(0);
         if len > 0 {
-            // SAFETY: the tensor was just made with that many bytes, where the CPU may write. ort zeroes only tensors that
-            // it knows to be the CPU's, and a slice must not show bytes that were never written.
+            // SAFETY: the tensor was just made with that many bytes, where the CPU may write. ort zeroes only tensors
+            // that it knows to be the CPU's, and a slice must not show bytes that were never written.
             unsafe { tensor.data_ptr_mut().cast::<u8>().write_bytes(0, len) };
         }
         Ok(Self { tensor, len })

@@ -1,7 +1,7 @@
 //! A step: one run of a graph on tensors of its own, whose state it carries to the next step.
 //!
-//! `wiring` says what the graph's inputs and outputs are for. Callers write and read `host` tensors; the state stays on the
-//! device. `hold` restores the state of members that a batch ran without.
+//! `wiring` says what the graph's inputs and outputs are for. Callers write and read `host` tensors; the state stays on
+//! the device. `hold` restores the state of members that a batch ran without.
 
 mod hold;
 mod host;
@@ -106,12 +106,12 @@ impl Tensors {
         self.taken.iter().map(|tensor| tensor.slot(slot, members)).collect()
     }
 
-    /// Runs a step, unless one of `cancels` ends it. Members set in `holds` keep the state that they had; their outputs are
-    /// undefined.
+    /// Runs a step, unless one of `cancels` ends it. Members set in `holds` keep the state that they had; their outputs
+    /// are undefined.
     ///
     /// # Errors
-    /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every member as it was; after [`Failure::State`] it
-    /// is lost.
+    /// [`Failure::Run`] and [`Failure::Cancelled`] leave the state of every member as it was; after [`Failure::State`]
+    /// it is lost.
     pub fn run(&mut self, holds: &[bool], cancels: &[Cancel]) -> Result<(), Failure> {
         let this_run = Run::new().map_err(|error| Failure::Run(Arc::new(error)))?;
         let _watches: Vec<_> = cancels.iter().map(|cancel| cancel.watch(&this_run)).collect();

@@ -1,5 +1,5 @@
-//! What a graph's inputs and outputs are for: found by name, and checked against the tokenizer's description, so that a run
-//! cannot read or write outside a buffer.
+//! What a graph's inputs and outputs are for: found by name, and checked against the tokenizer's description, so that a
+//! run cannot read or write outside a buffer.
 
 use ort::value::TensorElementType;
 
@@ -28,7 +28,8 @@ pub enum Given {
     First,
     /// Whether the look-ahead of the step's last latent frame is clamped.
     Edge,
-    /// The same as a number, how far the graph looks ahead: for graphs that were exported before `edge` was a truth value.
+    /// The same as a number, how far the graph looks ahead: for graphs that were exported before `edge` was a truth
+    /// value.
     LookAhead,
 }
 
@@ -36,8 +37,8 @@ impl Wiring {
     /// The wiring of a session for pictures of `size` pixels, padded.
     ///
     /// # Errors
-    /// [`RuntimeError::Graph`]: an input or output is missing, unknown, or of another type or shape than the description
-    /// says.
+    /// [`RuntimeError::Graph`]: an input or output is missing, unknown, or of another type or shape than the
+    /// description says.
     pub fn of(session: &Session, size: (u32, u32)) -> Result<Self, RuntimeError> {
         Check::new(&session.graph, session.members, size, &session.inputs, &session.outputs).wiring()
     }
@@ -197,7 +198,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Whether a tensor of the shape `found` can have the sizes `shape`. Sizes that ONNX Runtime does not know are negative.
+/// Whether a tensor of the shape `found` can have the sizes `shape`. Sizes that ONNX Runtime does not know are
+/// negative.
 fn fits(found: &[i64], shape: &[i64]) -> bool {
     found.len() == shape.len() && found.iter().zip(shape).all(|(found, size)| *found < 0 || found == size)
 }

@@ -1,8 +1,8 @@
 //! Finding or building the engines of a session.
 //!
-//! `engine.txt` is written last. Without it the folder is cleared and the engines are built again, which takes minutes and
-//! is announced. TensorRT checks engines itself, too: engines that it cannot read are removed and built again, and a
-//! warning tells of engines that it did not accept and has built again.
+//! `engine.txt` is written last. Without it the folder is cleared and the engines are built again, which takes minutes
+//! and is announced. TensorRT checks engines itself, too: engines that it cannot read are removed and built again, and
+//! a warning tells of engines that it did not accept and has built again.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ use crate::runtime::provider::Setup;
 use crate::runtime::report::{Progress, Report};
 use crate::tokenizer::{Graph, Identity, Source};
 
-/// Makes a session of `graph` with `make`, which is told where its engines are kept (`None`: they are not). Makes it again
-/// where TensorRT cannot read the engines that were kept.
+/// Makes a session of `graph` with `make`, which is told where its engines are kept (`None`: they are not). Makes it
+/// again where TensorRT cannot read the engines that were kept.
 pub fn with_engines<T>(
     graph: &Graph,
     setup: &Setup,

@@ -1,7 +1,7 @@
 //! The folder that keeps the engines that TensorRT has built, below the user's cache folder.
 //!
-//! An engine fits one graph at one size, on one kind of GPU, with the versions that built it. A hash of all of that is the
-//! name of its folder, and a file in it says the same in words.
+//! An engine fits one graph at one size, on one kind of GPU, with the versions that built it. A hash of all of that is
+//! the name of its folder, and a file in it says the same in words.
 //!
 //! ```text
 //! gst-vidtok/tensorrt/MACHINE/              timings of kernels (*.timing)
@@ -147,8 +147,8 @@ impl Cache {
         }
     }
 
-    /// Locks the folder for one process that builds. `on_wait` is called before waiting for another process. `None`: the
-    /// file system has no locks.
+    /// Locks the folder for one process that builds. `on_wait` is called before waiting for another process. `None`:
+    /// the file system has no locks.
     pub fn lock(&self, on_wait: impl FnOnce()) -> Option<File> {
         let file = file::create(&self.folder.join(LOCK)).ok()?;
         match file.try_lock() {

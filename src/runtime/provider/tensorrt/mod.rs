@@ -1,7 +1,7 @@
 //! TensorRT: options of ONNX Runtime's provider, and why each is set. CUDA runs the nodes that TensorRT does not take.
 //!
-//! `build` finds or builds the engines of a session, `cache` is the folder that keeps them, `machine` is what they depend on
-//! besides the graph.
+//! `build` finds or builds the engines of a session, `cache` is the folder that keeps them, `machine` is what they
+//! depend on besides the graph.
 
 mod build;
 mod cache;
@@ -13,8 +13,8 @@ pub use cache::Engines;
 use super::{ProviderOptions, Setup};
 use crate::tokenizer::Precision;
 
-/// An environment variable that NVIDIA's libraries read. TensorRT uses TF32 by default, and ONNX Runtime's provider has no
-/// option for it.
+/// An environment variable that NVIDIA's libraries read. TensorRT uses TF32 by default, and ONNX Runtime's provider has
+/// no option for it.
 const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
 
 pub fn options(setup: &Setup) -> ProviderOptions {
@@ -61,8 +61,8 @@ pub fn tf32_warning(precision: Precision) -> Option<String> {
 fn tf32_warning_for(precision: Precision, tf32: Option<&str>) -> Option<String> {
     (precision == Precision::Fp32 && tf32 != Some("0")).then(|| {
         format!(
-            "TensorRT may round float32 to TF32, so that a few tokens differ from other providers'. For exact tokens, set \
-             {TF32_VARIABLE}=0 in the environment"
+            "TensorRT may round float32 to TF32, so that a few tokens differ from other providers'. For exact tokens, \
+             set {TF32_VARIABLE}=0 in the environment"
         )
     })
 }
