@@ -22,7 +22,7 @@ use gstvidtok::stream::{Event, Reader, Tokens};
 use gstvidtok::tokenizer::{self, Description, Graph, Role, Target};
 use ort::memory::Allocator;
 use ort::session::{Session, SessionInputValue};
-use ort::value::{DynTensor, DynValue, Tensor, TensorRef, ValueType};
+use ort::value::{DynTensor, DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use serde_json::json;
 
 /// The first steps allocate what the others use.
@@ -259,8 +259,8 @@ fn read_tokens(path: &str) -> Result<Vec<Vec<i32>>> {
 /// A graph and its state, with `ort` alone.
 struct Bare {
     session: Session,
-    /// Shapes of the inputs "frames" or "tokens", "first" and "edge", where there are such.
-    given: Vec<(String, Vec<i64>)>,
+    /// Types and shapes of the inputs "frames" or "tokens", "first" and "edge", where there are such.
+    given: Vec<(String, TensorElementType, Vec<i64>)>,
     states: Vec<(String, DynValue)>,
 }
 
@@ -284,7 +284,7 @@ impl Bare {
                 let state = DynTensor::new(&Allocator::default(), *ty, &shape[..])?;
                 states.push((name, state.into_dyn()));
             } else {
-                given.push((name, shape.to_vec()));
+                given.push((name, *ty, shape.to_vec()));
             }
         }
         Ok(Self { session, given, states })
@@ -293,7 +293,7 @@ impl Bare {
     fn step(&mut self, data: &Data, index: usize) -> Result<()> {
         let frames = self.frames(data, index);
         let mut inputs: Vec<(Cow<str>, SessionInputValue)> = Vec::new();
-        for (name, shape) in &self.given {
+        for (name, element, shape) in &self.given {
             let value = match (name.as_str(), data) {
                 ("frames", Data::Frames(_)) => TensorRef::from_array_view((&shape[..], &frames[..]))?.into(),
                 ("tokens", Data::Tokens(steps)) => {
@@ -301,6 +301,10 @@ impl Bare {
                     TensorRef::from_array_view((&shape[..], &tokens[..]))?.into()
                 }
                 ("first", _) => Tensor::from_array((&shape[..], vec![index == 0]))?.into(),
+                ("edge", _) if *element == TensorElementType::Bool => {
+                    Tensor::from_array((&shape[..], vec![index == 1]))?.into()
+                }
+                // Graphs that were exported earlier take it as a number.
                 ("edge", _) => Tensor::from_array((&shape[..], vec![if index == 1 { 0f32 } else { 0.25 }]))?.into(),
                 (other, _) => return Err(format!("the graph has an unknown input \"{other}\"").into()),
             };
@@ -320,8 +324,8 @@ impl Bare {
 
     /// Those of a step of an encoder, one behind the other.
     fn frames(&self, data: &Data, index: usize) -> Vec<u8> {
-        let shape = self.given.iter().find(|(name, _)| name == "frames");
-        let (Some((_, shape)), Data::Frames(pictures)) = (shape, data) else {
+        let shape = self.given.iter().find(|(name, _, _)| name == "frames");
+        let (Some((_, _, shape)), Data::Frames(pictures)) = (shape, data) else {
             return Vec::new();
         };
         let count = shape[1] as usize;
