@@ -1,0 +1,203 @@
+//! Tokens, and the two forms of bytes that they have: payload of a packet, and `raw` buffer.
+
+use half::f16;
+
+use super::StreamError;
+use super::coding::packed;
+use crate::format::{Regularizer, TokenFormat, TokenType};
+
+/// The tokens of some latent frames, as a graph takes and gives them: `[t, h, w]` indices or `[t, h, w, C]` floats.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tokens {
+    /// FSQ indices, each in `0 .. codebook size`.
+    Indices(Vec<i32>),
+    /// Values of a continuous (KL) latent, each finite.
+    Floats(Vec<f32>),
+}
+
+/// Bytes of the payload of a packet of `latent_frames` latent frames.
+pub fn payload_bytes(format: &TokenFormat, latent_frames: u32) -> u64 {
+    let values = format.values_per_latent_frame() as u64 * u64::from(latent_frames);
+    match format.regularizer.codebook_size() {
+        Some(size) => packed::packed_bytes(values, packed::bits_for(size)),
+        None => values * format.token_type.bytes() as u64,
+    }
+}
+
+impl Tokens {
+    /// Reads the payload of a packet of `latent_frames` latent frames.
+    pub fn from_payload(payload: &[u8], format: &TokenFormat, latent_frames: u32) -> Result<Self, StreamError> {
+        let expected = payload_bytes(format, latent_frames);
+        if payload.len() as u64 != expected {
+            return Err(fault(format!(
+                "{} bytes, {latent_frames} latent frames take {expected}",
+                payload.len()
+            )));
+        }
+        Self::from_payload_part(payload, format, 0, latent_frames)
+    }
+
+    /// Reads `latent_frames` latent frames of a packet's payload, from number `first` on.
+    pub fn from_payload_part(
+        payload: &[u8],
+        format: &TokenFormat,
+        first: u32,
+        latent_frames: u32,
+    ) -> Result<Self, StreamError> {
+        let expected = payload_bytes(format, first.saturating_add(latent_frames));
+        if (payload.len() as u64) < expected {
+            return Err(fault(format!(
+                "{} bytes, {latent_frames} latent frames from number {first} on end at {expected}",
+                payload.len()
+            )));
+        }
+        let values = format.values_per_latent_frame();
+        let (first, count) = (values * first as usize, values * latent_frames as usize);
+        match format.regularizer.codebook_size() {
+            Some(size) => Self::read_indices(packed::unpack(payload, packed::bits_for(size), first, count), size),
+            None => {
+                let bytes = format.token_type.bytes();
+                Self::read_floats(&payload[first * bytes..(first + count) * bytes], format.token_type)
+            }
+        }
+    }
+
+    /// The payload of a packet with these tokens.
+    pub fn to_payload(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
+        self.check(format)?;
+        match (self, format.regularizer.codebook_size()) {
+            (Self::Indices(indices), Some(size)) => {
+                let bits = packed::bits_for(size);
+                let mut payload = Vec::with_capacity(packed::packed_bytes(indices.len() as u64, bits) as usize);
+                packed::pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
+                Ok(payload)
+            }
+            _ => Ok(self.write(format.token_type)),
+        }
+    }
+
+    /// Reads a `raw` buffer: whole latent frames of little-endian values of the format's token type.
+    pub fn from_raw(bytes: &[u8], format: &TokenFormat) -> Result<Self, StreamError> {
+        let latent_frame = format.raw_latent_frame_bytes();
+        if bytes.is_empty() || !bytes.len().is_multiple_of(latent_frame) {
+            return Err(fault(format!(
+                "{} bytes, a latent frame takes {latent_frame}",
+                bytes.len()
+            )));
+        }
+        match (format.token_type, format.regularizer.codebook_size()) {
+            (TokenType::Uint16, Some(size)) => {
+                let values = bytes
+                    .chunks_exact(2)
+                    .map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])));
+                Self::read_indices(values, size)
+            }
+            (TokenType::Uint32, Some(size)) => {
+                let values = bytes
+                    .chunks_exact(4)
+                    .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                Self::read_indices(values, size)
+            }
+            (token_type, _) => Self::read_floats(bytes, token_type),
+        }
+    }
+
+    /// A `raw` buffer with these tokens.
+    pub fn to_raw(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
+        self.check(format)?;
+        Ok(self.write(format.token_type))
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Indices(indices) => indices.len(),
+            Self::Floats(floats) => floats.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks that these are whole latent frames of `format`.
+    fn check(&self, format: &TokenFormat) -> Result<(), StreamError> {
+        let values = format.values_per_latent_frame();
+        if self.is_empty() || !self.len().is_multiple_of(values) {
+            return Err(fault(format!("{} values, a latent frame has {values}", self.len())));
+        }
+        match (self, &format.regularizer) {
+            (Self::Indices(indices), Regularizer::Fsq { .. }) => {
+                let size = format.regularizer.codebook_size().unwrap_or_default();
+                // A negative index is far above any codebook's size as u32.
+                check_indices(indices.iter().map(|i| *i as u32).max(), size)
+            }
+            (Self::Floats(floats), Regularizer::Kl { .. }) => check_floats(floats),
+            _ => Err(fault("indices are for FSQ, floats for KL".into())),
+        }
+    }
+
+    fn read_indices(values: impl Iterator<Item = u32>, size: u32) -> Result<Self, StreamError> {
+        let mut largest = 0;
+        let indices = values.map(|value| {
+            largest = largest.max(value);
+            value as i32
+        });
+        let indices = indices.collect();
+        check_indices(Some(largest), size)?;
+        Ok(Self::Indices(indices))
+    }
+
+    fn read_floats(bytes: &[u8], token_type: TokenType) -> Result<Self, StreamError> {
+        let floats: Vec<f32> = match token_type {
+            TokenType::Float16 => bytes
+                .chunks_exact(2)
+                .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
+                .collect(),
+            _ => bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+        };
+        check_floats(&floats)?;
+        Ok(Self::Floats(floats))
+    }
+
+    /// The values as `token_type`, which [fits](TokenType::fits) them.
+    fn write(&self, token_type: TokenType) -> Vec<u8> {
+        match (self, token_type) {
+            (Self::Indices(indices), TokenType::Uint16) => bytes(indices, |i| (*i as u16).to_le_bytes()),
+            (Self::Indices(indices), _) => bytes(indices, |i| i.to_le_bytes()),
+            (Self::Floats(floats), TokenType::Float16) => bytes(floats, |f| to_f16(*f).to_le_bytes()),
+            (Self::Floats(floats), _) => bytes(floats, |f| f.to_le_bytes()),
+        }
+    }
+}
+
+fn bytes<T, const N: usize>(values: &[T], to_bytes: impl Fn(&T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(to_bytes).collect()
+}
+
+/// Nearest float16; what is out of its range becomes its largest value, never infinite.
+fn to_f16(value: f32) -> f16 {
+    f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+}
+
+fn check_indices(largest: Option<u32>, size: u32) -> Result<(), StreamError> {
+    match largest {
+        Some(largest) if largest >= size => Err(fault(format!("an index is not within 0 to {}", size - 1))),
+        _ => Ok(()),
+    }
+}
+
+fn check_floats(floats: &[f32]) -> Result<(), StreamError> {
+    if floats.iter().all(|f| f.is_finite()) {
+        Ok(())
+    } else {
+        Err(fault("a value is not a finite number".into()))
+    }
+}
+
+fn fault(reason: String) -> StreamError {
+    StreamError::Tokens(reason)
+}
