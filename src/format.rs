@@ -122,6 +122,48 @@ impl TokenType {
     }
 }
 
+/// How the tokens of a packet are laid out in its payload. `stream::coding` has what each coding does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// Indices of as few bits as the codebook needs; floats as they are.
+    #[default]
+    Packed,
+    /// Tests the interface of codings: it has a memory, and payloads of any length.
+    #[cfg(test)]
+    Delta,
+}
+
+impl Coding {
+    pub const ALL: &[Self] = &[
+        Self::Packed,
+        #[cfg(test)]
+        Self::Delta,
+    ];
+
+    /// The name in caps and stream headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Packed => "packed",
+            #[cfg(test)]
+            Self::Delta => "delta",
+        }
+    }
+
+    /// The coding called `name`.
+    ///
+    /// # Errors
+    /// Names the unknown coding, and those that this version reads.
+    pub fn parse(name: &str) -> Result<Self, FormatError> {
+        let known = Self::ALL.iter().map(|coding| format!("\"{}\"", coding.as_str()));
+        let unknown = || {
+            let known = known.collect::<Vec<_>>().join(" and ");
+            FormatError(format!("unknown coding \"{name}\", known is {known}"))
+        };
+        let found = Self::ALL.iter().find(|coding| coding.as_str() == name);
+        found.copied().ok_or_else(unknown)
+    }
+}
+
 /// A fraction of caps: framerate or pixel aspect ratio. Written `"30000/1001"` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -172,6 +214,9 @@ pub struct TokenFormat {
     pub regularizer: Regularizer,
     /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
     pub token_type: TokenType,
+    /// How packets lay the tokens out. `raw` buffers have no coding: the format of such has the default, which packets made
+    /// of them get.
+    pub coding: Coding,
     /// Cells of a latent frame.
     pub grid_width: u32,
     pub grid_height: u32,
@@ -223,6 +268,7 @@ impl TokenFormat {
             && self.regularizer == other.regularizer
             // FSQ indices are packed, whatever type raw buffers of them have.
             && (self.regularizer.codebook_size().is_some() || self.token_type == other.token_type)
+            && self.coding == other.coding
             && what(self) == what(other)
     }
 
@@ -290,6 +336,7 @@ impl TokenFormat {
             digest: "0".repeat(64),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
+            coding: Coding::default(),
             grid_width,
             grid_height,
             time_factor: 4,

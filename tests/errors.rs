@@ -341,6 +341,7 @@ fn raw_tokens_that_cannot_be() {
         digest: digest(TINY),
         regularizer: gstvidtok::format::Regularizer::Fsq { levels: vec![8; 5] },
         token_type: gstvidtok::format::TokenType::Uint16,
+        coding: gstvidtok::format::Coding::default(),
         grid_width: 2,
         grid_height: 2,
         time_factor: 4,

@@ -7,7 +7,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 use gst_check::Harness;
 use gstvidtok::caps::StreamFormat;
-use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::meta;
 use gstvidtok::stream::{Packet, StreamHeader, Tokens, Writer};
 
@@ -41,6 +41,7 @@ fn format(width: u32) -> TokenFormat {
         digest: "0123456789abcdef".repeat(4),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
+        coding: Coding::default(),
         grid_width: width / 8,
         grid_height: 8,
         time_factor: 4,

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::stream::{Event, Hole, OnLoss, Packet, Reader, Tokens, Writer};
 use gstvidtok::timeline::{FrameTime, PacketTimes, frames_to_time};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ fn format(regularizer: Regularizer, framerate: Fraction) -> TokenFormat {
         digest: "0123456789abcdef".repeat(4),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
+        coding: Coding::default(),
         grid_width: 5,
         grid_height: 3,
         time_factor: 4,

@@ -1,9 +1,8 @@
 //! The byte stream: the worked example of docs/stream.md, damage, hostile input.
 
-use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::stream::{
     End, Event, Fault, OnLoss, Packet, Position, Reader, StreamError, StreamHeader, Tokens, Totals, Writer,
-    payload_bytes,
 };
 use proptest::prelude::*;
 
@@ -32,6 +31,7 @@ fn example_format() -> TokenFormat {
         digest: "0123456789abcdef".repeat(4),
         regularizer: Regularizer::Fsq { levels: vec![8; 5] },
         token_type: TokenType::Uint16,
+        coding: Coding::default(),
         grid_width: 2,
         grid_height: 1,
         time_factor: 4,
@@ -564,7 +564,7 @@ fn a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() {
         segment_start: true,
         latent_frames,
         real_frames: 1,
-        payload: vec![0; payload_bytes(&format, latent_frames) as usize],
+        payload: vec![0; format.payload_length(latent_frames).max() as usize],
         ..Packet::default()
     };
     assert!(packet(4).encode(&format, 0, None).is_ok());
@@ -750,7 +750,7 @@ fn a_hostile_stream_does_not_cost_quadratic_time() {
         ..example_format()
     };
     let header = StreamHeader::encode(&format, None, None).unwrap();
-    let payload_bytes = payload_bytes(&format, 1);
+    let payload_bytes = format.payload_length(1).max();
     let mut packet = RawPacket {
         stream: crc_of_header(&header),
         payload: vec![1],

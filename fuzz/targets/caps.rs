@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use gstvidtok::caps::{self, MEDIA_TYPE, StreamFormat};
-use gstvidtok::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::tokenizer::Description;
 
 const FIELDS: [&str; 19] = [
@@ -97,6 +97,7 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
         digest: tokenizer.digest.clone(),
         token_type: TokenType::default_for(&regularizer),
         regularizer,
+        coding: Coding::default(),
         grid_width: 8,
         grid_height: 8,
         time_factor: 4,

@@ -7,7 +7,7 @@ use arbitrary::{Result, Unstructured};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstvidtok::caps::{MEDIA_TYPE, StreamFormat};
-use gstvidtok::format::{Fraction, TokenFormat, TokenType};
+use gstvidtok::format::{Coding, Fraction, TokenFormat, TokenType};
 use gstvidtok::meta::{self, TokenMeta};
 use gstvidtok::tokenizer::{self, Role, Target};
 
@@ -50,6 +50,7 @@ fn format() -> TokenFormat {
             digest: toy.digest.clone(),
             regularizer: toy.regularizer.clone(),
             token_type: TokenType::default_for(&toy.regularizer),
+            coding: Coding::default(),
             grid_width: SIZE / toy.space_factor,
             grid_height: SIZE / toy.space_factor,
             time_factor: toy.time_factor,

@@ -10,7 +10,7 @@ use super::picture::picture;
 use super::tokens::UnreadTokens;
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
-use crate::stream::{StreamError, Tokens};
+use crate::stream::{Coder, StreamError, Tokens};
 use crate::timeline::{FrameTime, PacketTimes, Presentation, frames_to_time, regular_offsets, shifted};
 use crate::tokenizer::{Description, Graph, Source};
 
@@ -37,6 +37,7 @@ pub struct Decoder {
 struct Segment {
     presentation: Presentation,
     packets: VecDeque<UnreadTokens>,
+    coder: Coder,
     /// The tokens of the latest step, which a flush repeats.
     last: Option<Tokens>,
     ended: bool,
@@ -202,6 +203,7 @@ impl Decoder {
                     false => Presentation::without_start(grouping, delay),
                 },
                 packets: VecDeque::new(),
+                coder: Coder::new(self.format.clone()),
                 last: None,
                 ended: false,
                 discont: std::mem::take(&mut self.discont),
@@ -333,7 +335,7 @@ impl Segment {
     /// The tokens of the next step; `None` until more come.
     fn read(&mut self, latent_frames: u32, format: &TokenFormat) -> Result<Option<Tokens>, StreamError> {
         while let Some(packet) = self.packets.front_mut() {
-            match packet.read(latent_frames, format) {
+            match packet.read(latent_frames, format, &mut self.coder) {
                 Some(tokens) => return tokens.map(Some),
                 None => drop(self.packets.pop_front()),
             }

@@ -1,6 +1,6 @@
 //! What the decoder's unit tests share.
 
-use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use crate::stream::Tokens;
 
 /// 39×53 pixels: 5 × 7 cells of 15 bits, at 25 frames a second.
@@ -10,6 +10,7 @@ pub fn format() -> TokenFormat {
         digest: "ab".repeat(32),
         regularizer: Regularizer::Fsq { levels: vec![8; 5] },
         token_type: TokenType::Uint16,
+        coding: Coding::default(),
         grid_width: 5,
         grid_height: 7,
         time_factor: 4,

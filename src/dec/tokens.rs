@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::format::TokenFormat;
-use crate::stream::{StreamError, Tokens};
+use crate::stream::{Coder, StreamError, Tokens};
 
 /// Tokens that are not read yet.
 pub struct UnreadTokens {
@@ -39,15 +39,16 @@ impl UnreadTokens {
         }
     }
 
-    /// Reads the next `count` latent frames; `None`: there are not so many left.
-    pub fn read(&mut self, count: u32, format: &TokenFormat) -> Option<Result<Tokens, StreamError>> {
+    /// Reads the next `count` latent frames; `None`: there are not so many left. `coder` has read the packets before in
+    /// their segment.
+    pub fn read(&mut self, count: u32, format: &TokenFormat, coder: &mut Coder) -> Option<Result<Tokens, StreamError>> {
         if self.latent_frames - self.read < count {
             return None;
         }
         let first = self.read;
         self.read += count;
         Some(match &self.bytes {
-            Bytes::Payload(payload) => Tokens::from_payload_part(payload, format, first, count),
+            Bytes::Payload(payload) => coder.decode_part(payload, first, count),
             Bytes::Raw(buffer) => {
                 let latent_frame = format.raw_latent_frame_bytes();
                 let part = buffer
@@ -70,17 +71,18 @@ mod tests {
         // 35 cells of 15 bits: latent frames do not begin at whole bytes.
         let (format, all) = (format(), indices(0..5 * 35));
         let raw = gst::Buffer::from_mut_slice(all.to_raw(&format).unwrap());
+        let mut coder = Coder::new(format.clone());
         for mut tokens in [
             UnreadTokens::of_payload(all.to_payload(&format).unwrap(), 5),
             UnreadTokens::of_raw(raw.into_mapped_buffer_readable().unwrap(), 5),
         ] {
             for part in [0..35, 35..105, 105..140] {
-                let read = tokens.read(part.len() as u32 / 35, &format);
+                let read = tokens.read(part.len() as u32 / 35, &format, &mut coder);
                 assert_eq!(read.unwrap().unwrap(), indices(part));
             }
-            assert!(tokens.read(2, &format).is_none());
-            assert_eq!(tokens.read(1, &format).unwrap().unwrap(), indices(140..175));
-            assert!(tokens.read(1, &format).is_none());
+            assert!(tokens.read(2, &format, &mut coder).is_none());
+            assert_eq!(tokens.read(1, &format, &mut coder).unwrap().unwrap(), indices(140..175));
+            assert!(tokens.read(1, &format, &mut coder).is_none());
         }
     }
 }

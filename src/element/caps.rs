@@ -22,7 +22,7 @@
 
 use gst::prelude::*;
 
-use crate::format::{FormatError, Fraction, Regularizer, TokenFormat, TokenType};
+use crate::format::{Coding, FormatError, Fraction, Regularizer, TokenFormat, TokenType};
 use crate::tokenizer::Description;
 
 pub const MEDIA_TYPE: &str = "video/x-vidtok";
@@ -79,6 +79,7 @@ impl TokenFormat {
             digest: tokenizer.digest.clone(),
             regularizer: tokenizer.regularizer.clone(),
             token_type: TokenType::default_for(&tokenizer.regularizer),
+            coding: Coding::default(),
             grid_width: width.div_ceil(tokenizer.space_factor),
             grid_height: height.div_ceil(tokenizer.space_factor),
             time_factor: tokenizer.time_factor,
@@ -102,7 +103,7 @@ impl TokenFormat {
             caps.set("token-type", self.token_type.as_str());
         }
         if stream_format == StreamFormat::Framed {
-            caps.set("coding", "packed");
+            caps.set("coding", self.coding.as_str());
         }
         for (name, value) in [
             ("grid-width", self.grid_width),
@@ -135,9 +136,10 @@ impl TokenFormat {
         let s = caps.structure(0).filter(|s| s.name() == MEDIA_TYPE);
         let s = s.ok_or_else(|| FormatError(format!("the caps are not {MEDIA_TYPE}")))?;
         let stream_format = stream_format(s)?;
-        if stream_format == StreamFormat::Framed && text(s, "coding")? != "packed" {
-            return Err(FormatError(format!("unknown coding \"{}\"", text(s, "coding")?)));
-        }
+        let coding = match stream_format {
+            StreamFormat::Framed => Coding::parse(&text(s, "coding")?)?,
+            StreamFormat::Raw => Coding::default(),
+        };
         let regularizer = regularizer(s)?;
         // Checked before the codebook's size is computed from it.
         regularizer.check()?;
@@ -154,6 +156,7 @@ impl TokenFormat {
             digest: text(s, "tokenizer")?,
             regularizer,
             token_type,
+            coding,
             grid_width: unsigned(s, "grid-width")?,
             grid_height: unsigned(s, "grid-height")?,
             time_factor: unsigned(s, "time-factor")?,
@@ -345,6 +348,7 @@ mod tests {
             digest: "0123456789abcdef".repeat(4),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
+            coding: Coding::default(),
             grid_width: 5,
             grid_height: 3,
             time_factor: 4,
@@ -470,7 +474,12 @@ mod tests {
             (&fsq, StreamFormat::Framed, "token-type", seven()),
             (&fsq, StreamFormat::Framed, "colorimetry", seven()),
             (&fsq, StreamFormat::Raw, "codebook-size", seven()),
-            (&fsq, StreamFormat::Raw, "coding", "packed".to_send_value()),
+            (
+                &fsq,
+                StreamFormat::Raw,
+                "coding",
+                Coding::default().as_str().to_send_value(),
+            ),
             (&kl, StreamFormat::Framed, "codebook-size", seven()),
             (
                 &kl,
@@ -491,5 +500,16 @@ mod tests {
         s.set("parsed", true);
         let read = TokenFormat::from_caps(&caps).unwrap().0;
         assert_eq!(read.token_type, TokenType::Uint32);
+    }
+
+    #[test]
+    fn an_unknown_coding_is_named_with_those_that_are_read() {
+        let mut caps = format(Regularizer::Kl { channels: 4 }).to_caps(StreamFormat::Framed);
+        caps.make_mut().structure_mut(0).unwrap().set("coding", "huffman");
+        let error = TokenFormat::from_caps(&caps).unwrap_err().0;
+        assert!(
+            error.contains("\"huffman\"") && error.contains(Coding::Packed.as_str()),
+            "{error}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Which video caps belong to which token caps: what encoder and decoder answer while caps are negotiated.
 
 use crate::caps::{self, StreamFormat};
-use crate::format::{Fraction, MAX_DIMENSION, TokenFormat, TokenType};
+use crate::format::{Coding, Fraction, MAX_DIMENSION, TokenFormat, TokenType};
 use crate::tokenizer::Description;
 
 /// Video that can be tokenized, and that tokens become.
@@ -55,7 +55,7 @@ fn describe(tokens: &mut gst::Structure, tokenizer: &Description, token_type: Op
     }
     let continuous = tokenizer.regularizer.codebook_size().is_none();
     if format == StreamFormat::Framed {
-        tokens.set("coding", "packed");
+        tokens.set("coding", Coding::default().as_str());
     }
     if format == StreamFormat::Raw || continuous {
         let first = token_type.unwrap_or_else(|| TokenType::default_for(&tokenizer.regularizer));

@@ -3,7 +3,7 @@
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
-use crate::stream::{Packet, StreamError, Tokens, Writer, random_stream_id};
+use crate::stream::{Coder, Packet, StreamError, Tokens, Writer, random_stream_id};
 use crate::timeline::{FrameTime, Group, PacketTimes};
 
 pub struct Packets {
@@ -11,6 +11,7 @@ pub struct Packets {
     /// The id that a user has chosen; `None`: a random one for every stream.
     stream_id: Option<String>,
     writer: Writer,
+    coder: Coder,
     /// The stream's end mark was made: what comes now is another stream.
     has_ended: bool,
     /// From a buffer's PTS to its stream time, which is what a file keeps.
@@ -29,6 +30,7 @@ impl Packets {
     ) -> Result<Self, StreamError> {
         Ok(Self {
             stream_format,
+            coder: Coder::new(format.clone()),
             writer: writer(format, stream_id.as_deref())?,
             stream_id,
             has_ended: false,
@@ -48,6 +50,7 @@ impl Packets {
 
     /// Goes on with the stream in another format. The segment has ended.
     pub fn set_format(&mut self, format: TokenFormat, stream_format: StreamFormat) -> Result<(), StreamError> {
+        self.coder = Coder::new(format.clone());
         self.writer.set_format(format)?;
         self.stream_format = stream_format;
         Ok(())
@@ -89,6 +92,9 @@ impl Packets {
         let mut buffer = match self.stream_format {
             StreamFormat::Framed => {
                 // A file has no playback segment that would say where its time begins.
+                if group.segment_start {
+                    self.coder.start_segment();
+                }
                 let kept = PacketTimes::of(&self.in_stream_time(&group.frames), framerate);
                 let packet = Packet {
                     segment_start: group.segment_start,
@@ -100,7 +106,7 @@ impl Packets {
                     pts: Some(kept.pts),
                     duration: kept.duration,
                     offsets: kept.offsets,
-                    payload: tokens.to_payload(self.format())?,
+                    payload: self.coder.encode(tokens)?,
                 };
                 let mut buffer = gst::Buffer::from_mut_slice(self.writer.write(&packet)?);
                 if group.segment_start {

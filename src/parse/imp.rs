@@ -56,7 +56,7 @@ use super::remote::Remote;
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::pad_templates;
 use crate::format::TokenFormat;
-use crate::stream::{Continuity, Link, MAX_JSON_BYTES, PacketHeader};
+use crate::stream::{Coder, Continuity, Link, MAX_JSON_BYTES, PacketHeader};
 
 /// Anything that has come is looked at: it tells that a packet has begun.
 const MIN_FRAME_BYTES: u32 = 1;
@@ -85,6 +85,8 @@ pub(super) struct State {
     pub key_units: bool,
     /// What the caps on the source pad say. Set when they are known.
     pub output: Option<(TokenFormat, StreamFormat)>,
+    /// Reads the tokens of packets, for output of bare tokens.
+    pub coder: Option<Coder>,
     /// PTS and duration of the frame that is being finished, and the PTS that its packet says.
     pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
     own_pts: Option<Option<u64>>,

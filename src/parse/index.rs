@@ -216,7 +216,7 @@ where
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
     use crate::stream::{Packet, StreamHeader, Writer};
 
     /// Bytes of the payload of a packet here: much more than is read of it.
@@ -228,6 +228,7 @@ pub mod tests {
             digest: "0".repeat(64),
             regularizer: Regularizer::Fsq { levels: vec![16, 16] },
             token_type: TokenType::Uint16,
+            coding: Coding::default(),
             grid_width: 200,
             grid_height: 200,
             time_factor: 4,

@@ -156,7 +156,7 @@ pub fn shifted(time: u64, shift: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
     use crate::stream::{Packet, StreamHeader, Writer};
 
     fn format() -> TokenFormat {
@@ -166,6 +166,7 @@ mod tests {
             digest: "0".repeat(64),
             token_type: TokenType::default_for(&regularizer),
             regularizer,
+            coding: Coding::default(),
             grid_width: 1,
             grid_height: 1,
             time_factor: 4,

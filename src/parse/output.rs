@@ -9,7 +9,7 @@ use super::imp::{CAT, VidtokParse};
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
-use crate::stream::{Packet, PacketHeader, StreamError, StreamHeader, Tokens};
+use crate::stream::{Coder, Packet, PacketHeader, StreamError, StreamHeader};
 
 impl VidtokParse {
     /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
@@ -45,7 +45,9 @@ impl VidtokParse {
             .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
         self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
         self.push_caps(&caps)?;
-        self.state().output = Some(output_now);
+        let mut state = self.state();
+        state.coder = Some(Coder::new(output_now.0.clone()));
+        state.output = Some(output_now);
         Ok(())
     }
 
@@ -71,7 +73,11 @@ impl VidtokParse {
         let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
         match stream_format {
             StreamFormat::Raw => {
-                let raw = raw_buffer(&data[found.packet_at..], &found.packet, &format);
+                let raw = {
+                    let mut state = self.state();
+                    let coder = state.coder.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+                    raw_buffer(&data[found.packet_at..], &found.packet, &format, coder)
+                };
                 raw.map_err(|error| self.fail(&FramerError::Stream(error)))
             }
             StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
@@ -151,9 +157,17 @@ impl VidtokParse {
 }
 
 /// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
-fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Result<gst::Buffer, StreamError> {
+fn raw_buffer(
+    data: &[u8],
+    header: &PacketHeader,
+    format: &TokenFormat,
+    coder: &mut Coder,
+) -> Result<gst::Buffer, StreamError> {
     let packet = Packet::from_checked(data, header)?;
-    let tokens = Tokens::from_payload(&packet.payload, format, packet.latent_frames)?;
+    if packet.segment_start {
+        coder.start_segment();
+    }
+    let tokens = coder.decode(&packet.payload, packet.latent_frames)?;
     let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(format)?);
     let meta = TokenMeta {
         segment_start: packet.segment_start,

@@ -91,7 +91,7 @@ pub mod tests {
     use super::super::framer::{Framer, Step};
     use super::super::index::Index;
     use super::super::joined::Timeline;
-    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
     use crate::stream::{Packet, SYNC, Writer};
 
     /// What is done to a stream before it is joined to others.
@@ -149,6 +149,7 @@ pub mod tests {
             digest: "0".repeat(64),
             regularizer: Regularizer::Fsq { levels: vec![16, 16] },
             token_type: TokenType::Uint16,
+            coding: Coding::default(),
             grid_width: grid,
             grid_height: grid,
             time_factor: 4,

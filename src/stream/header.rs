@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, payload_bytes, unique};
-use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, unique};
+use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 
 /// First bytes of a stream header; a byte with the major version follows.
 pub const MAGIC: [u8; 7] = *b"\x89VIDTOK";
@@ -18,8 +18,6 @@ pub const MAX_STREAM_ID: usize = 64;
 /// Magic, version, length of the JSON.
 const START_BYTES: usize = 12;
 const CRC_BYTES: usize = 4;
-/// The one coding of payloads that version 1 has.
-const CODING: &str = "packed";
 
 /// A stream header that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +133,7 @@ fn check(format: &TokenFormat, stream_id: Option<&str>, end: Option<&End>) -> Re
     format.check()?;
     stream_id.map_or(Ok(()), check_stream_id)?;
     end.map_or(Ok(()), End::check)?;
-    let bytes = payload_bytes(format, 1);
+    let bytes = format.payload_length(1).max();
     if bytes > MAX_PAYLOAD_BYTES as u64 {
         let reason = format!("a latent frame takes {bytes} bytes, allowed are {MAX_PAYLOAD_BYTES}");
         return Err(StreamError::Header(reason));
@@ -202,7 +200,7 @@ impl From<&TokenFormat> for Fields {
             codebook_size: format.regularizer.codebook_size(),
             channels,
             token_type: Some(format.token_type),
-            coding: CODING.into(),
+            coding: format.coding.as_str().into(),
             grid_width: format.grid_width,
             grid_height: format.grid_height,
             time_factor: format.time_factor,
@@ -224,9 +222,7 @@ impl TryFrom<Fields> for TokenFormat {
 
     fn try_from(fields: Fields) -> Result<Self, StreamError> {
         let fail = |reason: String| Err(StreamError::Header(reason));
-        if fields.coding != CODING {
-            return fail(format!("unknown coding \"{}\", known is \"{CODING}\"", fields.coding));
-        }
+        let coding = Coding::parse(&fields.coding)?;
         let regularizer = match (fields.regularizer.as_str(), fields.levels, fields.channels) {
             ("fsq", Some(levels), None) => Regularizer::Fsq { levels },
             ("kl", None, Some(channels)) => Regularizer::Kl { channels },
@@ -249,6 +245,7 @@ impl TryFrom<Fields> for TokenFormat {
             digest: fields.tokenizer,
             regularizer,
             token_type,
+            coding,
             grid_width: fields.grid_width,
             grid_height: fields.grid_height,
             time_factor: fields.time_factor,

@@ -16,6 +16,7 @@ mod tokens;
 mod unique;
 mod writer;
 
+pub use coding::{Coder, PayloadLength};
 pub use continuity::{Continuity, Hole, Link, Loss, OnLoss, Place};
 pub use end::{End, Totals};
 pub use error::{Fault, StreamError};
@@ -28,7 +29,7 @@ pub use packet::{
 pub use reader::{Event, Reader};
 pub(crate) use scanner::Budget;
 pub use scanner::{Found, Scanner};
-pub use tokens::{Tokens, payload_bytes};
+pub use tokens::Tokens;
 pub use writer::Writer;
 
 /// The bytes at `at`, as an array to make a number of. The caller has checked that they are there.

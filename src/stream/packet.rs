@@ -1,6 +1,6 @@
 //! Packets: a few latent frames with their time and a checksum.
 
-use super::{Fault, StreamError, array, payload_bytes};
+use super::{Fault, StreamError, array};
 use crate::format::{MAX_GRID_CELLS, MAX_TIME_FACTOR, TokenFormat};
 
 /// First bytes of every packet.
@@ -141,10 +141,10 @@ impl PacketHeader {
     /// Checks that the packet is one that a stream of `format` can have.
     pub fn check(&self, format: &TokenFormat) -> Result<(), StreamError> {
         let fail = |reason| Err(StreamError::Packet(reason));
-        let expected = payload_bytes(format, self.latent_frames);
-        if u64::from(self.payload_bytes) != expected {
+        let length = format.payload_length(self.latent_frames);
+        if !length.allows(self.payload_bytes.into()) {
             return fail(format!(
-                "a payload of {} bytes, {} latent frames take {expected}",
+                "a payload of {} bytes, {} latent frames take {length}",
                 self.payload_bytes, self.latent_frames
             ));
         }
@@ -282,7 +282,7 @@ pub struct Packet {
     pub offsets: Option<Vec<u64>>,
     /// `None` in streams of version 1.0. A [`Writer`](super::Writer) counts by itself, and does not look at it.
     pub position: Option<Position>,
-    /// The tokens, as [`Tokens::to_payload`](super::Tokens::to_payload) makes them.
+    /// The tokens, as a [`Coder`](super::Coder) lays them out.
     pub payload: Vec<u8>,
 }
 

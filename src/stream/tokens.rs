@@ -1,9 +1,8 @@
-//! Tokens, and the two forms of bytes that they have: payload of a packet, and `raw` buffer.
+//! Tokens in memory, and as bytes of a `raw` buffer. As the payload of a packet they have a [coding](super::Coder).
 
 use half::f16;
 
-use super::StreamError;
-use super::coding::packed;
+use super::{Coder, StreamError};
 use crate::format::{Regularizer, TokenFormat, TokenType};
 
 /// The tokens of some latent frames, as a graph takes and gives them: `[t, h, w]` indices or `[t, h, w, C]` floats.
@@ -15,65 +14,16 @@ pub enum Tokens {
     Floats(Vec<f32>),
 }
 
-/// Bytes of the payload of a packet of `latent_frames` latent frames.
-pub fn payload_bytes(format: &TokenFormat, latent_frames: u32) -> u64 {
-    let values = format.values_per_latent_frame() as u64 * u64::from(latent_frames);
-    match format.regularizer.codebook_size() {
-        Some(size) => packed::packed_bytes(values, packed::bits_for(size)),
-        None => values * format.token_type.bytes() as u64,
-    }
-}
-
 impl Tokens {
-    /// Reads the payload of a packet of `latent_frames` latent frames.
+    /// Reads the payload of a packet of `latent_frames` latent frames that starts a segment; of any packet where the
+    /// coding has no memory. A [`Coder`] reads packets in a row.
     pub fn from_payload(payload: &[u8], format: &TokenFormat, latent_frames: u32) -> Result<Self, StreamError> {
-        let expected = payload_bytes(format, latent_frames);
-        if payload.len() as u64 != expected {
-            return Err(fault(format!(
-                "{} bytes, {latent_frames} latent frames take {expected}",
-                payload.len()
-            )));
-        }
-        Self::from_payload_part(payload, format, 0, latent_frames)
+        Coder::new(format.clone()).decode(payload, latent_frames)
     }
 
-    /// Reads `latent_frames` latent frames of a packet's payload, from number `first` on.
-    pub fn from_payload_part(
-        payload: &[u8],
-        format: &TokenFormat,
-        first: u32,
-        latent_frames: u32,
-    ) -> Result<Self, StreamError> {
-        let expected = payload_bytes(format, first.saturating_add(latent_frames));
-        if (payload.len() as u64) < expected {
-            return Err(fault(format!(
-                "{} bytes, {latent_frames} latent frames from number {first} on end at {expected}",
-                payload.len()
-            )));
-        }
-        let values = format.values_per_latent_frame();
-        let (first, count) = (values * first as usize, values * latent_frames as usize);
-        match format.regularizer.codebook_size() {
-            Some(size) => Self::read_indices(packed::unpack(payload, packed::bits_for(size), first, count), size),
-            None => {
-                let bytes = format.token_type.bytes();
-                Self::read_floats(&payload[first * bytes..(first + count) * bytes], format.token_type)
-            }
-        }
-    }
-
-    /// The payload of a packet with these tokens.
+    /// The payload of a packet with these tokens that starts a segment; of any packet where the coding has no memory.
     pub fn to_payload(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
-        self.check(format)?;
-        match (self, format.regularizer.codebook_size()) {
-            (Self::Indices(indices), Some(size)) => {
-                let bits = packed::bits_for(size);
-                let mut payload = Vec::with_capacity(packed::packed_bytes(indices.len() as u64, bits) as usize);
-                packed::pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
-                Ok(payload)
-            }
-            _ => Ok(self.write(format.token_type)),
-        }
+        Coder::new(format.clone()).encode(self)
     }
 
     /// Reads a `raw` buffer: whole latent frames of little-endian values of the format's token type.
@@ -121,7 +71,7 @@ impl Tokens {
     }
 
     /// Checks that these are whole latent frames of `format`.
-    fn check(&self, format: &TokenFormat) -> Result<(), StreamError> {
+    pub(super) fn check(&self, format: &TokenFormat) -> Result<(), StreamError> {
         let values = format.values_per_latent_frame();
         if self.is_empty() || !self.len().is_multiple_of(values) {
             return Err(fault(format!("{} values, a latent frame has {values}", self.len())));
@@ -137,7 +87,7 @@ impl Tokens {
         }
     }
 
-    fn read_indices(values: impl Iterator<Item = u32>, size: u32) -> Result<Self, StreamError> {
+    pub(super) fn read_indices(values: impl Iterator<Item = u32>, size: u32) -> Result<Self, StreamError> {
         let mut largest = 0;
         let indices = values.map(|value| {
             largest = largest.max(value);
@@ -148,7 +98,7 @@ impl Tokens {
         Ok(Self::Indices(indices))
     }
 
-    fn read_floats(bytes: &[u8], token_type: TokenType) -> Result<Self, StreamError> {
+    pub(super) fn read_floats(bytes: &[u8], token_type: TokenType) -> Result<Self, StreamError> {
         let floats: Vec<f32> = match token_type {
             TokenType::Float16 => bytes
                 .chunks_exact(2)
@@ -164,7 +114,7 @@ impl Tokens {
     }
 
     /// The values as `token_type`, which [fits](TokenType::fits) them.
-    fn write(&self, token_type: TokenType) -> Vec<u8> {
+    pub(super) fn write(&self, token_type: TokenType) -> Vec<u8> {
         match (self, token_type) {
             (Self::Indices(indices), TokenType::Uint16) => bytes(indices, |i| (*i as u16).to_le_bytes()),
             (Self::Indices(indices), _) => bytes(indices, |i| i.to_le_bytes()),

@@ -1,17 +1,63 @@
-//! Numbers of a fixed count of bits, one after the other, least significant bit first.
+//! The coding `packed`: indices of as few bits as the codebook needs, one after the other, least significant bit first;
+//! floats as values of the format's token type. It has no memory: each latent frame can be read alone.
+
+use super::PayloadLength;
+use crate::format::TokenFormat;
+use crate::stream::{StreamError, Tokens};
+
+pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength {
+    let values = format.values_per_latent_frame() as u64 * u64::from(latent_frames);
+    PayloadLength::Exactly(match format.regularizer.codebook_size() {
+        Some(size) => packed_bytes(values, bits_for(size)),
+        None => values * format.token_type.bytes() as u64,
+    })
+}
+
+/// The payload of `tokens`, which are whole latent frames of `format`.
+pub fn encode(tokens: &Tokens, format: &TokenFormat) -> Vec<u8> {
+    match (tokens, format.regularizer.codebook_size()) {
+        (Tokens::Indices(indices), Some(size)) => {
+            let bits = bits_for(size);
+            let mut payload = Vec::with_capacity(packed_bytes(indices.len() as u64, bits) as usize);
+            pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
+            payload
+        }
+        _ => tokens.write(format.token_type),
+    }
+}
+
+/// The tokens of `latent_frames` latent frames from number `first` on.
+pub fn decode(payload: &[u8], format: &TokenFormat, first: u32, latent_frames: u32) -> Result<Tokens, StreamError> {
+    let end = payload_length(format, first.saturating_add(latent_frames)).max();
+    if (payload.len() as u64) < end {
+        return Err(StreamError::Tokens(format!(
+            "{} bytes, {latent_frames} latent frames from number {first} on end at {end}",
+            payload.len()
+        )));
+    }
+    let values = format.values_per_latent_frame();
+    let (first, count) = (values * first as usize, values * latent_frames as usize);
+    match format.regularizer.codebook_size() {
+        Some(size) => Tokens::read_indices(unpack(payload, bits_for(size), first, count), size),
+        None => {
+            let bytes = format.token_type.bytes();
+            Tokens::read_floats(&payload[first * bytes..(first + count) * bytes], format.token_type)
+        }
+    }
+}
 
 /// Bits that tell `size` different values apart.
-pub fn bits_for(size: u32) -> u32 {
+fn bits_for(size: u32) -> u32 {
     u32::BITS - (size - 1).leading_zeros()
 }
 
 /// Bytes that `count` values of `bits` bits take; the last byte is filled with zero bits.
-pub fn packed_bytes(count: u64, bits: u32) -> u64 {
+fn packed_bytes(count: u64, bits: u32) -> u64 {
     (count * u64::from(bits)).div_ceil(8)
 }
 
 /// Appends `values`, each below 2^`bits`, to `out`.
-pub fn pack(values: impl IntoIterator<Item = u32>, bits: u32, out: &mut Vec<u8>) {
+fn pack(values: impl IntoIterator<Item = u32>, bits: u32, out: &mut Vec<u8>) {
     debug_assert!((1..=32).contains(&bits));
     // Holds fewer than 32 bits whenever a value is added.
     let (mut pending, mut held) = (0u64, 0);
@@ -30,7 +76,7 @@ pub fn pack(values: impl IntoIterator<Item = u32>, bits: u32, out: &mut Vec<u8>)
 
 /// Reads `count` values of `bits` bits from value number `first` on. `data` has at least
 /// `packed_bytes(first + count, bits)` bytes; bits after the last value are not looked at.
-pub fn unpack(data: &[u8], bits: u32, first: usize, count: usize) -> impl Iterator<Item = u32> {
+fn unpack(data: &[u8], bits: u32, first: usize, count: usize) -> impl Iterator<Item = u32> {
     debug_assert!((1..=32).contains(&bits) && data.len() as u64 >= packed_bytes((first + count) as u64, bits));
     let mask = (1u64 << bits) - 1;
     let start = first as u64 * u64::from(bits);
