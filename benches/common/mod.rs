@@ -13,14 +13,9 @@ pub const FPS: i32 = 30;
 /// No pipeline takes longer, or something hangs.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(1_800);
 
-/// A causal segment's first step stands for one frame.
+/// Video frames that a segment of `steps` steps stands for.
 pub fn frames_of(steps: usize, description: &gstvidtok::tokenizer::Description) -> usize {
-    let step_frames = description.grouping().step_frames();
-    if description.causal {
-        1 + (steps - 1) * step_frames
-    } else {
-        steps * step_frames
-    }
+    description.grouping().frames_in(steps as u64) as usize
 }
 
 /// The property `model`, if there is one, behind an element's name in a launch line.

@@ -271,13 +271,7 @@ impl InputReader {
         };
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         let (link, hole) = self.link_raw(segment_start, discont);
-        let factor = u64::from(self.format.time_factor);
-        let missing = if self.format.causal && segment_start {
-            factor - 1
-        } else {
-            0
-        };
-        let capacity = u64::from(latent_frames) * factor - missing;
+        let capacity = self.format.frames_of(latent_frames, segment_start);
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let duration = buffer.duration().map(|duration| duration.nseconds());
         let segment_end = meta.as_ref().is_some_and(|meta| meta.segment_end || meta.end_of_stream);

@@ -156,10 +156,10 @@ impl PacketHeader {
                 format.grid_cells()
             ));
         }
-        let most = most_real_frames(format, self.latent_frames, self.segment_start);
-        if self.real_frames > most {
+        let frames = format.frames_of(self.latent_frames, self.segment_start);
+        if u64::from(self.real_frames) > frames {
             return fail(format!(
-                "{} video frames, {} latent frames make {most}",
+                "{} video frames, {} latent frames make {frames}",
                 self.real_frames, self.latent_frames
             ));
         }
@@ -370,15 +370,6 @@ impl Packet {
             position: header.position,
             payload: payload.to_vec(),
         })
-    }
-}
-
-/// Video frames that `latent_frames` latent frames stand for when all are real.
-fn most_real_frames(format: &TokenFormat, latent_frames: u32, segment_start: bool) -> u32 {
-    if format.causal && segment_start {
-        1 + (latent_frames - 1) * format.time_factor
-    } else {
-        latent_frames * format.time_factor
     }
 }
 

@@ -1,6 +1,7 @@
-//! Which video frames make a group.
+//! How many video frames latent frames stand for, and which frames make a group.
 
 use super::FrameTime;
+use crate::format::TokenFormat;
 
 /// How a tokenizer groups frames into latent frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub enum Grouping {
 }
 
 impl Grouping {
+    /// Video frames that `latent_frames` latent frames in a row stand for, padding included: `factor` each. With
+    /// `at_causal_start` the first of them starts a segment of a causal stream, and stands for one frame.
+    pub fn frames_of(latent_frames: u64, factor: u64, at_causal_start: bool) -> u64 {
+        let single = u64::from(at_causal_start).min(latent_frames);
+        (latent_frames - single).saturating_mul(factor).saturating_add(single)
+    }
+
     /// Frames that one step of a graph takes and gives.
     pub fn step_frames(self) -> usize {
         match self {
@@ -28,11 +36,12 @@ impl Grouping {
         }
     }
 
-    /// Frames that a segment's first `steps` steps stand for at most.
+    /// Frames that a segment's first `steps` steps stand for, padding included.
     pub fn frames_in(self, steps: u64) -> u64 {
+        let latent_frames = steps.saturating_mul(self.step_latent_frames() as u64);
         match self {
-            Self::Causal { factor } => steps.saturating_sub(1).saturating_mul(factor as u64) + steps.min(1),
-            Self::Windows { window, .. } => steps.saturating_mul(window as u64),
+            Self::Causal { factor } => Self::frames_of(latent_frames, factor as u64, true),
+            Self::Windows { factor, .. } => Self::frames_of(latent_frames, factor as u64, false),
         }
     }
 
@@ -42,6 +51,15 @@ impl Grouping {
             Self::Causal { factor } => 1 + frames.saturating_sub(1).div_ceil(factor as u64),
             Self::Windows { window, .. } => frames.div_ceil(window as u64),
         }
+    }
+}
+
+impl TokenFormat {
+    /// Video frames that `latent_frames` latent frames in a row stand for, padding included. `segment_start`: the first of
+    /// them starts a segment.
+    pub fn frames_of(&self, latent_frames: u32, segment_start: bool) -> u64 {
+        let at_causal_start = self.causal && segment_start;
+        Grouping::frames_of(latent_frames.into(), self.time_factor.into(), at_causal_start)
     }
 }
 
@@ -150,6 +168,30 @@ mod tests {
             pts,
             duration: Some(10),
         }
+    }
+
+    #[test]
+    fn latent_frames_stand_for_frames() {
+        for (latent_frames, at_causal_start, frames) in [
+            (0, false, 0),
+            (0, true, 0),
+            (1, true, 1),
+            (1, false, 4),
+            (3, true, 9),
+            (3, false, 12),
+            (u64::MAX, true, u64::MAX),
+        ] {
+            assert_eq!(Grouping::frames_of(latent_frames, 4, at_causal_start), frames);
+        }
+        assert_eq!(Grouping::Causal { factor: 4 }.frames_in(3), 9);
+        assert_eq!(Grouping::Windows { factor: 4, window: 16 }.frames_in(3), 48);
+        let causal = TokenFormat::toy(&[2], 1, 1);
+        let windows = TokenFormat {
+            causal: false,
+            ..causal.clone()
+        };
+        let counts = |format: &TokenFormat| [true, false].map(|start| format.frames_of(3, start));
+        assert_eq!((counts(&causal), counts(&windows)), ([9, 12], [12, 12]));
     }
 
     /// Sizes of the groups of `frames` frames, `s` before a segment's first.
