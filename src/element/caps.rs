@@ -504,6 +504,7 @@ mod tests {
 
     #[test]
     fn an_unknown_coding_is_named_with_those_that_are_read() {
+        gst::init().unwrap();
         let mut caps = format(Regularizer::Kl { channels: 4 }).to_caps(StreamFormat::Framed);
         caps.make_mut().structure_mut(0).unwrap().set("coding", "huffman");
         let error = TokenFormat::from_caps(&caps).unwrap_err().0;
