@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_LATENT_NUMBER, StreamError, unique};
+use super::limits::MAX_LATENT_NUMBER;
+use super::{StreamError, unique};
 use crate::format::MAX_TIME_FACTOR;
 
 /// What an end mark says. A reader sees by it whether packets are missing at the end.
@@ -67,7 +68,8 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Fault, MAX_STREAM_ID, StreamHeader};
+    use crate::stream::limits::MAX_STREAM_ID;
+    use crate::stream::{Fault, StreamHeader};
 
     /// A stream header with `more` keys, and the right checksum.
     fn decode(more: &str) -> Result<StreamHeader, Fault> {

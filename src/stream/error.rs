@@ -25,7 +25,7 @@ impl fmt::Display for StreamError {
             Self::NewerVersion(version) => write!(
                 f,
                 "the stream is of version {version} of the VidTok byte stream; this reader knows version {}: use a newer one",
-                super::VERSION
+                super::header::VERSION
             ),
             Self::Header(reason) => write!(f, "cannot use the stream header: {reason}"),
             Self::UnknownFlags(flags) => write!(

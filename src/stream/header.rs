@@ -1,23 +1,21 @@
 //! The stream header: magic, major version, and a JSON object that says what the packets after it hold.
 
+use bytes::{Buf, BufMut};
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use super::{Fault, MAX_PAYLOAD_BYTES, StreamError, array, unique};
+use super::limits::{MAX_JSON_BYTES, MAX_PAYLOAD_BYTES, MAX_STREAM_ID};
+use super::{Fault, StreamError, unique};
 use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 
 /// First bytes of a stream header; a byte with the major version follows.
 pub const MAGIC: [u8; 7] = *b"\x89VIDTOK";
 /// The major version written, and the only one read.
 pub const VERSION: u8 = 1;
-/// Most bytes of JSON in a stream header.
-pub const MAX_JSON_BYTES: usize = 1 << 16;
-/// Most characters of a stream's id.
-pub const MAX_STREAM_ID: usize = 64;
 
-/// Magic, version, length of the JSON.
-const START_BYTES: usize = 12;
-const CRC_BYTES: usize = 4;
+/// Length of magic, version, and the JSON's length.
+const START_BYTES: usize = MAGIC.len() + size_of::<u8>() + size_of::<u32>();
+const CRC_BYTES: usize = size_of::<u32>();
 
 /// A stream header that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,17 +48,17 @@ impl StreamHeader {
             return Err(StreamError::Header(reason));
         }
         let mut bytes = Vec::with_capacity(START_BYTES + json.len() + CRC_BYTES);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.push(VERSION);
-        bytes.extend_from_slice(&(json.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&json);
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        bytes.put_slice(&MAGIC);
+        bytes.put_u8(VERSION);
+        bytes.put_u32_le(json.len() as u32);
+        bytes.put_slice(&json);
+        bytes.put_u32_le(crc32fast::hash(&bytes));
         Ok(bytes)
     }
 
     /// The [checksum](Self::checksum) in a header's bytes.
     pub(super) fn checksum_of(header: &[u8]) -> u32 {
-        u32::from_le_bytes(array(header, header.len() - CRC_BYTES))
+        (&header[header.len() - CRC_BYTES..]).get_u32_le()
     }
 
     /// Reads the header that `data` starts with. Returns it and its length in bytes.
@@ -73,8 +71,9 @@ impl StreamHeader {
                 DAMAGED
             });
         }
-        let version = data[MAGIC.len()];
-        let json_bytes = u32::from_le_bytes(array(data, MAGIC.len() + 1)) as usize;
+        let mut fields = &data[MAGIC.len()..];
+        let version = fields.get_u8();
+        let json_bytes = fields.get_u32_le() as usize;
         if !data.starts_with(&MAGIC) || version < VERSION || json_bytes > MAX_JSON_BYTES {
             return Err(DAMAGED);
         }
@@ -83,14 +82,16 @@ impl StreamHeader {
         if data.len() < length {
             return Err(Fault::Short(length));
         }
-        let checksum = crc32fast::hash(&data[..body]);
-        if checksum != u32::from_le_bytes(array(data, body)) {
+        let json = &fields[..json_bytes];
+        fields.advance(json_bytes);
+        let checksum = fields.get_u32_le();
+        if checksum != crc32fast::hash(&data[..body]) {
             return Err(Fault::Damaged { checked: length });
         }
         if version > VERSION {
             return Err(StreamError::NewerVersion(version).into());
         }
-        let mut fields = Fields::read(&data[START_BYTES..body]).map_err(|e| StreamError::Header(e.to_string()))?;
+        let mut fields = Fields::read(json).map_err(|e| StreamError::Header(e.to_string()))?;
         let (stream_id, end) = (fields.stream_id.take(), fields.end.take());
         let format = TokenFormat::try_from(fields)?;
         check(&format, stream_id.as_deref(), end.as_ref())?;

@@ -9,6 +9,7 @@ mod continuity;
 mod end;
 mod error;
 mod header;
+mod limits;
 mod packet;
 mod reader;
 mod scanner;
@@ -17,22 +18,16 @@ mod unique;
 mod writer;
 
 pub use coding::{Coder, PayloadLength};
-pub use continuity::{Continuity, Hole, Link, Loss, OnLoss, Place};
+pub(crate) use continuity::{Continuity, Link};
+pub use continuity::{Hole, Loss, OnLoss};
 pub use end::{End, Totals};
 pub use error::{Fault, StreamError};
-pub use header::{MAGIC, MAX_JSON_BYTES, MAX_STREAM_ID, StreamHeader, VERSION, check_stream_id, random_stream_id};
-pub use packet::{
-    MAX_HEADER_BYTES, MAX_INDICES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME, Packet,
-    PacketHeader, Position, SYNC,
-};
-
+pub(crate) use header::check_stream_id;
+pub use header::{MAGIC, StreamHeader, random_stream_id};
+pub(crate) use limits::{MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_PAYLOAD_BYTES, MAX_TIME};
+pub(crate) use packet::PacketHeader;
+pub use packet::{Packet, Position, SYNC};
 pub use reader::{Event, Reader};
-pub(crate) use scanner::Budget;
-pub use scanner::{Found, Scanner};
+pub(crate) use scanner::{Budget, Found, Scanner};
 pub use tokens::Tokens;
 pub use writer::Writer;
-
-/// The bytes at `at`, as an array to make a number of. The caller has checked that they are there.
-fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
-    std::array::from_fn(|i| data[at + i])
-}

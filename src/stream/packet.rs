@@ -1,34 +1,24 @@
 //! Packets: a few latent frames with their time and a checksum.
 
-use super::{Fault, StreamError, array};
-use crate::format::{MAX_GRID_CELLS, MAX_TIME_FACTOR, TokenFormat};
+use bytes::{Buf, BufMut};
+
+use super::limits::{MAX_HEADER_BYTES, MAX_INDICES, MAX_LATENT_FRAMES, MAX_LATENT_NUMBER, MAX_PAYLOAD_BYTES, MAX_TIME};
+use super::{Fault, StreamError};
+use crate::format::{MAX_TIME_FACTOR, TokenFormat};
 
 /// First bytes of every packet.
 pub const SYNC: [u8; 4] = *b"\x89VTP";
-/// Most latent frames of a packet.
-pub const MAX_LATENT_FRAMES: u32 = 4096;
-/// Most bytes of a packet's payload.
-pub const MAX_PAYLOAD_BYTES: u32 = 1 << 26;
-/// Most FSQ indices of a packet: bounds what a few bits each may make a reader allocate. KL values are bounded by the
-/// payload.
-pub const MAX_INDICES: u64 = 1 << 24;
-// A latent frame of a possible format is never too large.
-const _: () = assert!(MAX_GRID_CELLS <= MAX_INDICES);
-/// Most bytes of a packet header, extensions of later minor versions included.
-pub const MAX_HEADER_BYTES: usize = 1024;
-/// Latest PTS, and longest duration and offset, in nanoseconds: their sums stay far from overflowing.
-pub const MAX_TIME: u64 = 1 << 61;
 
-/// Largest number of a latent frame, and most latent frames that an end mark may count: sums stay far from overflowing.
-pub const MAX_LATENT_NUMBER: u64 = 1 << 48;
-
-/// Bytes of the header that version 1.0 writes, and fewest of any.
+/// Length of a packet header of version 1.0, the shortest there is.
 const HEADER_BYTES: usize = 48;
-/// Bytes of one that says which latent frame is the packet's first, and of one that says which segment it is of.
-const NUMBERED_BYTES: usize = HEADER_BYTES + 8;
-const POSITION_BYTES: usize = NUMBERED_BYTES + 4;
-const HEADER_CRC_AT: usize = 44;
-const OFFSET_BYTES: usize = 8;
+/// Length of a header that ends with the number of the packet's first latent frame.
+const NUMBERED_BYTES: usize = HEADER_BYTES + size_of::<u64>();
+/// Length of a header that ends with the number of the packet's segment.
+const POSITION_BYTES: usize = NUMBERED_BYTES + size_of::<u32>();
+/// Where a header has its own checksum.
+const CRC_AT: usize = HEADER_BYTES - CRC_BYTES;
+const CRC_BYTES: usize = size_of::<u32>();
+const OFFSET_BYTES: usize = size_of::<u64>();
 /// A PTS or duration that is not known.
 const NO_TIME: u64 = u64::MAX;
 
@@ -44,20 +34,27 @@ const MUST_UNDERSTAND: u16 = 0xff00;
 pub struct Position {
     /// Number of the packet's first latent frame within its segment: 0 where the segment starts.
     pub latent_frame: u64,
-    /// Number of the segment within the stream; after the largest comes 0. A header may leave it out.
+    /// Number of the segment within the stream; 0 follows the largest. A header may leave it out.
     pub segment: Option<u32>,
 }
 
 impl Position {
-    /// Reads what a packet header of `header` has behind version 1.0's fields.
-    fn decode(header: &[u8]) -> Option<Self> {
-        (header.len() >= NUMBERED_BYTES).then(|| Self {
-            latent_frame: u64::from_le_bytes(array(header, HEADER_BYTES)),
-            segment: (header.len() >= POSITION_BYTES).then(|| u32::from_le_bytes(array(header, NUMBERED_BYTES))),
+    /// Reads the fields behind those of version 1.0, as far as `fields` goes.
+    fn decode(mut fields: &[u8]) -> Option<Self> {
+        Some(Self {
+            latent_frame: fields.try_get_u64_le().ok()?,
+            segment: fields.try_get_u32_le().ok(),
         })
     }
 
-    /// Bytes of a packet header that says it.
+    fn encode(self, fields: &mut Vec<u8>) {
+        fields.put_u64_le(self.latent_frame);
+        if let Some(segment) = self.segment {
+            fields.put_u32_le(segment);
+        }
+    }
+
+    /// Length of a packet header with this position.
     fn header_bytes(position: Option<Self>) -> usize {
         match position {
             None => HEADER_BYTES,
@@ -79,10 +76,11 @@ pub struct PacketHeader {
     pub stream_header_crc: u32,
     pub latent_frames: u32,
     pub real_frames: u32,
-    /// In nanoseconds, as is the duration.
+    /// PTS of the first real frame in nanoseconds.
     pub pts: Option<u64>,
+    /// Duration of the real frames together in nanoseconds.
     pub duration: Option<u64>,
-    /// `None` where the writer is one of version 1.0.
+    /// `None` in streams of version 1.0.
     pub position: Option<Position>,
     header_bytes: usize,
     payload_bytes: u32,
@@ -99,36 +97,36 @@ impl PacketHeader {
         if data.len() < HEADER_BYTES {
             return Err(Fault::Short(HEADER_BYTES));
         }
-        let u32_at = |at| u32::from_le_bytes(array(data, at));
-        let header_bytes = usize::from(u16::from_le_bytes(array(data, 4)));
+        let mut fields = &data[SYNC.len()..];
+        let header_bytes = usize::from(fields.get_u16_le());
         if !(HEADER_BYTES..=MAX_HEADER_BYTES).contains(&header_bytes) {
             return Err(Fault::Damaged { checked: 0 });
         }
         if data.len() < header_bytes {
             return Err(Fault::Short(header_bytes));
         }
-        if header_crc(&data[..header_bytes]) != u32_at(HEADER_CRC_AT) {
-            return Err(Fault::Damaged { checked: header_bytes });
-        }
-        let flags = u16::from_le_bytes(array(data, 6));
-        if flags & MUST_UNDERSTAND != 0 {
-            return Err(StreamError::UnknownFlags(flags & MUST_UNDERSTAND).into());
-        }
+        let flags = fields.get_u16_le();
         let header = Self {
             segment_start: flags & SEGMENT_START != 0,
             end_of_stream: flags & END_OF_STREAM != 0,
             segment_end: flags & SEGMENT_END != 0,
             has_offsets: flags & FRAME_OFFSETS != 0,
-            stream_header_crc: u32_at(8),
-            latent_frames: u32_at(12),
-            real_frames: u32_at(16),
-            payload_bytes: u32_at(20),
-            pts: some_time(u64::from_le_bytes(array(data, 24))),
-            duration: some_time(u64::from_le_bytes(array(data, 32))),
-            position: Position::decode(&data[..header_bytes]),
-            body_crc: u32_at(40),
+            stream_header_crc: fields.get_u32_le(),
+            latent_frames: fields.get_u32_le(),
+            real_frames: fields.get_u32_le(),
+            payload_bytes: fields.get_u32_le(),
+            pts: some_time(fields.get_u64_le()),
+            duration: some_time(fields.get_u64_le()),
+            body_crc: fields.get_u32_le(),
+            position: Position::decode(&data[HEADER_BYTES..header_bytes]),
             header_bytes,
         };
+        if fields.get_u32_le() != header_crc(&data[..header_bytes]) {
+            return Err(Fault::Damaged { checked: header_bytes });
+        }
+        if flags & MUST_UNDERSTAND != 0 {
+            return Err(StreamError::UnknownFlags(flags & MUST_UNDERSTAND).into());
+        }
         header.check_bounds()?;
         Ok(header)
     }
@@ -186,7 +184,7 @@ impl PacketHeader {
         }
     }
 
-    /// Checks what can be checked without the token format; afterwards no sum of lengths or times overflows.
+    /// Checks what needs no token format; afterwards no sum of lengths or times overflows.
     fn check_bounds(&self) -> Result<(), StreamError> {
         let fail = |reason: String| Err(StreamError::Packet(reason));
         if !(1..=MAX_LATENT_FRAMES).contains(&self.latent_frames) {
@@ -235,60 +233,58 @@ impl PacketHeader {
             | flag(self.end_of_stream, END_OF_STREAM)
             | flag(self.has_offsets, FRAME_OFFSETS)
             | flag(self.segment_end, SEGMENT_END);
-        let mut bytes = Vec::with_capacity(self.packet_bytes());
-        bytes.extend_from_slice(&SYNC);
-        bytes.extend_from_slice(&(self.header_bytes as u16).to_le_bytes());
-        bytes.extend_from_slice(&flags.to_le_bytes());
-        for number in [
-            self.stream_header_crc,
-            self.latent_frames,
-            self.real_frames,
-            self.payload_bytes,
-        ] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+        let mut fields = Vec::with_capacity(self.packet_bytes());
+        fields.put_slice(&SYNC);
+        fields.put_u16_le(self.header_bytes as u16);
+        fields.put_u16_le(flags);
+        fields.put_u32_le(self.stream_header_crc);
+        fields.put_u32_le(self.latent_frames);
+        fields.put_u32_le(self.real_frames);
+        fields.put_u32_le(self.payload_bytes);
+        fields.put_u64_le(self.pts.unwrap_or(NO_TIME));
+        fields.put_u64_le(self.duration.unwrap_or(NO_TIME));
+        fields.put_u32_le(self.body_crc);
+        // The header's checksum, once it is known.
+        fields.put_u32_le(0);
+        if let Some(position) = self.position {
+            position.encode(&mut fields);
         }
-        for time in [self.pts, self.duration] {
-            bytes.extend_from_slice(&time.unwrap_or(NO_TIME).to_le_bytes());
-        }
-        bytes.extend_from_slice(&self.body_crc.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        if let Some(Position { latent_frame, segment }) = self.position {
-            bytes.extend_from_slice(&latent_frame.to_le_bytes());
-            bytes.extend(segment.iter().flat_map(|number| number.to_le_bytes()));
-        }
-        let crc = header_crc(&bytes);
-        bytes[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
-        bytes
+        let crc = header_crc(&fields);
+        fields[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        fields
     }
 }
 
-/// A packet taken out of the stream, or to be put in.
+/// A packet that was read, or that a [`Writer`](super::Writer) writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
-    /// Decodes without anything before it. A stream header stands in front of it.
+    /// The packet decodes without those before it. A stream header stands in front of it.
     pub segment_start: bool,
-    /// Nothing follows that belongs to this stream.
+    /// No later packet belongs to the stream.
     pub end_of_stream: bool,
     /// The next packet, if there is one, starts a segment.
     pub segment_end: bool,
     pub latent_frames: u32,
     /// Video frames to show; fewer than the latent frames make where the stream or segment ended inside a group.
     pub real_frames: u32,
-    /// Of the first real frame, in nanoseconds.
+    /// PTS of the first real frame in nanoseconds.
     pub pts: Option<u64>,
-    /// Of the real frames together.
+    /// Duration of the real frames together in nanoseconds.
     pub duration: Option<u64>,
     /// Time of each real frame but the first, in nanoseconds from the PTS. `None`: they are evenly spaced.
     pub offsets: Option<Vec<u64>>,
-    /// `None` in streams of version 1.0. A [`Writer`](super::Writer) counts by itself, and does not look at it.
+    /// `None` in streams of version 1.0. A [`Writer`](super::Writer) ignores it and counts.
     pub position: Option<Position>,
     /// The tokens, as a [`Coder`](super::Coder) lays them out.
     pub payload: Vec<u8>,
 }
 
 impl Packet {
-    /// The packet's bytes at `position` in a stream whose header has the checksum `stream_header_crc`. Refuses what no reader
-    /// would take. Without a position it is a packet of version 1.0.
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream_header_crc`. Without a position
+    /// it is a packet of version 1.0.
+    ///
+    /// # Errors
+    /// No reader would take the packet.
     pub fn encode(
         &self,
         format: &TokenFormat,
@@ -333,9 +329,8 @@ impl Packet {
         Ok(bytes)
     }
 
-    /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes.
-    ///
-    /// That the packet belongs to a certain stream header is for the caller to see: [`PacketHeader::stream_header_crc`].
+    /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes. Does not check
+    /// which stream header the packet belongs to.
     pub fn decode(data: &[u8], format: &TokenFormat) -> Result<(Self, usize), Fault> {
         let header = PacketHeader::decode(data)?;
         header.check(format)?;
@@ -344,12 +339,12 @@ impl Packet {
         Ok((packet, header.packet_bytes()))
     }
 
-    /// Takes the packet that `data` starts with. `header` is its header, and [found](super::Found::Packet) to be good.
-    pub fn from_checked(data: &[u8], header: &PacketHeader) -> Result<Self, StreamError> {
+    /// Reads the packet that `data` starts with. `header` is its header; it and the body were checked.
+    pub(crate) fn from_checked(data: &[u8], header: &PacketHeader) -> Result<Self, StreamError> {
         let (offsets, payload) = data[header.header_bytes..header.packet_bytes()].split_at(header.offsets_bytes());
         let mut offsets: Vec<u64> = offsets
             .chunks_exact(OFFSET_BYTES)
-            .map(|offset| u64::from_le_bytes(array(offset, 0)))
+            .map(|mut offset| offset.get_u64_le())
             .collect();
         check_offsets(&offsets)?;
         // No frame is shown before the one in front of it.
@@ -389,9 +384,9 @@ fn some_time(time: u64) -> Option<u64> {
 /// CRC-32 of a packet header, with its own field taken as zero.
 fn header_crc(header: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&header[..HEADER_CRC_AT]);
-    crc.update(&[0; 4]);
-    crc.update(&header[HEADER_CRC_AT + 4..]);
+    crc.update(&header[..CRC_AT]);
+    crc.update(&[0; CRC_BYTES]);
+    crc.update(&header[HEADER_BYTES..]);
     crc.finalize()
 }
 

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
+use super::limits::{CHECKED_PER_BYTE, SPARE_CHECKED};
 use super::{Fault, MAGIC, PacketHeader, SYNC, StreamError, StreamHeader};
 
 /// Magic and sync word start with the same byte.
 const MARK: u8 = SYNC[0];
 const _: () = assert!(MAGIC[0] == MARK);
-
-/// Bytes of checksums in vain that are allowed anyway, and for each byte of the stream.
-const SPARE_CHECKED: u64 = 1 << 27;
-const CHECKED_PER_BYTE: u64 = 16;
 
 /// What is at the start of the bytes given to [`Scanner::scan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +65,6 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// A scanner that takes a packet by its header, and does not look at its body: for making an index. What it finds
     /// may be looked at again; the caller says by [`pass`](Self::pass) that it goes on.
     pub fn headers_only() -> Self {

@@ -302,7 +302,8 @@ fn an_end_mark_that_counts_otherwise_is_told() {
 
 #[test]
 fn segments_are_counted_past_the_largest_number() {
-    use crate::stream::{Continuity, Link, PacketHeader, Place, Position};
+    use crate::stream::continuity::Place;
+    use crate::stream::{Continuity, Link, PacketHeader, Position};
     let mut continuity = Continuity::new();
     for segment in [u32::MAX - 1, u32::MAX, 0, 1] {
         let packet = Packet {
