@@ -7,16 +7,31 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Largest width or height in pixels that is accepted from a stream, a file or caps.
+// Limits of what a stream, a file or caps may say, in the words of docs/stream.md.
+
+/// Pixels of a picture's width and of its height.
 pub const MAX_DIMENSION: u32 = 1 << 15;
-/// Largest number of cells of a latent frame: bounds what one packet may make a reader allocate.
-pub const MAX_GRID_CELLS: u64 = 1 << 22;
-/// Most video frames that a latent frame may stand for.
+/// Pixels of a cell's width and of its height.
+pub const MAX_SPACE_FACTOR: u32 = 64;
+/// Video frames of a latent frame.
 pub const MAX_TIME_FACTOR: u32 = 64;
-/// Most FSQ digits, and most channels of a KL latent.
-pub const MAX_CHANNELS: usize = 64;
-/// Longest model name and colorimetry.
+/// Cells of a latent frame: bounds what one packet makes a reader allocate.
+pub const MAX_GRID_CELLS: u64 = 1 << 22;
+/// Different FSQ indices.
+pub const MAX_CODEBOOK: u32 = 1 << 24;
+/// Channels of a KL latent.
+pub const MAX_CHANNELS: u32 = 64;
+/// Bytes of the model's name, and of the colorimetry.
 pub const MAX_TEXT_BYTES: usize = 256;
+/// Either number of a fraction: GStreamer's are signed.
+pub const MAX_FRACTION: u32 = i32::MAX as u32;
+/// Video frames of a window. The byte stream does not say how long one is.
+pub const MAX_WINDOW: u32 = 256;
+
+/// Whether `text` is a tokenizer's digest: 64 lower-case hexadecimal digits, a SHA-256.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
 
 /// How the latent becomes tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +59,20 @@ impl Regularizer {
         }
     }
 
-    /// Checks the bounds that keep `levels.product()` within `u32`.
+    /// Checks that there can be such tokens; afterwards the codebook's size does not overflow.
     pub fn check(&self) -> Result<(), FormatError> {
         match self {
             Self::Fsq { levels } => {
+                let is_possible = |product: &u32| *product <= MAX_CODEBOOK;
                 let product = levels
                     .iter()
-                    .try_fold(1u32, |product, &l| product.checked_mul(l).filter(|p| *p <= 1 << 24));
-                if levels.is_empty()
-                    || levels.len() > MAX_CHANNELS
-                    || levels.iter().any(|l| *l < 2)
-                    || product.is_none()
-                {
+                    .try_fold(1u32, |product, level| product.checked_mul(*level).filter(is_possible));
+                if levels.is_empty() || levels.iter().any(|level| *level < 2) || product.is_none() {
                     return Err(FormatError(format!("impossible FSQ levels {levels:?}")));
                 }
             }
             Self::Kl { channels } => {
-                if *channels == 0 || *channels as usize > MAX_CHANNELS {
+                if !(1..=MAX_CHANNELS).contains(channels) {
                     return Err(FormatError(format!(
                         "{channels} KL channels, allowed are 1 to {MAX_CHANNELS}"
                     )));
@@ -282,7 +294,7 @@ impl TokenFormat {
                 self.token_type.as_str()
             ));
         }
-        if self.digest.len() != 64 || !self.digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if !is_digest(&self.digest) {
             return fail("the tokenizer digest is not 64 hexadecimal digits".into());
         }
         for text in [&self.model].into_iter().chain(&self.colorimetry) {
@@ -296,7 +308,7 @@ impl TokenFormat {
                 self.width, self.height
             ));
         }
-        if !(1..=MAX_TIME_FACTOR).contains(&self.time_factor) || !(1..=64).contains(&self.space_factor) {
+        if !(1..=MAX_TIME_FACTOR).contains(&self.time_factor) || !(1..=MAX_SPACE_FACTOR).contains(&self.space_factor) {
             return fail(format!(
                 "impossible compression {}×{}",
                 self.time_factor, self.space_factor
@@ -316,7 +328,7 @@ impl TokenFormat {
             ));
         }
         let numbers = [self.framerate, self.pixel_aspect_ratio].map(|f| f.num.max(f.den));
-        if numbers.iter().any(|number| *number > i32::MAX as u32) {
+        if numbers.iter().any(|number| *number > MAX_FRACTION) {
             return fail("a fraction with too large a number".into());
         }
         if self.framerate.den == 0 || self.pixel_aspect_ratio.den == 0 || self.pixel_aspect_ratio.num == 0 {

@@ -28,3 +28,66 @@ pub const CHECKED_PER_BYTE: u64 = 16;
 
 // A packet has room for at least one latent frame of any format.
 const _: () = assert!(MAX_GRID_CELLS <= MAX_INDICES);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::format::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/stream.md");
+
+    /// A number as the table has it: `65,536`, `2²⁶`.
+    fn number(text: &str) -> u64 {
+        let exponent = |digit: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|c| c == digit);
+        match text
+            .strip_prefix('2')
+            .filter(|rest| rest.chars().all(|c| exponent(c).is_some()))
+        {
+            Some(digits) if !digits.is_empty() => {
+                1 << digits
+                    .chars()
+                    .filter_map(exponent)
+                    .fold(0, |number, digit| number * 10 + digit)
+            }
+            _ => text.replace(',', "").parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_table_of_limits_is_what_is_held_to() {
+        let rows = DOCUMENT
+            .split("\n## Limits\n")
+            .nth(1)
+            .unwrap()
+            .split("\n## ")
+            .next()
+            .unwrap();
+        let documented = rows.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            Some((cells.next()?.trim_matches('`'), number(cells.next()?)))
+        });
+        let held = [
+            ("MAX_JSON_BYTES", MAX_JSON_BYTES as u64),
+            ("MAX_STREAM_ID", MAX_STREAM_ID as u64),
+            ("MAX_TEXT_BYTES", MAX_TEXT_BYTES as u64),
+            ("MAX_DIMENSION", MAX_DIMENSION.into()),
+            ("MAX_SPACE_FACTOR", MAX_SPACE_FACTOR.into()),
+            ("MAX_TIME_FACTOR", MAX_TIME_FACTOR.into()),
+            ("MAX_GRID_CELLS", MAX_GRID_CELLS),
+            ("MAX_CODEBOOK", MAX_CODEBOOK.into()),
+            ("MAX_CHANNELS", MAX_CHANNELS.into()),
+            ("MAX_FRACTION", MAX_FRACTION.into()),
+            ("MAX_HEADER_BYTES", MAX_HEADER_BYTES as u64),
+            ("MAX_LATENT_FRAMES", MAX_LATENT_FRAMES.into()),
+            ("MAX_INDICES", MAX_INDICES),
+            ("MAX_PAYLOAD_BYTES", MAX_PAYLOAD_BYTES.into()),
+            ("MAX_TIME", MAX_TIME),
+            ("MAX_LATENT_NUMBER", MAX_LATENT_NUMBER),
+            ("SPARE_CHECKED", SPARE_CHECKED),
+            ("CHECKED_PER_BYTE", CHECKED_PER_BYTE),
+        ];
+        assert_eq!(documented.collect::<BTreeMap<_, _>>(), BTreeMap::from(held));
+    }
+}

@@ -1,6 +1,6 @@
 //! A tokenizer's description: the same keys in `tokenizer.json` and, with `vidtok.` in front, in each graph.
 
-use crate::format::{MAX_CHANNELS, Regularizer};
+use crate::format::{MAX_CHANNELS, MAX_SPACE_FACTOR, MAX_TIME_FACTOR, MAX_WINDOW, Regularizer, is_digest};
 use crate::timeline::Grouping;
 
 /// Version of the description's keys that this code reads.
@@ -59,7 +59,7 @@ impl Description {
                 }
             }
             "kl" => Regularizer::Kl {
-                channels: number("channels", MAX_CHANNELS as u32)?,
+                channels: number("channels", MAX_CHANNELS)?,
             },
             other => return Err(bad("regularizer", other)),
         };
@@ -74,11 +74,11 @@ impl Description {
             digest: text("digest")?,
             family: text("family")?,
             regularizer,
-            time_factor: number("time-factor", 64)?,
-            space_factor: number("space-factor", 64)?,
+            time_factor: number("time-factor", MAX_TIME_FACTOR)?,
+            space_factor: number("space-factor", MAX_SPACE_FACTOR)?,
             causal,
-            window: number("window", 256)?,
-            decoder_delay: number("decoder-delay", 64)?,
+            window: number("window", MAX_WINDOW)?,
+            decoder_delay: number("decoder-delay", MAX_TIME_FACTOR)?,
             licence: text("licence")?,
         };
         description.check().map_err(|(key, value)| bad(key, &value))?;
@@ -87,8 +87,7 @@ impl Description {
 
     /// Returns the first key whose value cannot be.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if self.digest.len() != 64 || !self.digest.bytes().all(hex) {
+        if !is_digest(&self.digest) {
             return Err(("digest", self.digest.clone()));
         }
         if self.time_factor == 0 {
