@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from . import bits
+from .coding import packed
 from .fields import MAX_FRACTION, Fields, impossible, to_json
 
 MAX_PAYLOAD_BYTES = 1 << 26
 MAX_JSON_BYTES = 1 << 16
 MAX_DIMENSION = 1 << 15
 MAX_GRID_CELLS = 1 << 22
-MAX_CODEBOOK = 1 << bits.MOST_BITS
+MAX_CODEBOOK = 1 << packed.MOST_BITS
 MAX_TEXT_BYTES = 256
 CODING = "packed"
 FLOATS: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
@@ -67,7 +67,7 @@ class TokenFormat:
             raise impossible('an fsq stream has "levels", a kl stream has "channels", and none has both')
         if self.levels is not None:
             # Before their product: it could be of any length.
-            few = 1 <= len(self.levels) <= bits.MOST_BITS
+            few = 1 <= len(self.levels) <= packed.MOST_BITS
             within = all(2 <= level <= MAX_CODEBOOK for level in self.levels)
             if not few or not within or self.codebook_size > MAX_CODEBOOK:
                 raise impossible(f"impossible FSQ levels {shortened(self.levels)}")
@@ -128,7 +128,7 @@ class TokenFormat:
         values: int = latent_frames * prod(self.latent_shape)
         if self.levels is None:
             return values * FLOATS[self.token_type].itemsize
-        return bits.packed_bytes(values, bits.bits_for(self.codebook_size))
+        return packed.packed_bytes(values, packed.bits_for(self.codebook_size))
 
     def most_frames(self, latent_frames: int, segment_start: bool) -> int:
         """Video frames that a packet of that many latent frames stands for when all of them are real."""
@@ -224,4 +224,4 @@ def _fraction_text(fraction: Fraction) -> str:
 
 def _smallest(levels: tuple[int, ...]) -> str:
     # Levels that make no possible codebook are found out later, so their product may be too long to compute.
-    return "uint16" if len(levels) <= bits.MOST_BITS and prod(levels) <= 1 << 16 else "uint32"
+    return "uint16" if len(levels) <= packed.MOST_BITS and prod(levels) <= 1 << 16 else "uint32"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bits
+from .coding import packed
 from .errors import StreamError
 from .format import FLOATS, TokenFormat
 
@@ -21,7 +21,7 @@ def decode(payloads: Sequence[bytes], format: TokenFormat, latent_frames: int) -
         _check_floats(values)
     else:
         cells = latent_frames * format.grid_height * format.grid_width
-        values = bits.unpack(payloads, bits.bits_for(format.codebook_size), cells)
+        values = packed.unpack(payloads, packed.bits_for(format.codebook_size), cells)
         _check_indices(values, format)
     return values.astype(format.dtype).reshape(shape)
 
@@ -35,7 +35,7 @@ def encode(tokens: Tokens, format: TokenFormat) -> bytes:
         if not np.issubdtype(tokens.dtype, np.integer):
             raise StreamError(f"tokens of type {tokens.dtype}: FSQ has whole numbers")
         _check_indices(tokens, format)
-        return bits.pack(tokens.astype(np.uint32).reshape(-1), bits.bits_for(format.codebook_size))
+        return packed.pack(tokens.astype(np.uint32).reshape(-1), packed.bits_for(format.codebook_size))
     if not np.issubdtype(tokens.dtype, np.floating):
         raise StreamError(f"tokens of type {tokens.dtype}: KL has floats")
     _check_floats(tokens)

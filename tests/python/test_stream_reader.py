@@ -27,13 +27,13 @@ from vidtok_stream import (  # noqa: E402
     PacketReader,
     Stream,
     StreamError,
-    bits,
     packets,
     read,
     read_joined,
     stream,
     write,
 )
+from vidtok_stream.coding import packed  # noqa: E402
 
 from streams import FORMAT as EXAMPLE_FORMAT  # noqa: E402
 from streams import written  # noqa: E402
@@ -243,9 +243,9 @@ def test_indices_of_every_width(width: int) -> None:
         payloads = []
         for row in numbers.tolist():
             whole = sum(number << i * width for i, number in enumerate(row))
-            payloads.append(whole.to_bytes(bits.packed_bytes(count, width), "little"))
-        assert [bits.pack(row, width) for row in numbers] == payloads
-        np.testing.assert_array_equal(bits.unpack(payloads, width, count), numbers)
+            payloads.append(whole.to_bytes(packed.packed_bytes(count, width), "little"))
+        assert [packed.pack(row, width) for row in numbers] == payloads
+        np.testing.assert_array_equal(packed.unpack(payloads, width, count), numbers)
 
 
 def test_bits_behind_the_last_index_are_not_looked_at() -> None:

@@ -1,0 +1,1 @@
+"""Codings: how the tokens of a packet become its payload, and back."""
