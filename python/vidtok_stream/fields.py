@@ -6,14 +6,14 @@ from fractions import Fraction
 from reprlib import repr as shortened
 
 from .errors import StreamError
+from .limits import MAX_FRACTION
 
 MAX_INTEGER = (1 << 32) - 1
-MAX_FRACTION = (1 << 31) - 1
 FRACTION = re.compile(r"0*([0-9]{1,10})/0*([0-9]{1,10})", re.ASCII)
 
 
 class Fields:
-    """The values of a JSON object by key and type. `null` is taken as missing."""
+    """The values of a JSON object by key and type. `null` counts as missing."""
 
     def __init__(self, pairs: object) -> None:
         if not isinstance(pairs, tuple):
@@ -24,10 +24,10 @@ class Fields:
 
     @classmethod
     def of(cls, data: bytes) -> "Fields":
-        """Reads a JSON text, whatever it may be."""
+        """Reads a JSON text, which may be anything."""
         try:
             # Objects as tuples of pairs: only so can a key that comes twice be seen.
-            pairs = json.loads(data.decode(), object_pairs_hook=tuple, parse_constant=_no_number)
+            pairs = json.loads(data.decode(), object_pairs_hook=tuple, parse_constant=_not_a_number)
         except (ValueError, RecursionError) as error:
             raise impossible(f"not JSON: {error}") from error
         return cls(pairs)
@@ -41,10 +41,10 @@ class Fields:
             raise self._wrong(key, "a text")
         return value
 
-    def integer(self, key: str, most: int = MAX_INTEGER) -> int:
+    def integer(self, key: str, maximum: int = MAX_INTEGER) -> int:
         value = self.values.get(key)
-        if not isinstance(value, int) or not is_integer(value, most):
-            raise self._wrong(key, "a whole number" if most == MAX_INTEGER else f"a whole number up to {most}")
+        if not isinstance(value, int) or not is_integer(value, maximum):
+            raise self._wrong(key, "a whole number" if maximum == MAX_INTEGER else f"a whole number up to {maximum}")
         return value
 
     def object(self, key: str) -> "Fields":
@@ -83,13 +83,13 @@ def to_json(fields: dict[str, object]) -> bytes:
 
 
 def impossible(reason: str) -> StreamError:
-    """That a stream header is not one that can be used."""
+    """The error that a stream header cannot be used."""
     return StreamError(f"cannot use the stream header: {reason}")
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _not_a_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
 
 
-def is_integer(value: object, most: int = MAX_INTEGER) -> bool:
-    return type(value) is int and 0 <= value <= most
+def is_integer(value: object, maximum: int = MAX_INTEGER) -> bool:
+    return type(value) is int and 0 <= value <= maximum

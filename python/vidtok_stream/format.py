@@ -9,17 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .coding import packed
-from .fields import MAX_FRACTION, Fields, impossible, to_json
+from .coding import Coding, PayloadLength, payload_length
+from .fields import Fields, impossible, to_json
+from .limits import (
+    MAX_CHANNELS,
+    MAX_CODEBOOK,
+    MAX_DIMENSION,
+    MAX_FRACTION,
+    MAX_GRID_CELLS,
+    MAX_PAYLOAD_BYTES,
+    MAX_SPACE_FACTOR,
+    MAX_TEXT_BYTES,
+    MAX_TIME_FACTOR,
+)
+from .tokens import FLOATS
 
-MAX_PAYLOAD_BYTES = 1 << 26
-MAX_JSON_BYTES = 1 << 16
-MAX_DIMENSION = 1 << 15
-MAX_GRID_CELLS = 1 << 22
-MAX_CODEBOOK = 1 << packed.MOST_BITS
-MAX_TEXT_BYTES = 256
-CODING = "packed"
-FLOATS: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+# Each has two levels or more.
+MAX_LEVELS = MAX_CODEBOOK.bit_length() - 1
+DIGEST = re.compile("[0-9a-f]{64}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -29,18 +36,21 @@ class TokenFormat:
 
     model: str
     """The tokenizer's name, for people."""
-    tokenizer: str
-    """The tokenizer's digest, 64 lower-case hexadecimal digits: what can decode the stream."""
+    digest: str
+    """The tokenizer's digest, 64 lower-case hexadecimal digits: what can decode the stream. Stream headers call it
+    `tokenizer`."""
     levels: tuple[int, ...] | None = None
     """FSQ: values of each digit of an index. `None` for continuous (KL) tokens."""
     channels: int | None = None
-    """KL: floats a cell. `None` for FSQ."""
+    """KL: floats per cell. `None` for FSQ."""
     token_type: str
     """KL: type of a value in the file. FSQ: type of a token in the plugin's `raw` buffers."""
+    coding: Coding = Coding.PACKED
+    """How a payload lays out the tokens."""
     time_factor: int
-    """Video frames that a latent frame stands for; a causal segment's first stands for 1."""
+    """Video frames per latent frame. A causal segment's first latent frame stands for one."""
     space_factor: int
-    """Pixels a side of a cell."""
+    """Width and height of a cell in pixels."""
     causal: bool
     width: int
     """The video's own size in pixels."""
@@ -54,7 +64,7 @@ class TokenFormat:
     def __post_init__(self) -> None:
         self._check_tokens()
         self._check_picture()
-        if not re.fullmatch("[0-9a-f]{64}", self.tokenizer):
+        if not DIGEST.fullmatch(self.digest):
             raise impossible("the tokenizer digest is not 64 lower-case hexadecimal digits")
         for text in (self.model, self.colorimetry or ""):
             if not _is_short_line(text):
@@ -67,29 +77,32 @@ class TokenFormat:
             raise impossible('an fsq stream has "levels", a kl stream has "channels", and none has both')
         if self.levels is not None:
             # Before their product: it could be of any length.
-            few = 1 <= len(self.levels) <= packed.MOST_BITS
+            few = 1 <= len(self.levels) <= MAX_LEVELS
             within = all(2 <= level <= MAX_CODEBOOK for level in self.levels)
             if not few or not within or self.codebook_size > MAX_CODEBOOK:
                 raise impossible(f"impossible FSQ levels {shortened(self.levels)}")
             if self.token_type != "uint32" and (self.token_type != "uint16" or self.codebook_size > 1 << 16):
-                raise impossible(f"{shortened(self.token_type)} is no token type for {self.codebook_size} codes")
+                raise impossible(f"{shortened(self.token_type)} is not a token type for {self.codebook_size} codes")
         if self.channels is not None:
-            if not 1 <= self.channels <= 64:
-                raise impossible(f"{self.channels} KL channels, allowed are 1 to 64")
+            if not 1 <= self.channels <= MAX_CHANNELS:
+                raise impossible(f"{self.channels} KL channels, allowed are 1 to {MAX_CHANNELS}")
             if self.token_type not in FLOATS:
-                raise impossible(f"{shortened(self.token_type)} is no token type for KL: float16 and float32 are")
+                raise impossible(f"{shortened(self.token_type)} is not a token type for KL: float16 and float32 are")
 
     def _check_picture(self) -> None:
         if not 1 <= self.width <= MAX_DIMENSION or not 1 <= self.height <= MAX_DIMENSION:
             raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} a side")
-        if not 1 <= self.time_factor <= 64 or not 1 <= self.space_factor <= 64:
-            raise impossible(f"impossible compression {self.time_factor}×{self.space_factor}, allowed is 1 to 64")
+        if not 1 <= self.time_factor <= MAX_TIME_FACTOR or not 1 <= self.space_factor <= MAX_SPACE_FACTOR:
+            raise impossible(
+                f"impossible compression {self.time_factor}×{self.space_factor},"
+                f" allowed is 1 to {MAX_TIME_FACTOR} and 1 to {MAX_SPACE_FACTOR}"
+            )
         if self.grid_width * self.grid_height > MAX_GRID_CELLS:
             raise impossible(
                 f"a latent frame of {self.grid_width}×{self.grid_height} cells, allowed are {MAX_GRID_CELLS}"
             )
-        if self.payload_bytes(1) > MAX_PAYLOAD_BYTES:
-            raise impossible(f"a latent frame of {self.payload_bytes(1)} bytes, allowed are {MAX_PAYLOAD_BYTES}")
+        if (length := self.payload_length(1).max) > MAX_PAYLOAD_BYTES:
+            raise impossible(f"a latent frame of {length} bytes, allowed are {MAX_PAYLOAD_BYTES}")
 
     @property
     def regularizer(self) -> str:
@@ -103,11 +116,12 @@ class TokenFormat:
 
     @property
     def grid_width(self) -> int:
-        """Cells a row of a latent frame."""
+        """Cells in a row of a latent frame."""
         return -(-self.width // self.space_factor)
 
     @property
     def grid_height(self) -> int:
+        """Rows of cells in a latent frame."""
         return -(-self.height // self.space_factor)
 
     @property
@@ -123,29 +137,29 @@ class TokenFormat:
             return FLOATS[self.token_type].newbyteorder("=")
         return np.dtype(np.uint16 if self.codebook_size <= 1 << 16 else np.uint32)
 
-    def payload_bytes(self, latent_frames: int) -> int:
-        """Bytes that the tokens of that many latent frames take in a packet."""
-        values: int = latent_frames * prod(self.latent_shape)
-        if self.levels is None:
-            return values * FLOATS[self.token_type].itemsize
-        return packed.packed_bytes(values, packed.bits_for(self.codebook_size))
+    def payload_length(self, latent_frames: int) -> PayloadLength:
+        """The length of a packet's payload of that many latent frames, as the coding has it."""
+        return payload_length(self, latent_frames)
 
-    def most_frames(self, latent_frames: int, segment_start: bool) -> int:
-        """Video frames that a packet of that many latent frames stands for when all of them are real."""
-        frames = latent_frames * self.time_factor
-        return frames - self.time_factor + 1 if self.causal and segment_start else frames
+    def frames_of(self, latent_frames: int, segment_start: bool) -> int:
+        """Video frames that latent frames in a row stand for, padding included.
+
+        `segment_start`: the first of them starts a segment.
+        """
+        single = min(latent_frames, self.causal and segment_start)
+        return (latent_frames - single) * self.time_factor + single
 
     def to_fields(self) -> dict[str, object]:
         """What a stream header's JSON object says of the format."""
         fields = {
             "model": self.model,
-            "tokenizer": self.tokenizer,
+            "tokenizer": self.digest,
             "regularizer": self.regularizer,
             "levels": self.levels,
             "codebook-size": self.codebook_size or None,
             "channels": self.channels,
             "token-type": self.token_type,
-            "coding": CODING,
+            "coding": self.coding.value,
             "grid-width": self.grid_width,
             "grid-height": self.grid_height,
             "time-factor": self.time_factor,
@@ -165,24 +179,24 @@ class TokenFormat:
 
     @classmethod
     def from_json(cls, data: bytes) -> "TokenFormat":
-        """Reads the format from the JSON object of a stream header, whatever it may hold."""
+        """Reads the format from the JSON text of a stream header, which may hold anything."""
         return cls.from_fields(Fields.of(data))
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "TokenFormat":
-        """Reads it from the JSON object of a stream header, whatever that may hold."""
-        if (coding := fields.text("coding")) != CODING:
-            raise impossible(f'unknown coding {shortened(coding)}, known is "{CODING}"')
+        """Reads the format from the JSON object of a stream header, which may hold anything."""
+        coding = _coding(fields.text("coding"))
         if (regularizer := fields.text("regularizer")) not in ("fsq", "kl"):
             raise impossible(f'unknown regularizer {shortened(regularizer)}, known are "fsq" and "kl"')
         levels = fields.integers("levels") if regularizer == "fsq" or fields.has("levels") else None
         channels = fields.integer("channels") if regularizer == "kl" or fields.has("channels") else None
         format = cls(
             model=fields.text("model"),
-            tokenizer=fields.text("tokenizer"),
+            digest=fields.text("tokenizer"),
             levels=levels,
             channels=channels,
             token_type=fields.text("token-type") if levels is None or fields.has("token-type") else _smallest(levels),
+            coding=coding,
             time_factor=fields.integer("time-factor"),
             space_factor=fields.integer("space-factor"),
             causal=fields.boolean("causal"),
@@ -201,6 +215,14 @@ class TokenFormat:
                 f" at space factor {format.space_factor}"
             )
         return format
+
+
+def _coding(name: str) -> Coding:
+    try:
+        return Coding(name)
+    except ValueError:
+        known = " and ".join(f'"{coding.value}"' for coding in Coding)
+        raise impossible(f"unknown coding {shortened(name)}, known is {known}") from None
 
 
 def _is_short_line(text: str) -> bool:
@@ -223,5 +245,5 @@ def _fraction_text(fraction: Fraction) -> str:
 
 
 def _smallest(levels: tuple[int, ...]) -> str:
-    # Levels that make no possible codebook are found out later, so their product may be too long to compute.
-    return "uint16" if len(levels) <= packed.MOST_BITS and prod(levels) <= 1 << 16 else "uint32"
+    # Impossible levels are found out later, so their product may be too long to compute.
+    return "uint16" if len(levels) <= MAX_LEVELS and prod(levels) <= 1 << 16 else "uint32"

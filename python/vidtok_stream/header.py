@@ -1,18 +1,25 @@
 """Stream headers and end marks."""
 
 import re
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .errors import StreamError
 from .fields import Fields, impossible, to_json
-from .format import MAX_JSON_BYTES, TokenFormat
-from .packet import MAX_LATENT_NUMBER, MAX_TIME_FACTOR
+from .format import TokenFormat
+from .limits import MAX_JSON_BYTES, MAX_LATENT_NUMBER, MAX_STREAM_ID, MAX_TIME_FACTOR
 
 MAGIC = b"\x89VIDTOK"
 VERSION = 1
-MAX_STREAM_ID = 64
+"""The major version written, and the only one read."""
+
+# Magic, version, length of the JSON.
+_START = struct.Struct("<7s B I")
+_CRC = struct.Struct("<I")
+START_BYTES = _START.size
+"""Bytes that a stream header's length is in."""
 
 
 class Totals(NamedTuple):
@@ -30,8 +37,8 @@ class Totals(NamedTuple):
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Totals":
-        most = MAX_LATENT_NUMBER
-        return cls(fields.integer("latent-frames", most), fields.integer("frames", most * MAX_TIME_FACTOR))
+        maximum = MAX_LATENT_NUMBER
+        return cls(fields.integer("latent-frames", maximum), fields.integer("frames", maximum * MAX_TIME_FACTOR))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +46,11 @@ class End:
     """What an end mark says."""
 
     segment: Totals
-    """What the segment had that ends here."""
+    """Totals of the segment that ends here."""
     segment_number: int | None = None
     """The segment's number within the stream."""
     stream: Totals | None = None
-    """What the whole stream had; `None` where it goes on."""
+    """Totals of the whole stream; `None` where it goes on."""
 
     def __post_init__(self) -> None:
         whole = self.stream or self.segment
@@ -74,11 +81,11 @@ class End:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamHeader:
-    """What stands in front of a segment, and with `end` behind one."""
+    """A stream header, which stands in front of a segment; with `end` an end mark, which stands behind one."""
 
     format: TokenFormat
     stream_id: str | None = None
-    """Tells apart what several writers have written; `None` in streams of version 1.0."""
+    """Tells streams apart; `None` in streams of version 1.0."""
     end: End | None = None
 
     def __post_init__(self) -> None:
@@ -88,7 +95,7 @@ class StreamHeader:
 
     @classmethod
     def from_json(cls, data: bytes) -> "StreamHeader":
-        """Reads the JSON object of a stream header, whatever it may hold."""
+        """Reads the JSON text of a stream header, which may hold anything."""
         fields = Fields.of(data)
         return cls(
             format=TokenFormat.from_fields(fields),
@@ -96,8 +103,38 @@ class StreamHeader:
             end=End.from_fields(fields.object("end")) if fields.has("end") else None,
         )
 
+    @staticmethod
+    def length_of(start: bytes) -> int | None:
+        """Length of the stream header whose first `START_BYTES` bytes are `start`; `None` where it is damaged."""
+        _, version, json_bytes = _START.unpack(start)
+        return None if version < VERSION or json_bytes > MAX_JSON_BYTES else START_BYTES + json_bytes + _CRC.size
+
+    @staticmethod
+    def refuse_newer(start: bytes) -> None:
+        """Raises a `StreamError` if the stream header that begins with `start` is of an unknown major version."""
+        version = start[len(MAGIC)]
+        if version > VERSION:
+            raise StreamError(
+                f"the stream is of version {version} of the VidTok byte stream; this reader knows version {VERSION}:"
+                " use a newer one"
+            )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "StreamHeader | None":
+        """Reads the stream header `data`; `None` where its checksum does not hold."""
+        body = data[: -_CRC.size]
+        if zlib.crc32(body) != cls.checksum(data):
+            return None
+        cls.refuse_newer(data)
+        return cls.from_json(body[START_BYTES:])
+
+    @staticmethod
+    def checksum(data: bytes) -> int:
+        """The checksum in a stream header's bytes: its packets name it by this."""
+        return _CRC.unpack(data[-_CRC.size :])[0]
+
     def encode(self) -> bytes:
-        """The header's bytes. The last four are its checksum."""
+        """The header's bytes."""
         fields = self.format.to_fields()
         if self.stream_id is not None:
             fields["stream-id"] = self.stream_id
@@ -106,5 +143,5 @@ class StreamHeader:
         json = to_json(fields)
         if len(json) > MAX_JSON_BYTES:
             raise StreamError(f"{len(json)} bytes of JSON, allowed are {MAX_JSON_BYTES}; shorten the model's name")
-        header = MAGIC + bytes([VERSION]) + len(json).to_bytes(4, "little") + json
-        return header + zlib.crc32(header).to_bytes(4, "little")
+        header = _START.pack(MAGIC, VERSION, len(json)) + json
+        return header + _CRC.pack(zlib.crc32(header))

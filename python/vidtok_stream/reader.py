@@ -8,22 +8,18 @@ from typing import BinaryIO, Literal, get_args
 
 from .continuity import Continuity, Link
 from .errors import StreamError
-from .format import MAX_JSON_BYTES, TokenFormat
-from .header import MAGIC, VERSION, StreamHeader
+from .format import TokenFormat
+from .header import MAGIC, START_BYTES, StreamHeader
 from .hole import Hole, Loss
-from .packet import HEADER_BYTES, MAX_HEADER_BYTES, SYNC, Behind, Packet, PacketHeader
+from .limits import CHECKED_PER_BYTE, SPARE_CHECKED
+from .packet import HEADER_BYTES, SYNC, Behind, Packet, PacketHeader
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 OnLoss = Literal["wait", "continue"]
 
-HEADER_START_BYTES = 12
-CRC_BYTES = 4
 # What magic and sync word start with.
 MARK = b"\x89V"
 PIECE_BYTES = 1 << 20
-# Bytes of checksums in vain that are allowed anyway, and for each byte of the stream.
-SPARE_CHECKED = 1 << 27
-CHECKED_PER_BYTE = 16
 
 
 def packets(source: Source, wait: Callable[[], bool] | None = None, *, on_loss: OnLoss = "wait") -> "PacketReader":
@@ -164,36 +160,32 @@ class PacketReader(Iterator[Packet]):
             self._need(len(start) + 1)
 
     def _take_header(self, passed: int) -> StreamHeader | None:
-        self._need(HEADER_START_BYTES)
-        start = self._peek(HEADER_START_BYTES)
-        version, json_bytes = start[len(MAGIC)], int.from_bytes(start[-4:], "little")
-        # Further on it may be damage, which the header's checksum tells.
-        if self._position == 0 and version > VERSION:
-            raise _newer(version)
-        if version < VERSION or json_bytes > MAX_JSON_BYTES:
+        self._need(START_BYTES)
+        start = self._peek(START_BYTES)
+        if self._position == 0:
+            # Further on it may be damage, which the header's checksum tells.
+            StreamHeader.refuse_newer(start)
+        length = StreamHeader.length_of(start)
+        if length is None:
             raise _Damaged(0)
-        body = HEADER_START_BYTES + json_bytes
-        self._need(body + CRC_BYTES)
-        header = self._peek(body + CRC_BYTES)
+        self._need(length)
+        header = self._peek(length)
         mark = None
         if header != self._header:
-            checksum = zlib.crc32(header[:body])
-            if checksum != int.from_bytes(header[body:], "little"):
-                raise _Damaged(len(header))
-            if version > VERSION:
-                raise _newer(version)
-            read = StreamHeader.from_json(header[HEADER_START_BYTES:body])
+            read = StreamHeader.decode(header)
+            if read is None:
+                raise _Damaged(length)
             # An end mark says what the stream is only where nothing came before.
             if not read.end or self.format is None:
                 self.format, self.stream_id = read.format, read.stream_id
             if read.end:
                 mark = read
             else:
-                self._header, self._checksum = header, checksum
-                self._continuity.header(read, checksum)
+                self._header, self._checksum = header, StreamHeader.checksum(header)
+                self._continuity.header(read, self._checksum)
         if passed:
             self._continuity.lost()
-        self._pass(len(header))
+        self._pass(length)
         if mark is None:
             return None
         hole = self._continuity.end(mark)
@@ -202,14 +194,14 @@ class PacketReader(Iterator[Packet]):
 
     def _take_packet(self, passed: int) -> Packet | None:
         self._need(HEADER_BYTES)
-        header_bytes = int.from_bytes(self._peek(6)[4:], "little")
-        if not HEADER_BYTES <= header_bytes <= MAX_HEADER_BYTES:
+        header_bytes = PacketHeader.length_of(self._peek(HEADER_BYTES))
+        if header_bytes is None:
             raise _Damaged(0)
         self._need(header_bytes)
         header = PacketHeader.decode(self._peek(header_bytes))
         if header is None:
             raise _Damaged(header_bytes)
-        if self.format is None or header.stream != self._checksum:
+        if self.format is None or header.stream_header_crc != self._checksum:
             # Its stream header was lost: nothing says how to read the packet.
             raise _Damaged(0)
         header.check(self.format)
@@ -229,7 +221,7 @@ class PacketReader(Iterator[Packet]):
             uncertain=link is Link.UNCERTAIN,
             hole=self._new_holes[0] if self._new_holes else None,
             skipped_bytes=self._skipped + passed,
-            position=self._position,
+            byte_position=self._position,
             # Packets of version 1.0 do not say what follows.
             behind=Behind(goes_on=header.latent_frame is None, ended=header.end_of_stream),
         )
@@ -308,10 +300,3 @@ class _Damaged(Exception):
 
 class _Cut(Exception):
     """What begins here goes on behind the end."""
-
-
-def _newer(version: int) -> StreamError:
-    return StreamError(
-        f"the stream is of version {version} of the VidTok byte stream; this reader knows version {VERSION}:"
-        " use a newer one"
-    )

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import tokens as token_arrays
+from . import coding
 from .errors import StreamError
 from .format import TokenFormat
 from .hole import Loss
@@ -76,9 +76,8 @@ class Stream:
         if np.any(wrong := (starts < 0) | (starts >= len(tokens))):
             raise StreamError(f"no segment can start at latent frame {starts[wrong][0]}: the tokens have {len(tokens)}")
         if real_frames is None:
-            real = np.full(len(tokens), format.time_factor, np.int64)
-            if format.causal:
-                real[starts] = 1
+            real = np.full(len(tokens), format.frames_of(1, segment_start=False), np.int64)
+            real[starts] = format.frames_of(1, segment_start=True)
         else:
             real = np.asarray(real_frames, np.int64)
         times = _grid(int(real.sum()), format) if pts is None else np.asarray(pts, np.int64)
@@ -174,7 +173,7 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
         if builder and packet.format != builder.format:
             if not joined:
                 raise StreamError(
-                    f"{reader.name}, byte {packet.position}: the format changes"
+                    f"{reader.name}, byte {packet.byte_position}: the format changes"
                     f" ({_change(builder.format, packet.format)}); read_joined() and packets() read such files"
                 )
             if packet.hole and packet.hole.loss is Loss.NO_END:
@@ -247,9 +246,9 @@ class _Builder:
         lot, self.lot = self.lot, []
         payloads = [packet.payload for packet in lot]
         try:
-            self.tokens.append(token_arrays.decode(payloads, self.format, lot[0].latent_frames))
+            self.tokens.append(coding.decode(payloads, self.format, lot[0].latent_frames))
         except StreamError as error:
-            first, last = lot[0].position, lot[-1].position
+            first, last = lot[0].byte_position, lot[-1].byte_position
             raise StreamError(f"{self.name}, in a packet at byte {first} to {last}: {error}") from error
 
     def finish(self) -> Stream:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 SECOND = 1_000_000_000
-MAX_TIME = 1 << 61
 UNKNOWN = -1
 _MAX_INT64 = (1 << 63) - 1
 
 
 def even_offsets(pts: int, duration: int | None, frames: int, framerate: Fraction) -> list[int] | None:
-    """Time from the first of evenly spaced frames to each other one; `None` where nothing says it.
+    """Time from the first of evenly spaced frames to each other one; `None` where it is not known.
 
     Counts from the first point of the framerate's grid at or after `pts`: offset i is the time of grid point k + i
     less that of grid point k. Without a framerate the frames share the duration, rounded down.
@@ -47,7 +46,7 @@ def frame_times(
     starts = [pts, *(pts + offset for offset in offsets)]
     durations = [end - start for start, end in zip(starts, starts[1:], strict=False)]
     durations.append(UNKNOWN if duration is None else pts + duration - starts[-1])
-    # A frame that a strange stream shows before the one in front of it leaves that without an end.
+    # A frame that is shown before the one in front of it leaves that one without a duration.
     return starts, [max(duration, UNKNOWN) for duration in durations]
 
 

@@ -1,54 +1,45 @@
-"""Tokens as arrays, and as the payload of packets."""
+"""Tokens as arrays."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .coding import packed
 from .errors import StreamError
-from .format import FLOATS, TokenFormat
+
+if TYPE_CHECKING:
+    from .format import TokenFormat
 
 Tokens = NDArray[Any]
 
-
-def decode(payloads: Sequence[bytes], format: TokenFormat, latent_frames: int) -> Tokens:
-    """The tokens of some packets of `latent_frames` latent frames each, one packet after the other."""
-    shape = (len(payloads) * latent_frames, *format.latent_shape)
-    if format.levels is None:
-        values: Tokens = np.frombuffer(b"".join(payloads), FLOATS[format.token_type])
-        _check_floats(values)
-    else:
-        cells = latent_frames * format.grid_height * format.grid_width
-        values = packed.unpack(payloads, packed.bits_for(format.codebook_size), cells)
-        _check_indices(values, format)
-    return values.astype(format.dtype).reshape(shape)
+FLOATS: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+"""KL's token types, as payloads have their values."""
 
 
-def encode(tokens: Tokens, format: TokenFormat) -> bytes:
-    """The payload of a packet with `tokens`. KL values beyond float16 become its largest."""
+def check(tokens: Tokens, format: TokenFormat) -> None:
+    """Raises a `StreamError` unless `tokens` are whole latent frames of `format`."""
     if tokens.shape[1:] != format.latent_shape or len(tokens) == 0:
         wanted = ", ".join(map(str, ("t", *format.latent_shape)))
         raise StreamError(f"tokens of shape {list(tokens.shape)}, wanted is [{wanted}]")
-    if format.levels is not None:
+    if format.levels is None:
+        if not np.issubdtype(tokens.dtype, np.floating):
+            raise StreamError(f"tokens of type {tokens.dtype}: KL has floats")
+        check_floats(tokens)
+    else:
         if not np.issubdtype(tokens.dtype, np.integer):
             raise StreamError(f"tokens of type {tokens.dtype}: FSQ has whole numbers")
-        _check_indices(tokens, format)
-        return packed.pack(tokens.astype(np.uint32).reshape(-1), packed.bits_for(format.codebook_size))
-    if not np.issubdtype(tokens.dtype, np.floating):
-        raise StreamError(f"tokens of type {tokens.dtype}: KL has floats")
-    _check_floats(tokens)
-    stored = FLOATS[format.token_type]
-    limit = np.finfo(stored).max
-    return np.clip(tokens, -limit, limit).astype(stored).tobytes()
+        check_indices(tokens, format)
 
 
-def _check_indices(indices: Tokens, format: TokenFormat) -> None:
+def check_indices(indices: Tokens, format: TokenFormat) -> None:
+    """Raises a `StreamError` unless the codebook has all `indices`."""
     if int(indices.max()) >= format.codebook_size or int(indices.min()) < 0:
         raise StreamError(f"an index is not within 0 to {format.codebook_size - 1}")
 
 
-def _check_floats(values: Tokens) -> None:
+def check_floats(values: Tokens) -> None:
+    """Raises a `StreamError` unless all `values` are finite."""
     if not np.isfinite(values).all():
         raise StreamError("a value is not a finite number")

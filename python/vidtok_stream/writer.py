@@ -54,7 +54,7 @@ class Writer:
         """The bytes of `packet`, behind those of what has to stand in front of it."""
         if packet.uncertain:
             raise StreamError(
-                f"latent frames are missing in front of the packet read at byte {packet.position}: it is of no use"
+                f"latent frames are missing in front of the packet read at byte {packet.byte_position}: it is of no use"
             )
         front = b""
         number, totals = self._segment_number, self._segment
@@ -71,7 +71,7 @@ class Writer:
             raise StreamError(
                 "a packet of a new format, behind a segment's end, and every stream's first, has to start a segment"
             )
-        data = packet.encode(int.from_bytes(header[-4:], "little"), totals.latent_frames, number)
+        data = packet.encode(StreamHeader.checksum(header), totals.latent_frames, number)
         self._format, self._header, self._segment_number = packet.format, header, number
         self._segment = totals.plus(packet.latent_frames, packet.real_frames)
         self._stream = self._stream.plus(packet.latent_frames, packet.real_frames)

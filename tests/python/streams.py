@@ -11,7 +11,7 @@ from vidtok_stream import Packet, Stream, TokenFormat, write
 # That of the example in docs/stream.md: two cells of 15 bits.
 FORMAT = TokenFormat(
     model="example",
-    tokenizer="0123456789abcdef" * 4,
+    digest="0123456789abcdef" * 4,
     levels=(8,) * 5,
     token_type="uint16",
     time_factor=4,

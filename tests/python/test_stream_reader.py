@@ -27,13 +27,14 @@ from vidtok_stream import (  # noqa: E402
     PacketReader,
     Stream,
     StreamError,
+    limits,
     packets,
     read,
     read_joined,
     stream,
     write,
 )
-from vidtok_stream.coding import packed  # noqa: E402
+from vidtok_stream.coding import PayloadLength, packed  # noqa: E402
 
 from streams import FORMAT as EXAMPLE_FORMAT  # noqa: E402
 from streams import written  # noqa: E402
@@ -147,6 +148,29 @@ def test_the_documented_example() -> None:
     assert got.stream_id == "00112233445566778899aabbccddeeff"
     assert written(got) == EXAMPLE
     assert written(list(packets(EXAMPLE))) == EXAMPLE
+
+
+def test_the_table_of_limits_is_what_is_held_to() -> None:
+    def number(text: str) -> int:
+        """As the table has it: `65,536`, `2²⁶`."""
+        power = re.fullmatch("2([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
+        return (
+            2 ** int(power[1].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
+            if power
+            else int(text.replace(",", ""))
+        )
+
+    table = DOCUMENT.split("\n## Limits\n")[1].split("\n## ")[0]
+    documented = {name: number(value) for name, value in re.findall(r"^\| `(\w+)` \| (\S+) \|", table, re.MULTILINE)}
+    assert documented == {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_a_payload_is_as_long_as_its_coding_allows() -> None:
+    for exact, allowed, text in ((True, [8], "8"), (False, [0, 1, 7, 8], "at most 8")):
+        length = PayloadLength(8, exact)
+        assert [count for count in (0, 1, 7, 8, 9) if length.allows(count)] == allowed
+        assert str(length) == text
+    assert EXAMPLE_FORMAT.payload_length(3) == PayloadLength((3 * 2 * 15 + 7) // 8)
 
 
 def test_every_kind_of_source(tmp_path: Path) -> None:
@@ -624,9 +648,9 @@ def test_a_hostile_stream_does_not_cost_quadratic_time(monkeypatch: pytest.Monke
     """Every header claims the rest of the stream as its body."""
     format = replace(EXAMPLE_FORMAT, width=32768, height=8192)
     header = raw_header(format.to_json())
-    claim = 48 + format.payload_bytes(1)
+    claim = 48 + format.payload_length(1).max
     front = raw_packet(header, payload=b"\0")
-    fields = front[:20] + struct.pack("<I", format.payload_bytes(1)) + front[24:44]
+    fields = front[:20] + struct.pack("<I", format.payload_length(1).max) + front[24:44]
     lure = fields + struct.pack("<I", zlib.crc32(fields + bytes(4)))
     checked = 0
     crc32 = zlib.crc32
@@ -746,7 +770,7 @@ def test_a_reader_that_was_closed_gives_no_more(tmp_path: Path) -> None:
     path.write_bytes(EXAMPLE)
     with packets(path) as reader:
         assert isinstance(reader, PacketReader)
-        assert next(reader).position == len(HEADER)
+        assert next(reader).byte_position == len(HEADER)
     assert list(reader) == []
     damaged = packets(HEADER + raw_packet(latent=0) + FIRST)
     with pytest.raises(StreamError):
@@ -761,7 +785,7 @@ def test_the_code_of_the_readme_runs(
     tokens = np.arange(80).reshape(40, 1, 2)
     write("clip.vidtok", Stream.of(EXAMPLE_FORMAT, tokens, segment_starts=[0, 20]))
     Path("broken.vidtok").write_bytes(b"nothing")
-    write("other.vidtok", Stream.of(replace(EXAMPLE_FORMAT, tokenizer="f" * 64), tokens))
+    write("other.vidtok", Stream.of(replace(EXAMPLE_FORMAT, digest="f" * 64), tokens))
     names: dict[str, Any] = {}
     for block in re.findall("```python\n(.*?)```", (ROOT / "python" / "README.md").read_text(), re.DOTALL):
         exec(block, names)

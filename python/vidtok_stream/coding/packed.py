@@ -1,16 +1,57 @@
-"""Numbers of a fixed count of bits, one after the other, least significant bit first.
+"""The coding `packed`: indices of as few bits as the codebook needs, one after the other, least significant bit first;
+floats as values of the format's token type.
 
-Eight numbers of b bits take b whole bytes, so in every such group the k-th number lies at the same place: NumPy
-takes the k-th numbers of all groups at once.
+Eight indices of b bits take b whole bytes, so in every such group the k-th index lies at the same place: NumPy
+takes the k-th indices of all groups at once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_BITS = 24
+from ..tokens import FLOATS, check_floats, check_indices
+
+if TYPE_CHECKING:
+    from ..format import TokenFormat
+    from ..tokens import Tokens
+
+# Indices that take whole bytes together.
 GROUP = 8
+
+
+def payload_bytes(format: TokenFormat, latent_frames: int) -> int:
+    """Bytes that the tokens of that many latent frames take."""
+    values: int = latent_frames * prod(format.latent_shape)
+    if format.levels is None:
+        return values * FLOATS[format.token_type].itemsize
+    return packed_bytes(values, bits_for(format.codebook_size))
+
+
+def decode(payloads: Sequence[bytes], format: TokenFormat, latent_frames: int) -> Tokens:
+    """The tokens of some packets of `latent_frames` latent frames each, one packet after the other."""
+    shape = (len(payloads) * latent_frames, *format.latent_shape)
+    if format.levels is None:
+        values: Tokens = np.frombuffer(b"".join(payloads), FLOATS[format.token_type])
+        check_floats(values)
+    else:
+        cells = latent_frames * format.grid_height * format.grid_width
+        values = unpack(payloads, bits_for(format.codebook_size), cells)
+        check_indices(values, format)
+    return values.astype(format.dtype).reshape(shape)
+
+
+def encode(tokens: Tokens, format: TokenFormat) -> bytes:
+    """The payload of a packet with `tokens`. KL values beyond float16 become its largest."""
+    if format.levels is not None:
+        return pack(tokens.astype(np.uint32).reshape(-1), bits_for(format.codebook_size))
+    stored = FLOATS[format.token_type]
+    limit = np.finfo(stored).max
+    return np.clip(tokens, -limit, limit).astype(stored).tobytes()
 
 
 def bits_for(size: int) -> int:
