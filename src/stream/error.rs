@@ -1,4 +1,4 @@
-//! What can be wrong with a stream, in words for its user.
+//! What can be wrong with a stream, in words for users.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use crate::format::FormatError;
 /// Why a stream, a packet or its tokens cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamError {
-    /// The stream header names a major version that this reader does not know.
+    /// The stream header has a major version that this reader does not know.
     NewerVersion(u8),
-    /// The stream header is intact, but not one that can be used.
+    /// The stream header is intact, but cannot be used.
     Header(String),
     /// A packet is intact, but sets must-understand flags that this reader does not know.
     UnknownFlags(u16),
@@ -49,11 +49,11 @@ impl From<FormatError> for StreamError {
 /// Why bytes could not be decoded as a stream header or a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It does not end within the bytes given: decoding again makes sense with that many.
+    /// The bytes end too early. Decode again with at least that many.
     Short(usize),
-    /// It is damaged, or was something else from the start; found out by a checksum over that many bytes.
+    /// Damaged, or not a stream header or packet. `checked`: bytes that a checksum was spent on.
     Damaged { checked: usize },
-    /// It is intact and was made so.
+    /// Intact, but impossible or too new.
     Refused(StreamError),
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Short(bytes) => write!(f, "cut off: {bytes} bytes or more are needed"),
-            Self::Damaged { .. } => f.write_str("damaged, or no VidTok data"),
+            Self::Damaged { .. } => f.write_str("damaged, or not VidTok data"),
             Self::Refused(error) => error.fmt(f),
         }
     }

@@ -1,11 +1,11 @@
-//! Takes a byte stream apart, piece by piece as its bytes come.
+//! Reads a byte stream, piece by piece as its bytes come.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Continuity, Found, Hole, Link, OnLoss, Packet, PacketHeader, Scanner, StreamError, StreamHeader};
 
-/// What a [`Reader`] came upon.
+/// What a [`Reader`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A stream header. The same one comes again in front of every segment.
@@ -14,38 +14,47 @@ pub enum Event {
     Packet(Packet),
     /// An end mark: [`StreamHeader::end`] says what a segment had, and a stream.
     End(Arc<StreamHeader>),
-    /// The sequence is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), packets up to the next one
-    /// that starts a segment decode to something wrong; they come only with [`OnLoss::Continue`].
+    /// The sequence of packets is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), the packets up to
+    /// the next segment start decode to something wrong; the reader gives them only with [`OnLoss::Continue`].
     Hole(Hole),
-    /// That many bytes in front of the next event were damaged.
+    /// That many bytes in front of the next event are neither stream headers nor packets that can be read.
     Skipped { bytes: u64 },
-    /// The bytes ended, and the last of them are no whole packet.
+    /// That many bytes at the end belong to a stream header or packet whose end is missing.
     CutTail { bytes: u64 },
 }
 
 /// Reads a byte stream that is pushed in pieces of any size.
 ///
-/// Holds no more than the piece pushed last and one packet.
+/// Holds the last piece and one packet at most.
 ///
 /// ```
-/// # use gstvidtok::stream::{Event, Reader, StreamError};
-/// # fn read(pieces: &[&[u8]]) -> Result<usize, StreamError> {
+/// use std::io::Read;
+///
+/// use gstvidtok::stream::{Event, Reader};
+///
+/// let mut file = std::fs::File::open("tests/data/stream/causal.vidtok")?;
 /// let mut reader = Reader::new();
-/// let mut packets = 0;
-/// for piece in pieces {
-///     reader.push(piece);
+/// let (mut piece, mut at_end) = ([0; 4096], false);
+/// let mut frames = 0;
+/// while !at_end {
+///     match file.read(&mut piece)? {
+///         0 => {
+///             reader.finish();
+///             at_end = true;
+///         }
+///         bytes => reader.push(&piece[..bytes]),
+///     }
 ///     while let Some(event) = reader.next_event()? {
 ///         match event {
-///             Event::Packet(packet) => packets += 1,
+///             Event::Packet(packet) => frames += packet.real_frames,
 ///             Event::Skipped { bytes } => eprintln!("{bytes} damaged bytes skipped"),
 ///             Event::Hole(hole) => eprintln!("{hole}"),
 ///             Event::Header(_) | Event::End(_) | Event::CutTail { .. } => (),
 ///         }
 ///     }
 /// }
-/// # Ok(packets)
-/// # }
-/// # assert_eq!(read(&[b"no", b"stream"]), Ok(0));
+/// assert_eq!((frames, reader.has_ended()), (25, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -53,17 +62,17 @@ pub struct Reader {
     continuity: Continuity,
     on_loss: OnLoss,
     bytes: Vec<u8>,
-    /// What of `bytes` was read.
+    /// How many of `bytes` were read.
     at: usize,
-    /// Bytes from `at` on without which looking again is of no use.
+    /// How many bytes from `at` on the next stream header or packet needs at least.
     wanted: usize,
-    /// Bytes passed over since the last event.
+    /// Bytes skipped since the last event.
     skipped: u64,
-    /// Events that follow on the one given last.
+    /// Events to give next.
     held: VecDeque<Event>,
-    /// Set once no more bytes come.
+    /// No more bytes come.
     finished: bool,
-    /// Set where the end cut something off that looked whole.
+    /// The bytes skipped last begin like a stream header or packet whose end is missing.
     cut: bool,
 }
 
@@ -72,7 +81,7 @@ impl Reader {
         Self::default()
     }
 
-    /// A reader that does with packets behind a hole as `on_loss` says. By default they are left out.
+    /// A reader that treats packets behind a hole as `on_loss` says. By default it leaves them out.
     pub fn on_loss(on_loss: OnLoss) -> Self {
         Self {
             on_loss,
@@ -80,15 +89,15 @@ impl Reader {
         }
     }
 
-    /// Whether what was read last is the end of a stream. Where the bytes end without one, a writer was stopped, the
-    /// end was cut off, or the writer is one of version 1.0, which said it in some streams only.
+    /// Whether what was read last is the end of a stream. If the bytes end otherwise, a writer was stopped, the end was
+    /// cut off, or a writer of version 1.0 did not mark it.
     pub fn has_ended(&self) -> bool {
         self.continuity.has_ended()
     }
 
-    /// Adds bytes. Take all events before pushing more, so that little is held.
+    /// Adds bytes. Take all events before you push more, so that the reader holds little.
     pub fn push(&mut self, bytes: &[u8]) {
-        // What is left moves only when it is less than what was read: on average a byte moves once.
+        // The rest moves only when it is shorter than what was read: on average a byte moves once.
         if self.at * 2 >= self.bytes.len() {
             self.bytes.drain(..self.at);
             self.at = 0;
@@ -101,13 +110,16 @@ impl Reader {
         self.finished = true;
     }
 
-    /// The next event; `None` until more bytes come. After an error there is no going on.
+    /// The next event; `None` until more bytes come.
+    ///
+    /// # Errors
+    /// The stream is of a newer version or impossible. The reader cannot go on.
     pub fn next_event(&mut self) -> Result<Option<Event>, StreamError> {
         while self.held.is_empty() && self.step()? {}
         Ok(self.held.pop_front().or_else(|| self.tail()))
     }
 
-    /// Passes over what comes next, and holds the events for it; `false` where bytes are missing.
+    /// Reads or skips what comes next, and holds the events for it; `false` if it needs more bytes.
     fn step(&mut self) -> Result<bool, StreamError> {
         let data = &self.bytes[self.at..];
         if data.is_empty() || (data.len() < self.wanted && !self.finished) {
@@ -135,16 +147,16 @@ impl Reader {
                 self.place(&header, packet);
                 header.packet_bytes()
             }
-            Found::Garbage(bytes) => self.pass_over(bytes),
+            Found::Garbage(bytes) => self.skip(bytes),
             Found::Short(bytes) if !self.finished => {
                 self.wanted = bytes;
                 return Ok(false);
             }
-            // Bytes may be missing inside and not at the end: look for whole packets in what is left.
+            // Bytes may be missing inside and not at the end: look for whole packets in the rest.
             Found::Short(_) => {
                 self.cut = true;
                 let garbage = self.scanner.give_up(data);
-                self.pass_over(garbage)
+                self.skip(garbage)
             }
         };
         self.at += bytes;
@@ -152,12 +164,12 @@ impl Reader {
         Ok(true)
     }
 
-    fn pass_over(&mut self, bytes: usize) -> usize {
+    fn skip(&mut self, bytes: usize) -> usize {
         self.skipped += bytes as u64;
         bytes
     }
 
-    /// Notes that something whole follows on what was passed over, which is then not the cut-off end.
+    /// Notes that something whole follows the skipped bytes, which are then not a cut-off end.
     fn found(&mut self) {
         self.cut = false;
         let bytes = std::mem::take(&mut self.skipped);
@@ -167,7 +179,7 @@ impl Reader {
         }
     }
 
-    /// Holds a packet, unless it is of no use.
+    /// Holds a packet and the hole in front of it, or leaves the packet out.
     fn place(&mut self, header: &PacketHeader, packet: Packet) {
         let place = self.continuity.packet(header);
         self.held.extend(place.hole.map(Event::Hole));
@@ -181,7 +193,7 @@ impl Reader {
         }
     }
 
-    /// What there is to say about the bytes at the end, once.
+    /// The event for the bytes that were skipped at the end, once.
     fn tail(&mut self) -> Option<Event> {
         if !self.finished || self.skipped == 0 {
             return None;

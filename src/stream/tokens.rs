@@ -6,6 +6,19 @@ use super::{Coder, StreamError};
 use crate::format::{Regularizer, TokenFormat, TokenType};
 
 /// The tokens of some latent frames, as a graph takes and gives them: `[t, h, w]` indices or `[t, h, w, C]` floats.
+///
+/// ```
+/// use gstvidtok::stream::{StreamHeader, Tokens};
+///
+/// // Two cells of 32,768 codes: 15 bits per index.
+/// let bytes = std::fs::read("tests/data/stream/causal.vidtok")?;
+/// let format = StreamHeader::decode(&bytes)?.0.format;
+/// let tokens = Tokens::Indices(vec![1, 32767]);
+/// assert_eq!(tokens.to_raw(&format)?, [0x01, 0x00, 0xff, 0x7f]);
+/// assert_eq!(tokens.to_payload(&format)?, [0x01, 0x80, 0xff, 0x3f]);
+/// assert_eq!(Tokens::from_payload(&[0x01, 0x80, 0xff, 0x3f], &format, 1)?, tokens);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tokens {
     /// FSQ indices, each in `0 .. codebook size`.
@@ -15,18 +28,27 @@ pub enum Tokens {
 }
 
 impl Tokens {
-    /// Reads the payload of a packet of `latent_frames` latent frames that starts a segment; of any packet where the
-    /// coding has no memory. A [`Coder`] reads packets in a row.
+    /// Reads the payload of a packet of `latent_frames` latent frames that starts a segment; of any packet if the coding has
+    /// no memory. A [`Coder`] reads packets in a row.
+    ///
+    /// # Errors
+    /// The payload has the wrong length, or holds values that are not tokens of the format.
     pub fn from_payload(payload: &[u8], format: &TokenFormat, latent_frames: u32) -> Result<Self, StreamError> {
         Coder::new(format.clone()).decode(payload, latent_frames)
     }
 
-    /// The payload of a packet with these tokens that starts a segment; of any packet where the coding has no memory.
+    /// The payload of a packet with these tokens that starts a segment; of any packet if the coding has no memory.
+    ///
+    /// # Errors
+    /// The tokens are not whole latent frames of the format.
     pub fn to_payload(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
         Coder::new(format.clone()).encode(self)
     }
 
     /// Reads a `raw` buffer: whole latent frames of little-endian values of the format's token type.
+    ///
+    /// # Errors
+    /// The buffer does not hold whole latent frames, or holds values that are not tokens of the format.
     pub fn from_raw(bytes: &[u8], format: &TokenFormat) -> Result<Self, StreamError> {
         let latent_frame = format.raw_latent_frame_bytes();
         if bytes.is_empty() || !bytes.len().is_multiple_of(latent_frame) {
@@ -53,12 +75,15 @@ impl Tokens {
     }
 
     /// A `raw` buffer with these tokens.
+    ///
+    /// # Errors
+    /// The tokens are not whole latent frames of the format.
     pub fn to_raw(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
         self.check(format)?;
         Ok(self.write(format.token_type))
     }
 
-    /// Number of values.
+    /// Number of values: indices, or floats of all channels.
     pub fn len(&self) -> usize {
         match self {
             Self::Indices(indices) => indices.len(),
@@ -128,7 +153,7 @@ fn bytes<T, const N: usize>(values: &[T], to_bytes: impl Fn(&T) -> [u8; N]) -> V
     values.iter().flat_map(to_bytes).collect()
 }
 
-/// Nearest float16; what is out of its range becomes its largest value, never infinite.
+/// The nearest float16. A value out of its range becomes its largest or smallest, and not infinite.
 fn to_f16(value: f32) -> f16 {
     f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
 }

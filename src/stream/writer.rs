@@ -1,4 +1,4 @@
-//! Puts a byte stream together.
+//! Writes a byte stream.
 
 use super::{End, Packet, Position, StreamError, StreamHeader, Totals};
 use crate::format::TokenFormat;
@@ -6,17 +6,43 @@ use crate::format::TokenFormat;
 /// Writes the packets of a stream, numbers them, and puts a stream header in front of every segment.
 ///
 /// ```
-/// # use gstvidtok::format::TokenFormat;
-/// # use gstvidtok::stream::{Packet, StreamError, Writer, random_stream_id};
-/// # fn write(format: TokenFormat, packets: &[Packet]) -> Result<Vec<u8>, StreamError> {
-/// let mut writer = Writer::new(format, random_stream_id()?)?;
+/// use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
+/// use gstvidtok::stream::{Coder, Packet, Tokens, Writer, random_stream_id};
+///
+/// // Two cells of 32,768 codes, at 30 frames per second.
+/// let format = TokenFormat {
+///     model: "example".into(),
+///     digest: "0123456789abcdef".repeat(4),
+///     regularizer: Regularizer::Fsq { levels: vec![8; 5] },
+///     token_type: TokenType::Uint16,
+///     coding: Coding::Packed,
+///     grid_width: 2,
+///     grid_height: 1,
+///     time_factor: 4,
+///     space_factor: 8,
+///     causal: true,
+///     width: 16,
+///     height: 8,
+///     framerate: Fraction::new(30, 1),
+///     pixel_aspect_ratio: Fraction::new(1, 1),
+///     colorimetry: None,
+/// };
+/// let mut coder = Coder::new(format.clone());
+/// let mut writer = Writer::new(format.clone(), random_stream_id()?)?;
 /// let mut bytes = Vec::new();
-/// for packet in packets {
-///     bytes.extend(writer.write(packet)?);
+/// for (i, indices) in [vec![1, 32767], vec![2, 12345]].into_iter().enumerate() {
+///     let packet = Packet {
+///         segment_start: i == 0,
+///         latent_frames: 1,
+///         real_frames: format.frames_of(1, i == 0) as u32,
+///         payload: coder.encode(&Tokens::Indices(indices))?,
+///         ..Packet::default()
+///     };
+///     bytes.extend(writer.write(&packet)?);
 /// }
 /// bytes.extend(writer.end()?);
-/// # Ok(bytes)
-/// # }
+/// assert!(bytes.starts_with(b"\x89VIDTOK\x01"));
+/// # Ok::<(), gstvidtok::stream::StreamError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -24,16 +50,21 @@ pub struct Writer {
     stream_id: String,
     header: Vec<u8>,
     checksum: u32,
-    /// A packet of the segment was written, and none that ends it.
+    /// A segment has started and not ended.
     in_segment: bool,
-    /// Number of the latest segment, `None` before the first, and what it has.
+    /// Number of the latest segment; `None` before the first.
     segment_number: Option<u32>,
+    /// Totals of the latest segment.
     segment: Totals,
+    /// Totals of the stream so far.
     stream: Totals,
 }
 
 impl Writer {
-    /// A writer of a new stream, whose id no other stream should have.
+    /// A writer of a new stream. No other stream should have the id `stream_id`.
+    ///
+    /// # Errors
+    /// No stream can have the format or the id.
     pub fn new(format: TokenFormat, stream_id: impl Into<String>) -> Result<Self, StreamError> {
         let stream_id = stream_id.into();
         let header = StreamHeader::encode(&format, Some(&stream_id), None)?;
@@ -57,13 +88,16 @@ impl Writer {
         &self.stream_id
     }
 
-    /// What was written so far.
+    /// The totals of what was written.
     pub fn totals(&self) -> Totals {
         self.stream
     }
 
-    /// The bytes of `packet`; where it starts a segment, behind those of the end mark that the segment before it still
-    /// needs, and of the stream header.
+    /// The bytes of `packet`. If it starts a segment, the end mark that the segment before it still needs and the stream
+    /// header stand in front of it.
+    ///
+    /// # Errors
+    /// No reader would take the packet here.
     pub fn write(&mut self, packet: &Packet) -> Result<Vec<u8>, StreamError> {
         let position = self.position(packet)?;
         let packet_bytes = packet.encode(&self.format, self.checksum, Some(position))?;
@@ -80,7 +114,7 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Ends the segment: the bytes of an end mark, `None` where the last packet said that it is the segment's last.
+    /// Ends the segment. Returns the bytes of an end mark; `None` if the last packet has ended the segment.
     pub fn end_segment(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         if !self.in_segment {
             return Ok(None);
@@ -90,8 +124,8 @@ impl Writer {
         Ok(Some(mark))
     }
 
-    /// Ends the stream: the bytes of its end mark, none where nothing was written. A segment that is written afterwards
-    /// goes on with the stream.
+    /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is written
+    /// afterwards belongs to the same stream.
     pub fn end(&mut self) -> Result<Vec<u8>, StreamError> {
         if self.segment_number.is_none() {
             return Ok(Vec::new());
@@ -101,8 +135,8 @@ impl Writer {
         Ok(mark)
     }
 
-    /// Goes on with the stream in another format; the next packet starts a segment. Returns what
-    /// [`end_segment`](Self::end_segment) does.
+    /// Goes on in another format; the next packet has to start a segment. Returns what [`end_segment`](Self::end_segment)
+    /// does.
     pub fn set_format(&mut self, format: TokenFormat) -> Result<Option<Vec<u8>>, StreamError> {
         let header = StreamHeader::encode(&format, Some(&self.stream_id), None)?;
         let mark = self.end_segment()?;
