@@ -1,7 +1,6 @@
-//! What a token stream is: everything its caps and its stream header say.
+//! What a token stream is: all that its caps and its stream header say. No GStreamer here.
 //!
-//! [`TokenFormat`] has one mapping to caps (`caps.rs`) and one to the JSON of the byte stream's
-//! header (`stream/header.rs`); both use the field names given here. No GStreamer in this module.
+//! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers (`stream/header.rs`).
 
 use std::fmt;
 
@@ -36,9 +35,9 @@ pub fn is_digest(text: &str) -> bool {
 /// How the latent becomes tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Regularizer {
-    /// Finite scalar quantization: one index a cell, in `0 .. levels.product()`.
+    /// Finite scalar quantization: one index per cell, in `0 .. levels.product()`.
     Fsq { levels: Vec<u32> },
-    /// Continuous latent: `channels` floats a cell.
+    /// Continuous latent: `channels` floats per cell.
     Kl { channels: u32 },
 }
 
@@ -83,7 +82,7 @@ impl Regularizer {
     }
 }
 
-/// The type of a token value, in memory and (for continuous tokens) in the byte stream. Little endian.
+/// The type of a token value in `raw` buffers, and of a continuous one in the byte stream. Little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
@@ -215,7 +214,7 @@ impl TryFrom<String> for Fraction {
     }
 }
 
-/// All that a receiver must know to read the tokens of a stream, or to make video of them.
+/// All that a receiver must know to read the tokens of a stream and to decode them to video.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFormat {
     /// Name of the tokenizer, for people.
@@ -232,18 +231,18 @@ pub struct TokenFormat {
     /// Cells of a latent frame.
     pub grid_width: u32,
     pub grid_height: u32,
-    /// Video frames a latent frame (but for a causal segment's first) stands for.
+    /// Video frames per latent frame. A causal segment's first latent frame stands for one.
     pub time_factor: u32,
-    /// Pixels a side of a cell.
+    /// Width and height of a cell in pixels.
     pub space_factor: u32,
     pub causal: bool,
     /// The video's own size in pixels, before padding to whole cells.
     pub width: u32,
     pub height: u32,
-    /// 0/1 where frames come at no fixed rate.
+    /// 0/1 if frames come at no fixed rate.
     pub framerate: Fraction,
     pub pixel_aspect_ratio: Fraction,
-    /// GStreamer's colorimetry text, where known.
+    /// GStreamer's colorimetry text; `None` if it is not known.
     pub colorimetry: Option<String>,
 }
 
@@ -263,7 +262,7 @@ impl TokenFormat {
         self.values_per_latent_frame() * self.token_type.bytes()
     }
 
-    /// Whether packets of `other` are to be read and decoded just like those of this format.
+    /// Whether packets of `other` are read and decoded just like those of this format.
     pub fn decodes_like(&self, other: &Self) -> bool {
         let what = |f: &Self| {
             (
@@ -278,13 +277,16 @@ impl TokenFormat {
         };
         self.digest == other.digest
             && self.regularizer == other.regularizer
-            // FSQ indices are packed, whatever type raw buffers of them have.
+            // A payload of indices does not depend on their type in raw buffers.
             && (self.regularizer.codebook_size().is_some() || self.token_type == other.token_type)
             && self.coding == other.coding
             && what(self) == what(other)
     }
 
-    /// Checks that the fields are possible and agree with each other. Whatever comes from outside passes through here.
+    /// Checks that the fields are possible and agree with each other. Every format that comes from outside is checked here.
+    ///
+    /// # Errors
+    /// Names what is impossible.
     pub fn check(&self) -> Result<(), FormatError> {
         let fail = |text: String| Err(FormatError(text));
         self.regularizer.check()?;
@@ -340,7 +342,7 @@ impl TokenFormat {
 
 #[cfg(test)]
 impl TokenFormat {
-    /// A 4×8×8 causal FSQ format for unit tests: of whole cells, at 30 frames a second.
+    /// A causal 4×8×8 FSQ format for unit tests: whole cells, 30 frames per second.
     pub fn toy(levels: &[u32], grid_width: u32, grid_height: u32) -> Self {
         let regularizer = Regularizer::Fsq { levels: levels.into() };
         Self {
@@ -363,7 +365,7 @@ impl TokenFormat {
     }
 }
 
-/// Why a [`TokenFormat`] is not a possible one.
+/// Why there cannot be such a [`TokenFormat`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatError(pub String);
 

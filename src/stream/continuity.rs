@@ -1,4 +1,4 @@
-//! Whether a packet follows on the one before it, or something between them is missing.
+//! Whether a packet follows the one before it, or something between them is missing.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use super::{PacketHeader, StreamHeader, Totals};
 /// How a packet is linked to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// It follows on the packet before it, as far as anything says.
+    /// It follows the packet before it, as far as the stream says.
     Follows,
     /// It starts a segment.
     Starts,
-    /// It starts a segment where another stream was joined, or another copy of the same.
+    /// It starts a segment where another stream, or another copy of the same stream, was joined.
     Joins,
-    /// Something before it in its segment is missing: what it decodes to is wrong. So it is up to the next segment
+    /// Something before it in its segment is missing: it decodes to something wrong. This holds up to the next segment
     /// start.
     Uncertain,
-    /// It came before, or comes too late: it must be left out, and nothing is missing then.
+    /// It came before, or comes too late. It must be left out; nothing is missing then.
     Repeated,
 }
 
-/// What becomes of packets whose [link](Link) is [`Uncertain`](Link::Uncertain).
+/// What a reader does with packets that are uncertain, as something before them in their segment is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLoss {
-    /// They are left out: the next segment start is waited for.
+    /// It leaves them out and waits for the next segment start.
     #[default]
     Wait,
-    /// They are used.
+    /// It gives them.
     Continue,
 }
 
@@ -34,24 +34,24 @@ pub enum OnLoss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {
     pub loss: Loss,
-    /// How many latent frames are missing, where that is known.
+    /// How many latent frames are missing; `None` where that is not known.
     pub latent_frames: Option<u64>,
 }
 
-/// By what a [`Hole`] was seen.
+/// What showed a [`Hole`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The numbers of packets or segments leave some out.
     Missing,
     /// A packet came twice, or too late.
     Repeated,
-    /// The packet is of another stream than the one before it, and starts no segment.
+    /// The packet belongs to another stream than the one before it, and does not start a segment.
     OtherStream,
     /// A segment starts though the one before it has not ended.
     NoEnd,
-    /// Something was damaged or lost on the way, and no number says what.
+    /// Something was damaged or lost, and no number says what.
     Damage,
-    /// An end mark counts other totals than what was read.
+    /// An end mark has other totals than what was read.
     Totals,
 }
 
@@ -59,7 +59,7 @@ pub enum Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub link: Link,
-    /// What is wrong in front of the packet. Each hole is told once.
+    /// The hole in front of the packet. Each hole is told once.
     pub hole: Option<Hole>,
 }
 
@@ -89,25 +89,26 @@ impl Loss {
     }
 }
 
-/// Compares what comes of a stream, or of several that were joined, with what should come.
+/// Compares the parts of a stream, or of several that were joined, with what should come.
 ///
-/// It is given everything in the order in which it comes: [stream headers](Self::header), [packets](Self::packet),
-/// [end marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 say nothing of their
-/// order: in them, only what is known to be lost is a hole.
+/// The caller passes in everything in its order: [stream headers](Self::header), [packets](Self::packet), [end
+/// marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 do not number their packets: only
+/// what the caller calls lost is a hole in them.
 #[derive(Clone, Debug, Default)]
 pub struct Continuity {
     header: Identity,
     segment: Option<Segment>,
-    /// What the stream has so far; `None` unless all of it was read.
+    /// Totals of the stream so far; `None` unless all of it was read.
     stream: Option<Totals>,
     /// Bytes or packets in front of what comes next were lost, or may have been.
     lost: bool,
-    /// A packet was left out as repeated, and none followed since.
+    /// The latest packet was left out as repeated.
     repeating: bool,
+    /// What came last is the end of a stream.
     ended: bool,
 }
 
-/// By what streams are told apart.
+/// What tells streams apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Identity {
     id: Option<String>,
@@ -124,14 +125,14 @@ impl Identity {
     }
 }
 
-/// The segment under way, or the one that has ended last.
+/// The current segment, or the one that has ended last.
 #[derive(Clone, Debug)]
 struct Segment {
     stream: Identity,
     latest: PacketHeader,
-    /// What of it was read or is known to be missing; its `latent_frames` are the number of the next latent frame.
+    /// Totals of what was read or is known to be missing. `latent_frames` is the number of the next latent frame.
     totals: Totals,
-    /// Nothing of it is missing so far.
+    /// Nothing of the segment is missing so far.
     whole: bool,
     ended: bool,
 }
@@ -159,7 +160,7 @@ impl Segment {
         self.latest = packet.clone();
     }
 
-    /// Its packets say where they belong; then its end is said, too.
+    /// Whether its packets are numbered. Then its writer marks its end, too.
     fn is_numbered(&self) -> bool {
         self.latest.position.is_some()
     }
@@ -174,7 +175,7 @@ impl Continuity {
         Self::default()
     }
 
-    /// Takes a stream header, in front of its packets. One that is an end mark is for [`end`](Self::end).
+    /// Takes a stream header. End marks go to [`end`](Self::end).
     pub fn header(&mut self, header: &StreamHeader) {
         if self.header.checksum != header.checksum {
             self.header = Identity {
@@ -184,13 +185,13 @@ impl Continuity {
         }
     }
 
-    /// Says that bytes or packets in front of what comes next were lost, or may have been: that is a hole unless
-    /// numbers show that nothing is missing.
+    /// Notes that bytes or packets in front of what comes next were lost, or may have been. That is a hole unless numbers
+    /// show that nothing is missing.
     pub fn lost(&mut self) {
         self.lost = true;
     }
 
-    /// Forgets what came before, as where a reader goes on elsewhere.
+    /// Forgets what came before: the reader goes on elsewhere.
     pub fn reset(&mut self) {
         let header = std::mem::take(&mut self.header);
         *self = Self {
@@ -207,7 +208,7 @@ impl Continuity {
     /// Takes a packet of the stream header that came last.
     pub fn packet(&mut self, packet: &PacketHeader) -> Place {
         let lost = std::mem::take(&mut self.lost);
-        // A packet that was read before its stream header was: it is told apart from others all the same.
+        // The packet's stream header was not read: its checksum tells the stream apart.
         if self.header.checksum != packet.stream_header_crc {
             self.header = Identity {
                 id: None,
@@ -238,16 +239,16 @@ impl Continuity {
                     .map(|(number, last)| number.wrapping_sub(last));
                 let is_late_start = ahead == Some(0) && !last.whole;
                 let is_behind = ahead.is_some_and(|ahead| ahead == 0 || ahead > u32::MAX / 2) && !is_late_start;
-                // Where numbers begin anew, the stream was joined once more, if it is not just the packet before again.
+                // Where numbers begin anew, the stream was joined once more, unless the latest packet comes again.
                 if is_behind && !self.ended && (number != Some(0) || *packet == last.latest) {
                     return self.repeated();
                 }
-                // Whatever follows on a stream's end, and where numbers begin anew, was put there.
+                // What follows a stream's end, or numbers segments anew, was joined.
                 if ahead != Some(1) && (!same || self.ended || (number == Some(0) && !is_late_start)) {
                     link = Link::Joins;
                 }
                 if is_late_start {
-                    // What came before it in its segment has told of the hole.
+                    // A later packet of the segment has told of the hole.
                     None
                 } else if !last.ended && last.is_numbered() {
                     Some(Loss::NoEnd)
@@ -263,7 +264,7 @@ impl Continuity {
             }
         };
         let hole = hole.and_then(|loss| loss.hole(None));
-        // Counted from a stream's first segment on, while nothing is missing.
+        // Counts from a stream's first segment on, while nothing is missing.
         self.stream = match number {
             Some(0) if link == Link::Joins || self.segment.is_none() => Some(Totals::default()),
             _ => self.stream.filter(|_| hole.is_none() && link == Link::Starts),
@@ -288,7 +289,7 @@ impl Continuity {
                         Some(ahead) if ahead > 0 => Loss::Missing.hole(None),
                         _ if at.latent_frame < next => return self.repeated(),
                         _ if at.latent_frame > next => Loss::Missing.hole(Some(at.latent_frame - next)),
-                        // Its own writer contradicts it.
+                        // The segment goes on behind the end that its writer marked.
                         _ if last.ended => Loss::Missing.hole(None),
                         _ => None,
                     }
@@ -308,7 +309,7 @@ impl Continuity {
         Place { link, hole }
     }
 
-    /// Of packets that come in the wrong order, the hole that the earlier one left is told already.
+    /// Where packets come in the wrong order, the hole that the late one has left was told already.
     fn repeated(&self) -> Place {
         let whole = self.segment.as_ref().is_some_and(|segment| segment.whole);
         let hole = if whole && !self.repeating {
@@ -326,17 +327,17 @@ impl Continuity {
         self.stream = self.stream.map(|t| t.plus(packet.latent_frames, packet.real_frames));
     }
 
-    /// Takes an end mark. What is missing in front of it is a hole as well.
+    /// Takes an end mark; returns the hole in front of it.
     pub fn end(&mut self, mark: &StreamHeader) -> Option<Hole> {
         let lost = std::mem::take(&mut self.lost);
         let end = mark.end?;
         let ended = end.stream.is_some();
         let Some(segment) = &mut self.segment else {
-            // What came before it was cut off, or there was nothing.
+            // The packets before the mark were cut off, or there were none.
             self.ended = ended;
             return None;
         };
-        // Where packets came without their stream header, any mark is theirs.
+        // If the packets' stream header was not read, any mark may be theirs.
         if segment.stream.id.is_some() && segment.stream.id != mark.stream_id {
             return Loss::OtherStream.hole(None);
         }

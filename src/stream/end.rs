@@ -1,4 +1,4 @@
-//! End marks: what a segment and a stream had, written behind them.
+//! End marks: the totals of a segment and of a stream, written behind them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,17 +6,17 @@ use super::limits::MAX_LATENT_NUMBER;
 use super::{StreamError, unique};
 use crate::format::MAX_TIME_FACTOR;
 
-/// What an end mark says. A reader sees by it whether packets are missing at the end.
+/// What an end mark says. It shows a reader whether packets are missing at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct End {
     /// [Number](super::Position::segment) of the segment that ends here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_number: Option<u32>,
-    /// What the segment had that ends here.
+    /// Totals of the segment that ends here.
     #[serde(deserialize_with = "unique::object")]
     pub segment: Totals,
-    /// What the whole stream had; `None` where it goes on.
+    /// Totals of the whole stream; `None` where the stream goes on.
     #[serde(
         default,
         deserialize_with = "unique::object_or_null",
@@ -25,7 +25,7 @@ pub struct End {
     pub stream: Option<Totals>,
 }
 
-/// How much there was.
+/// How much a segment or a stream has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Totals {
@@ -49,7 +49,7 @@ impl Totals {
 }
 
 impl End {
-    /// Checks that there can be a stream with these totals; afterwards none of their sums overflows.
+    /// Checks that a stream can have these totals; afterwards no sum of them overflows.
     pub(super) fn check(&self) -> Result<(), StreamError> {
         let Self { segment, stream, .. } = self;
         let whole = stream.unwrap_or(*segment);

@@ -1,4 +1,4 @@
-//! The stream header: magic, major version, and a JSON object that says what the packets after it hold.
+//! The stream header: magic, major version, and a JSON object that says how to read the packets behind it.
 
 use bytes::{Buf, BufMut};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,9 @@ const CRC_BYTES: usize = size_of::<u32>();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamHeader {
     pub format: TokenFormat,
-    /// Tells apart what several writers have written. `None` in streams of version 1.0.
+    /// Tells streams apart. `None` in streams of version 1.0.
     pub stream_id: Option<String>,
-    /// This is an end mark: no packets follow on it, but another stream header or nothing.
+    /// Makes this an end mark: another stream header or nothing follows it.
     pub end: Option<End>,
     /// CRC-32 of the header's bytes: its packets name it by this.
     pub checksum: u32,
@@ -32,6 +32,9 @@ pub struct StreamHeader {
 impl StreamHeader {
     /// The header's bytes for `format`; with `end` those of an end mark. The last four are its
     /// [checksum](Self::checksum).
+    ///
+    /// # Errors
+    /// No reader would take the header.
     pub fn encode(format: &TokenFormat, stream_id: Option<&str>, end: Option<&End>) -> Result<Vec<u8>, StreamError> {
         check(format, stream_id, end)?;
         let fields = Fields {
@@ -104,8 +107,8 @@ impl StreamHeader {
         Ok((header, length))
     }
 
-    /// The version of the header that `data` seems to start with, where it is one that cannot be read.
-    /// Asks for no checksum: good for the very start of a stream, where nothing else can be there.
+    /// The major version of the header that `data` starts with, if this reader does not know it. Checks no checksum: use it
+    /// at the start of a stream only, where nothing else can stand.
     pub fn newer_version(data: &[u8]) -> Option<u8> {
         let version = *data.strip_prefix(&MAGIC)?.first()?;
         (version > VERSION).then_some(version)
@@ -120,7 +123,7 @@ pub fn random_stream_id() -> Result<String, StreamError> {
     Ok(format!("{:016x}{:016x}", random()?, random()?))
 }
 
-/// Checks that `id` may be a stream's id: 1 to 64 visible ASCII characters.
+/// Checks that `id` can be a stream's id: visible ASCII characters, at most [`MAX_STREAM_ID`].
 pub fn check_stream_id(id: &str) -> Result<(), StreamError> {
     if (1..=MAX_STREAM_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
@@ -231,7 +234,7 @@ impl TryFrom<Fields> for TokenFormat {
             ("kl", ..) => return fail("a kl stream has \"channels\" and no \"levels\"".into()),
             (other, ..) => return fail(format!("unknown regularizer \"{other}\", known are \"fsq\" and \"kl\"")),
         };
-        // Before the codebook's size is computed: hostile levels would overflow it.
+        // First, as hostile levels would overflow the codebook's size.
         regularizer.check()?;
         if fields.codebook_size.is_some() && fields.codebook_size != regularizer.codebook_size() {
             return fail("\"codebook-size\" contradicts \"levels\"".into());

@@ -1,8 +1,7 @@
-//! The `.vidtok` byte stream: stream headers, packets and the tokens in them. No GStreamer in here.
+//! The `.vidtok` byte stream: stream headers, packets and the tokens in them. No GStreamer here.
 //!
-//! `docs/stream.md` says field by field what the bytes are. A [`Writer`] makes them, a [`Reader`] takes them apart
-//! again and finds its place after damage; [`Continuity`] sees whether packets are missing; [`Tokens`] are what a
-//! packet carries.
+//! `docs/stream.md` specifies the bytes field by field. A [`Writer`] makes them. A [`Reader`] reads them, goes on behind
+//! damage, and tells where packets are missing. A packet carries [`Tokens`], which a [`Coder`] turns into its payload.
 
 mod coding;
 mod continuity;

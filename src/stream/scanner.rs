@@ -1,4 +1,4 @@
-//! Finds the next stream header or packet in bytes that may be damaged. Holds no bytes itself.
+//! Finds the next stream header or packet in bytes that may be damaged. Holds no bytes.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ const _: () = assert!(MAGIC[0] == MARK);
 /// What is at the start of the bytes given to [`Scanner::scan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A stream header of that many bytes; [`Scanner::header`] is it from now on.
+    /// A stream header of that many bytes; [`Scanner::header`] gives it.
     Header { bytes: usize },
-    /// An end mark of that many bytes. The stream header before it holds on, for what damage has left of the next one.
+    /// An end mark of that many bytes. The stream header before it stays: the next one may be damaged and equal.
     End { bytes: usize, mark: Arc<StreamHeader> },
     /// A complete, undamaged packet of the stream header seen last; its length is [`PacketHeader::packet_bytes`].
     Packet(PacketHeader),
-    /// Nothing can be said before there are that many bytes.
+    /// The scanner needs at least that many bytes.
     Short(usize),
-    /// That many bytes are of no use.
+    /// That many bytes are to be skipped.
     Garbage(usize),
 }
 
-/// How much may be checked in vain.
+/// How many bytes may be spent on checksums that do not hold.
 ///
-/// Time is bounded by the stream's length, also for one that is made to waste it by headers that claim much and whose
-/// checksums fail: once too many bytes were checked in vain, what failed is to be skipped whole and not searched.
+/// It bounds a reader's time by the stream's length, even if the stream is made of headers that claim much and fail their
+/// checksums. Once the budget is used up, the reader skips what fails whole and does not search it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Budget {
     passed: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Says that so many bytes of the stream were passed over. Each counts once.
+    /// Notes that the reader went past so many bytes of the stream. Each byte counts once.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.passed += bytes as u64;
     }
@@ -45,28 +45,26 @@ impl Budget {
         self.checked_in_vain
     }
 
-    /// Says that so many bytes were checked in vain. Returns whether it was too much.
+    /// Notes that so many bytes were checked in vain. Returns whether the budget is used up.
     pub(crate) fn is_exceeded_by(&mut self, checked: usize) -> bool {
         self.checked_in_vain += checked as u64;
         checked > 0 && self.checked_in_vain > SPARE_CHECKED + CHECKED_PER_BYTE * self.passed
     }
 }
 
-/// Where in the stream's grammar a reader is: which stream header holds.
-///
-/// Time is bounded by the stream's length: see `Budget`.
+/// Tells what the next bytes of a stream are, by the stream header seen last. A [`Budget`] bounds its time.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
     header: Option<Arc<StreamHeader>>,
     headers_only: bool,
-    /// Something was found, be it garbage.
+    /// Something was found, garbage included.
     begun: bool,
     budget: Budget,
 }
 
 impl Scanner {
-    /// A scanner that takes a packet by its header, and does not look at its body: for making an index. What it finds
-    /// may be looked at again; the caller says by [`pass`](Self::pass) that it goes on.
+    /// A scanner that looks at packet headers and not at their bodies, for making an index. It may be shown the same bytes
+    /// again; the caller calls [`pass`](Self::pass) when it goes on.
     pub fn headers_only() -> Self {
         Self {
             headers_only: true,
@@ -74,15 +72,17 @@ impl Scanner {
         }
     }
 
-    /// The stream header seen last; an end mark where no other was seen.
+    /// The stream header seen last; an end mark if there was none.
     pub fn header(&self) -> Option<&Arc<StreamHeader>> {
         self.header.as_ref()
     }
 
-    /// Looks at the start of `data`. The caller goes on after what was found: each byte is found once.
-    /// After an error there is no going on.
+    /// Looks at the start of `data`. The caller goes on behind what was found, so that each byte is found once.
+    ///
+    /// # Errors
+    /// The stream is of a newer version or impossible. The scanner cannot go on.
     pub fn scan(&mut self, data: &[u8]) -> Result<Found, StreamError> {
-        // Further on it may be damage, which the header's checksum tells.
+        // Further on this may be damage, which only the header's checksum shows.
         if !self.begun
             && let Some(version) = StreamHeader::newer_version(data)
         {
@@ -104,20 +104,19 @@ impl Scanner {
         Ok(found)
     }
 
-    /// Called where [headers only](Self::headers_only) are looked at, once for each stream header, end mark and
-    /// packet, with its length.
+    /// With [headers only](Self::headers_only): call once for each stream header, end mark and packet, with its length.
     pub fn pass(&mut self, bytes: usize) {
         self.budget.passed(bytes);
     }
 
-    /// Called where `data` is all there is and [`Found::Short`] was the answer: passes over the first of it.
+    /// Call if `data` is all there is and the scanner needs more: returns how many bytes to skip.
     pub fn give_up(&mut self, data: &[u8]) -> usize {
         self.begun = true;
         self.garbage(data, 0)
     }
 
-    /// Called where [headers only](Self::headers_only) were looked at, and a packet turned out to be none after a look
-    /// at `checked` bytes of it: passes over the first of `data` as a scanner does that looks at bodies, too.
+    /// With [headers only](Self::headers_only): call if a packet's body is damaged, as a checksum over `checked` bytes has
+    /// shown. Returns how many bytes of `data` to skip, as a scanner would that looks at bodies.
     pub fn deny(&mut self, data: &[u8], checked: usize) -> usize {
         self.garbage(data, checked)
     }
@@ -136,7 +135,7 @@ impl Scanner {
             let (header, bytes) = StreamHeader::decode(data)?;
             if header.end.is_some() {
                 let mark = Arc::new(header);
-                // Where nothing came before, it is all that says what the stream is.
+                // Without a stream header before it, the mark alone says what the stream is.
                 self.header.get_or_insert_with(|| mark.clone());
                 return Ok(Found::End { bytes, mark });
             }
@@ -150,7 +149,7 @@ impl Scanner {
             Some(header) if header.checksum == packet.stream_header_crc && header.end.is_none() => {
                 packet.check(&header.format)?;
             }
-            // Its stream header was lost: nothing says how to read the packet.
+            // Without its stream header, the packet cannot be read.
             _ => return Err(Fault::Damaged { checked: 0 }),
         }
         if !self.headers_only {
@@ -159,7 +158,7 @@ impl Scanner {
         Ok(Found::Packet(packet))
     }
 
-    /// Passes over the first bytes of `data`, after a look at `checked` of them in vain: how many.
+    /// How many bytes of `data` to skip, after `checked` of them failed a checksum.
     fn garbage(&mut self, data: &[u8], checked: usize) -> usize {
         let garbage = if self.budget.is_exceeded_by(checked) {
             checked

@@ -1,4 +1,4 @@
-//! JSON objects in which no key may come twice: readers could differ in which value they take.
+//! JSON objects in which no key comes twice: of two values, readers could take different ones.
 
 use std::collections::HashSet;
 use std::fmt;
