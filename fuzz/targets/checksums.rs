@@ -1,8 +1,8 @@
-//! Makes the checksums of made-up bytes right, so that what is behind the check is reached.
+//! Repairs the checksums of made-up bytes, so that the code behind the check runs.
 
 use gstvidtok::stream::{MAGIC, SYNC};
 
-/// Gives headers and packets that follow each other from the start the right checksums.
+/// Gives stream headers and packets the right checksums, as long as they follow each other from the start.
 pub fn repair(bytes: &mut [u8]) {
     let (mut rest, mut stream) = (bytes, [0; 4]);
     loop {
@@ -19,7 +19,7 @@ pub fn repair(bytes: &mut [u8]) {
     }
 }
 
-/// Returns the header's length, if it is all there.
+/// Returns the header's length; `None` if its end is missing.
 fn repair_header(bytes: &mut [u8]) -> Option<usize> {
     let crc_at = 12 + number(bytes, 8, 4)?;
     let crc = crc32fast::hash(bytes.get(..crc_at)?).to_le_bytes();
@@ -27,7 +27,7 @@ fn repair_header(bytes: &mut [u8]) -> Option<usize> {
     Some(crc_at + 4)
 }
 
-/// Returns the packet's length, if it is all there.
+/// Returns the packet's length; `None` if its end is missing.
 fn repair_packet(bytes: &mut [u8], stream: [u8; 4]) -> Option<usize> {
     let header = number(bytes, 4, 2).filter(|header| bytes.starts_with(&SYNC) && *header >= 48)?;
     let offsets = if bytes.get(6)? & 4 == 0 {

@@ -1,20 +1,20 @@
-//! Whether tokens come in the order of their times: their pictures must, too.
+//! Whether tokens come in the order of their times. Then their pictures must, too.
 
 use gstvidtok::caps::StreamFormat;
 use gstvidtok::format::TokenFormat;
 use gstvidtok::meta;
 use gstvidtok::stream::{MAGIC, Packet, StreamHeader};
 
-/// Longer than rounding makes a packet of unknown time.
+/// Nanoseconds that a packet of unknown time may be longer by rounding.
 const SLACK: u64 = 100_000_000;
 
-/// What is known of the buffers of a playback segment. Where it is not sure, the order does not count as kept.
+/// Follows the buffers of a playback segment. If their order is not certain, it counts as lost.
 #[derive(Default)]
 pub struct Order {
     is_lost: bool,
-    /// The latest that the buffers of this playback segment end at, in nanoseconds.
+    /// The latest end of this playback segment's buffers in nanoseconds.
     end: u64,
-    /// The same of all, where a packet without a time may begin.
+    /// The latest end of all buffers, where a packet without a time may begin.
     reached: u64,
 }
 
@@ -40,7 +40,7 @@ impl Order {
         let duration = buffer.duration().map_or(0, |duration| duration.nseconds());
         let meta = meta::get(buffer);
         let length = match &meta {
-            // It says how many frames are real.
+            // The duration says how many frames are real.
             None if duration > 0 => duration,
             _ => duration.max(frames(latent_frames as u64 * u64::from(format.time_factor))),
         };
@@ -76,7 +76,7 @@ impl Order {
         }
     }
 
-    /// A packet that is so long at most.
+    /// Places a packet that lasts `length` nanoseconds at most.
     fn place(&mut self, pts: Option<u64>, length: u64) {
         let (start, length) = match pts {
             Some(pts) => (pts, length),
@@ -88,7 +88,7 @@ impl Order {
     }
 }
 
-/// How long frames last, at 25 a second.
+/// How long frames last at 25 frames per second, in nanoseconds.
 fn frames(count: u64) -> u64 {
     count.saturating_mul(40_000_000)
 }

@@ -1,4 +1,4 @@
-//! Any bytes, in pieces, through the byte stream's reader. What comes out must be writable and come out again.
+//! Any bytes, in pieces, through the byte stream's reader. What it reads can be written, and is read again as the same.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use gstvidtok::stream::{Event, OnLoss, Packet, Reader, StreamHeader, Tokens};
 
 use super::checksums;
 
-/// The first byte is the size of the pieces, whether checksums are made right, and what loss does.
+/// The first byte is the size of the pieces, and decides whether checksums are repaired and what the reader does on loss.
 pub fn run(input: &[u8]) {
     let Some((first, bytes)) = input.split_first() else {
         return;

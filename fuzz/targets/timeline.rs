@@ -1,14 +1,11 @@
-//! Frames at any times through the encoder's and the decoder's bookkeeping: none is lost, doubled, or shown at another
-//! time.
+//! Frames at any times through the encoder's and the decoder's bookkeeping: each is shown once, at its time.
 
 use std::collections::VecDeque;
 
 use arbitrary::{Result, Unstructured};
 use gstvidtok::format::Fraction;
+use gstvidtok::stream::MAX_TIME;
 use gstvidtok::timeline::{FrameTime, Group, Grouping, Groups, PacketTimes, Presentation};
-
-/// Latest PTS and longest duration of a stream.
-const MOST: u64 = 1 << 61;
 
 pub fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
@@ -82,9 +79,9 @@ fn stream(input: &mut Unstructured) -> Result<()> {
                 } else {
                     u64::from(operation) * 1_000_003
                 };
-                pts = pts.saturating_add(step).min(MOST);
-                let duration = operation.is_multiple_of(2).then_some(step.min(MOST));
-                assert!(groups.filled() < groups.capacity());
+                pts = pts.saturating_add(step).min(MAX_TIME);
+                let duration = operation.is_multiple_of(2).then_some(step.min(MAX_TIME));
+                assert!(groups.filled() < grouping.step_frames());
                 decoder.take(groups.push(FrameTime { pts, duration }));
                 pushed += 1;
             }
@@ -100,13 +97,13 @@ fn stream(input: &mut Unstructured) -> Result<()> {
     Ok(())
 }
 
-/// Shows what the encoder's groups hold.
+/// Shows the frames of the encoder's groups.
 struct Decoder {
     grouping: Grouping,
     delay: usize,
     framerate: Fraction,
     presentation: Option<Presentation>,
-    /// Times of the frames that are owed.
+    /// Times of the frames that were not shown yet.
     expected: VecDeque<u64>,
 }
 

@@ -1,4 +1,4 @@
-"""Whether a packet follows on the one before it, or something between them is missing."""
+"""Whether a packet follows the one before it, or something between them is missing."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,7 +8,7 @@ from .header import StreamHeader, Totals
 from .hole import Hole, Loss
 from .packet import PacketHeader
 
-# Numbers of segments begin anew behind the largest; one that is further ahead than this is behind.
+# Segment numbers wrap. A number that is further ahead than `_AHEAD` is behind.
 _NUMBERS, _AHEAD = 1 << 32, (1 << 31) - 1
 
 
@@ -16,24 +16,24 @@ class Link(Enum):
     """How a packet is linked to those before it."""
 
     FOLLOWS = auto()
-    """It follows on the packet before it, as far as anything says."""
+    """It follows the packet before it, as far as the stream says."""
     STARTS = auto()
     """It starts a segment."""
     UNCERTAIN = auto()
-    """Something before it in its segment is missing. So it is up to the next segment start."""
+    """Something before it in its segment is missing. This holds up to the next segment start."""
     REPEATED = auto()
-    """It came before, or comes too late: it must be left out, and nothing is missing then."""
+    """It came before, or comes too late. It must be left out; nothing is missing then."""
 
 
 class Place(NamedTuple):
-    """What `Continuity` says of a packet. A hole is in front of the packet, and told once."""
+    """What `Continuity` says of a packet. `hole` is in front of the packet, and told once."""
 
     link: Link
     hole: Hole | None = None
 
 
 class _Identity(NamedTuple):
-    """By what streams are told apart."""
+    """What tells streams apart."""
 
     id: str | None = None
     checksum: int = -1
@@ -44,14 +44,14 @@ class _Identity(NamedTuple):
 
 @dataclass(slots=True)
 class _Segment:
-    """The segment under way, or the one that has ended last."""
+    """The current segment, or the one that has ended last."""
 
     stream: _Identity
     latest: PacketHeader
     whole: bool
-    """Nothing of it is missing so far."""
+    """Nothing of the segment is missing so far."""
     totals: Totals = Totals()
-    """What of it was read or is known to be missing; its `latent_frames` are the number of the next one."""
+    """Totals of what was read or is known to be missing. `latent_frames` is the number of the next one."""
     ended: bool = False
 
     def take(self, packet: PacketHeader) -> None:
@@ -62,15 +62,15 @@ class _Segment:
 
     @property
     def is_numbered(self) -> bool:
-        """Its packets say where they belong; then its end is said, too."""
+        """Whether its packets are numbered. Then its writer marks its end, too."""
         return self.latest.latent_frame is not None
 
 
 class Continuity:
-    """Compares what comes of a stream, or of several that were joined, with what should come.
+    """Compares the parts of a stream, or of several that were joined, with what should come.
 
-    It is given everything in the order in which it comes. Streams of version 1.0 say nothing of their order: in them,
-    only what is known to be lost is a hole.
+    The caller passes in everything in its order. Streams of version 1.0 do not number their packets: only what the
+    caller calls lost is a hole in them.
     """
 
     def __init__(self) -> None:
@@ -78,17 +78,17 @@ class Continuity:
         """Whether what came last is the end of a stream."""
         self._header = _Identity()
         self._segment: _Segment | None = None
-        # What the stream has so far; `None` unless all of it was read.
+        # Totals of the stream so far; `None` unless all of it was read.
         self._stream: Totals | None = None
         self._lost = False
         self._repeating = False
 
     def header(self, header: StreamHeader, checksum: int) -> None:
-        """Takes a stream header, in front of its packets."""
+        """Takes a stream header. End marks go to `end`."""
         self._header = _Identity(header.stream_id, checksum)
 
     def lost(self) -> None:
-        """Says that something in front of what comes next was lost, or may have been.
+        """Notes that something in front of what comes next was lost, or may have been.
 
         That is a hole unless numbers show that nothing is missing.
         """
@@ -112,20 +112,20 @@ class Continuity:
             ahead = _ahead(packet.segment, last.latest.segment) if same else None
             late_start = ahead == 0 and not last.whole
             behind = ahead is not None and (ahead == 0 or ahead > _AHEAD) and not late_start
-            # Where numbers begin anew, the stream was joined once more, if it is not just the packet before again.
+            # Where numbers begin anew, the stream was joined once more, unless the latest packet comes again.
             if behind and not self.ended and (packet.segment != 0 or packet == last.latest):
                 return self._repeated()
-            # Whatever follows on a stream's end, and where numbers begin anew, was put there.
+            # What follows a stream's end, or numbers segments anew, was joined.
             joined = ahead != 1 and (not same or self.ended or (packet.segment == 0 and not late_start))
             if late_start:
-                loss = None  # What came before it in its segment has told of the hole.
+                loss = None  # A later packet of the segment has told of the hole.
             elif not last.ended and last.is_numbered:
                 loss = Loss.NO_END
             elif ahead == 1:
                 loss = None
             elif not joined and ahead is not None:
                 loss = Loss.MISSING if 1 < ahead <= _AHEAD else Loss.REPEATED
-        # Counted from a stream's first segment on, while nothing is missing.
+        # Counts from a stream's first segment on, while nothing is missing.
         if joined:
             self._stream = Totals() if packet.segment == 0 else None
         elif loss:
@@ -158,20 +158,20 @@ class Continuity:
         return Place(Link.FOLLOWS if last.whole else Link.UNCERTAIN, hole)
 
     def _repeated(self) -> Place:
-        # Of packets that come in the wrong order, the hole that the earlier one left is told already.
+        # Where packets come in the wrong order, the hole that the late one has left was told already.
         tell = self._segment and self._segment.whole and not self._repeating
         return Place(Link.REPEATED, Hole(Loss.REPEATED) if tell else None)
 
     def end(self, mark: StreamHeader) -> Hole | None:
-        """Takes an end mark. What is missing in front of it is a hole as well."""
+        """Takes an end mark; returns the hole in front of it."""
         lost, self._lost = self._lost, False
         end, segment = mark.end, self._segment
-        assert end, "the header is no end mark"
+        assert end, "the header is not an end mark"
         if not segment:
-            # What came before it was cut off, or there was nothing.
+            # The packets before the mark were cut off, or there were none.
             self.ended = end.stream is not None
             return None
-        # Where packets were read without their stream header, any mark is theirs.
+        # If the packets' stream header was not read, any mark may be theirs.
         if segment.stream.id not in (None, mark.stream_id):
             return Hole(Loss.OTHER_STREAM)
         ahead = _ahead(end.segment_number, segment.latest.segment) or 0

@@ -1,5 +1,5 @@
-"""What is wrong with a stream, in words for its user."""
+"""What is wrong with a stream, in words for users."""
 
 
 class StreamError(ValueError):
-    """A stream cannot be read, or what was to be written is no possible stream."""
+    """A stream cannot be read or written, for the reason that the message gives."""

@@ -5,14 +5,14 @@ from enum import Enum
 
 
 class Loss(Enum):
-    """By what a hole was seen."""
+    """What showed a hole."""
 
     MISSING = "packets are missing"
     """The numbers of packets or segments leave some out."""
     REPEATED = "a packet came twice or out of order"
-    """It was left out; nothing is missing then."""
+    """The reader left it out; nothing is missing then."""
     OTHER_STREAM = "a packet of another stream came in between"
-    """It starts no segment, and is of another stream than the one before it."""
+    """The packet belongs to another stream than the one before it, and does not start a segment."""
     NO_END = "the end of a segment is missing"
     """A segment starts though the one before it has not ended."""
     DAMAGE = "something was damaged or lost"
@@ -26,7 +26,7 @@ class Hole:
 
     loss: Loss
     latent_frames: int | None = None
-    """How many latent frames are missing, where that is known."""
+    """How many latent frames are missing; `None` where that is not known."""
 
     def __str__(self) -> str:
         return self.loss.value + ("" if self.latent_frames is None else f" ({self.latent_frames} latent frames)")

@@ -1,4 +1,4 @@
-"""Takes a byte stream apart, whatever its bytes may be."""
+"""Reads a byte stream, which may hold anything."""
 
 import io
 import os
@@ -25,11 +25,11 @@ PIECE_BYTES = 1 << 20
 def packets(source: Source, wait: Callable[[], bool] | None = None, *, on_loss: OnLoss = "wait") -> "PacketReader":
     """The packets of a file (its path, its bytes, or an open binary file) one by one.
 
-    At the end of a file that still grows `wait` is called: it sleeps a while and returns whether to look again. A pipe
-    or socket needs none, and each packet is there as soon as its bytes are.
+    At the end of a file that still grows, the reader calls `wait`, which sleeps a while and returns whether to look
+    again. A pipe or socket needs none, and each packet is there as soon as its bytes are.
 
-    Where something is missing, by default no packet comes up to the next one that starts a segment; with
-    `on_loss="continue"` they come, and are `uncertain`.
+    Where something is missing, the reader by default leaves out the packets up to the next segment start. With
+    `on_loss="continue"` it gives them, and they are `uncertain`.
     """
     return PacketReader(source, wait, on_loss=on_loss)
 
@@ -47,11 +47,11 @@ class PacketReader(Iterator[Packet]):
         self.stream_id: str | None = None
         """The id in the latest stream header; `None` in streams of version 1.0."""
         self.holes: list[Hole] = []
-        """Where the sequence of packets was broken so far. Those in front of an end mark are here only."""
+        """Holes so far. Those in front of an end mark are here only."""
         self.skipped_bytes = 0
-        """Damaged bytes so far. Those behind the last packet are counted when the end is reached."""
+        """Damaged bytes so far. Those behind the last packet are counted at the end."""
         self.cut_bytes = 0
-        """Bytes at the end that are no whole packet; known when the end is reached."""
+        """Bytes at the end that belong to something whose end is missing; known at the end."""
         self._own_file = isinstance(source, str | os.PathLike)
         if isinstance(source, str | os.PathLike):
             self.name = os.fspath(source)
@@ -62,7 +62,7 @@ class PacketReader(Iterator[Packet]):
             raise TypeError(f"a stream is read from a path, bytes or an open binary file, not {type(source).__name__}")
         else:
             self._file = source
-        # What a pipe has, at once; read() would wait for all that was asked for.
+        # Returns what a pipe has at once; read() would wait for all bytes that it is asked for.
         self._read_some = getattr(self._file, "read1", self._file.read)
         self._wait = wait
         self._at_end = False
@@ -74,10 +74,10 @@ class PacketReader(Iterator[Packet]):
         self._checksum = -1
         self._continue = on_loss == "continue"
         self._continuity = Continuity()
-        # Since the latest packet: bytes that were skipped, and holes.
+        # Bytes that were skipped since the latest packet, and holes.
         self._skipped = 0
         self._new_holes: list[Hole] = []
-        # What is said of the latest packet.
+        # What is known behind the latest packet.
         self._behind = Behind()
         self._items = self._scan()
 
@@ -85,8 +85,8 @@ class PacketReader(Iterator[Packet]):
     def ended(self) -> bool:
         """Whether what was read last is the end of a stream.
 
-        Where the file's end is none, its writer was stopped or its end cut off; or the writer is one of version 1.0,
-        which did not always say it.
+        If the file ends otherwise, its writer was stopped, its end was cut off, or a writer of version 1.0 did not mark
+        it.
         """
         return self._continuity.ended
 
@@ -96,7 +96,7 @@ class PacketReader(Iterator[Packet]):
         return item
 
     def items(self) -> Iterator[Packet | StreamHeader]:
-        """Packets, and end marks."""
+        """Packets and end marks, in order."""
         return self._items
 
     def __enter__(self) -> "PacketReader":
@@ -121,7 +121,7 @@ class PacketReader(Iterator[Packet]):
                 passed += self._pass_garbage(damage.checked)
                 continue
             except _Cut:
-                # Bytes may be missing inside and not at the end: there may be whole packets in what is left.
+                # Bytes may be missing inside and not at the end: there may be whole packets in the rest.
                 cut = True
                 passed += self._pass_garbage(0)
                 continue
@@ -145,7 +145,7 @@ class PacketReader(Iterator[Packet]):
             raise StreamError(f"{self.name}: no VidTok stream: no stream header in {self._position} bytes")
 
     def _take(self, passed: int) -> Packet | StreamHeader | None:
-        """Passes over the stream header or packet that comes next; returns the packet if it is of use, or the end.
+        """Reads the next stream header or packet; returns the packet unless it is left out, or the end mark.
 
         `passed`: bytes that were skipped right in front of it.
         """
@@ -163,7 +163,7 @@ class PacketReader(Iterator[Packet]):
         self._need(START_BYTES)
         start = self._peek(START_BYTES)
         if self._position == 0:
-            # Further on it may be damage, which the header's checksum tells.
+            # Further on this may be damage, which only the header's checksum shows.
             StreamHeader.refuse_newer(start)
         length = StreamHeader.length_of(start)
         if length is None:
@@ -175,7 +175,7 @@ class PacketReader(Iterator[Packet]):
             read = StreamHeader.decode(header)
             if read is None:
                 raise _Damaged(length)
-            # An end mark says what the stream is only where nothing came before.
+            # An end mark says what the stream is only if no stream header came before.
             if not read.end or self.format is None:
                 self.format, self.stream_id = read.format, read.stream_id
             if read.end:
@@ -202,7 +202,7 @@ class PacketReader(Iterator[Packet]):
         if header is None:
             raise _Damaged(header_bytes)
         if self.format is None or header.stream_header_crc != self._checksum:
-            # Its stream header was lost: nothing says how to read the packet.
+            # Without its stream header, the packet cannot be read.
             raise _Damaged(0)
         header.check(self.format)
         length = header.packet_bytes
@@ -222,7 +222,7 @@ class PacketReader(Iterator[Packet]):
             hole=self._new_holes[0] if self._new_holes else None,
             skipped_bytes=self._skipped + passed,
             byte_position=self._position,
-            # Packets of version 1.0 do not say what follows.
+            # Nothing numbers the packets of version 1.0, so that none seems to be missing.
             behind=Behind(goes_on=header.latent_frame is None, ended=header.end_of_stream),
         )
         self._pass(length)
@@ -235,7 +235,7 @@ class PacketReader(Iterator[Packet]):
             self._new_holes.append(hole)
 
     def _tell_behind(self, item: Packet | StreamHeader) -> None:
-        """Says of the latest packet that `item` comes behind it."""
+        """Notes that `item` comes behind the latest packet."""
         lossy = any(hole.loss is not Loss.REPEATED for hole in self._new_holes)
         self._behind.goes_on = not lossy
         if isinstance(item, Packet):
@@ -246,10 +246,10 @@ class PacketReader(Iterator[Packet]):
             self._behind.ended = not lossy
 
     def _pass_garbage(self, checked: int) -> int:
-        """Passes over bytes of no use, after a look at `checked` of them in vain; returns how many.
+        """Skips bytes after `checked` of them have failed a checksum; returns how many.
 
-        A hostile stream may be full of headers that claim much and whose checksums fail. Once too many bytes were
-        checked in vain, what failed is passed over whole and not searched.
+        A hostile stream may be full of headers that claim much and fail their checksums. Once too many bytes were
+        checked for nothing, what fails is skipped whole and not searched.
         """
         self._checked_in_vain += checked
         if checked and self._checked_in_vain > SPARE_CHECKED + CHECKED_PER_BYTE * self._position:
@@ -264,7 +264,7 @@ class PacketReader(Iterator[Packet]):
         return count
 
     def _has(self, count: int) -> bool:
-        """Whether that many bytes come; reads them."""
+        """Reads that many bytes into the buffer; returns whether they come."""
         while len(self._buffer) - self._at < count:
             if self._at_end:
                 return False
@@ -292,11 +292,11 @@ class PacketReader(Iterator[Packet]):
 
 
 class _Damaged(Exception):
-    """No stream header or packet is here, found out by a checksum over `checked` bytes."""
+    """No stream header or packet is here. `checked`: bytes that a checksum was spent on."""
 
     def __init__(self, checked: int) -> None:
         self.checked = checked
 
 
 class _Cut(Exception):
-    """What begins here goes on behind the end."""
+    """The end of the file comes before the end of what begins here."""

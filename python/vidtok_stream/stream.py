@@ -41,19 +41,18 @@ class Stream:
     packet_starts: NDArray[np.int64]
     """Latent frames that a packet of the file begins with."""
     gaps: NDArray[np.int64]
-    """Latent frames in front of which something is wrong: others are missing there, or came twice and were left out.
-    Where it is behind the last one, it is their number t."""
+    """Latent frames in front of which others are missing, or came twice and were left out; t for a gap at the end."""
     uncertain: NDArray[np.bool_]
     """`[t]`: whether something before it in its segment is missing, so that it decodes to something wrong."""
     stream_id: str | None = None
-    """What tells the stream apart from others; `None` in files of version 1.0, and of streams that were joined."""
+    """What tells the stream apart from others; `None` in files of version 1.0, and where streams were joined."""
     skipped_bytes: int = 0
     """Damaged bytes of the file."""
     cut_bytes: int = 0
-    """Bytes at the end of the file that are no whole packet."""
+    """Bytes at the end of the file that belong to something whose end is missing."""
     ended: bool = True
-    """Whether the file's end is the stream's: a writer that was stopped does not get to say so. In files of version 1.0
-    it may be false though nothing is missing."""
+    """Whether the file's end is the stream's. It is not if the writer was stopped. In files of version 1.0 it may be
+    false though nothing is missing."""
 
     @classmethod
     def of(
@@ -146,9 +145,9 @@ class Stream:
 def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
     """Reads a whole file: its path, its bytes, or an open binary file.
 
-    Where bytes are damaged or packets are missing, doubled or out of order, reading goes on at the next segment start,
-    with `on_loss="continue"` at once; `skipped_bytes`, `gaps` and `uncertain` say so. Files of different formats that
-    were joined are no one `Stream`: that is a `StreamError`, and `read_joined` is for them.
+    Where bytes are damaged, or packets are missing, doubled or out of order, reading goes on at the next segment start,
+    with `on_loss="continue"` at once; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose formats differ
+    raise a `StreamError`: `read_joined` is for them.
     """
     with packets(source, on_loss=on_loss) as reader:
         return next(_streams(reader, joined=False))
@@ -166,7 +165,7 @@ def _streams(reader: PacketReader, joined: bool) -> Iterator[Stream]:
     for packet in reader.items():
         if not isinstance(packet, Packet):
             if builder:
-                # What is missing in front of an end mark is of the stream that ends.
+                # What is missing in front of an end mark belongs to the stream that ends.
                 builder.add_gap(len(reader.holes) > holes)
                 builder.ended, holes = reader.ended, len(reader.holes)
             continue

@@ -1,4 +1,4 @@
-"""Puts a byte stream together."""
+"""Writes a byte stream."""
 
 import os
 import secrets
@@ -21,11 +21,11 @@ def write(
 ) -> None:
     """Writes a stream, or packets one by one, to a path or an open binary file.
 
-    Packets may come from `packets()` of another file, also of several, which then are joined. `stream_id` tells the
-    stream apart from others; by default it is the one that the content was read with, else random.
+    Packets may come from `packets()` of another file, or of several, which then are joined. `stream_id` tells the
+    stream apart from others; by default it is that of the content, or random.
 
-    What is known to be missing stays so: where the content has gaps, the written stream has them, and where what was
-    read has no end, none is written.
+    What is known to be missing stays so: the written stream has the gaps of the content, and an end only if the content
+    has one.
     """
     opened = open(target, "wb") if isinstance(target, str | os.PathLike) else nullcontext(target)
     with opened as file:
@@ -36,7 +36,7 @@ def write(
 class Writer:
     """Makes the bytes of one stream, numbers its packets, and puts a stream header in front of every segment.
 
-    The format may change where a segment starts. `end` has to be called behind the last packet.
+    The format may change where a segment starts. Call `end` behind the last packet.
     """
 
     def __init__(self, stream_id: str | None = None) -> None:
@@ -47,11 +47,11 @@ class Writer:
         self._segment_number: int | None = None
         self._segment = Totals()
         self._stream = Totals()
-        # Of the latest packet.
+        # What is known behind the latest packet.
         self._behind: Behind | None = None
 
     def write(self, packet: Packet) -> bytes:
-        """The bytes of `packet`, behind those of what has to stand in front of it."""
+        """The bytes of `packet`, and in front of them those of the end mark and stream header that it needs."""
         if packet.uncertain:
             raise StreamError(
                 f"latent frames are missing in front of the packet read at byte {packet.byte_position}: it is of no use"
@@ -61,7 +61,7 @@ class Writer:
         header = self._header
         if packet.segment_start:
             lost = self._is_lost_before(packet)
-            # A number that is left out, and a segment without an end, say that something is missing.
+            # A number that is left out, and a segment without an end, tell readers that something is missing.
             front = b"" if lost else self.end_segment()
             number, totals = 0 if number is None else (number + 1 + lost) % _NUMBERS, Totals()
             if packet.format != self._format:
@@ -85,14 +85,14 @@ class Writer:
         return self._behind is not None and not (self._behind.goes_on or self._behind.ended)
 
     def end_segment(self) -> bytes:
-        """An end mark behind the segment; nothing where the last packet said that it is the segment's last."""
+        """The bytes of an end mark behind the segment; empty if the last packet has ended the segment."""
         if not self._in_segment:
             return b""
         self._in_segment = False
         return self._mark(None)
 
     def end(self) -> bytes:
-        """The stream's end mark; nothing where nothing was written."""
+        """The bytes of the stream's end mark; empty if nothing was written."""
         self._in_segment = False
         return self._mark(self._stream)
 
@@ -105,7 +105,7 @@ class Writer:
 
 def _encode(content: Stream | Iterable[Packet], stream_id: str | None) -> Iterator[bytes]:
     packets = content.packets() if isinstance(content, Stream) else content
-    # Packets of no stream become one of their own.
+    # Packets without a stream become a stream of their own.
     own = secrets.token_hex(16)
     writer: Writer | None = None
     behind: Behind | None = None
@@ -122,7 +122,7 @@ def _encode(content: Stream | Iterable[Packet], stream_id: str | None) -> Iterat
 
 
 def _tail(writer: Writer, behind: Behind | None) -> bytes:
-    """What was read without its end is written without one."""
+    """The bytes of the end, if the content has one."""
     if behind is None or behind.ended:
         return writer.end()
     return writer.end_segment() if behind.goes_on else b""

@@ -20,7 +20,7 @@ impl Grouping {
         (latent_frames - single).saturating_mul(factor).saturating_add(single)
     }
 
-    /// Frames that one step of a graph takes and gives.
+    /// Video frames that one step of the encoder takes, and one of the decoder gives.
     pub fn step_frames(self) -> usize {
         match self {
             Self::Causal { factor } => factor,
@@ -28,7 +28,7 @@ impl Grouping {
         }
     }
 
-    /// Latent frames that one step of a graph gives and takes.
+    /// Latent frames that one step of the encoder gives, and one of the decoder takes.
     pub fn step_latent_frames(self) -> usize {
         match self {
             Self::Causal { .. } => 1,
@@ -67,7 +67,7 @@ impl TokenFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub segment_start: bool,
-    /// Nothing of the segment comes behind it.
+    /// It is the segment's last group.
     pub segment_end: bool,
     /// The real frames, at least one.
     pub frames: Vec<FrameTime>,
@@ -77,16 +77,19 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Groups {
     grouping: Grouping,
-    /// Steps after which a segment ends by itself; `u64::MAX`: never.
+    /// Groups of a full segment; `u64::MAX`: a segment ends only on request.
     segment_steps: u64,
     /// Full groups of the current segment.
     steps: u64,
+    /// Frames of the current group, which is not full.
     open: Vec<FrameTime>,
+    /// The segment ends with the current group.
     end_segment_after_group: bool,
 }
 
 impl Groups {
-    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: no end.
+    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: a segment ends only on
+    /// request.
     pub fn new(grouping: Grouping, key_interval: u64) -> Self {
         let mut groups = Self {
             grouping,
@@ -107,15 +110,15 @@ impl Groups {
         };
     }
 
-    /// Frames that the group under way takes when full.
-    pub fn capacity(&self) -> usize {
+    /// Frames of the current group when it is full.
+    fn capacity(&self) -> usize {
         match self.grouping {
             Grouping::Causal { .. } if self.steps == 0 => 1,
             grouping => grouping.step_frames(),
         }
     }
 
-    /// Frames in the group under way.
+    /// Frames in the current group.
     pub fn filled(&self) -> usize {
         self.open.len()
     }
@@ -126,7 +129,7 @@ impl Groups {
         (self.open.len() >= self.capacity()).then(|| self.close(false))
     }
 
-    /// Ends the segment; returns the group under way, which then has fewer real frames than it takes.
+    /// Ends the segment; returns the current group, which then has fewer real frames than a full one.
     pub fn finish(&mut self) -> Option<Group> {
         let tail = (!self.open.is_empty()).then(|| self.close(true));
         self.steps = 0;
@@ -134,7 +137,7 @@ impl Groups {
         tail
     }
 
-    /// Ends the segment as soon as the group under way is full: at once where there is none.
+    /// Ends the segment once the current group is full; at once if it is empty.
     pub fn finish_after_group(&mut self) {
         if self.open.is_empty() {
             self.steps = 0;

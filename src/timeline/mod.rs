@@ -1,4 +1,4 @@
-//! Which video frames make a group, what of a decoder's output is shown, and when. No GStreamer here.
+//! Which video frames make a group, which frames of a decoder's output are shown, and when. No GStreamer here.
 //!
 //! Times are nanoseconds.
 

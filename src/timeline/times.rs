@@ -2,7 +2,7 @@
 
 use crate::format::Fraction;
 
-/// When a video frame is shown, and for how long where that is known.
+/// When a video frame is shown, and for how long if that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameTime {
     pub pts: u64,
@@ -15,7 +15,7 @@ impl FrameTime {
     }
 }
 
-/// `frames`, `shift` nanoseconds later; `None` where one of them would be before zero.
+/// `frames`, `shift` nanoseconds later; `None` if one of them would be before zero.
 pub fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
     frames
         .iter()
@@ -28,7 +28,7 @@ pub fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
         .collect()
 }
 
-/// `floor(frames · den / num)` seconds in nanoseconds: adding rounded durations would drift.
+/// `floor(frames · den / num)` seconds in nanoseconds: sums of rounded durations would drift. `None` without a framerate.
 pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
     let time = u128::from(frames) * u128::from(framerate.den) * NANOS / u128::from(non_zero(framerate.num)?);
     u64::try_from(time).ok()
@@ -47,18 +47,18 @@ fn frame_at_or_after(pts: u64, framerate: Fraction) -> Option<u64> {
     u64::try_from(frames).ok()
 }
 
-/// The times of a packet's real frames, as its header says them.
+/// The times of a packet's real frames, as the packet has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketTimes {
     pub pts: u64,
-    /// From the first frame's PTS to the last one's end.
+    /// Time from the first frame's PTS to the last one's end.
     pub duration: Option<u64>,
-    /// From `pts` to each frame but the first; `None` where [`regular_offsets`] gives the same.
+    /// Time from `pts` to each frame but the first; `None` if [`regular_offsets`] gives the same.
     pub offsets: Option<Vec<u64>>,
 }
 
 impl PacketTimes {
-    /// `frames` is not empty and does not go back in time.
+    /// The times of `frames`, which are not empty and do not go back in time.
     pub fn of(frames: &[FrameTime], framerate: Fraction) -> Self {
         let pts = frames[0].pts;
         let last = frames[frames.len() - 1];
@@ -74,7 +74,7 @@ impl PacketTimes {
 
     /// The time of each of `real` frames: each lasts until the next, the last one until the packet's end.
     ///
-    /// `None` where the times are neither written nor regular, or do not fit.
+    /// `None` if the times are neither written nor regular, or do not fit.
     pub fn frames(&self, real: usize, framerate: Fraction) -> Option<Vec<FrameTime>> {
         if real == 0 {
             return Some(Vec::new());
@@ -97,8 +97,8 @@ impl PacketTimes {
     }
 }
 
-/// Where the frames after a packet's first one lie when nothing else is said: on the framerate's grid, counted
-/// from the first grid point at or after `pts`; without a framerate, spread evenly over `duration`.
+/// The offsets of the frames after a packet's first one if the packet has none: on the framerate's grid, counted from the
+/// first grid point at or after `pts`; without a framerate, evenly over `duration`.
 pub fn regular_offsets(pts: u64, duration: Option<u64>, frames: usize, framerate: Fraction) -> Option<Vec<u64>> {
     let count = frames as u64;
     if let Some(first) = frame_at_or_after(pts, framerate) {
