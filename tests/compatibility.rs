@@ -5,7 +5,7 @@
 use framer::{Framer, Step};
 use gstvidtok::stream as now;
 
-// Version 1.0 as it was, at the root of this crate because its modules name each other so.
+// Version 1.0 as it was. Its modules name each other by paths from the root of the crate.
 #[path = "data/v1_0/src/format.rs"]
 #[allow(dead_code, clippy::all)]
 mod format;
@@ -43,7 +43,7 @@ fn packet(i: u32, segment_start: bool, segment_end: bool, end_of_stream: bool) -
     }
 }
 
-/// Two streams, one behind the other, with all that version 1.0 does not know: the packets, and the bytes.
+/// The packets and the bytes of two streams that are joined, with all that version 1.0 does not know.
 fn new_file() -> (Vec<now::Packet>, Vec<u8>) {
     let (mut packets, mut bytes) = (Vec::new(), Vec::new());
     for id in ["one", "two"] {
@@ -162,7 +162,7 @@ fn a_file_of_version_1_0_is_read_as_it_was() {
         ([OLD_FILE, OLD_FILE], 0),
         ([OLD_FILE, &new], 0),
         ([&new, OLD_FILE], 0),
-        // Its writer was stopped inside a stream header.
+        // The writer of the first was stopped inside a stream header.
         ([&OLD_FILE[..600], OLD_FILE], 1),
     ] {
         let (events, ended) = read_now(&joined.concat(), now::OnLoss::Wait);
@@ -174,7 +174,7 @@ fn a_file_of_version_1_0_is_read_as_it_was() {
 #[test]
 fn damage_in_a_file_of_version_1_0_is_a_hole() {
     let mut bytes = OLD_FILE.to_vec();
-    // In the payload of the second packet.
+    // Damages the payload of the second packet.
     let first = bytes.windows(4).position(|window| window == b"\x89VTP").unwrap();
     bytes[first + 2 * 52 - 1] ^= 1;
     for (on_loss, count) in [(now::OnLoss::Wait, 4), (now::OnLoss::Continue, 5)] {

@@ -64,7 +64,7 @@ fn tokens(format: &TokenFormat, latent_frames: u32, seed: usize) -> Tokens {
     }
 }
 
-/// A packet, and what it was made of.
+/// A packet and its tokens.
 struct Part {
     tokens: Tokens,
     packet: Packet,
@@ -120,7 +120,7 @@ fn on_grid(framerate: Fraction, from: u64) -> impl Fn(u64) -> FrameTime {
     }
 }
 
-/// A stream to be read, and what it was made of.
+/// A stream and its packets.
 struct Case {
     name: String,
     format: TokenFormat,
@@ -178,7 +178,7 @@ fn run_python(folders: impl Iterator<Item = PathBuf>) {
     assert!(done.status.success(), "{python} (VIDTOK_PYTHON; needs NumPy): {said}");
 }
 
-/// All packets, of a stream that has nothing but packets of `format`.
+/// The packets of a stream that has nothing but packets of `format`.
 fn read_packets(bytes: &[u8], format: &TokenFormat) -> Vec<Packet> {
     let mut reader = Reader::new();
     reader.push(bytes);
@@ -187,7 +187,7 @@ fn read_packets(bytes: &[u8], format: &TokenFormat) -> Vec<Packet> {
     while let Some(event) = reader.next_event().unwrap() {
         match event {
             Event::Header(header) => assert_eq!(&header.format, format),
-            // Counted by the writer.
+            // The writer has counted the positions.
             Event::Packet(packet) => packets.push(Packet {
                 position: None,
                 ..packet
@@ -199,7 +199,7 @@ fn read_packets(bytes: &[u8], format: &TokenFormat) -> Vec<Packet> {
     packets
 }
 
-/// What Python is to say of the file.
+/// What Python must say of the file.
 fn expected(case: &Case, file: &[u8]) -> Vec<(&'static str, Value)> {
     let Case { format, parts, .. } = case;
     let json_bytes = u32::from_le_bytes(file[8..12].try_into().unwrap()) as usize;

@@ -1,4 +1,4 @@
-//! The byte stream: the worked example of docs/stream.md, damage, hostile input.
+//! The byte stream: the worked example of docs/stream.md, damage, impossible input, tokens.
 
 use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::stream::{
@@ -104,7 +104,7 @@ fn stream() -> (TokenFormat, Vec<Packet>, Vec<u8>) {
     (format, packets, bytes)
 }
 
-/// Reads all of a stream that comes in pieces of `piece` bytes, also what is behind a hole.
+/// Reads a stream that comes in pieces of `piece` bytes, packets behind holes included.
 fn read(bytes: &[u8], piece: usize) -> (Vec<Event>, Option<StreamError>) {
     let (mut reader, mut events) = (Reader::on_loss(OnLoss::Continue), Vec::new());
     let mut take = |reader: &mut Reader| loop {
@@ -141,7 +141,7 @@ fn skipped(events: &[Event]) -> u64 {
     bytes.sum()
 }
 
-/// A packet header as docs/stream.md has it, with the right checksums whatever the fields say.
+/// A packet as docs/stream.md has it, with the right checksums for any fields.
 #[derive(Clone)]
 struct RawPacket {
     flags: u16,

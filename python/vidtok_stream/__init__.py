@@ -4,6 +4,7 @@
 bytes mean is specified in gst-vidtok's docs/stream.md.
 """
 
+from .coding import Coding
 from .errors import StreamError
 from .format import TokenFormat
 from .header import End, StreamHeader, Totals
@@ -14,6 +15,7 @@ from .stream import Stream, read, read_joined
 from .writer import Writer, write
 
 __all__ = [
+    "Coding",
     "End",
     "Hole",
     "Loss",

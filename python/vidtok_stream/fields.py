@@ -26,7 +26,7 @@ class Fields:
     def of(cls, data: bytes) -> "Fields":
         """Reads a JSON text, which may be anything."""
         try:
-            # Objects as tuples of pairs: only so can a key that comes twice be seen.
+            # Objects become tuples of pairs, as a dict would hide a key that comes twice.
             pairs = json.loads(data.decode(), object_pairs_hook=tuple, parse_constant=_not_a_number)
         except (ValueError, RecursionError) as error:
             raise impossible(f"not JSON: {error}") from error

@@ -24,7 +24,7 @@ from .limits import (
 )
 from .tokens import FLOATS
 
-# Each has two levels or more.
+# Each digit of an index has two values or more.
 MAX_LEVELS = MAX_CODEBOOK.bit_length() - 1
 DIGEST = re.compile("[0-9a-f]{64}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -76,7 +76,7 @@ class TokenFormat:
         if (self.levels is None) == (self.channels is None):
             raise impossible('an fsq stream has "levels", a kl stream has "channels", and none has both')
         if self.levels is not None:
-            # Before their product: it could be of any length.
+            # First, as the product of hostile levels could be of any length.
             few = 1 <= len(self.levels) <= MAX_LEVELS
             within = all(2 <= level <= MAX_CODEBOOK for level in self.levels)
             if not few or not within or self.codebook_size > MAX_CODEBOOK:

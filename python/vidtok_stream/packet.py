@@ -62,7 +62,7 @@ class Packet:
     format: TokenFormat
     latent_frames: int
     real_frames: int
-    """Video frames to show; fewer than the latent frames make where the video or segment ended inside a group."""
+    """Video frames to show: fewer than the latent frames stand for if the video or segment ended inside a group."""
     pts: int | None
     """PTS of the first video frame in nanoseconds; `None` where it is not known."""
     duration: int | None

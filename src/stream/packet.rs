@@ -265,7 +265,7 @@ pub struct Packet {
     /// The next packet, if there is one, starts a segment.
     pub segment_end: bool,
     pub latent_frames: u32,
-    /// Video frames to show; fewer than the latent frames make where the stream or segment ended inside a group.
+    /// Video frames to show: fewer than the latent frames stand for if the stream or segment ended inside a group.
     pub real_frames: u32,
     /// PTS of the first real frame in nanoseconds.
     pub pts: Option<u64>,

@@ -1,4 +1,4 @@
-"""Changes files at random, always the same way for the same seed: what a reader of strangers' files must cope with.
+"""Changes files at random, in the same way for the same seed.
 
 `VIDTOK_FUZZ_RUNS` is how many changed files a test tries; unset, few enough for every day.
 """
@@ -16,7 +16,7 @@ def runs() -> int:
 
 
 def mutations(seeds: list[bytes], seed: int = 1) -> Iterator[bytes]:
-    """The seeds themselves, and then as many changed ones as are wanted."""
+    """The seeds, and then as many changed ones as a test tries."""
     yield from seeds
     chance = random.Random(seed)
     for _ in range(runs()):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from vidtok_stream import Packet, Stream, TokenFormat, write
 
-# That of the example in docs/stream.md: two cells of 15 bits.
+# The format of the example in docs/stream.md: two cells of 15 bits.
 FORMAT = TokenFormat(
     model="example",
     digest="0123456789abcdef" * 4,
@@ -68,7 +68,7 @@ def raw_packet(
     offsets: tuple[int, ...] = (),
     payload: bytes = b"\x01\x80\xff\x3f",
 ) -> bytes:
-    """The example's first packet with other fields, and the right checksums whatever they say."""
+    """The example's first packet with other fields, and the right checksums for them."""
     body = struct.pack(f"<{len(offsets)}Q", *offsets) + payload
     numbers = (flags, zlib.crc32(header[:-4]), latent, real, len(payload), pts, duration, zlib.crc32(body))
     front = SYNC + struct.pack("<HHIIIIQQI", 48 + len(extension), *numbers)
@@ -77,7 +77,7 @@ def raw_packet(
 
 
 def without_end(content: Stream | list[Packet]) -> bytes:
-    """The bytes of a stream but for its end mark."""
+    """The bytes of a stream without its end mark."""
     data = written(content)
     return data[: data.rindex(b"\x89VIDTOK")]
 
@@ -101,7 +101,7 @@ def small_packets() -> list[Packet]:
 
 
 def facts(packet: Packet) -> tuple[object, ...]:
-    """What of a packet must never be wrong."""
+    """What must never be wrong in a packet."""
     times = (packet.pts, packet.duration, packet.offsets)
     return (
         packet.format,

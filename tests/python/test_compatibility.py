@@ -79,11 +79,11 @@ def test_the_file_of_version_1_0_is_read_as_it_was() -> None:
         np.testing.assert_array_equal(getattr(then, name), getattr(now, name), name)
     assert (now.ended, now.stream_id, now.skipped_bytes) == (True, None, 0)
     assert all(packet.latent_frame is None and packet.segment is None for packet in packets(OLD_FILE))
-    # Numbered once it is written again.
+    # The writer numbers it.
     again = read(written(now))
     np.testing.assert_array_equal(again.tokens, now.tokens)
     assert again.stream_id
-    # Without its last packet nothing says that it is cut off, but that there is no end.
+    # Without its last packet it has no end, and nothing else shows that it was cut off.
     assert not read(OLD_FILE[: OLD_FILE.rindex(b"\x89VTP")]).ended
 
 

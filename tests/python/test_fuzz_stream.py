@@ -20,12 +20,12 @@ MAGIC, SYNC = b"\x89VIDTOK", b"\x89VTP"
 
 
 def files(target: str, front: int) -> list[bytes]:
-    """A fuzz target's inputs, without the bytes that are for the target itself."""
+    """A fuzz target's inputs, without the bytes in front that steer the target."""
     return [path.read_bytes()[front:] for path in sorted((CORPUS / target).iterdir())]
 
 
 def repaired(data: bytes) -> bytes:
-    """The same with right checksums, as far as headers and packets follow each other."""
+    """`data` with right checksums, as long as headers and packets follow each other."""
     out, at, stream = bytearray(data), 0, bytes(4)
 
     def number(place: int, length: int) -> int:
@@ -79,7 +79,7 @@ def test_a_changed_stream_is_read_or_refused(repair: bool) -> None:
             continue
         try:
             stream = read(io.BytesIO(data))
-        except StreamError:  # formats that do not belong into one array
+        except StreamError:  # formats that do not fit into one array
             continue
         assert len(stream.tokens) <= count
         if len(stream.tokens):

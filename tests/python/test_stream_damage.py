@@ -1,4 +1,4 @@
-"""The Python package `vidtok_stream`: damaged streams, cut ones, and such as are made to cost time."""
+"""The Python package `vidtok_stream`: damaged streams, cut ones, and one that is made to cost time."""
 
 import struct
 import sys
@@ -52,7 +52,7 @@ def test_a_cut_tail_is_the_end_at_every_byte() -> None:
         assert (whole.skipped_bytes, whole.ended) == (0, False), length
         assert len(whole.tokens) == len(got)
         consumed = without_end(small_packets()[: len(got)]) if got else b""
-        # The second segment's stream header counts as read where it is whole.
+        # If the second segment's stream header is whole, the reader has read it.
         assert whole.cut_bytes in (length - len(consumed), length - len(consumed) - header_bytes), length
     assert read(data[:-1]).cut_bytes == 60 + 3 * 8 + 15 - 1
 
@@ -69,7 +69,7 @@ def test_no_flipped_byte_goes_unnoticed(flip: int) -> None:
         try:
             got.extend(map(facts, reader))
         except StreamError as error:
-            # Only what comes before all checksums: the version byte of the very first stream header.
+            # Only the version byte of the first stream header is believed without a checksum.
             assert "version" in str(error) and at == 7, at
             continue
         assert all(packet in expected for packet in got), at
@@ -134,7 +134,7 @@ def test_a_length_out_of_bounds_is_not_waited_for() -> None:
     long_payload = bytearray(FIRST)
     long_payload[20:24] = struct.pack("<I", 1 << 24)
     for lure in (header, long_header, long_payload):
-        # Behind the lure is a packet: it comes out before more is asked for.
+        # The reader gives the packet behind the lure before it asks for more.
         reader = packets(HEADER + bytes(lure) + FIRST, read_on)
         assert next(reader).skipped_bytes == len(lure)
 

@@ -1,4 +1,4 @@
-"""The Python package `vidtok_stream`: streams that are newer or impossible, and what it does not write."""
+"""The Python package `vidtok_stream`: streams that are newer or impossible, and what a writer refuses."""
 
 import sys
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_a_newer_version_is_named() -> None:
         read(b"\x89VIDTOK\x02 of unknown layout")
     with pytest.raises(StreamError, match=f"byte {len(EXAMPLE)}: .*version 2"):
         read(EXAMPLE + raw_header("{}", version=2))
-    # Anywhere but at the very start it is a newer version only where the checksum holds.
+    # Behind the start it is a newer version only if the checksum holds.
     assert read(b"noise\x89VIDTOK\x02 of no checksum" + EXAMPLE).tokens.tolist() == [[[1, 32767]], [[2, 12345]]]
 
 

@@ -28,7 +28,7 @@ from vidtok_stream import (  # noqa: E402
 
 from streams import FORMAT, written  # noqa: E402
 
-# Latent frames, and packets, of a segment and of a stream.
+# Packets of one latent frame: in a segment, and in a stream.
 SEGMENT, COUNT = 38, 76
 
 
@@ -86,7 +86,7 @@ def test_a_doubled_packet_is_left_out(at: int) -> None:
     assert numbers(got) == list(range(COUNT))
     assert (got.gaps.tolist(), got.uncertain.any(), got.ended) == ([at + 1], False, True)
     assert holes(whole) == [(Loss.REPEATED, None)]
-    # Nothing is missing, so it can be written.
+    # Nothing is missing, so that it can be written.
     assert numbers(read(written(got))) == list(range(COUNT))
 
 
@@ -266,7 +266,7 @@ def test_a_policy_that_is_none_is_named() -> None:
         read(b"", on_loss="ignore")  # type: ignore[arg-type]
 
 
-# What a hostile stream may say.
+# Hostile streams.
 
 
 def header(**more: object) -> bytes:

@@ -52,7 +52,7 @@ from streams import (  # noqa: E402
 )
 from streams import FORMAT as EXAMPLE_FORMAT  # noqa: E402
 
-# Bytes of a file that does not fit into the memory that reading it may take.
+# Length of a file that does not fit into the memory that its reader may take.
 LONG = 10 << 20
 
 
@@ -129,7 +129,7 @@ def test_a_packet_of_a_pipe_is_there_as_soon_as_its_bytes_are() -> None:
     got: list[list[int]] = []
     with os.fdopen(out, "rb") as source, os.fdopen(into, "wb", buffering=0) as sink:
         reader = packets(source)
-        # Were the reader to wait for more than the packet, neither side would go on.
+        # If the reader waited for more than the packet, neither side would go on.
         thread = threading.Thread(
             target=lambda: got.extend(packet.tokens[0, 0].tolist() for packet in reader), daemon=True
         )
@@ -183,7 +183,7 @@ def test_a_long_file_takes_little_memory() -> None:
 
 @pytest.mark.parametrize("width", range(1, 25))
 def test_indices_of_every_width(width: int) -> None:
-    """Against the definition: bit k of number i is bit i · width + k."""
+    """By the definition: bit k of number i is bit i · width + k."""
     random = np.random.default_rng(width)
     for count in (1, 7, 8, 9, 100):
         numbers = random.integers(0, 1 << width, (3, count), dtype=np.uint32)
@@ -263,7 +263,7 @@ def test_times_of_frames_that_have_no_offsets() -> None:
     assert times("0/1", pts=100, duration=10) == [100, 102, 105, 107]
     assert times("0/1", pts=100, duration=unknown) == [100, -1, -1, -1]
     assert times("30/1", pts=unknown) == [-1] * 4
-    # So slow that the last frame's time is beyond 64 bits.
+    # At this framerate the last frame's time does not fit into 64 bits.
     slow = dict(latent=2, payload=bytes(8), pts=1 << 61)
     assert times("1/2147483647", real=5, **slow) == [1 << 61, -1, -1, -1, -1]
 
@@ -277,7 +277,7 @@ def test_a_damaged_or_joined_file_is_cut_and_joined_by_packets() -> None:
         written(uncertain)
     with pytest.raises(StreamError, match="missing in front of latent frame 4"):
         written(read(bytes(data), on_loss="continue"))
-    # Without what nothing decodes it is a stream again.
+    # Without the packets that cannot be decoded it is a stream again.
     assert read(written(read(bytes(data)))).tokens.tolist() == read(written(expected)).tokens[:4].tolist()
     with pytest.raises(StreamError, match="has to start a segment"):
         written(expected[1:])

@@ -14,7 +14,7 @@ fn accidents(seed: u64) -> Vec<u8> {
     for id in ["one", "two"] {
         let mut writer = Writer::new(format.clone(), id).unwrap();
         for part in causal(&format, 8, 1 + random(4), on_grid(format.framerate, 0)) {
-            // Some segments have to be ended by marks.
+            // Some segments end by a mark.
             let segment_end = part.packet.segment_end && random(2) == 0;
             if part.packet.segment_start {
                 pieces.extend(writer.end_segment().unwrap());
@@ -35,7 +35,7 @@ fn accidents(seed: u64) -> Vec<u8> {
             2 => pieces.swap(a, b),
             _ => {
                 let at = random(pieces[a].len());
-                // Not the very first byte that says a version.
+                // Not the first magic: readers believe the version behind it.
                 pieces[a][at.max(8)] ^= 0x10;
             }
         }
@@ -43,7 +43,7 @@ fn accidents(seed: u64) -> Vec<u8> {
     pieces.concat()
 }
 
-/// What the Rust reader tells of a file, as interop.py says it of Python's.
+/// What the Rust reader tells of a file, in the form that interop.py has for the Python reader.
 fn loss(bytes: &[u8], on_loss: OnLoss) -> Value {
     let mut reader = Reader::on_loss(on_loss);
     reader.push(bytes);

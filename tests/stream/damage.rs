@@ -1,4 +1,4 @@
-//! Damaged streams, cut ones, and such as are made to cost time.
+//! Damaged streams, cut ones, and one that is made to cost time.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn no_flipped_byte_goes_unnoticed() {
                 "nothing noticed of {at}"
             );
             if error.is_none() {
-                // A damaged stream header costs its segment of three only while no equal one came before.
+                // A damaged stream header costs its segment of three packets, unless an equal one came before.
                 assert!(read.len() >= 3, "{} packets after a flip at {at}", read.len());
             }
         }
@@ -70,7 +70,7 @@ fn garbage_between_packets_is_skipped_and_counted() {
 #[test]
 fn lost_bytes_cost_their_packet_only() {
     let (_, packets, bytes) = stream();
-    // From the last packet but one: its header then claims bytes of the last packet.
+    // The bytes are lost from the last packet but one, whose header then claims bytes of the last packet.
     let at = bytes.len() - (60 + 24 + 15) - 10;
     let (events, error) = read(&[&bytes[..at], &bytes[at + 5..]].concat(), usize::MAX);
     assert_eq!(error, None);
@@ -106,7 +106,7 @@ fn a_length_out_of_bounds_is_not_waited_for() {
         Packet::decode(&packet, &example_format()),
         Err(Fault::Damaged { checked: 0 })
     );
-    // A damaged payload length fails the header's checksum, with no more than the header there.
+    // A damaged payload length fails the header's checksum, before the body is there.
     let mut packet = documented("first packet");
     packet[20..24].copy_from_slice(&0x0100_0000u32.to_le_bytes());
     assert_eq!(
@@ -155,7 +155,7 @@ proptest! {
         let (_, packets, bytes) = stream();
         let (events, _) = read(&noise, 17);
         prop_assert!(packets_of(&events).is_empty());
-        // Not into the very first magic, behind which any version would be believed.
+        // Not inside the first magic: the reader believes the version behind it.
         let cut = 8 + cut.index(bytes.len() - 8);
         let (events, error) = read(&[&bytes[..cut], &noise, &bytes[cut..]].concat(), 17);
         prop_assert!(error.is_none());

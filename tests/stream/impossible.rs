@@ -6,7 +6,7 @@ use super::*;
 fn a_newer_version_is_named() {
     let newer = StreamError::NewerVersion(2);
     assert!(newer.to_string().contains("version 2"));
-    // Whatever follows at the start of a stream; and with a valid checksum later on.
+    // At the start of a stream without any checksum; later on with a valid one.
     assert_eq!(read(b"\x89VIDTOK\x02 of unknown layout", 5).1, Some(newer.clone()));
     let (_, packets, bytes) = stream();
     let (events, error) = read(&[&bytes[..], &raw_header(2, "{}")].concat(), usize::MAX);
@@ -166,7 +166,7 @@ fn impossible_packets_are_refused() {
 
 #[test]
 fn a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() {
-    // Two codes: 2²² cells take half a megabyte, and 16 MiB as indices.
+    // With two codes, 2²² cells take half a megabyte, and 16 MiB as indices.
     let format = TokenFormat {
         regularizer: Regularizer::Fsq { levels: vec![2] },
         space_factor: 1,

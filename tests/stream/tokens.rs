@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn tokens_outside_their_format_are_refused() {
-    // 5 codes take 3 bits, which can say 5, 6 and 7 too.
+    // 5 codes take 3 bits, which have room for 5, 6 and 7, too.
     let format = TokenFormat {
         regularizer: Regularizer::Fsq { levels: vec![5] },
         ..example_format()

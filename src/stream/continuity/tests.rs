@@ -1,4 +1,4 @@
-//! Streams with packets missing, doubled and out of order, of one writer and of two.
+//! Streams whose packets are missing, doubled or out of order, from one writer and from two.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn format() -> TokenFormat {
     TokenFormat::toy(&[16; 4], 2, 1)
 }
 
-/// How a segment's end is said.
+/// How a segment ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Flag,
@@ -49,7 +49,7 @@ fn stream(id: &str) -> Vec<Vec<u8>> {
     pieces(id, &[(SEGMENT, Ends::Flag); 3])
 }
 
-/// What came of a stream.
+/// What a reader says of a stream.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     /// Number and stream of each packet.
@@ -107,14 +107,14 @@ fn a_missing_packet_costs_the_rest_of_its_segment_or_is_told() {
     let continued = read(&bytes, OnLoss::Continue);
     assert_eq!(numbers(&continued), Vec::from_iter((0..10).chain(11..24)));
     assert_eq!(continued.holes, waited.holes);
-    // A segment's first, and its last.
+    // The first packet of a segment, and the last.
     bytes = stream("a");
     bytes.remove(8);
     assert_eq!(wait(&bytes).holes, [(8, Loss::Missing, None)]);
     bytes = stream("a");
     bytes.remove(15);
     assert_eq!(wait(&bytes).holes, [(15, Loss::NoEnd, None)]);
-    // The stream's last packets: its end mark counts them.
+    // The last packets of the stream: its end mark counts them.
     bytes = stream("a");
     bytes.drain(22..24);
     assert_eq!(wait(&bytes).holes, [(22, Loss::Missing, Some(2))]);
@@ -132,7 +132,7 @@ fn a_doubled_packet_is_left_out_and_told() {
             assert_eq!(doubled.holes, [(at + 1, Loss::Repeated, None)], "packet {at}");
         }
     }
-    // Windows: each is a segment.
+    // Windows, of which each is a segment.
     let mut bytes = pieces("a", &[(1, Ends::Flag); 5]);
     bytes.insert(2, bytes[2].clone());
     assert_eq!(numbers(&wait(&bytes)), [0, 1, 2, 3, 4]);
@@ -146,7 +146,7 @@ fn packets_that_change_places_are_one_hole() {
     let waited = wait(&bytes);
     assert_eq!(numbers(&waited), Vec::from_iter((0..10).chain(16..24)));
     assert_eq!(waited.holes, [(10, Loss::Missing, Some(1))]);
-    // The one that comes too late is never used.
+    // The packet that comes too late is left out.
     let continued = read(&bytes, OnLoss::Continue);
     assert_eq!(numbers(&continued), Vec::from_iter((0..10).chain(11..24)));
     assert_eq!(continued.holes, waited.holes);
@@ -162,7 +162,7 @@ fn a_segment_that_comes_again_or_too_late_is_left_out() {
     let swapped = wait(&[&first[..], &third, &second].concat());
     assert_eq!(numbers(&swapped), Vec::from_iter((0..8).chain(16..24)));
     assert_eq!(swapped.holes, [(8, Loss::Missing, None), repeated(16)]);
-    // In the middle of the segment itself: what is new in it goes on.
+    // In the middle of the segment itself: its new packets follow.
     let again = wait(&[&first[..], &second[..5], &second, &third].concat());
     assert_eq!(numbers(&again), Vec::from_iter(0..24));
     assert_eq!(again.holes, [repeated(13)]);
@@ -172,7 +172,7 @@ fn a_segment_that_comes_again_or_too_late_is_left_out() {
 fn a_start_that_comes_behind_its_segments_second_packet_is_no_join() {
     for start in [0, 8] {
         let mut bytes = stream("a");
-        // The first packet can be read without its stream header where that came before.
+        // A packet can be read if an equal stream header came before.
         let header = bytes[0].len() - bytes[1].len();
         let header = bytes[start][..header].to_vec();
         bytes.swap(start, start + 1);
@@ -204,7 +204,7 @@ fn whole_segments_that_are_missing_are_told() {
     bytes.drain(8..16);
     assert_eq!(wait(&bytes).holes, [(8, Loss::Missing, None)]);
     assert_eq!(numbers(&wait(&bytes)), Vec::from_iter((0..8).chain(16..24)));
-    // The last: the end mark names it, whatever its length.
+    // The last segment: the end mark names it, whatever its length.
     let mut bytes = stream("a");
     bytes.drain(16..24);
     assert_eq!(wait(&bytes).holes, [(16, Loss::Missing, None)]);
@@ -257,7 +257,7 @@ fn streams_are_joined_by_their_bytes() {
         assert!(read.ended);
         assert_eq!(read.holes, [], "{} and {} pieces", joined[0].len(), joined[1].len());
     }
-    // The first was cut off inside a segment.
+    // The first stream was cut off inside a segment.
     let read = wait(&[&a[..20], &b].concat());
     assert_eq!(read.holes, [(20, Loss::NoEnd, None)]);
     assert_eq!(read.packets.len(), 44);
@@ -283,7 +283,7 @@ fn damage_between_packets_costs_nothing_where_numbers_go_on() {
         (numbers(&read), read.holes, read.skipped),
         (Vec::from_iter(0..24), vec![], 111)
     );
-    // Between two streams a third could have been.
+    // A third stream may have been between the two.
     let read = wait(&[stream("a"), vec![vec![0; 100]], stream("b")].concat());
     assert_eq!(read.holes, [(24, Loss::Damage, None)]);
 }
@@ -328,7 +328,7 @@ fn segments_are_counted_past_the_largest_number() {
     }
 }
 
-/// What happens to pieces on their way.
+/// What happens to the pieces of a stream.
 #[derive(Clone, Debug)]
 enum Accident {
     Lose(prop::sample::Index),
@@ -365,7 +365,7 @@ fn segments() -> impl Strategy<Value = Vec<(usize, Ends)>> {
 }
 
 proptest! {
-    /// Whatever happens to the pieces of two streams: what decodes on something before it gets just that.
+    /// Whatever happens to the pieces of two streams: a packet that needs the one before it follows just that one.
     #[test]
     fn no_packet_is_used_behind_another_than_its_own(
         (a, b) in (segments(), segments()),
@@ -387,7 +387,7 @@ proptest! {
         }
     }
 
-    /// Where a stream's first packet and its end mark stay, nothing inside it is missing, doubled or moved in silence.
+    /// If a stream's first packet and its end mark stay, a reader notices all that is missing, doubled or moved between them.
     #[test]
     fn no_change_is_silent(
         segments in segments(),
