@@ -376,3 +376,40 @@ impl fmt::Display for FormatError {
 }
 
 impl std::error::Error for FormatError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_64_lower_case_hexadecimal_digits() {
+        assert!(is_digest(&"0123456789abcdef".repeat(4)));
+        for bad in [
+            "",
+            "0123456789abcdef",
+            &"0123456789ABCDEF".repeat(4),
+            &"g".repeat(64),
+            &"0".repeat(65),
+        ] {
+            assert!(!is_digest(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn regularizers_are_held_to_their_limits() {
+        let fsq = |levels: Vec<u32>| Regularizer::Fsq { levels }.check().is_ok();
+        assert!(fsq(vec![2; 24]) && fsq(vec![MAX_CODEBOOK]));
+        for levels in [
+            vec![],
+            vec![1],
+            vec![8, 0],
+            vec![2; 25],
+            vec![MAX_CODEBOOK + 1],
+            vec![u32::MAX; 9],
+        ] {
+            assert!(!fsq(levels.clone()), "{levels:?}");
+        }
+        let kl = |channels| Regularizer::Kl { channels }.check().is_ok();
+        assert!(kl(1) && kl(MAX_CHANNELS) && !kl(0) && !kl(MAX_CHANNELS + 1));
+    }
+}

@@ -193,6 +193,10 @@ def damaged() -> None:
     pieces = [p.header, p.first, cut(p.header.data[:100])]
     # The segment has ended, but the stream has not.
     case("cut-header", "The file ends inside a stream header.", pieces, ended=False)
+    s = Stream(CAUSAL, None)
+    header, start, inner, last = s.segment_of(1, 1, 1, ends=False)
+    pieces = [header, start, skipped(flipped(inner, -1)), hole("damage"), uncertain(last), s.segment_of(1, ends=False)]
+    case("version-1.0-damaged", "Version 1.0, where no number says what is missing.", pieces, ended=False)
 
 
 def newer() -> None:
