@@ -267,8 +267,7 @@ impl Decoder {
             };
             match tokens {
                 Some(tokens) => {
-                    let at_edge = segment.presentation.second_step_is_next();
-                    self.run(&tokens, at_edge, &mut on_step)?;
+                    self.run(&tokens, &mut on_step)?;
                     if let Some(segment) = self.segments.front_mut() {
                         segment.last = Some(tokens);
                     }
@@ -278,7 +277,7 @@ impl Decoder {
                     if segment.presentation.needs_flush()
                         && let Some(tokens) = segment.last.take()
                     {
-                        self.run(&tokens, true, &mut on_step)?;
+                        self.run(&tokens, &mut on_step)?;
                     }
                     self.segments.pop_front();
                 }
@@ -288,19 +287,14 @@ impl Decoder {
     }
 
     /// Makes the next step of the first segment.
-    fn run(
-        &mut self,
-        tokens: &Tokens,
-        at_edge: bool,
-        on_step: &mut impl FnMut(Duration, usize),
-    ) -> Result<(), RuntimeError> {
+    fn run(&mut self, tokens: &Tokens, on_step: &mut impl FnMut(Duration, usize)) -> Result<(), RuntimeError> {
         let Some(segment) = self.segments.front_mut() else {
             return Ok(());
         };
-        if segment.presentation.first_step_is_next() {
+        let step = segment.presentation.step();
+        if step.first {
             self.network.restart();
         }
-        let shown = segment.presentation.step();
         let padded = (
             self.tokenizer.padded(self.format.width),
             self.tokenizer.padded(self.format.height),
@@ -308,10 +302,10 @@ impl Decoder {
         let video = &self.video;
         let started = Instant::now();
         let mut elapsed = Duration::ZERO;
-        let pictures = self.network.decode(tokens, at_edge, |frames| {
+        let pictures = self.network.decode(tokens, step.edge, |frames| {
             elapsed = started.elapsed();
             let picture = |(index, time)| picture(video, frames, padded, index, time);
-            shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
+            step.shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
         })?;
         on_step(elapsed, self.network.streams());
         let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string()))?;
