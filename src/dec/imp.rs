@@ -44,11 +44,11 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::decoder::{Decoder, StepError, frame_duration};
+use super::graph::{Found, Pair};
 use super::input::{InputError, InputReader, Item};
+use super::lateness::Lateness;
 use super::loss::{LossCounts, Verdict};
-use super::pair::{Found, Pair};
 use super::picture::clip;
-use super::qos::Lateness;
 use super::settings::Settings;
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
 use crate::element::negotiation::{tokens_of, video_of, video_template};

@@ -4,13 +4,13 @@ use gst::glib;
 use gst::prelude::*;
 
 mod decoder;
+mod graph;
 mod imp;
 mod input;
+mod lateness;
 mod loss;
 mod packets;
-mod pair;
 mod picture;
-mod qos;
 mod settings;
 #[cfg(test)]
 mod testing;

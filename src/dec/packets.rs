@@ -7,8 +7,8 @@ use gst_base::prelude::*;
 use super::decoder::{Decoder, Skipped};
 use super::imp::{CAT, VidtokDec};
 use super::input::Input;
+use super::lateness::Due;
 use super::loss::{self, Verdict};
-use super::qos::Due;
 use crate::stream::Hole;
 
 impl VidtokDec {

@@ -6,7 +6,7 @@ use gst_base::prelude::*;
 
 use super::imp::{CAT, State, VidtokEnc};
 use super::orientation::Orientation;
-use super::playback::{self, Change};
+use super::playback_segment::{self as playback, Change};
 
 impl VidtokEnc {
     /// Ends the segment where another stream begins; the same one may say again that it has.

@@ -44,13 +44,13 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::clock::FrameClock;
 use super::encoder::{Encoded, Encoder, Finished};
+use super::frame_clock::FrameClock;
 use super::key_requests::{KeyRequest, KeyRequests};
-use super::live::Latency;
+use super::latency::Latency;
 use super::orientation::Orientation;
 use super::picture;
-use super::playback;
+use super::playback_segment as playback;
 use super::settings::Settings;
 use crate::caps::packet_template;
 use crate::element::negotiation::{tokens_of, video_of, video_template};

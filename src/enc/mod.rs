@@ -3,20 +3,20 @@
 use gst::glib;
 use gst::prelude::*;
 
-mod clock;
 mod encoder;
 mod events;
+mod frame_clock;
 mod imp;
 mod key_requests;
-mod live;
+mod latency;
+mod negotiation;
 mod orientation;
 mod packets;
 mod picture;
 mod pixels;
-mod playback;
+mod playback_segment;
 mod posterior;
 mod settings;
-mod setup;
 
 glib::wrapper! {
     pub struct VidtokEnc(ObjectSubclass<imp::VidtokEnc>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

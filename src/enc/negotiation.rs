@@ -7,7 +7,7 @@ use gst_base::subclass::prelude::*;
 
 use super::encoder::{Encoder, GoingOn};
 use super::imp::{CAT, VidtokEnc};
-use super::live::Latency;
+use super::latency::Latency;
 use super::packets::Packets;
 use crate::caps::StreamFormat;
 use crate::element::negotiation::token_format;
