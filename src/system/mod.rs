@@ -1,4 +1,5 @@
-//! What the system gives: files that others wrote, and memory.
+//! What the operating system gives: files that others wrote, memory, locks.
 
 pub mod file;
+pub mod lock;
 pub mod memory;
