@@ -1,24 +1,27 @@
-//! Latency, lateness and pauses of live video.
+//! How long a frame may be in the encoder.
 
 use gst::ClockTime;
 
+use super::imp::VidtokEnc;
+use crate::element::NetworkElement;
+use crate::system::lock::lock;
 use crate::timeline::FrameTime;
 
-/// How long a frame may be in the encoder.
+/// What the encoder's latency follows from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Latency {
-    /// Frames that a step of the network waits for.
+    /// Frames that a step of the network takes.
     pub step_frames: u64,
-    /// The time of one: from the framerate, measured where there is none.
+    /// How long a frame lasts: from the framerate, or measured.
     pub frame: Option<ClockTime>,
-    /// How long a step may wait for those of other streams.
+    /// How long a step may wait for other streams.
     pub batch: ClockTime,
     /// What the pipeline has set for all of its elements.
     pub configured: Option<ClockTime>,
 }
 
 impl Latency {
-    /// What the element adds: filling a group, as long again for the network, and waiting for other streams.
+    /// The latency that the element adds: a group to fill, as long again for the network, and waiting for other streams.
     pub fn own(&self) -> ClockTime {
         let frames = self
             .frame
@@ -26,23 +29,29 @@ impl Latency {
         frames.unwrap_or_default().saturating_add(self.batch)
     }
 
-    /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`
-    /// nanoseconds beyond the latency. Negative: any lateness is allowed.
-    ///
-    /// The latency is the pipeline's, and no less than the element declares: for sinks that do not wait, such as one that
-    /// writes a file, a pipeline sets none.
-    pub fn lateness(&self, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
-        let allowed = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
-        let latency = self.configured.unwrap_or_default().max(self.own());
-        let limit = due.saturating_add(latency).saturating_add(allowed);
-        (now > limit).then(|| now - due)
-    }
-
     /// Whether a GAP that ends at `end` leaves frames waiting for longer than the latency. `last`: the latest frame.
     pub fn is_exceeded_by_gap(&self, last: FrameTime, end: ClockTime) -> bool {
         let shown = last.duration.or(self.frame.map(ClockTime::nseconds)).unwrap_or(0);
         let waited = end.nseconds().saturating_sub(last.pts.saturating_add(shown));
         waited > self.own().nseconds()
+    }
+}
+
+impl VidtokEnc {
+    /// Takes the distance of two frames for a frame's duration, where there is no framerate.
+    pub(super) fn measure_latency(&self, distance: Option<u64>) {
+        let Some(distance) = distance.map(ClockTime::from_nseconds) else {
+            return;
+        };
+        let was_unknown = {
+            let latency = &mut lock(&self.shared).latency;
+            let is_unknown = latency.frame.is_none();
+            latency.frame.get_or_insert(distance);
+            is_unknown
+        };
+        if was_unknown {
+            self.post_latency();
+        }
     }
 }
 
@@ -67,29 +76,6 @@ mod tests {
             ..latency()
         };
         assert_eq!(unknown.own().mseconds(), 5);
-    }
-
-    #[test]
-    fn a_frame_is_late_behind_its_time_and_the_latency_and_what_is_allowed() {
-        let ms = ClockTime::from_mseconds;
-        let late = |configured, now, allowed: i64| {
-            let latency = Latency {
-                configured,
-                ..latency()
-            };
-            latency.lateness(ms(now), ms(1_000), allowed * 1_000_000)
-        };
-        // Its own latency until the pipeline says more, and where no sink waits.
-        for configured in [None, Some(ms(0))] {
-            assert_eq!(late(configured, 1_280, 0), None);
-            assert_eq!(late(configured, 1_281, 0), Some(ms(281)));
-        }
-        assert_eq!(late(Some(ms(500)), 1_500, 0), None);
-        assert_eq!(late(Some(ms(500)), 1_520, 20), None);
-        assert_eq!(late(Some(ms(500)), 1_521, 20), Some(ms(521)));
-        let latency = latency();
-        assert_eq!(latency.lateness(ms(99_000), ms(0), -1), None);
-        assert_eq!(latency.lateness(ms(99_000), ms(0), i64::MAX), None);
     }
 
     #[test]
