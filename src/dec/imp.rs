@@ -299,11 +299,6 @@ impl VidtokDec {
         Ok(())
     }
 
-    /// Whether QoS events count. The base class has the property, and leaves it to elements that queue input to heed it.
-    pub(super) fn heeds_qos(&self) -> bool {
-        self.obj().property("qos")
-    }
-
     /// The next picture that lies in the playback segment.
     fn next_picture(&self, decoder: &mut Decoder) -> Result<Option<gst::Buffer>, gst::FlowError> {
         let segment = self.obj().segment();

@@ -19,7 +19,11 @@ impl VidtokDec {
     pub(super) fn is_autoplugged(&self) -> bool {
         let bin = self.obj().parent().and_downcast::<gst::Element>();
         let class = bin.and_then(|bin| bin.factory()?.metadata(gst::ELEMENT_METADATA_KLASS).map(str::to_string));
-        class.is_some_and(|class| class.contains("Bin") && class.contains("Decoder"))
+        class.is_some_and(|class| {
+            ["Bin", "Decoder"]
+                .iter()
+                .all(|kind| class.split('/').any(|part| part == *kind))
+        })
     }
 
     /// A reader and a decoder for tokens of `incaps` and pictures as in `video`. The network of `before`, the decoder of

@@ -125,6 +125,11 @@ impl VidtokDec {
         true
     }
 
+    /// Whether QoS events count. The base class has the property, and leaves it to elements that queue input to heed it.
+    pub(super) fn heeds_qos(&self) -> bool {
+        self.obj().property("qos")
+    }
+
     /// Running time of the pipeline's clock; `None` where it does not run.
     pub(super) fn running_time(&self) -> Option<u64> {
         self.obj().current_running_time().map(|time| time.nseconds())

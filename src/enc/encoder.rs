@@ -211,6 +211,7 @@ impl Encoder {
     }
 }
 
-fn stream_error(error: &StreamError) -> RuntimeError {
+/// `error` as the error of a step.
+pub fn stream_error(error: &StreamError) -> RuntimeError {
     RuntimeError::Run(error.to_string())
 }

@@ -5,7 +5,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::encoder::{Continued, Encoder};
+use super::encoder::{Continued, Encoder, stream_error};
 use super::imp::{CAT, VidtokEnc};
 use super::latency::Latency;
 use super::packets::Packets;
@@ -13,7 +13,6 @@ use crate::caps::StreamFormat;
 use crate::element::{BusReport, NetworkElement, negotiation, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
-use crate::stream::StreamError;
 use crate::system::lock::lock;
 use crate::timeline::frames_to_time;
 use crate::tokenizer::Graph;
@@ -75,15 +74,17 @@ impl VidtokEnc {
     ) -> Result<Encoder, RuntimeError> {
         let settings = lock(&self.settings).clone();
         let graph = self.graph()?;
-        let failed = |error: StreamError| RuntimeError::Run(error.to_string());
         let continued = match continued {
             Some(mut continued) => {
-                continued.packets.set_format(format, stream_format).map_err(failed)?;
+                continued
+                    .packets
+                    .set_format(format, stream_format)
+                    .map_err(|e| stream_error(&e))?;
                 continued
             }
             None => Continued {
                 sampler: settings.sampler(&graph)?,
-                packets: Packets::new(format, stream_format, settings.stream_id).map_err(failed)?,
+                packets: Packets::new(format, stream_format, settings.stream_id).map_err(|e| stream_error(&e))?,
             },
         };
         let element = self.obj();

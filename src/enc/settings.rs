@@ -18,7 +18,7 @@ const DEFAULT_MAX_LATENESS: i64 = -1;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub network: NetworkSettings,
-    /// Frames; 0: one segment.
+    /// Frames from one segment start to the next; 0: one segment.
     pub key_interval: u32,
     /// Nanoseconds; negative: nothing is dropped.
     pub max_lateness: i64,
@@ -124,7 +124,7 @@ impl Settings {
             Latent::Mean => Ok(None),
             Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
                 Err(RuntimeError::Graph(format!(
-                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
+                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are not drawn from a distribution",
                     graph.description.name
                 )))
             }
