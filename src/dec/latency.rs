@@ -3,10 +3,8 @@
 use super::decoder::Decoder;
 use super::imp::VidtokDec;
 use super::input::Input;
-use crate::element::NetworkElement;
-use crate::format::Fraction;
+use crate::element::{NetworkElement, frame_duration};
 use crate::system::lock::lock;
-use crate::timeline::frames_to_time;
 
 impl VidtokDec {
     /// Sets the latency that follows from the framerate; without one it is unknown.
@@ -32,9 +30,4 @@ impl VidtokDec {
         *lock(&self.latency) = frame.saturating_mul((step + delay) as u64);
         self.post_latency();
     }
-}
-
-/// How long a frame of `framerate` lasts; `None` where there is no rate.
-fn frame_duration(framerate: Fraction) -> Option<gst::ClockTime> {
-    frames_to_time(1, framerate).map(gst::ClockTime::from_nseconds)
 }

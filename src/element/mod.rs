@@ -9,7 +9,7 @@ mod report;
 mod settings;
 mod stats;
 
-pub use network::{NetworkElement, NetworkState, Settings, output};
+pub use network::{NetworkElement, NetworkState, Settings, frame_duration, output};
 pub use report::BusReport;
 pub use settings::NetworkSettings;
 pub use stats::{Stats, shape};

@@ -10,9 +10,10 @@ use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 
 use super::{NetworkSettings, Stats, error_message};
-use crate::format::TokenFormat;
+use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{self, Cancel, Running, RuntimeError};
 use crate::system::lock::lock;
+use crate::timeline::frames_to_time;
 use crate::tokenizer::{Graph, Role};
 
 /// What `vidtokenc` and `vidtokdec` keep alike.
@@ -195,6 +196,11 @@ pub trait NetworkElement: BaseTransformImpl {
             );
         })
     }
+}
+
+/// How long a frame of `framerate` lasts; `None` without a framerate.
+pub fn frame_duration(framerate: Fraction) -> Option<gst::ClockTime> {
+    frames_to_time(1, framerate).map(gst::ClockTime::from_nseconds)
 }
 
 /// `buffer` as the base class takes it from `generate_output`.

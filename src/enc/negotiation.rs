@@ -10,11 +10,10 @@ use super::imp::{CAT, VidtokEnc};
 use super::latency::Latency;
 use super::packets::Packets;
 use crate::caps::StreamFormat;
-use crate::element::{BusReport, NetworkElement, negotiation, shape};
+use crate::element::{BusReport, NetworkElement, frame_duration, negotiation, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
-use crate::timeline::frames_to_time;
 use crate::tokenizer::Graph;
 
 impl VidtokEnc {
@@ -49,7 +48,7 @@ impl VidtokEnc {
         let token_type = token_type
             .or(set)
             .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let video = gst_video::VideoInfo::from_caps(&incaps.to_owned()).map_err(|e| fail(&e))?;
+        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|e| fail(&e))?;
         let format = negotiation::token_format(&video, incaps, &graph.description, token_type);
         format.check().map_err(|e| fail(&e))?;
         let stream_format = if is_raw {
@@ -116,7 +115,7 @@ impl VidtokEnc {
             let latency = &mut lock(&self.shared).latency;
             *latency = Latency {
                 step_frames: encoder.step_frames() as u64,
-                frame: frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds),
+                frame: frame_duration(format.framerate),
                 batch,
                 configured: latency.configured,
             };
