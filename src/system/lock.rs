@@ -3,7 +3,7 @@
 //! One policy holds for the whole plugin: the data behind a poisoned mutex is taken as it is. A mutex is poisoned when
 //! a thread panics while it holds the guard. Every place that locks one leaves the data consistent before anything that
 //! can panic (a run of a graph, a callback), or marks it as broken, so there is nothing to protect from. And a panic in
-//! one stream must not end the other streams of an application, as a second panic on their next lock would.
+//! one pipeline must not end the other pipelines of an application, as a second panic on their next lock would.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
