@@ -206,7 +206,7 @@ fn the_padding_of_rows_is_zero() {
 }
 
 #[test]
-fn bytes_without_caps_are_an_error_that_names_the_missing_element() {
+fn bytes_without_caps_are_an_error_that_names_vidtokparse() {
     init();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "bytes").unwrap();

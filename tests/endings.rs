@@ -73,7 +73,7 @@ fn ids(buffers: &[gst::Buffer]) -> Vec<String> {
 }
 
 #[test]
-fn a_packet_says_that_it_is_its_segments_last_where_that_is_known() {
+fn a_packet_says_that_it_is_its_segments_last() {
     let frames = video(12, SIZE.0, SIZE.1);
     let mut h = encoder("key-interval=5");
     push(&mut h, &frames);

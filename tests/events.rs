@@ -235,21 +235,17 @@ fn a_lost_packet_costs_its_segment_only() {
 
 #[test]
 fn seeking_backwards_is_refused() {
-    let mut h = encoder();
-    push(&mut h, &video(1, 16, 16));
+    let mut enc = encoder();
+    push(&mut enc, &video(1, 16, 16));
+    let (caps, _) = packets(&video(1, 16, 16));
+    let mut dec = decoder(caps);
     let zero = gst::ClockTime::ZERO;
-    let seek = |rate| {
-        gst::event::Seek::new(
-            rate,
-            gst::SeekFlags::FLUSH,
-            gst::SeekType::Set,
-            zero,
-            gst::SeekType::Set,
-            zero,
-        )
-    };
-    assert!(h.push_upstream_event(seek(1.0)));
-    assert!(!h.push_upstream_event(seek(-1.0)));
+    let set = gst::SeekType::Set;
+    let seek = |rate| gst::event::Seek::new(rate, gst::SeekFlags::FLUSH, set, zero, set, zero);
+    for h in [&mut enc, &mut dec] {
+        assert!(h.push_upstream_event(seek(1.0)));
+        assert!(!h.push_upstream_event(seek(-1.0)));
+    }
 }
 
 #[test]

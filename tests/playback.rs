@@ -96,7 +96,7 @@ impl Drop for Player {
 }
 
 #[test]
-fn a_file_with_segments_is_sought_to_key_frames_and_to_any_frame() {
+fn seeks_in_segments_find_key_frames_and_any_frame() {
     init();
     let path = file(100, 30);
     let player = Player::paused(&path);

@@ -205,7 +205,7 @@ fn events_that_bring_other_pictures_end_the_segment() {
 }
 
 #[test]
-fn a_clip_that_begins_anew_in_running_time_starts_a_segment_silently() {
+fn a_clip_that_begins_anew_starts_a_segment_silently() {
     let mut h = encoder((25, 1), false);
     let bus = bus(&mut h);
     let frames = video(4, SIZE.0, SIZE.1);
@@ -256,7 +256,7 @@ fn every_jump_back_is_warned_of_once() {
 }
 
 #[test]
-fn frames_without_pts_are_counted_from_the_playback_segments_start() {
+fn missing_pts_are_counted_from_the_playback_segments_start() {
     let mut h = encoder((25, 1), false);
     h.push_event(gst::event::Segment::new(&segment(7 * SECOND, 0, 0)));
     let frames = video(6, SIZE.0, SIZE.1);
@@ -270,7 +270,7 @@ fn frames_without_pts_are_counted_from_the_playback_segments_start() {
 }
 
 #[test]
-fn frames_without_pts_are_counted_on_behind_new_caps_and_anew_behind_a_flush() {
+fn missing_pts_are_counted_on_behind_new_caps_and_a_flush() {
     let mut h = encoder((25, 1), false);
     h.push_event(gst::event::Segment::new(&segment(2 * SECOND, 2 * SECOND, 0)));
     let frames = video(3, SIZE.0, SIZE.1);
@@ -299,7 +299,7 @@ fn frames_without_pts_are_counted_on_behind_new_caps_and_anew_behind_a_flush() {
 }
 
 #[test]
-fn a_live_gap_ends_the_segment_where_it_is_longer_than_the_latency() {
+fn a_live_gap_longer_than_the_latency_ends_the_segment() {
     // Seven frames at 25 frames per second are 280 ms. The frame before the gap lasts until 120 ms.
     for (end, expected) in [(400, "s0 40"), (401, "s0 40 s1000")] {
         let mut h = encoder((25, 1), true);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_segment_late_it_continues_at_the_next_start_that_is_due() {
+    fn a_segment_late_it_continues_at_the_next_start_that_is_due() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
         lateness.report(40, 51, None);

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_of_every_size_that_a_stream_allows_are_in_the_template() {
+    fn every_size_that_a_stream_allows_is_in_the_template() {
         gst::init().unwrap();
         let template = video_template();
         let fits = |size: u32| {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_times_are_counted_from_the_start_and_from_the_latest_known_one() {
+    fn missing_times_are_counted_from_the_latest_known_one() {
         let mut clock = clock(FPS25, 5_000 * MS);
         assert_eq!(next(&mut clock, None), 5_000 * MS);
         assert_eq!(next(&mut clock, None), 5_040 * MS);

@@ -224,7 +224,7 @@ impl BaseTransformImpl for VidtokEnc {
             EventView::FlushStop(_) => self.flush(),
             EventView::CustomDownstream(_) => {
                 if let Some(request) = KeyRequest::from_upstream(&event) {
-                    // It goes on downstream in front of the segment start that it asks for.
+                    // It is passed on in front of the segment start that it asks for.
                     self.request_key(request);
                     return true;
                 }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_late_behind_its_time_and_the_latency_and_what_is_allowed() {
+    fn a_frame_is_late_behind_its_time_latency_and_allowance() {
         let ms = ClockTime::from_mseconds;
         // Seven frames of 40 ms.
         let own = Latency {

@@ -1,6 +1,6 @@
 //! What the time of a frame means: which frames are dropped, and where segments end. Knows no element.
 //!
-//! One [`Timing`] belongs to one element: it goes on when caps change.
+//! One [`Timing`] belongs to one element: it continues when caps change.
 
 use gst::ClockTime;
 
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_playback_segment_with_another_running_time_ends_the_segment_where_pts_begin_anew() {
+    fn a_shifted_playback_segment_begins_anew_where_pts_do() {
         let (segment, mut timing) = (segment(), timing());
         encoded(&mut timing, &at(&segment, 40));
         assert!(!timing.begin_playback_segment(Change::Shifted, 0));

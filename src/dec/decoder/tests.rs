@@ -83,7 +83,7 @@ fn pictures_have_the_times_and_flags_of_their_packets() {
 }
 
 #[test]
-fn a_segment_has_the_same_pictures_whatever_was_decoded_before_it() {
+fn pictures_do_not_depend_on_the_segments_before() {
     let rgb = |pictures: Vec<gst::Buffer>| {
         let bytes = pictures.iter().map(|picture| picture.map_readable().unwrap().to_vec());
         bytes.collect::<Vec<_>>()

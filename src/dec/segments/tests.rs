@@ -151,7 +151,7 @@ fn a_segment_ends_with_the_packet_that_says_so() {
 }
 
 #[test]
-fn steps_that_show_nothing_are_made_when_a_later_picture_needs_them() {
+fn steps_that_show_nothing_wait_for_a_later_picture() {
     let mut segments = segments(0);
     segments.push(packet(true, 100, 2, 0), false).unwrap();
     assert_eq!(frames(&mut segments), (vec![0, 1], 2));
@@ -273,7 +273,7 @@ fn a_part_of_a_window_is_left_out() {
 }
 
 #[test]
-fn a_packets_steps_are_its_latent_frames_and_a_flush_per_segment() {
+fn the_steps_of_a_start_include_its_segments_flush() {
     for (delay, start, inner) in [(0, 3, 3), (3, 4, 3)] {
         let segments = segments(delay);
         assert_eq!(segments.steps(&packet(true, 3, 9, 0)), start);
