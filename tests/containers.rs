@@ -1,4 +1,4 @@
-//! The same pictures give the same tokens in the same segments, whatever container brings them, with sound or without.
+//! The same pictures have the same tokens in the same segments, whatever container they come from, with sound or without.
 
 mod common;
 
@@ -9,10 +9,10 @@ use gst::prelude::*;
 
 const FRAMES: u32 = 13;
 const SIZE: u32 = 64;
-/// From slide shows to sports, in frames a second; and how many B frames stand between others.
+/// Frames per second from slide shows to sports, and the number of B frames between others.
 const VIDEOS: [((i32, i32), u32); 5] = [((1, 5), 0), ((1, 1), 2), ((25, 1), 0), ((30000, 1001), 2), ((60, 1), 0)];
 
-/// H.264 of a moving ball, so that every container holds the same pictures.
+/// A moving ball as H.264, so that every container holds the same pictures.
 fn video((num, den): (i32, i32), b_frames: u32) -> String {
     format!(
         "videotestsrc pattern=ball num-buffers={FRAMES} ! video/x-raw,width={SIZE},height={SIZE},framerate={num}/{den} \
@@ -20,7 +20,7 @@ fn video((num, den): (i32, i32), b_frames: u32) -> String {
     )
 }
 
-/// As long as the video.
+/// Sound as long as the video.
 fn sound((num, den): (i32, i32)) -> String {
     let tenths = FRAMES as i32 * 10 * den / num;
     format!(
@@ -40,7 +40,7 @@ fn write(file: &Path, container: &str, rate: (i32, i32), b_frames: u32, with_sou
     wait_for_end(&pipeline);
 }
 
-/// The tokens of the pictures that `source` gives, and how many segments they make.
+/// The tokens of the pictures from `source`, how many frames they stand for, and in how many segments.
 fn tokens(source: &str) -> (Vec<u8>, u64, u64) {
     let played = play(&format!(
         "{source} ! videoconvert ! vidtokenc name=encoder model={} ! video/x-vidtok,stream-format=raw",
@@ -51,7 +51,8 @@ fn tokens(source: &str) -> (Vec<u8>, u64, u64) {
     (bytes(&played.buffers).concat(), count("frames"), count("segments"))
 }
 
-/// `container` at every rate, with sound and without, against the same video in none.
+/// Compares the tokens of video in `container` with those of the same video in none, at every rate, with sound and
+/// without.
 fn same_tokens(container: &str) {
     init();
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the decoder takes, what it refuses and how it says so.
+//! Which tokens the decoder takes, which ones it refuses, and what it says then.
 
 mod common;
 
@@ -10,7 +10,7 @@ use gstvidtok::format::TokenFormat;
 
 const SIZE: (u32, u32) = (18, 16);
 
-/// Raw or framed tokens of a video, their format, and the pictures of those tokens.
+/// The format of a video's tokens, the tokens, and their pictures.
 fn tokens(frames: u64, properties: &str, stream_format: &str) -> (TokenFormat, Vec<gst::Buffer>, Vec<gst::Buffer>) {
     init();
     let caps = video_caps(SIZE.0, SIZE.1, (30, 1));
@@ -29,7 +29,7 @@ fn tokens(frames: u64, properties: &str, stream_format: &str) -> (TokenFormat, V
     (format, tokens, pictures)
 }
 
-/// Pictures, and what was warned of.
+/// The pictures of `tokens`, and the warnings.
 fn decode(format: &TokenFormat, stream_format: &str, tokens: &[gst::Buffer]) -> (Vec<gst::Buffer>, Vec<String>) {
     let stream_format = match stream_format {
         "raw" => StreamFormat::Raw,
@@ -45,7 +45,7 @@ fn decode_caps(caps: &gst::Caps, tokens: &[gst::Buffer]) -> (Vec<gst::Buffer>, V
     (line.finish(), line.warnings())
 }
 
-/// The buffer as it comes out of a pipe or a program: its bytes, and of all else what `keep` says.
+/// The buffer as it comes out of a pipe or a program: its bytes, and of the rest only what `keep` says.
 fn copied(buffer: &gst::Buffer, keep: gst::BufferCopyFlags) -> gst::Buffer {
     let mut copy = gst::Buffer::from_mut_slice(buffer.map_readable().unwrap().to_vec());
     buffer.copy_into(copy.make_mut(), keep, ..).unwrap();
@@ -56,7 +56,7 @@ const NOTHING: gst::BufferCopyFlags = gst::BufferCopyFlags::empty();
 
 #[test]
 fn raw_tokens_that_lost_their_meta_give_the_same_pictures() {
-    // A tail, and segments that end inside a group.
+    // With a tail, and with segments that end inside a group.
     for (frames, properties) in [(18, ""), (20, "key-interval=7")] {
         let (format, tokens, pictures) = tokens(frames, properties, "raw");
         let keep = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS;
@@ -73,7 +73,7 @@ fn raw_tokens_that_lost_their_meta_give_the_same_pictures() {
 fn bare_numbers_are_one_segment() {
     let (format, tokens, pictures) = tokens(33, "", "raw");
     assert_eq!(tokens.len(), 9);
-    // One latent frame a buffer, as a model gives them, and all in one.
+    // One latent frame per buffer, as a model gives them, and then all in one buffer.
     let bare: Vec<_> = tokens.iter().map(|buffer| copied(buffer, NOTHING)).collect();
     let (out, warnings) = decode(&format, "raw", &bare);
     assert!(bytes(&out) == bytes(&pictures));
@@ -94,7 +94,7 @@ fn tokenizer_and_size_are_enough_for_raw_caps() {
         text.parse::<gst::Caps>().unwrap()
     };
     let pts = |buffers: &[gst::Buffer]| buffers.iter().map(|b| b.pts().unwrap().nseconds()).collect::<Vec<_>>();
-    // The element's property names the tokenizer, and the caps may.
+    // The element's property names the tokenizer. The caps may name it, too.
     for more in [
         ",framerate=30/1",
         ",framerate=30/1,model=tiny_v1_1,token-type=uint16,causal=true",
@@ -182,8 +182,9 @@ fn all_packets_of_a_buffer_are_decoded() {
 fn a_picture_with_more_pixels_than_allowed_is_refused() {
     let (format, tokens, _) = tokens(1, "", "framed");
     let caps = format.to_caps(StreamFormat::Framed);
-    for (most, refused) in [(18 * 16 - 1, true), (18 * 16, false), (0, false)] {
-        let line = Line::new(&format!("vidtokdec model={} max-pixels={most}", tokenizer(TINY)), &caps);
+    for (max_pixels, refused) in [(18 * 16 - 1, true), (18 * 16, false), (0, false)] {
+        let decoder = format!("vidtokdec model={} max-pixels={max_pixels}", tokenizer(TINY));
+        let line = Line::new(&decoder, &caps);
         line.play();
         line.push(tokens[0].clone());
         if refused {
@@ -196,7 +197,7 @@ fn a_picture_with_more_pixels_than_allowed_is_refused() {
 }
 
 #[test]
-fn what_pads_rows_is_zero() {
+fn the_padding_of_rows_is_zero() {
     let (_, _, pictures) = tokens(5, "", "framed");
     for picture in pictures {
         let map = picture.map_readable().unwrap();
@@ -205,7 +206,7 @@ fn what_pads_rows_is_zero() {
 }
 
 #[test]
-fn bytes_without_caps_say_what_is_missing() {
+fn bytes_without_caps_are_an_error_that_names_vidtokparse() {
     init();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "bytes").unwrap();
@@ -217,7 +218,7 @@ fn bytes_without_caps_say_what_is_missing() {
     assert!(error.contains("vidtokparse") && error.contains("decodebin"), "{error}");
 }
 
-/// What an application shows that shows one error.
+/// The text of the first error.
 fn first_error(pipeline: &gst::Pipeline) -> String {
     let message = pipeline
         .bus()
@@ -230,7 +231,7 @@ fn first_error(pipeline: &gst::Pipeline) -> String {
 }
 
 #[test]
-fn behind_decodebin_a_missing_tokenizer_is_what_is_said() {
+fn behind_decodebin_the_error_names_the_missing_tokenizer() {
     let (_, tokens, _) = tokens(5, "", "framed");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes(&tokens).concat()).unwrap();
@@ -247,9 +248,10 @@ fn behind_decodebin_a_missing_tokenizer_is_what_is_said() {
     }
 }
 
-/// A decoder whose sink says after 4 packets that the picture at 0 came a second late.
+/// After 4 packets, the sink reports that the picture at 0 came 10 s late: a second of PTS, as video is played at a tenth
+/// of its speed. So a step takes a small part of a segment's time, however busy the machine is.
 #[test]
-fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
+fn a_decoder_that_is_late_continues_at_a_start_that_is_due() {
     let (format, packets, _) = tokens(60, "key-interval=5", "framed");
     for qos in [true, false] {
         let element = gst::ElementFactory::make("vidtokdec")
@@ -260,25 +262,29 @@ fn a_decoder_that_is_late_goes_on_at_a_start_that_is_due() {
         let mut h = Harness::with_element(&element, Some("sink"), Some("src"));
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
+        h.use_testclock();
         h.set_src_caps(format.to_caps(StreamFormat::Framed));
         h.play();
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_rate(0.1);
+        h.push_event(gst::event::Segment::new(&segment));
         for (index, packet) in packets.iter().enumerate() {
             if index == 4 {
-                let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 1_000_000_000);
+                let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 10_000_000_000);
                 h.push_upstream_event(late.timestamp(gst::ClockTime::ZERO).build());
             }
             h.push(packet.clone()).unwrap();
         }
         h.push_event(gst::event::Eos::new());
-        let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+        let out = pull(&mut h);
         let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
         let dropped: u64 = element.property::<gst::Structure>("stats").get("dropped").unwrap();
         if !qos {
             assert_eq!((out.len(), messages, dropped), (60, 0, 0));
             continue;
         }
-        // Segments of 5 frames, two packets each: those from 0.33 s on up to the first that is due after 1 s, and after
-        // the step that it takes.
+        // Segments have 5 frames in two packets. Left out are those from 0.33 s of PTS on, up to the first one that is due
+        // after 1 s and the time of a step.
         let resumed = out.iter().rfind(|b| b.flags().contains(gst::BufferFlags::DISCONT));
         let resumed = resumed.unwrap().pts().unwrap();
         assert!(
@@ -301,7 +307,7 @@ fn a_frame_may_last_for_decades() {
         &video_caps(16, 16, slowest),
     );
     line.play();
-    // A window of 16 lasts longer than any clock goes.
+    // A window of 16 such frames lasts longer than a clock can count.
     video(1, 16, 16).iter().for_each(|frame| line.push(buffer(frame, 16)));
     assert_eq!(line.finish().len(), 1);
     let mut query = gst::query::Latency::new();
@@ -324,12 +330,12 @@ fn another_framerate_needs_no_other_network() {
         for buffer in &tokens {
             h.push(buffer.clone()).unwrap();
         }
-        std::iter::from_fn(|| h.try_pull()).collect::<Vec<_>>()
+        pull(h)
     };
     h.play();
     let out = play(&mut h, &format);
     assert!(bytes(&out) == bytes(&pictures));
-    // Nothing is there to make another network of.
+    // Without the files, no other network can be made.
     folder.close().unwrap();
     let slower = TokenFormat {
         framerate: gstvidtok::format::Fraction::new(15, 1),

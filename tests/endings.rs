@@ -11,27 +11,19 @@ use gst_check::Harness;
 use gstvidtok::stream::{End, Event, Reader, Totals};
 
 const SIZE: (u32, u32) = (16, 16);
-/// Pixels a side of a picture whose steps take longer than stopping may.
+/// Width and height of pictures whose steps take longer than stopping may.
 const LARGE: u32 = 1024;
-/// What a flush or going to NULL may take.
+/// How long a flush or going to NULL may take.
 const PROMPT: Duration = Duration::from_millis(500);
 
 fn encoder(properties: &str) -> Harness {
     init();
-    let mut harness = Harness::new_parse(&format!("vidtokenc model={} {properties}", tokenizer(TINY)));
-    harness.set_src_caps(video_caps(SIZE.0, SIZE.1, (30, 1)));
-    harness.play();
-    harness
+    let encoder = format!("vidtokenc model={} {properties}", tokenizer(TINY));
+    harness(&encoder, video_caps(SIZE.0, SIZE.1, (30, 1)))
 }
 
 fn push(harness: &mut Harness, frames: &[Frame]) {
-    for frame in frames {
-        harness.push(buffer(frame, SIZE.0)).unwrap();
-    }
-}
-
-fn pull(harness: &mut Harness) -> Vec<gst::Buffer> {
-    std::iter::from_fn(|| harness.try_pull()).collect()
+    common::push(harness, frames, SIZE.0);
 }
 
 fn events(buffers: &[gst::Buffer]) -> Vec<Event> {
@@ -81,7 +73,7 @@ fn ids(buffers: &[gst::Buffer]) -> Vec<String> {
 }
 
 #[test]
-fn a_packet_says_that_it_is_its_segments_last_where_that_is_known() {
+fn a_packet_says_that_it_is_its_segments_last() {
     let frames = video(12, SIZE.0, SIZE.1);
     let mut h = encoder("key-interval=5");
     push(&mut h, &frames);
@@ -108,7 +100,7 @@ fn a_mark_ends_a_segment_whose_last_packet_has_left() {
         end(&mut h);
         assert_eq!(story(&pull(&mut h)), expected, "{what}");
     };
-    // Known at once, not with the next frame: a look-ahead decoder owes frames.
+    // At once, not with the next frame: a look-ahead decoder still owes frames.
     ended("a live gap", "s1 4 [2+5]", &|h| {
         let gap = gst::event::Gap::builder(gst::ClockTime::from_mseconds(167));
         h.push_event(gap.duration(gst::ClockTime::from_seconds(1)).build());
@@ -131,7 +123,7 @@ fn a_mark_ends_a_segment_whose_last_packet_has_left() {
         h.push_upstream_event(gst_video::UpstreamForceKeyUnitEvent::builder().build());
         push(h, &frames[5..6]);
     });
-    // With a group under way, its packet says it.
+    // The packet of the current group says it, if that has frames.
     ended("a request within a group", "s1 4 4e s1", &|h| {
         push(h, &frames[5..6]);
         h.push_upstream_event(gst_video::UpstreamForceKeyUnitEvent::builder().build());
@@ -149,7 +141,7 @@ fn every_stream_ends_with_a_mark_of_its_own() {
         let buffers = pull(&mut h);
         assert_eq!(story(&buffers), expected);
         let mark = buffers.last().unwrap();
-        // Explains itself as a header does; nothing can start at it.
+        // It describes the stream as a header does, and decoding cannot start at it.
         let flags = gst::BufferFlags::HEADER | gst::BufferFlags::DELTA_UNIT;
         assert!(mark.flags().contains(flags), "{:?}", mark.flags());
         assert_eq!(mark.pts().unwrap().nseconds(), count * 1_000_000_000 / 30);
@@ -167,7 +159,7 @@ fn a_sink_takes_the_mark_where_the_playback_segment_stops() {
     h.push_event(gst::event::Eos::new());
     let buffers = pull(&mut h);
     assert_eq!(story(&buffers), "s1 4 [2+5 of 2+5]");
-    // What begins at the stop is outside, and left out.
+    // With a PTS at the stop it would be outside, and dropped.
     assert_eq!(buffers.last().unwrap().pts(), None);
 }
 
@@ -190,7 +182,7 @@ fn bare_tokens_have_no_marks() {
 }
 
 #[test]
-fn new_caps_go_on_with_the_stream_and_its_numbers() {
+fn new_caps_continue_the_stream_and_its_numbers() {
     let mut h = encoder("");
     push(&mut h, &video(5, SIZE.0, SIZE.1));
     h.set_src_caps(video_caps(32, SIZE.1, (30, 1)));
@@ -215,10 +207,9 @@ fn what_comes_behind_the_end_is_another_stream() {
     let frames = video(2, SIZE.0, SIZE.1);
     push(&mut h, &frames);
     h.push_event(gst::event::Eos::new());
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
+    flush(&mut h);
     let first = pull(&mut h);
-    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    h.push_event(whole_segment());
     push(&mut h, &frames);
     h.push_event(gst::event::Eos::new());
     let second = pull(&mut h);
@@ -232,12 +223,11 @@ fn what_comes_behind_the_end_is_another_stream() {
 fn a_flush_leaves_numbers_and_totals_right() {
     let mut h = encoder("");
     let frames = video(9, SIZE.0, SIZE.1);
-    // Two packets have left; two frames are forgotten.
+    // Two packets are out; the flush drops two frames.
     push(&mut h, &frames[..7]);
     let mut buffers = pull(&mut h);
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
-    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    flush(&mut h);
+    h.push_event(whole_segment());
     push(&mut h, &frames[..3]);
     h.push_event(gst::event::Eos::new());
     buffers.extend(pull(&mut h));
@@ -267,13 +257,12 @@ fn nothing_comes_between_a_flush_and_its_playback_segment() {
     let frames = video(6, SIZE.0, SIZE.1);
     push(&mut h, &frames);
     order.lock().unwrap().clear();
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
+    flush(&mut h);
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_start(gst::ClockTime::from_mseconds(100));
     h.push_event(gst::event::Segment::new(&segment));
     push(&mut h, &frames[3..4]);
-    // The end mark of the segment that was cut off, and the first packet of the next.
+    // The end mark of the segment that the flush has cut off, and the first packet of the next one.
     assert_eq!(*order.lock().unwrap(), ["flush-stop", "segment", "buffer", "buffer"]);
 }
 
@@ -307,7 +296,7 @@ fn an_impossible_id_is_refused_before_anything_flows() {
     }
 }
 
-/// A line of the built-in tokenizer that has begun a step of a second and more.
+/// A line with the built-in tokenizer that has begun a step of a second or more.
 fn busy() -> Line {
     init();
     let line = Line::new("vidtokenc", &video_caps(LARGE, LARGE, (30, 1)));
@@ -323,7 +312,7 @@ fn feed(line: &Line) {
         frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * i));
         line.push(frame);
     }
-    // The first packet is one frame; the next step is under way.
+    // The first packet is one frame; the next step is running.
     line.sink.try_pull_sample(LIMIT).expect("a first packet");
 }
 

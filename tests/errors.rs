@@ -1,4 +1,4 @@
-//! Bad input: an element error that says what is wrong and what to do, at once, and no hang.
+//! Bad input: an element error that says at once what is wrong and what to do, and no hang.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn assert_says(error: &str, parts: &[&str]) {
     }
 }
 
-/// A copy of a tokenizer folder that may be spoilt.
+/// A copy of a tokenizer's folder for a test to damage.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["tokenizer.json", "encoder.onnx", "decoder.onnx"] {
@@ -65,7 +65,7 @@ fn a_folder_without_a_tokenizer() {
 }
 
 #[test]
-fn files_that_are_no_graph() {
+fn files_that_are_not_graphs() {
     let folder = copy(TINY);
     std::fs::write(folder.path().join("encoder.onnx"), "not a graph").unwrap();
     assert_says(
@@ -116,7 +116,7 @@ fn missing_metadata() {
     let folder = copy(TINY);
     let path = folder.path().join("encoder.onnx");
     let mut bytes = std::fs::read(&path).unwrap();
-    // Renames keys in place; lengths stay, so it is still an ONNX file.
+    // Renames keys in place. The lengths stay, so the file is still an ONNX file.
     let rename = |bytes: &mut Vec<u8>, from: &[u8], to: &[u8]| {
         let places: Vec<usize> = (0..bytes.len() - from.len())
             .filter(|i| bytes[*i..].starts_with(from))
@@ -225,7 +225,7 @@ fn interlaced_video() {
 #[test]
 fn a_frame_of_the_wrong_size() {
     init();
-    // Rows of ten pixels are 30 bytes and padded to 32: without the padding, and with too much of it.
+    // Rows of ten pixels are 30 bytes, padded to 32. These frames are too short, without padding, or with too much of it.
     for bytes in [5, 16 * 30, 16 * 48] {
         let line = Line::new(
             &format!("vidtokenc model={}", tokenizer(TINY)),
@@ -254,8 +254,7 @@ fn times_that_no_stream_can_keep() {
         line
     };
     init();
-    // Nanoseconds since 1970 are possible, since 1900 they are not.
-    // A packet and the end mark.
+    // Nanoseconds since 1970 are possible, since 1900 they are not. Two buffers: a packet and the end mark.
     assert_eq!(run(1_790_000_000_000_000_000).finish().len(), 2);
     for pts in [4_000_000_000_000_000_000, u64::MAX - 1] {
         let error = run(pts).error(LIMIT).expect("an error");
@@ -300,7 +299,7 @@ fn tokens_that_downstream_does_not_take() {
 }
 
 #[test]
-fn the_shape_of_raw_tokens_is_told_where_gst_launch_prints_it() {
+fn the_shape_of_raw_tokens_is_posted_where_gst_launch_prints_it() {
     init();
     let raw = "video/x-vidtok,stream-format=raw";
     let line = Line::new(
@@ -314,7 +313,7 @@ fn the_shape_of_raw_tokens_is_told_where_gst_launch_prints_it() {
     let Some(gst::MessageView::Info(info)) = message.as_ref().map(|message| message.view()) else {
         panic!("no message");
     };
-    // An application shows the first of them, gst-launch-1.0 the second.
+    // An application shows the first text, gst-launch-1.0 the second.
     for text in [
         info.error().to_string(),
         info.debug().expect("a debug text").to_string(),

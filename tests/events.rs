@@ -1,4 +1,4 @@
-//! What starts a segment, and what becomes of the group under way.
+//! What starts a segment, and what happens to the current group then.
 
 mod common;
 
@@ -8,30 +8,27 @@ use gst_check::Harness;
 
 const SIZE: (u32, u32) = (16, 16);
 
-/// An encoder that gives raw tokens, in a harness that pushes buffer by buffer.
+/// An encoder that gives raw tokens.
 fn encoder() -> Harness {
     init();
     let raw = "capsfilter caps=video/x-vidtok,stream-format=raw";
-    let mut harness = Harness::new_parse(&format!("vidtokenc model={} ! {raw}", tokenizer(TINY)));
-    harness.set_src_caps(video_caps(SIZE.0, SIZE.1, (30, 1)));
-    harness.play();
-    harness
+    let encoder = format!("vidtokenc model={} ! {raw}", tokenizer(TINY));
+    harness(&encoder, video_caps(SIZE.0, SIZE.1, (30, 1)))
 }
 
 fn push(harness: &mut Harness, frames: &[Frame]) {
-    for frame in frames {
-        harness.push(buffer(frame, SIZE.0)).unwrap();
-    }
+    common::push(harness, frames, SIZE.0);
 }
 
-/// The buffers so far: whether each starts a segment, and how many milliseconds it covers.
+fn starts_segment(buffer: &gst::Buffer) -> bool {
+    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+/// The buffers so far: whether each starts a segment, and its duration in milliseconds.
 fn pulled(harness: &mut Harness) -> Vec<(bool, u64)> {
-    let mut out = Vec::new();
-    while let Some(buffer) = harness.try_pull() {
-        let starts = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        out.push((starts, (buffer.duration().unwrap().nseconds() + 500_000) / 1_000_000));
-    }
-    out
+    let ms = |buffer: &gst::Buffer| (buffer.duration().unwrap().nseconds() + 500_000) / 1_000_000;
+    let buffers = pull(harness).into_iter();
+    buffers.map(|buffer| (starts_segment(&buffer), ms(&buffer))).collect()
 }
 
 /// Durations of 1 to 4 frames at 30 fps.
@@ -54,26 +51,21 @@ fn a_discontinuity_starts_a_segment() {
     let mut after = buffer(&frames[6], 16);
     after.make_mut().set_flags(gst::BufferFlags::DISCONT);
     h.push(after).unwrap();
-    let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
-    let flags = |b: &gst::Buffer| {
-        (
-            b.flags().contains(gst::BufferFlags::DELTA_UNIT),
-            b.flags().contains(gst::BufferFlags::DISCONT),
-        )
-    };
-    // The tail belongs to what was before: it is no discontinuity. The new start is one.
-    assert_eq!(flags(&out[1]), (true, false));
-    assert_eq!(flags(&out[2]), (false, true));
+    let out = pull(&mut h);
+    let flags = |b: &gst::Buffer| (starts_segment(b), b.flags().contains(gst::BufferFlags::DISCONT));
+    // The tail belongs to the frames before: it is not a discontinuity. The new start is one.
+    assert_eq!(flags(&out[1]), (false, false));
+    assert_eq!(flags(&out[2]), (true, true));
     assert_eq!(out[1].duration().map(|d| d.mseconds()), Some(66));
     assert_eq!(out[2].pts().map(|p| p.mseconds()), Some(200));
 }
 
 #[test]
-fn a_key_unit_request_waits_for_the_group_under_way() {
+fn a_key_unit_request_waits_for_the_current_group() {
     let mut h = encoder();
     let frames = video(12, 16, 16);
     push(&mut h, &frames[..3]);
-    // From downstream; the encoder answers it, so nothing arrives upstream.
+    // From downstream. The encoder answers it, so it does not arrive upstream.
     assert!(
         h.push_upstream_event(
             gst_video::UpstreamForceKeyUnitEvent::builder()
@@ -121,20 +113,15 @@ fn a_key_unit_event_from_upstream_names_its_time() {
 }
 
 #[test]
-fn a_flush_forgets_the_group_under_way() {
+fn a_flush_drops_the_current_group() {
     let mut h = encoder();
     let frames = video(9, 16, 16);
     push(&mut h, &frames[..4]);
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
-    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    h.push_event(gst::event::Segment::new(&segment));
+    flush(&mut h);
+    h.push_event(whole_segment());
     push(&mut h, &frames[..5]);
-    let out: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
-    let starts: Vec<bool> = out
-        .iter()
-        .map(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT))
-        .collect();
+    let out = pull(&mut h);
+    let starts: Vec<bool> = out.iter().map(starts_segment).collect();
     assert!(starts.ends_with(&[true, false]), "{starts:?}");
     assert_eq!(out[out.len() - 2].pts(), Some(gst::ClockTime::ZERO));
 }
@@ -152,7 +139,7 @@ fn new_caps_end_the_segment_under_the_old_ones() {
         32,
     ))
     .unwrap();
-    let out: Vec<usize> = std::iter::from_fn(|| h.try_pull()).map(|b| b.size()).collect();
+    let out: Vec<usize> = pull(&mut h).iter().map(|b| b.size()).collect();
     // Cells: 2 × 2 before, 4 × 2 after, two bytes each.
     assert_eq!(out, [8, 8, 16]);
 }
@@ -186,16 +173,12 @@ fn packets(frames: &[Frame]) -> (gst::Caps, Vec<gst::Buffer>) {
 }
 
 fn decoder(caps: gst::Caps) -> Harness {
-    let mut harness = Harness::new_parse(&format!("vidtokdec model={}", tokenizer(TINY)));
-    harness.set_src_caps(caps);
-    harness.play();
-    harness
+    harness(&format!("vidtokdec model={}", tokenizer(TINY)), caps)
 }
 
+/// The PTS of the pictures so far, in milliseconds.
 fn shown(harness: &mut Harness) -> Vec<u64> {
-    std::iter::from_fn(|| harness.try_pull())
-        .map(|b| b.pts().unwrap().mseconds())
-        .collect()
+    pull(harness).iter().map(|b| b.pts().unwrap().mseconds()).collect()
 }
 
 #[test]
@@ -204,10 +187,9 @@ fn after_a_flush_the_decoder_waits_for_a_segment_start() {
     let (caps, packets) = packets(&video(10, 16, 16));
     let mut h = decoder(caps);
     h.push(packets[0].clone()).unwrap();
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
-    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
-    while h.try_pull().is_some() {}
+    flush(&mut h);
+    h.push_event(whole_segment());
+    pull(&mut h);
     h.push(packets[1].clone()).unwrap();
     assert_eq!(shown(&mut h), [0; 0]);
     h.push(packets[2].clone()).unwrap();
@@ -226,7 +208,7 @@ fn only_frames_of_the_playback_segment_are_shown() {
     segment.set_stop(gst::ClockTime::from_mseconds(250));
     h.push_event(gst::event::Segment::new(&segment));
     for packet in packets {
-        // Past the segment's stop the decoder may say so.
+        // Behind the segment's stop the decoder may return EOS.
         let _ = h.push(packet);
     }
     h.push_event(gst::event::Eos::new());
@@ -238,7 +220,7 @@ fn a_lost_packet_costs_its_segment_only() {
     init();
     let (caps, packets) = packets(&video(15, 16, 16));
     let mut h = decoder(caps);
-    // Two packets a segment; the first one's second is lost, the next segment's second is damaged.
+    // Two packets per segment. The first segment's second packet is lost, the next segment's second one is damaged.
     h.push(packets[0].clone()).unwrap();
     let mut damaged = packets[3].map_readable().unwrap().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
@@ -253,21 +235,17 @@ fn a_lost_packet_costs_its_segment_only() {
 
 #[test]
 fn seeking_backwards_is_refused() {
-    let mut h = encoder();
-    push(&mut h, &video(1, 16, 16));
+    let mut enc = encoder();
+    push(&mut enc, &video(1, 16, 16));
+    let (caps, _) = packets(&video(1, 16, 16));
+    let mut dec = decoder(caps);
     let zero = gst::ClockTime::ZERO;
-    let seek = |rate| {
-        gst::event::Seek::new(
-            rate,
-            gst::SeekFlags::FLUSH,
-            gst::SeekType::Set,
-            zero,
-            gst::SeekType::Set,
-            zero,
-        )
-    };
-    assert!(h.push_upstream_event(seek(1.0)));
-    assert!(!h.push_upstream_event(seek(-1.0)));
+    let set = gst::SeekType::Set;
+    let seek = |rate| gst::event::Seek::new(rate, gst::SeekFlags::FLUSH, set, zero, set, zero);
+    for h in [&mut enc, &mut dec] {
+        assert!(h.push_upstream_event(seek(1.0)));
+        assert!(!h.push_upstream_event(seek(-1.0)));
+    }
 }
 
 #[test]
@@ -293,7 +271,7 @@ fn a_file_has_stream_time_and_the_pipeline_its_own() {
     let mut frames = video(5, 16, 16);
     frames.iter_mut().for_each(|f| f.pts += begin);
     push(&mut h, &frames);
-    let packets: Vec<gst::Buffer> = std::iter::from_fn(|| h.try_pull()).collect();
+    let packets = pull(&mut h);
     let own = |b: &gst::Buffer| {
         let mut reader = gstvidtok::stream::Reader::new();
         reader.push(&packets[0].map_readable().unwrap());
@@ -320,9 +298,7 @@ fn a_file_has_stream_time_and_the_pipeline_its_own() {
         .into_iter()
         .for_each(|p| assert_eq!(d.push(p), Ok(gst::FlowSuccess::Ok)));
     d.push_event(gst::event::Eos::new());
-    let shown: Vec<u64> = std::iter::from_fn(|| d.try_pull())
-        .map(|b| b.pts().unwrap().nseconds())
-        .collect();
+    let shown: Vec<u64> = pull(&mut d).iter().map(|b| b.pts().unwrap().nseconds()).collect();
     assert_eq!(shown, frames.iter().map(|f| f.pts).collect::<Vec<_>>());
 }
 
@@ -337,7 +313,7 @@ fn rounded_durations_do_not_shorten_a_file() {
         h.push(buffer).unwrap();
     }
     h.push_event(gst::event::Eos::new());
-    let last = std::iter::from_fn(|| h.try_pull()).last().unwrap();
+    let last = pull(&mut h).pop().unwrap();
     let end = last.pts().unwrap() + last.duration().unwrap();
     assert_eq!(end.nseconds(), 61 * 1_000_000_000 / 30);
 }
@@ -357,7 +333,7 @@ fn without_a_framerate_the_decoders_latency_is_measured() {
     for sample in &samples {
         d.push(sample.buffer_owned().unwrap()).unwrap();
     }
-    // Frames 33.3 ms apart: three to look ahead, four for the network.
+    // Frames are 33.3 ms apart: three to look ahead, four for the network.
     assert_eq!(d.query_latency().map(|latency| latency.mseconds()), Some(7 * 1000 / 30));
 }
 
@@ -379,7 +355,7 @@ fn frames_that_come_too_late_are_dropped_counted_and_reported() {
     std::thread::sleep(std::time::Duration::from_millis(800));
     frames[1..].iter().for_each(|f| line.push(buffer(f, SIZE.0)));
     line.source.end_of_stream().unwrap();
-    // Nothing but the mark of the stream's end.
+    // Only the end mark of the stream comes.
     let mark = line.sink.try_pull_sample(LIMIT).unwrap();
     assert!(
         mark.buffer()

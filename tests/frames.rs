@@ -1,4 +1,4 @@
-//! Frames in = frames out, each with its own time; tokens that do not depend on how the stream came.
+//! As many frames come out as went in, each at its own time, and tokens do not depend on how the frames came.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn times(frames: &[Frame]) -> Vec<u64> {
     frames.iter().map(|f| f.pts).collect()
 }
 
-/// A line that keeps the networks in memory while others come and go: making them takes most of a short test.
+/// A line that keeps the networks in memory between the lines of a test, as making them takes most of its time.
 fn keep_networks() -> Line {
     let model = tokenizer(TINY);
     let description = format!("vidtokenc model={model} ! vidtokdec model={model}");

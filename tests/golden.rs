@@ -1,5 +1,5 @@
-//! Tokens and pictures of a whole pipeline against what the VidTok reference implementation computed, and against the
-//! bare graphs: one tokenizer of each family, with each kind of token.
+//! Tokens and pictures of a pipeline are those of the VidTok reference implementation, and those of the bare graphs. One
+//! tokenizer of each family, with each kind of token.
 
 mod common;
 
@@ -10,12 +10,12 @@ use gstvidtok::tokenizer::{self, Role, Target};
 
 const TOKENIZERS: [&str; 4] = [GOLDEN, "golden_fsq_v1_1_888", "golden_kl_v1_0", "golden_fsq_noncausal"];
 
-/// What the reference gives for a clip.
+/// A clip, and what the reference gives for it.
 struct Golden {
     frames: Vec<Frame>,
     width: u32,
     height: u32,
-    /// Indices, or means of the posterior.
+    /// Indices, or the posterior's means.
     tokens: Tokens,
     /// In [-1, 1], before clamping.
     recon: Vec<f32>,
@@ -111,7 +111,7 @@ fn the_decoder_gives_the_references_pictures() {
             assert_eq!(pictures.len(), golden.recon.len());
             let expected = golden.recon.iter().map(|v| (v.clamp(-1.0, 1.0) + 1.0) * 127.5);
             let off = pictures.iter().zip(expected).map(|(p, e)| (f32::from(*p) - e).abs());
-            // Half a grey level is rounding; the reference itself is met within 1e-4 of [-1, 1].
+            // Half a grey level for rounding, and 1e-4 in [-1, 1] for the graph's arithmetic.
             let worst = off.fold(0.0, f32::max);
             assert!(worst <= 0.5 + 127.5e-4, "{name}, {format}: {worst} grey levels off");
         }
@@ -129,7 +129,7 @@ fn a_pipeline_gives_the_graphs_own_bytes() {
     }
 }
 
-/// Tokens and pictures of a clip, with the graphs stepped by hand. The clip ends with a group.
+/// Tokens and pictures of a clip, with the graphs stepped by hand. The clip's last group has to be full.
 fn by_hand(name: &str, golden: &Golden) -> (Tokens, Vec<u8>) {
     let open = |role| tokenizer::open(&tokenizer(name), role, Target::Cpu).unwrap();
     let (encoder, decoder) = (open(Role::Encoder), open(Role::Decoder));
@@ -140,7 +140,7 @@ fn by_hand(name: &str, golden: &Golden) -> (Tokens, Vec<u8>) {
 
     let mut clip: Vec<&[u8]> = golden.frames.iter().map(|f| &f.rgb[..]).collect();
     if description.causal {
-        // The first frame is a group by itself.
+        // The first frame is a group of its own.
         clip.splice(0..0, vec![&golden.frames[0].rgb[..]; step - 1]);
     }
     assert_eq!(clip.len() % step, 0);
@@ -165,7 +165,7 @@ fn by_hand(name: &str, golden: &Golden) -> (Tokens, Vec<u8>) {
     }
     let picture = golden.frames[0].rgb.len();
     let delay = description.decoder_delay as usize;
-    // Shown: the last of the first step's frames, then everything but the delay's worth of the second step.
+    // Shown are the last frame of the first step, and all later frames but the first `delay` of the second step.
     let shown = if description.causal {
         let rest = (step + delay) * picture;
         [&pictures[(step - 1) * picture..step * picture], &pictures[rest..]].concat()
@@ -181,7 +181,7 @@ fn join(steps: Vec<Tokens>) -> Tokens {
     steps.fold(first, |all, step| match (all, step) {
         (Tokens::Indices(a), Tokens::Indices(b)) => Tokens::Indices([a, b].concat()),
         (Tokens::Floats(a), Tokens::Floats(b)) => Tokens::Floats([a, b].concat()),
-        _ => unreachable!("one kind of tokens a tokenizer"),
+        _ => unreachable!("one kind of tokens per tokenizer"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the decoder does where packets are missing, doubled, swapped, damaged or another stream's.
+//! What the decoder does where packets are missing, doubled, swapped, damaged or of another stream.
 
 mod common;
 
@@ -11,12 +11,12 @@ use gstvidtok::stream::{Packet, Tokens, Writer};
 const SIZE: (u32, u32) = (16, 16);
 const FRAME: u64 = 1_000_000_000 / 30;
 
-/// Segments of four packets of one latent frame each, 13 frames, in a stream of this name.
+/// A stream whose segments have four packets of one latent frame each: 13 frames.
 struct Recorded {
     format: TokenFormat,
     /// `packets[segment][packet]`.
     packets: Vec<Vec<gst::Buffer>>,
-    /// What ends each segment.
+    /// The end mark of each segment.
     marks: Vec<gst::Buffer>,
 }
 
@@ -58,7 +58,7 @@ fn recorded(id: &str, segments: u64) -> Recorded {
 }
 
 impl Recorded {
-    /// Everything, in order.
+    /// All packets and end marks, in order.
     fn all(&self) -> Vec<gst::Buffer> {
         let ended =
             |(packets, mark): (&Vec<gst::Buffer>, &gst::Buffer)| [&packets[..], std::slice::from_ref(mark)].concat();
@@ -66,7 +66,7 @@ impl Recorded {
     }
 }
 
-/// What came out: the number of each picture, whether it is marked as uncertain, gaps, and warnings.
+/// The numbers of the pictures that came out, and of those marked as uncertain; gaps and warnings.
 struct Shown {
     frames: Vec<u64>,
     uncertain: Vec<u64>,
@@ -100,7 +100,7 @@ fn numbers(ranges: &[std::ops::Range<u64>]) -> Vec<u64> {
 }
 
 #[test]
-fn nothing_missing_is_no_gap_under_either_policy() {
+fn a_whole_stream_has_no_gap_under_either_policy() {
     init();
     let stream = recorded("a", 3);
     for on_loss in ["wait", "continue"] {
@@ -125,7 +125,7 @@ fn a_missing_packet_is_waited_out_or_marked() {
 
     let shown = show(&stream.format, "continue", &buffers);
     assert_eq!((shown.gaps, shown.warnings.len()), (1, 1));
-    // The decoder looks ahead: of latent frame 14 to 17, three frames come with the next step.
+    // The decoder looks ahead: three of the frames 14 to 17 come with the next step, and are uncertain, too.
     assert_eq!(shown.frames, numbers(&[0..18, 22..39]));
     assert_eq!(shown.uncertain, numbers(&[15..18, 22..26]));
 }
@@ -167,12 +167,12 @@ fn packets_of_two_writers_do_not_belong_together() {
     init();
     let (a, b) = (recorded("a", 2), recorded("b", 2));
     let (a, b, format) = (a.all(), b.all(), a.format);
-    // The second writer's packets without their stream headers, as one that was started in the middle of the other.
+    // Packets of the second writer without their stream header, in the middle of a segment of the first.
     let mixed = [&a[..2], &b[2..5], &a[5..]].concat();
     let shown = show(&format, "wait", &mixed);
     assert_eq!(shown.frames, numbers(&[0..5, 13..26]));
     assert_eq!((shown.gaps, shown.warnings.len()), (1, 1));
-    // One behind the other.
+    // One stream behind the other.
     let shown = show(&format, "wait", &[&a[..], &b[..]].concat());
     assert_eq!(shown.frames.len(), 52);
     assert_eq!(shown.gaps, 0);
@@ -211,7 +211,7 @@ fn a_run_of_damage_is_one_gap() {
 }
 
 #[test]
-fn what_upstream_knows_is_counted_and_not_told_again() {
+fn a_gap_that_upstream_knows_is_counted_and_not_warned_of_again() {
     init();
     let stream = recorded("a", 2);
     let mut buffers = stream.all();
@@ -247,8 +247,8 @@ fn a_discontinuity_in_raw_tokens_follows_the_policy() {
     };
     use gst::BufferFlags as Flags;
     let delta = Flags::DELTA_UNIT;
-    // The decoder looks three frames ahead: of the five before the loss, the last three come with the step behind it,
-    // and are uncertain like its own four.
+    // The decoder looks three frames ahead: the last three of the five before the loss come with the step behind it, and
+    // are uncertain like that step's own four.
     for (on_loss, frames, uncertain) in [("wait", 5, 0), ("continue", 9, 3 + 4)] {
         let line = Line::new(
             &format!("vidtokdec name=dec model={} on-loss={on_loss}", tokenizer(TINY)),
@@ -268,23 +268,21 @@ fn a_discontinuity_in_raw_tokens_follows_the_policy() {
 }
 
 #[test]
-fn what_ends_a_segment_gives_the_frames_that_are_owed() {
+fn an_end_mark_gives_the_frames_that_are_owed() {
     init();
     let stream = recorded("a", 1);
-    let mut h = gst_check::Harness::new_parse(&format!("vidtokdec model={}", tokenizer(TINY)));
-    h.set_src_caps(stream.format.to_caps(StreamFormat::Framed));
-    h.play();
+    let decoder = format!("vidtokdec model={}", tokenizer(TINY));
+    let mut h = harness(&decoder, stream.format.to_caps(StreamFormat::Framed));
     for packet in &stream.packets[0] {
         h.push(packet.clone()).unwrap();
     }
-    let count = |h: &mut gst_check::Harness| std::iter::from_fn(|| h.try_pull()).count();
-    assert_eq!(count(&mut h), 10);
+    assert_eq!(pull(&mut h).len(), 10);
     h.push(stream.marks[0].clone()).unwrap();
-    assert_eq!(count(&mut h), 3);
+    assert_eq!(pull(&mut h).len(), 3);
 }
 
 #[test]
-fn what_a_trick_mode_leaves_out_is_no_gap() {
+fn packets_that_a_trick_mode_leaves_out_are_no_gap() {
     init();
     let stream = recorded("a", 3);
     for (key_units, gaps) in [(true, 0u64), (false, 2)] {
@@ -304,7 +302,7 @@ fn what_a_trick_mode_leaves_out_is_no_gap() {
             h.push(start).unwrap();
         }
         h.push_event(gst::event::Eos::new());
-        assert_eq!(std::iter::from_fn(|| h.try_pull()).count(), 3);
+        assert_eq!(pull(&mut h).len(), 3);
         assert_eq!(element.property::<gst::Structure>("stats").get("gaps"), Ok(gaps));
     }
 }

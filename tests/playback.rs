@@ -1,4 +1,4 @@
-//! A `.vidtok` file as a player has it: parser and decoder found by themselves, position, duration, seeks.
+//! A `.vidtok` file in a player: parser and decoder are found, and position, duration and seeks work.
 
 mod common;
 
@@ -11,7 +11,7 @@ use gst::prelude::*;
 const SIZE: (u32, u32) = (64, 48);
 const FRAME: u64 = 1_000_000_000 / 30;
 
-/// A file of `frames` frames at 30 fps, made with the embedded tokenizer.
+/// A file of `frames` frames at 30 frames per second, made with the embedded tokenizer.
 fn file(frames: u64, key_interval: u32) -> tempfile::TempPath {
     late_file(frames, key_interval, 0)
 }
@@ -50,7 +50,7 @@ impl Player {
         player
     }
 
-    /// Waits for a state change or seek to be done.
+    /// Waits until a state change or a seek is done.
     fn settle(&self) {
         let (result, state, _) = self.playbin.state(LIMIT);
         assert_eq!(
@@ -60,7 +60,7 @@ impl Player {
         );
     }
 
-    /// The frame that a seek to frame `to` shows: its number, and itself.
+    /// Seeks to frame `to`. Returns the number of the frame that is shown, and the frame.
     fn seek(&self, flags: gst::SeekFlags, to: u64) -> (u64, Frame) {
         let to = gst::ClockTime::from_nseconds(to * FRAME + FRAME / 2);
         self.playbin.seek_simple(gst::SeekFlags::FLUSH | flags, to).unwrap();
@@ -68,7 +68,7 @@ impl Player {
         let sample = self.sink.try_pull_preroll(LIMIT).expect("a frame");
         let pts = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap();
         let pts = pts.to_stream_time(sample.buffer().unwrap().pts().unwrap()).unwrap();
-        // The sink's position follows its preroll by a moment.
+        // The sink's position changes a moment after its preroll.
         let position = || self.playbin.query_position::<gst::ClockTime>().unwrap();
         let found = (0..100).any(|_| {
             let there = position().nseconds().abs_diff(pts.nseconds()) <= FRAME;
@@ -96,7 +96,7 @@ impl Drop for Player {
 }
 
 #[test]
-fn a_file_with_segments_is_sought_to_key_frames_and_to_any_frame() {
+fn seeks_in_segments_find_key_frames_and_any_frame() {
     init();
     let path = file(100, 30);
     let player = Player::paused(&path);
@@ -126,7 +126,7 @@ fn a_file_of_one_segment_is_sought_by_decoding_from_its_start() {
 }
 
 #[test]
-fn a_file_that_began_late_is_played_from_its_first_frame_on() {
+fn a_file_that_begins_late_is_played_from_its_first_frame_on() {
     init();
     let path = late_file(60, 20, 8_000_000_000);
     let player = Player::paused(&path);
@@ -140,7 +140,7 @@ fn a_file_that_began_late_is_played_from_its_first_frame_on() {
 }
 
 #[test]
-fn key_unit_trick_mode_decodes_one_packet_a_segment() {
+fn key_unit_trick_mode_decodes_one_packet_per_segment() {
     init();
     let path = file(100, 9);
     let player = Player::paused(&path);
@@ -161,7 +161,7 @@ fn key_unit_trick_mode_decodes_one_packet_a_segment() {
     player.playbin.set_state(gst::State::Playing).unwrap();
     while player.sink.try_pull_sample(LIMIT).is_some() {}
     assert!(player.sink.is_eos(), "no end within {LIMIT}");
-    // A segment's first packet is of one frame.
+    // A segment's first packet has one frame.
     assert_eq!(shown.load(Ordering::Relaxed), 100u64.div_ceil(9));
 }
 

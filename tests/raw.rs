@@ -1,4 +1,4 @@
-//! Bare tokens through the parser: from a file of numbers to pictures.
+//! Bare tokens through the parser: a file of numbers becomes pictures.
 
 mod common;
 
@@ -9,7 +9,7 @@ const SIZE: (u32, u32) = (40, 24);
 /// What a person knows of such a file.
 const CAPS: &str = "video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width=40,height=24";
 
-/// Numbers of a video of 30 frames a second, and the pictures that they decode to.
+/// Numbers of a video at 30 frames per second, and the pictures that they decode to.
 fn recorded(frames: u64) -> (Vec<u8>, Vec<gst::Buffer>) {
     init();
     let video = video(frames, SIZE.0, SIZE.1);
@@ -19,14 +19,15 @@ fn recorded(frames: u64) -> (Vec<u8>, Vec<gst::Buffer>) {
     (tokens, pictures)
 }
 
-struct Played {
+/// What came out of a line.
+struct Outcome {
     pictures: Vec<gst::Buffer>,
     warnings: Vec<String>,
     error: Option<String>,
 }
 
-/// `filesrc ! FILTERS ! appsink` of a file of these bytes.
-fn play(bytes: &[u8], filters: &str) -> Played {
+/// Plays a file of these bytes by `filesrc ! FILTERS ! appsink`, up to its end or an error.
+fn play(bytes: &[u8], filters: &str) -> Outcome {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     let (pipeline, sink) = with_sink(&format!("filesrc location={} ! {filters}", file.path().display()));
@@ -59,7 +60,7 @@ fn play(bytes: &[u8], filters: &str) -> Played {
         }
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    Played {
+    Outcome {
         pictures,
         warnings,
         error,
@@ -73,7 +74,7 @@ fn times(buffers: &[gst::Buffer]) -> Vec<u64> {
 #[test]
 fn a_file_of_numbers_becomes_pictures() {
     let (tokens, pictures) = recorded(29);
-    // In pull mode, behind a queue, and with what the parser fills in already there.
+    // In pull mode, behind a queue, and with fields that the parser would fill in.
     for filters in [
         format!("{CAPS},framerate=30/1 ! vidtokparse ! vidtokdec"),
         format!("queue ! {CAPS},framerate=30/1 ! vidtokparse ! vidtokdec"),
@@ -175,19 +176,7 @@ fn raw_tokens_survive_a_pipe_without_their_meta() {
         "vidtokenc key-interval=6 ! video/x-vidtok,stream-format=raw ! gdppay ! filesink location={}",
         path.display()
     );
-    let line = gst::parse::launch(&format!("appsrc name=source format=time ! {encoder}")).unwrap();
-    let line = line.downcast::<gst::Pipeline>().unwrap();
-    let source = line.by_name("source").unwrap().downcast::<gst_app::AppSrc>().unwrap();
-    source.set_caps(Some(&video_caps(SIZE.0, SIZE.1, (30, 1))));
-    line.set_state(gst::State::Playing).unwrap();
-    for frame in video(20, SIZE.0, SIZE.1) {
-        source.push_buffer(buffer(&frame, SIZE.0)).unwrap();
-    }
-    source.end_of_stream().unwrap();
-    let end = [gst::MessageType::Eos, gst::MessageType::Error];
-    let end = line.bus().unwrap().timed_pop_filtered(LIMIT, &end).unwrap();
-    assert_eq!(end.type_(), gst::MessageType::Eos);
-    line.set_state(gst::State::Null).unwrap();
+    write(&encoder, &video(20, SIZE.0, SIZE.1), SIZE.0, SIZE.1);
     let played = play(&std::fs::read(path).unwrap(), "gdpdepay ! vidtokdec");
     assert_eq!(times(&played.pictures), times(&pictures));
     let expected = run(

@@ -1,4 +1,4 @@
-//! What ends a segment of tokens: the pictures and their times, and nothing that only travels with them.
+//! What ends a segment of tokens: the pictures and their times, and not the events that travel with them.
 
 mod common;
 
@@ -10,16 +10,15 @@ const SIZE: (u32, u32) = (16, 16);
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
 
-/// Raw tokens, so that buffers of equal tokens are equal; `live`: as the latency query of what is in front says.
+/// An encoder of raw tokens, as the bytes of equal raw tokens are equal. `live`: the answer of upstream to the latency
+/// query.
 fn encoder(fps: (i32, i32), live: bool) -> Harness {
     init();
-    let model = tokenizer(TINY);
     let raw = "capsfilter caps=video/x-vidtok,stream-format=raw";
-    let mut harness = Harness::new_parse(&format!("vidtokenc name=enc model={model} ! {raw}"));
-    harness.set_src_caps(video_caps(SIZE.0, SIZE.1, fps));
-    harness.play();
+    let encoder = format!("vidtokenc name=enc model={} ! {raw}", tokenizer(TINY));
+    let harness = harness(&encoder, video_caps(SIZE.0, SIZE.1, fps));
     if !live {
-        // A harness is live by itself.
+        // A harness is live unless told otherwise.
         let pad = harness.element().unwrap().static_pad("sink").unwrap().peer().unwrap();
         pad.add_probe(gst::PadProbeType::QUERY_UPSTREAM, |_, info| {
             if let Some(gst::QueryViewMut::Latency(query)) = info.query_mut().map(|query| query.view_mut()) {
@@ -32,7 +31,7 @@ fn encoder(fps: (i32, i32), live: bool) -> Harness {
     harness
 }
 
-/// A bus on which the element's messages are seen.
+/// A bus with the encoder's messages.
 fn bus(harness: &mut Harness) -> gst::Bus {
     let bus = gst::Bus::new();
     harness.find_element("vidtokenc").unwrap().set_bus(Some(&bus));
@@ -59,10 +58,6 @@ fn without_pts(frame: &Frame) -> gst::Buffer {
     let mut buffer = buffer(frame, SIZE.0);
     buffer.make_mut().set_pts(gst::ClockTime::NONE);
     buffer
-}
-
-fn pull(harness: &mut Harness) -> Vec<gst::Buffer> {
-    std::iter::from_fn(|| harness.try_pull()).collect()
 }
 
 /// Buffers as text: `s` for a segment start, `d` for DISCONT, and the PTS in milliseconds.
@@ -94,7 +89,7 @@ fn gap(from: u64, duration: u64) -> gst::Event {
         .build()
 }
 
-/// Nine frames at 1 fps with `between` in front of each; gives the buffers to the end.
+/// Encodes nine frames at 1 frame per second, and calls `between` in front of each.
 fn slide_show(between: impl Fn(&mut Harness, usize)) -> Vec<gst::Buffer> {
     let mut harness = encoder((1, 1), false);
     for (i, frame) in video(9, SIZE.0, SIZE.1).iter().enumerate() {
@@ -106,7 +101,7 @@ fn slide_show(between: impl Fn(&mut Harness, usize)) -> Vec<gst::Buffer> {
 }
 
 #[test]
-fn what_only_travels_with_the_pictures_changes_no_token() {
+fn events_that_travel_with_the_pictures_change_no_token() {
     let expected = slide_show(|_, _| ());
     assert_eq!(shape(&expected), "s0 1000 5000");
     let same = |what: &str, between: &dyn Fn(&mut Harness, usize)| {
@@ -177,7 +172,7 @@ fn pictures_in_several_memories_have_the_same_tokens() {
 }
 
 #[test]
-fn what_brings_other_pictures_ends_the_segment() {
+fn events_that_bring_other_pictures_end_the_segment() {
     let cut = |what: &str, expected: &str, between: &dyn Fn(&mut Harness)| {
         let buffers = slide_show(|harness, i| {
             if i == 3 {
@@ -210,7 +205,7 @@ fn what_brings_other_pictures_ends_the_segment() {
 }
 
 #[test]
-fn a_clip_that_begins_anew_in_running_time_starts_a_segment_silently() {
+fn a_clip_that_begins_anew_starts_a_segment_silently() {
     let mut h = encoder((25, 1), false);
     let bus = bus(&mut h);
     let frames = video(4, SIZE.0, SIZE.1);
@@ -227,8 +222,8 @@ fn a_clip_that_begins_anew_in_running_time_starts_a_segment_silently() {
 
 #[test]
 fn time_that_goes_back_is_seen_wherever_it_happens() {
-    // Five frames are two full groups: the jump is between groups; with four it is within one; with one, behind the
-    // first.
+    // Five frames are two full groups: the jump is between groups. With four frames it is within a group, with one
+    // frame behind the first group.
     for before in [5, 4, 1] {
         let mut h = encoder((25, 1), false);
         let bus = bus(&mut h);
@@ -248,7 +243,7 @@ fn time_that_goes_back_is_seen_wherever_it_happens() {
 }
 
 #[test]
-fn every_jump_back_is_told_once() {
+fn every_jump_back_is_warned_of_once() {
     let mut h = encoder((25, 1), false);
     let bus = bus(&mut h);
     let frames = video(9, SIZE.0, SIZE.1);
@@ -261,7 +256,7 @@ fn every_jump_back_is_told_once() {
 }
 
 #[test]
-fn frames_without_pts_are_counted_from_the_playback_segments_start() {
+fn missing_pts_are_counted_from_the_playback_segments_start() {
     let mut h = encoder((25, 1), false);
     h.push_event(gst::event::Segment::new(&segment(7 * SECOND, 0, 0)));
     let frames = video(6, SIZE.0, SIZE.1);
@@ -275,22 +270,21 @@ fn frames_without_pts_are_counted_from_the_playback_segments_start() {
 }
 
 #[test]
-fn frames_without_pts_go_on_behind_new_caps_and_a_flush_begins_where_it_says() {
+fn missing_pts_are_counted_on_behind_new_caps_and_a_flush() {
     let mut h = encoder((25, 1), false);
     h.push_event(gst::event::Segment::new(&segment(2 * SECOND, 2 * SECOND, 0)));
     let frames = video(3, SIZE.0, SIZE.1);
     for frame in &frames {
         h.push(without_pts(frame)).unwrap();
     }
-    // Three frames at 25 fps have passed, and then frames last 100 ms.
+    // Three frames at 25 frames per second, and then frames of 100 ms.
     h.push_event(gst::event::Caps::new(&video_caps(32, SIZE.1, (10, 1))));
     for frame in video(2, 32, SIZE.1) {
         let mut buffer = buffer(&frame, 32);
         buffer.make_mut().set_pts(gst::ClockTime::NONE);
         h.push(buffer).unwrap();
     }
-    h.push_event(gst::event::FlushStart::new());
-    h.push_event(gst::event::FlushStop::new(true));
+    flush(&mut h);
     h.push_event(gst::event::Segment::new(&segment(5 * SECOND, 5 * SECOND, 0)));
     for frame in video(2, 32, SIZE.1) {
         let mut buffer = buffer(&frame, 32);
@@ -299,21 +293,21 @@ fn frames_without_pts_go_on_behind_new_caps_and_a_flush_begins_where_it_says() {
     }
     h.push_event(gst::event::Eos::new());
     let out = shape(&pull(&mut h));
-    // A harness may forget at a flush what it has not handed out yet.
+    // A harness may drop at a flush what was not pulled yet.
     assert!(out.ends_with("s5000 5100"), "{out}");
     assert!("s2000 2040 s2120 s5000 5100".ends_with(&out), "{out}");
 }
 
 #[test]
-fn a_live_gap_ends_the_segment_where_it_is_longer_than_the_latency() {
-    // Seven frames at 25 fps are 280 ms; the frame before the gap lasts until 120 ms.
+fn a_live_gap_longer_than_the_latency_ends_the_segment() {
+    // Seven frames at 25 frames per second are 280 ms. The frame before the gap lasts until 120 ms.
     for (end, expected) in [(400, "s0 40"), (401, "s0 40 s1000")] {
         let mut h = encoder((25, 1), true);
         let frames = video(4, SIZE.0, SIZE.1);
         for (i, frame) in frames[..3].iter().enumerate() {
             h.push(at(frame, i as u64 * 40 * MS)).unwrap();
         }
-        // In two pieces: it is how long nothing has come that counts.
+        // In two pieces: the time since the latest frame counts.
         h.push_event(gap(120 * MS, 100 * MS));
         h.push_event(gap(220 * MS, (end - 220) * MS));
         h.push(at(&frames[3], SECOND)).unwrap();
@@ -337,7 +331,7 @@ fn a_live_gap_ends_a_segment_of_full_groups() {
 }
 
 #[test]
-fn gaps_within_a_group_stop_at_the_encoder_and_others_go_on() {
+fn gaps_within_a_group_stop_at_the_encoder_and_others_pass() {
     let mut h = encoder((25, 1), false);
     let frames = video(4, SIZE.0, SIZE.1);
     let gaps = |h: &mut Harness| {
@@ -349,14 +343,14 @@ fn gaps_within_a_group_stop_at_the_encoder_and_others_go_on() {
     h.push(at(&frames[0], 40 * MS)).unwrap();
     h.push_event(gap(80 * MS, 40 * MS));
     assert_eq!(gaps(&mut h), 1);
-    // The tokens that stand for this time are still to come.
+    // The tokens of the current group will stand for this time.
     h.push(at(&frames[1], 120 * MS)).unwrap();
     h.push_event(gap(160 * MS, 40 * MS));
     assert_eq!(gaps(&mut h), 0);
 }
 
 #[test]
-fn a_turned_picture_is_told_once_and_one_that_stands_right_is_not() {
+fn a_turned_picture_is_warned_of_once_and_an_upright_one_is_not() {
     let h = &mut encoder((25, 1), false);
     let bus = bus(h);
     let mut tag = |orientation: &str| {
@@ -378,9 +372,9 @@ fn a_turned_picture_is_told_once_and_one_that_stands_right_is_not() {
 }
 
 #[test]
-fn behind_videoflip_nothing_is_turned_any_more() {
+fn behind_videoflip_pictures_are_not_turned_any_more() {
     init();
-    // In a bin, as an application would hand it over.
+    // In a bin, as an application may have it.
     let flip = "( videoflip video-direction=auto ! identity )";
     let line = Line::new(
         &format!("{flip} ! queue ! vidtokenc model={}", tokenizer(TINY)),
@@ -410,8 +404,8 @@ fn lateness_counts_from_the_latency_that_the_pipeline_has_set() {
     h.play();
     let frame = &video(1, SIZE.0, SIZE.1)[0];
     let latency = |ms| gst::event::Latency::new(gst::ClockTime::from_mseconds(ms));
-    // What the pipeline sets, when the frame of one second comes, and frames that were dropped until then. The first
-    // group is one frame: each of these begins a group, and may be dropped.
+    // The latency that the pipeline sets, when the frame of one second comes, and how many frames are dropped then. The
+    // first group is one frame: each of these frames begins a group, and may be dropped.
     for (set, now, dropped) in [(200, 1_200, 0), (500, 1_501, 1), (500, 1_502, 2), (600, 1_600, 2)] {
         assert!(h.push_upstream_event(latency(set)));
         h.set_time(gst::ClockTime::from_nseconds(now * MS)).unwrap();

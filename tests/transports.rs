@@ -1,11 +1,10 @@
-//! What carries tokens from one element to another changes no picture: the right number of the right frames come back.
+//! Whatever carries tokens from encoder to decoder, the same pictures come back.
 
 mod common;
 
 use std::path::Path;
 
 use common::*;
-use gst::prelude::*;
 
 /// The last group has two real frames of four.
 const FRAMES: u64 = 16;
@@ -13,7 +12,7 @@ const SIZE: u32 = 64;
 /// Two segments: of nine frames and of seven.
 const KEY_INTERVAL: u32 = 9;
 
-/// What an encoder makes of the test's video, before `rest` of the line.
+/// What comes out of `rest` behind an encoder of the test's video.
 fn through(rest: &str) -> Vec<gst::Buffer> {
     let encoder = format!("vidtokenc key-interval={KEY_INTERVAL} model={}", tokenizer(TINY));
     run(
@@ -78,23 +77,8 @@ fn any_type_of_number_comes_back_as_the_same_pictures() {
 
 /// Writes what `encoder` makes of the test's video.
 fn write(file: &Path, encoder: &str) {
-    let line = format!(
-        "appsrc name=source format=time ! {encoder} ! filesink location={}",
-        file.display()
-    );
-    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
-    let source = pipeline
-        .by_name("source")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
-    source.set_caps(Some(&video_caps(SIZE, SIZE, (30, 1))));
-    pipeline.set_state(gst::State::Playing).unwrap();
-    for frame in video(FRAMES, SIZE, SIZE) {
-        source.push_buffer(buffer(&frame, SIZE)).unwrap();
-    }
-    source.end_of_stream().unwrap();
-    wait_for_end(&pipeline);
+    let line = format!("{encoder} ! filesink location={}", file.display());
+    common::write(&line, &video(FRAMES, SIZE, SIZE), SIZE, SIZE);
 }
 
 #[test]
@@ -116,7 +100,7 @@ fn a_file_plays_by_any_way_of_reading_it() {
 #[test]
 fn bare_numbers_play_by_any_way_of_reading_them() {
     init();
-    // Bytes alone do not say that the last group has fewer real frames: the copies that fill it come, too.
+    // Bytes alone do not say that the last group has fewer real frames: the copies that fill it up are shown, too.
     let mut filled = video(FRAMES, SIZE, SIZE);
     filled.push(Frame {
         pts: FRAMES * 1_000_000_000 / 30,
@@ -127,7 +111,7 @@ fn bare_numbers_play_by_any_way_of_reading_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens.u16");
     write(&file, "vidtokenc ! video/x-vidtok,stream-format=raw");
-    // What a person knows of them: the plugin's own tokenizer is found by its name.
+    // What a person knows of such a file: the embedded tokenizer is found by its name.
     let caps = format!(
         "video/x-vidtok,stream-format=raw,model=vidtok-small-488-32768,width={SIZE},height={SIZE},framerate=30/1"
     );

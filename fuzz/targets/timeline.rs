@@ -138,7 +138,7 @@ impl Decoder {
         let Some(presentation) = &mut self.presentation else {
             return;
         };
-        for (index, time) in presentation.step() {
+        for (index, time) in presentation.step().shown {
             assert!(index < self.grouping.step_frames());
             assert_eq!(Some(time.pts), self.expected.pop_front());
         }

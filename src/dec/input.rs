@@ -9,31 +9,31 @@ use crate::meta;
 use crate::stream::{Continuity, Fault, Hole, Link, Loss, MAGIC, Packet, PacketHeader, StreamError, StreamHeader};
 use crate::timeline::{PacketTimes, regular_offsets};
 
-/// Most latent frames of a `raw` buffer: each needs memory for the times of its frames.
+/// Largest number of latent frames in a `raw` buffer, as each needs memory for the times of its frames.
 const MAX_RAW_LATENT_FRAMES: usize = 1 << 20;
 
 /// What a packet or a `raw` buffer holds.
 pub struct Input {
     pub segment_start: bool,
-    /// The segment ends with it: no other packet tells anything about its pictures.
+    /// The segment ends with it: its last pictures wait for no other packet.
     pub segment_end: bool,
-    /// How it follows on what came before it.
+    /// How it follows what came before it.
     pub link: Link,
-    /// What is missing in front of it, once.
+    /// What is missing in front of it. Each hole is in one packet only.
     pub hole: Option<Hole>,
-    /// Somebody upstream knows of the hole: there was DISCONT.
+    /// The buffer has DISCONT: an element upstream has reported the hole.
     pub hole_is_known: bool,
     pub latent_frames: u32,
     pub real_frames: u64,
     /// `None` where neither buffer nor packet has a PTS.
     pub times: Option<PacketTimes>,
-    /// What is added to these times: a buffer's PTS counts, and it may have been shifted on the way.
+    /// What to add to `times`, in nanoseconds: the buffer's PTS counts, and elements may have shifted it.
     pub shift: i64,
     pub tokens: UnreadTokens,
 }
 
 impl Input {
-    /// When its first frame is shown.
+    /// PTS of its first frame.
     pub fn time(&self) -> Option<u64> {
         self.times.as_ref()?.pts.checked_add_signed(self.shift)
     }
@@ -62,13 +62,13 @@ impl Input {
 /// Why a token buffer cannot be decoded.
 #[derive(Debug)]
 pub enum InputError {
-    /// Bytes were lost or changed on the way: what follows may be good again.
+    /// Bytes were lost or changed: what follows may be good again.
     Damaged {
         text: String,
-        /// Nothing good came since damage was told.
-        was_told: bool,
+        /// Damage was reported, and nothing good was read since.
+        was_reported: bool,
     },
-    /// The stream is not one that this decoder can decode.
+    /// The decoder cannot decode this stream.
     Refused(StreamError),
 }
 
@@ -89,34 +89,35 @@ impl From<StreamError> for InputError {
 
 pub enum Item {
     Packet(Input),
-    /// The segment has ended, after a hole or not.
+    /// The segment has ended, perhaps with a hole in front of its end.
     End(Option<Hole>),
 }
 
-/// What a buffer holds, up to the first that cannot be read.
+/// What a buffer holds.
 #[derive(Default)]
 pub struct Read {
     pub items: Vec<Item>,
+    /// Why nothing was read behind `items`.
     pub error: Option<InputError>,
-    /// What there is to warn of.
+    /// For the user.
     pub warning: Option<&'static str>,
 }
 
-/// Reads the buffers of one stream.
+/// Reads token buffers of one format.
 pub struct InputReader {
     format: TokenFormat,
     stream_format: StreamFormat,
-    /// The framerate is a guess, which says nothing about how many frames of a buffer are real.
+    /// The framerate is a guess, so the number of real frames does not follow from a duration.
     framerate_is_assumed: bool,
-    /// Checksum of the latest stream header: packets name the header that they belong to.
-    header: Option<u32>,
+    /// Checksum of the latest stream header, which each of its packets has.
+    stream_header_crc: Option<u32>,
     continuity: Continuity,
-    /// Of `raw` tokens, which are not numbered: something before the next buffer is missing, up to a segment start.
+    /// Something is missing from the segment of `raw` tokens, which have no numbers to tell it by.
     raw_is_broken: bool,
-    /// Nothing has come yet that something could be missing after.
+    /// Nothing was read yet, so nothing can be missing before what comes next.
     is_first: bool,
-    /// The next hole was told as damage already.
-    damage_was_told: bool,
+    /// The next hole was reported as damage already.
+    damage_was_reported: bool,
     starts: RawStarts,
 }
 
@@ -126,32 +127,31 @@ impl InputReader {
             format,
             stream_format,
             framerate_is_assumed,
-            header: None,
+            stream_header_crc: None,
             continuity: Continuity::new(),
             raw_is_broken: false,
             is_first: true,
-            damage_was_told: false,
+            damage_was_reported: false,
             starts: RawStarts::default(),
         }
     }
 
-    /// Goes on where another reader has read the same stream in other caps.
+    /// Continues where another reader has read the same stream with other caps.
     pub fn follow(&mut self, before: Self) {
         self.continuity = before.continuity;
         self.is_first = before.is_first;
     }
 
-    /// What comes next does not follow on what came: after a flush.
+    /// Forgets what came before, as after a flush.
     pub fn reset(&mut self) {
         self.continuity.reset();
         self.raw_is_broken = false;
         self.is_first = true;
-        self.damage_was_told = false;
+        self.damage_was_reported = false;
         self.starts = RawStarts::default();
     }
 
-    /// Reads the packets and end marks of a buffer. With DISCONT, something in front of it may be missing, but at
-    /// first.
+    /// Reads a buffer. DISCONT says that something in front of it may be missing, except in front of the first buffer.
     pub fn read(&mut self, buffer: &gst::Buffer) -> Read {
         let mut read = Read::default();
         let result = match self.stream_format {
@@ -168,7 +168,7 @@ impl InputReader {
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let mut data = &map[..];
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-        // From a packet's own PTS to the buffer's, which is of its first packet.
+        // The buffer's PTS is that of its first packet, which may say another one.
         let mut shift = None;
         while !data.is_empty() {
             if data.starts_with(&MAGIC) {
@@ -178,12 +178,17 @@ impl InputReader {
                 continue;
             }
             let header = PacketHeader::decode(data).map_err(|fault| self.fault(fault))?;
-            if self.header.is_some_and(|own| own != header.stream_header_crc) {
+            if self
+                .stream_header_crc
+                .is_some_and(|crc| crc != header.stream_header_crc)
+            {
                 return Err(self.damaged("a packet belongs to another stream header".into()));
             }
-            let (packet, bytes) = Packet::decode(data, &self.format).map_err(|fault| self.fault(fault))?;
-            data = &data[bytes..];
-            // A start says by itself whether it follows.
+            header.check(&self.format)?;
+            header.check_body(data).map_err(|fault| self.fault(fault))?;
+            let packet = Packet::from_checked(data, &header)?;
+            data = &data[header.packet_bytes()..];
+            // The numbers of a segment start tell whether anything is missing.
             if discont && read.items.is_empty() && !packet.segment_start {
                 self.continuity.lost();
             }
@@ -203,7 +208,7 @@ impl InputReader {
                 segment_start: packet.segment_start,
                 segment_end: packet.segment_end || packet.end_of_stream,
                 link: place.link,
-                hole: self.untold(place.hole),
+                hole: self.unreported(place.hole),
                 hole_is_known: discont && is_first,
                 latent_frames: packet.latent_frames,
                 real_frames: packet.real_frames.into(),
@@ -218,27 +223,27 @@ impl InputReader {
     fn read_header(&mut self, header: &StreamHeader, read: &mut Read) -> Result<(), InputError> {
         if header.end.is_some() {
             let hole = self.continuity.end(header);
-            // Only a packet tells whether what was damaged is over: the mark may be another stream's.
-            let damage_was_told = self.damage_was_told;
-            read.items.push(Item::End(self.untold(hole)));
-            self.damage_was_told = damage_was_told;
+            // Only a packet shows that the damage is over: the mark may be another stream's.
+            let damage_was_reported = self.damage_was_reported;
+            read.items.push(Item::End(self.unreported(hole)));
+            self.damage_was_reported = damage_was_reported;
             return Ok(());
         }
-        // Framerate and the like may have been overruled on the way.
+        // Framerate and colorimetry of the caps may differ: elements upstream can override them.
         if !header.format.decodes_like(&self.format) {
             let text = "it contradicts the caps of the stream";
             return Err(InputError::Refused(StreamError::Header(text.into())));
         }
-        self.header = Some(header.checksum);
+        self.stream_header_crc = Some(header.checksum);
         self.continuity.header(header);
         Ok(())
     }
 
-    /// `hole`, unless nothing came before it, or it was told as damage.
-    fn untold(&mut self, hole: Option<Hole>) -> Option<Hole> {
+    /// `hole`, unless nothing came before it, or it was reported as damage.
+    fn unreported(&mut self, hole: Option<Hole>) -> Option<Hole> {
         let is_first = std::mem::take(&mut self.is_first);
-        let was_told = std::mem::take(&mut self.damage_was_told);
-        hole.filter(|_| !is_first && !was_told)
+        let was_reported = std::mem::take(&mut self.damage_was_reported);
+        hole.filter(|_| !is_first && !was_reported)
     }
 
     fn fault(&mut self, fault: Fault) -> InputError {
@@ -251,20 +256,20 @@ impl InputReader {
     fn damaged(&mut self, text: String) -> InputError {
         self.continuity.lost();
         self.raw_is_broken = true;
-        let was_told = std::mem::replace(&mut self.damage_was_told, true);
-        InputError::Damaged { text, was_told }
+        let was_reported = std::mem::replace(&mut self.damage_was_reported, true);
+        InputError::Damaged { text, was_reported }
     }
 
-    /// Bare tokens; what they cannot say is in the meta, or taken to be the usual.
+    /// Bare tokens. What they cannot say is in the meta, or else follows from flags, PTS and duration.
     fn read_raw(&mut self, buffer: &gst::Buffer, read: &mut Read) -> Result<(), InputError> {
         let latent_frames = self.raw_latent_frames(buffer.size())?;
         let meta = meta::get(buffer);
         let segment_start = match &meta {
             Some(meta) => meta.segment_start,
-            // Each window is a segment of its own.
+            // Each window is a segment.
             None if !self.format.causal => true,
             None => {
-                let start = self.starts.see(buffer.flags());
+                let start = self.starts.starts(buffer.flags());
                 read.warning = self.starts.take_warning();
                 start
             }
@@ -307,18 +312,18 @@ impl InputReader {
         Ok(())
     }
 
-    /// Nothing but DISCONT tells that raw tokens are missing.
+    /// How raw tokens follow what came before. Only DISCONT tells that some are missing.
     fn link_raw(&mut self, segment_start: bool, discont: bool) -> (Link, Option<Hole>) {
         if segment_start {
             self.raw_is_broken = false;
-            return (Link::Starts, self.untold(None));
+            return (Link::Starts, self.unreported(None));
         }
         let hole = Hole {
             loss: Loss::Damage,
             latent_frames: None,
         };
         let was_first = self.is_first;
-        let hole = self.untold(discont.then_some(hole));
+        let hole = self.unreported(discont.then_some(hole));
         self.raw_is_broken |= discont && !was_first;
         let link = if self.raw_is_broken {
             Link::Uncertain
@@ -328,7 +333,7 @@ impl InputReader {
         (link, hole)
     }
 
-    /// How many latent frames a buffer of that many bytes holds.
+    /// How many latent frames a buffer of `bytes` bytes holds.
     fn raw_latent_frames(&self, bytes: usize) -> Result<u32, StreamError> {
         let latent_frame = self.format.raw_latent_frame_bytes();
         if bytes == 0 || !bytes.is_multiple_of(latent_frame) {
@@ -348,10 +353,10 @@ impl InputReader {
     }
 }
 
-/// No framerate: frames lie evenly in their buffer's duration.
+/// Without a framerate, frames are spread evenly over their buffer's duration.
 const UNKNOWN_RATE: Fraction = Fraction::new(0, 1);
 
-/// A latent frame of raw tokens, for people.
+/// The shape and type of a latent frame in an error message.
 fn raw_shape(format: &TokenFormat) -> String {
     let mut shape = format!("{}×{}", format.grid_height, format.grid_width);
     if format.regularizer.values_per_cell() > 1 {
@@ -360,7 +365,7 @@ fn raw_shape(format: &TokenFormat) -> String {
     format!("{shape} {} values", format.token_type.as_str())
 }
 
-/// Frames that last `duration` nanoseconds together, to the nearest; `None` where neither says so.
+/// How many frames last `duration` nanoseconds together, rounded; `None` without a duration or a framerate.
 fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
     let second = u128::from(framerate.den) * 1_000_000_000;
     let frames = (u128::from(duration) * u128::from(framerate.num) + second / 2) / second;
@@ -369,20 +374,22 @@ fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
 
 /// Which `raw` buffers without a meta start a segment of a causal tokenizer.
 ///
-/// Buffers that somebody has made of bare numbers have no flags at all, so that each would be a segment's first. Only
-/// where some do have DELTA_UNIT, those without it are starts.
+/// Buffers that were made of bare numbers have no flags at all: each would be a segment's first. Buffers without
+/// DELTA_UNIT are therefore starts only where some buffers have it.
 #[derive(Debug, Default)]
 struct RawStarts {
     first_came: bool,
     has_deltas: bool,
-    claims_in_vain: bool,
-    /// The first buffer says that it starts no segment.
+    /// A buffer without DELTA_UNIT was not taken for a start.
+    was_overruled: bool,
+    /// The first buffer has DELTA_UNIT: it starts no segment.
     waits: bool,
     warned: bool,
 }
 
 impl RawStarts {
-    fn see(&mut self, flags: gst::BufferFlags) -> bool {
+    /// Whether a buffer with `flags` starts a segment.
+    fn starts(&mut self, flags: gst::BufferFlags) -> bool {
         let first = !std::mem::replace(&mut self.first_came, true);
         if flags.contains(gst::BufferFlags::DELTA_UNIT) {
             self.has_deltas = true;
@@ -390,13 +397,13 @@ impl RawStarts {
             return false;
         }
         let start = first || self.has_deltas || flags.contains(gst::BufferFlags::DISCONT);
-        self.claims_in_vain |= !start;
+        self.was_overruled |= !start;
         start
     }
 
-    /// What to warn of, once.
+    /// A warning, given once.
     fn take_warning(&mut self) -> Option<&'static str> {
-        if !(self.claims_in_vain || self.waits) || std::mem::replace(&mut self.warned, true) {
+        if !(self.was_overruled || self.waits) || std::mem::replace(&mut self.warned, true) {
             return None;
         }
         Some(if self.waits {

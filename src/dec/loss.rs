@@ -1,4 +1,4 @@
-//! What becomes of packets when others are missing: one policy for every kind of loss.
+//! What the decoder does with packets when others are missing: one policy for every kind of loss.
 
 use gst::glib;
 
@@ -13,7 +13,7 @@ pub enum OnLoss {
     #[enum_value(name = "Show nothing until the next segment start", nick = "wait")]
     Wait,
     #[enum_value(
-        name = "Decode on, and mark pictures as corrupted until the next segment start",
+        name = "Keep decoding, and mark pictures as corrupted until the next segment start",
         nick = "continue"
     )]
     Continue,
@@ -23,16 +23,15 @@ pub enum OnLoss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Decode,
-    /// What it decodes to is wrong in some way.
+    /// Its pictures are wrong in some way.
     DecodeAsUncertain,
     LeaveOut,
-    /// It came before, and nothing is missing.
+    /// It came before. Nothing is missing.
     LeaveOutRepeated,
 }
 
 impl OnLoss {
-    /// `has_started`: a segment start was decoded since the beginning, or the last flush. There is nothing to go on
-    /// from before that.
+    /// `has_started`: a packet was decoded since the beginning or the last flush, so that decoding can continue.
     pub fn judge(self, link: Link, has_started: bool) -> Verdict {
         match (link, self) {
             (Link::Follows | Link::Starts | Link::Joins, _) => Verdict::Decode,
@@ -43,7 +42,7 @@ impl OnLoss {
     }
 }
 
-/// What the user is told of `hole`, and of what is done about the packet behind it.
+/// A warning of `hole` that says what is done with the packet behind it.
 pub fn text(hole: &Hole, verdict: Verdict) -> String {
     let then = match verdict {
         Verdict::Decode => "decoding goes on",
@@ -54,10 +53,10 @@ pub fn text(hole: &Hole, verdict: Verdict) -> String {
     format!("{hole}: {then}")
 }
 
-/// Counted from READY on.
+/// Counters of one element from READY on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossCounts {
-    /// Holes in the sequence of packets, whatever made them.
+    /// Holes in the sequence of packets, of any kind.
     pub gaps: u64,
     /// Pictures that were shown though something before them was missing.
     pub uncertain_frames: u64,
@@ -76,13 +75,13 @@ mod tests {
     use crate::stream::Loss;
 
     #[test]
-    fn only_what_lacks_something_is_subject_to_the_policy() {
+    fn only_uncertain_packets_are_subject_to_the_policy() {
         for policy in [OnLoss::Wait, OnLoss::Continue] {
             for link in [Link::Follows, Link::Starts, Link::Joins] {
                 assert_eq!(policy.judge(link, true), Verdict::Decode);
             }
             assert_eq!(policy.judge(Link::Repeated, true), Verdict::LeaveOutRepeated);
-            // There is nothing to go on from.
+            // There is nothing to continue from.
             assert_eq!(policy.judge(Link::Uncertain, false), Verdict::LeaveOut);
         }
         assert_eq!(OnLoss::Wait.judge(Link::Uncertain, true), Verdict::LeaveOut);
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_and_what_is_done_about_it_are_told_together() {
+    fn a_warning_names_the_hole_and_what_is_done_about_it() {
         let hole = Hole {
             loss: Loss::Missing,
             latent_frames: Some(3),

@@ -1,14 +1,16 @@
 //! The decoder's properties.
 
+use std::sync::LazyLock;
+
 use gst::glib;
 use gst::prelude::*;
 
 use super::loss::OnLoss;
-use crate::element::{NetworkSettings, Stats};
+use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenFormat;
 use crate::tokenizer::Role;
 
-/// 8K: what the encoder makes of any video for people, the decoder takes back.
+/// 8K: the largest size of common video.
 const DEFAULT_MAX_PIXELS: u32 = 7680 * 4320;
 
 #[derive(Clone, Debug)]
@@ -30,42 +32,26 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub fn properties() -> Vec<glib::ParamSpec> {
-        let mut properties = NetworkSettings::properties(Role::Decoder);
-        properties.push(
-            glib::ParamSpecUInt::builder("max-pixels")
-                .nick("Most pixels")
+    pub fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut properties = NetworkSettings::properties(Role::Decoder);
+            properties.extend([
+                glib::ParamSpecUInt::builder("max-pixels")
+                .nick("Maximum pixels")
                 .blurb("Refuse streams whose pictures have more pixels: a small file may ask for much memory (0: no limit)")
                 .default_value(DEFAULT_MAX_PIXELS)
                 .mutable_ready()
                 .build(),
-        );
-        properties.push(
             glib::ParamSpecEnum::builder::<OnLoss>("on-loss")
                 .nick("On loss")
-                .blurb("What becomes of packets that something is missing in front of: damaged, lost, doubled or of another stream")
+                .blurb("What to do with packets when those before them are damaged, missing, doubled or of another stream")
                 .mutable_playing()
                 .build(),
-        );
-        properties.push(Stats::property());
-        properties
-    }
-
-    /// Sets one of [`Self::properties`] that can be set.
-    pub fn set(&mut self, name: &str, value: &glib::Value) {
-        match name {
-            "max-pixels" => self.max_pixels = value.get().expect("checked by GObject"),
-            "on-loss" => self.on_loss = value.get().expect("checked by GObject"),
-            name => drop(self.network.set(name, value)),
-        }
-    }
-
-    pub fn get(&self, name: &str) -> Option<glib::Value> {
-        match name {
-            "max-pixels" => Some(self.max_pixels.to_value()),
-            "on-loss" => Some(self.on_loss.to_value()),
-            name => self.network.get(name),
-        }
+                Stats::property(),
+            ]);
+            properties
+        });
+        &PROPERTIES
     }
 
     /// Refuses pictures that are too large, in words for the user.
@@ -79,6 +65,28 @@ impl Settings {
              that, or to 0, where you trust the stream and have the memory",
             format.width, format.height, self.max_pixels
         ))
+    }
+}
+
+impl element::Settings for Settings {
+    fn network(&self) -> &NetworkSettings {
+        &self.network
+    }
+
+    fn set(&mut self, name: &str, value: &glib::Value) {
+        match name {
+            "max-pixels" => self.max_pixels = value.get().expect("checked by GObject"),
+            "on-loss" => self.on_loss = value.get().expect("checked by GObject"),
+            name => self.network.set(name, value),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<glib::Value> {
+        match name {
+            "max-pixels" => Some(self.max_pixels.to_value()),
+            "on-loss" => Some(self.on_loss.to_value()),
+            name => self.network.get(name),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tokens of a buffer, read latent frame by latent frame: all at once, a small packet could take gigabytes.
+//! The tokens of a buffer, read a few latent frames at a time: a small packet unpacked at once could take gigabytes.
 
 use std::ops::Deref;
 
@@ -9,24 +9,24 @@ use crate::stream::{Coder, StreamError, Tokens};
 pub struct UnreadTokens {
     bytes: Bytes,
     latent_frames: u32,
-    /// Latent frames that were read.
+    /// Latent frames that were read so far.
     read: u32,
 }
 
 enum Bytes {
-    /// Of a packet.
+    /// Packed, as in a packet.
     Payload(Vec<u8>),
-    /// Of a `raw` buffer.
+    /// As in a `raw` buffer.
     Raw(gst::MappedBuffer<gst::buffer::Readable>),
 }
 
 impl UnreadTokens {
-    /// Those of a packet's payload, which was checked to have as many bytes as `latent_frames` take.
+    /// Those of a packet's payload, which has the number of bytes that `latent_frames` latent frames take.
     pub fn of_payload(payload: Vec<u8>, latent_frames: u32) -> Self {
         Self::new(Bytes::Payload(payload), latent_frames)
     }
 
-    /// Those of a `raw` buffer that holds so many whole latent frames.
+    /// Those of a `raw` buffer, which holds `latent_frames` whole latent frames.
     pub fn of_raw(buffer: gst::MappedBuffer<gst::buffer::Readable>, latent_frames: u32) -> Self {
         Self::new(Bytes::Raw(buffer), latent_frames)
     }
@@ -39,8 +39,7 @@ impl UnreadTokens {
         }
     }
 
-    /// Reads the next `count` latent frames; `None`: there are not so many left. `coder` has read the packets before in
-    /// their segment.
+    /// Reads the next `count` latent frames; `None` where fewer are left. `coder` is the segment's.
     pub fn read(&mut self, count: u32, format: &TokenFormat, coder: &mut Coder) -> Option<Result<Tokens, StreamError>> {
         if self.latent_frames - self.read < count {
             return None;
@@ -70,8 +69,8 @@ mod tests {
         gst::init().unwrap();
         // 35 cells of 15 bits: latent frames do not begin at whole bytes.
         let (format, all) = (format(), indices(0..5 * 35));
-        let raw = gst::Buffer::from_mut_slice(all.to_raw(&format).unwrap());
         let mut coder = Coder::new(format.clone());
+        let raw = gst::Buffer::from_mut_slice(all.to_raw(&format).unwrap());
         for mut tokens in [
             UnreadTokens::of_payload(all.to_payload(&format).unwrap(), 5),
             UnreadTokens::of_raw(raw.into_mapped_buffer_readable().unwrap(), 5),

@@ -20,19 +20,24 @@
 //! `height`: the tokenizer's description says the rest, `framerate` is [`DEFAULT_FRAMERATE`], and `pixel-aspect-ratio`
 //! 1/1.
 
+mod fields;
+
+use fields::{colorimetry, fraction, missing, needed, regularizer, text, token_type, unsigned};
 use gst::prelude::*;
 
-use crate::format::{Coding, FormatError, Fraction, Regularizer, TokenFormat, TokenType};
+pub(super) use fields::set_regularizer;
+
+use crate::format::{Coding, FormatError, Fraction, TokenFormat, TokenType};
 use crate::tokenizer::Description;
 
 pub const MEDIA_TYPE: &str = "video/x-vidtok";
-/// Where `raw` caps have no framerate: what rawvideoparse takes, too.
+/// The framerate of `raw` caps that have none; rawvideoparse has the same default.
 pub const DEFAULT_FRAMERATE: Fraction = Fraction::new(25, 1);
 
 /// How token buffers are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFormat {
-    /// A buffer is one packet of the byte stream, a segment's first with the stream header in front.
+    /// A buffer is one packet of the byte stream; a segment's first has the stream header in front.
     Framed,
     /// A buffer is n latent frames, `[t, h, w]` or `[t, h, w, C]`, C order, little endian.
     Raw,
@@ -47,7 +52,7 @@ impl StreamFormat {
     }
 }
 
-/// Template caps of elements that take or give whole packets: framed first, so that a bare `filesink` gets it.
+/// Template caps for pads with whole packets. `framed` comes first, so that a `filesink` without caps gets it.
 pub fn packet_template() -> gst::Caps {
     [StreamFormat::Framed, StreamFormat::Raw]
         .into_iter()
@@ -55,14 +60,14 @@ pub fn packet_template() -> gst::Caps {
         .collect()
 }
 
-/// Template caps of what takes tokens: `raw` ones need not say how they are cut, as nothing autoplugs them.
+/// Template caps for pads that take tokens. `raw` caps need no `alignment`, as no bin plugs elements by them.
 pub fn input_template() -> gst::Caps {
     let mut raw = packet_structure(StreamFormat::Raw);
     raw.remove_field("alignment");
     gst::Caps::from_iter([packet_structure(StreamFormat::Framed), raw])
 }
 
-/// `video/x-vidtok` of one stream format, nothing else fixed.
+/// `video/x-vidtok` of one stream format, with no other field fixed.
 pub fn packet_structure(format: StreamFormat) -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", format.as_str())
@@ -71,8 +76,8 @@ pub fn packet_structure(format: StreamFormat) -> gst::Structure {
 }
 
 impl TokenFormat {
-    /// Tokens of `tokenizer` of a video of `width` × `height` pixels, in the usual type; rates and colours as where
-    /// nothing says them.
+    /// The format of tokens that `tokenizer` makes of video of `width` × `height` pixels. All else has its default: the
+    /// smallest token type, [`DEFAULT_FRAMERATE`], square pixels, no colorimetry.
     pub fn of(tokenizer: &Description, width: u32, height: u32) -> Self {
         Self {
             model: tokenizer.name.clone(),
@@ -143,7 +148,7 @@ impl TokenFormat {
         let regularizer = regularizer(s)?;
         // Checked before the codebook's size is computed from it.
         regularizer.check()?;
-        // Packets of indices are packed: their type is the reader's to choose.
+        // Packets of indices have no type: the reader chooses one.
         let token_type = match token_type(s)? {
             Some(token_type) => token_type,
             None if stream_format == StreamFormat::Framed && regularizer.codebook_size().is_some() => {
@@ -173,7 +178,7 @@ impl TokenFormat {
         Ok((format, stream_format))
     }
 
-    /// Reads caps of `raw` tokens of `tokenizer`, which says what they leave out.
+    /// Reads caps of `raw` tokens of `tokenizer`, which determines the fields that they leave out.
     ///
     /// # Errors
     /// Names the field that is missing or impossible, or contradicts the tokenizer.
@@ -199,8 +204,8 @@ impl TokenFormat {
         Ok(format)
     }
 
-    /// Checks that whatever `s` says is what this format says, and that it says nothing of other kinds of tokens. Names
-    /// are for people: a folder may have another one. How the tokens are cut into buffers is another matter.
+    /// Checks that each field of `s` is as in this format, and that there are no fields of other kinds of tokens. `model`
+    /// may differ, as names are for people; `alignment` is not part of the format.
     fn check_no_contradiction(&self, s: &gst::StructureRef, stream_format: StreamFormat) -> Result<(), FormatError> {
         let own = self.to_caps(stream_format);
         let own = own.structure(0).expect("the caps have one structure");
@@ -215,7 +220,7 @@ impl TokenFormat {
                 }
                 Ok(value) if value.compare(said) == Some(std::cmp::Ordering::Equal) => continue,
                 Ok(value) => format!("makes {}", text(value)),
-                // The type that indices are to be unpacked to, which was read.
+                // The type to unpack indices to: `token_type` of this format.
                 Err(_) if **field == *"token-type" => continue,
                 Err(_) if OPTIONAL.contains(&&**field) => {
                     format!("has no such field in {} tokens", stream_format.as_str())
@@ -234,7 +239,7 @@ impl TokenFormat {
     }
 }
 
-/// Fields that only some kinds of tokens have.
+/// Fields of some kinds of tokens only.
 const OPTIONAL: [&str; 5] = ["levels", "codebook-size", "channels", "token-type", "coding"];
 
 /// The stream format that caps name.
@@ -246,10 +251,10 @@ pub fn stream_format(s: &gst::StructureRef) -> Result<StreamFormat, FormatError>
     }
 }
 
-/// Tokenizer's digest, where caps have one, and name: what to look it up by.
+/// The tokenizer's digest, if the caps have it, and its name: what to look it up by.
 ///
 /// # Errors
-/// They have neither.
+/// The caps have neither.
 pub fn named_tokenizer(caps: &gst::CapsRef) -> Result<(Option<String>, String), FormatError> {
     let field = |name: &str| caps.structure(0)?.get::<String>(name).ok();
     match (field("tokenizer"), field("model")) {
@@ -258,89 +263,10 @@ pub fn named_tokenizer(caps: &gst::CapsRef) -> Result<(Option<String>, String), 
     }
 }
 
-/// Writes the fields that belong to the regularizer.
-pub fn set_regularizer(caps: &mut gst::StructureRef, regularizer: &Regularizer) {
-    match regularizer {
-        Regularizer::Fsq { levels } => {
-            caps.set("regularizer", "fsq");
-            caps.set("levels", gst::Array::new(levels.iter().map(|&l| l as i32)));
-            caps.set("codebook-size", levels.iter().product::<u32>() as i32);
-        }
-        Regularizer::Kl { channels } => {
-            caps.set("regularizer", "kl");
-            caps.set("channels", *channels as i32);
-        }
-    }
-}
-
-fn regularizer(s: &gst::StructureRef) -> Result<Regularizer, FormatError> {
-    match text(s, "regularizer")?.as_str() {
-        "fsq" => {
-            let levels = s.get::<gst::Array>("levels").map_err(|_| missing("levels"))?;
-            let levels = levels
-                .iter()
-                .map(|l| l.get::<i32>().ok().and_then(|l| u32::try_from(l).ok()));
-            Ok(Regularizer::Fsq {
-                levels: levels.collect::<Option<_>>().ok_or_else(|| missing("levels"))?,
-            })
-        }
-        "kl" => Ok(Regularizer::Kl {
-            channels: unsigned(s, "channels")?,
-        }),
-        other => Err(FormatError(format!("unknown regularizer \"{other}\""))),
-    }
-}
-
-/// `None` where the caps do not say it.
-fn token_type(s: &gst::StructureRef) -> Result<Option<TokenType>, FormatError> {
-    if !s.has_field("token-type") {
-        return Ok(None);
-    }
-    let name = text(s, "token-type")?;
-    let known = TokenType::parse(&name).ok_or_else(|| FormatError(format!("unknown token-type \"{name}\"")))?;
-    Ok(Some(known))
-}
-
-/// The same.
-fn colorimetry(s: &gst::StructureRef) -> Result<Option<String>, FormatError> {
-    let is_said = s.has_field("colorimetry");
-    is_said.then(|| text(s, "colorimetry")).transpose()
-}
-
-/// `error`, and what raw caps cannot do without.
-fn needed(FormatError(text): FormatError, model: &str) -> FormatError {
-    FormatError(format!(
-        "{text}: raw tokens need at least model, width and height, as in \
-         video/x-vidtok,stream-format=raw,model={model},width=384,height=288,framerate=30/1"
-    ))
-}
-
-fn missing(field: &str) -> FormatError {
-    FormatError(format!("the caps have no usable field \"{field}\""))
-}
-
-fn text(s: &gst::StructureRef, field: &str) -> Result<String, FormatError> {
-    s.get(field).map_err(|_| missing(field))
-}
-
-fn unsigned(s: &gst::StructureRef, field: &str) -> Result<u32, FormatError> {
-    s.get::<i32>(field)
-        .ok()
-        .and_then(|v| u32::try_from(v).ok())
-        .ok_or_else(|| missing(field))
-}
-
-fn fraction(s: &gst::StructureRef, field: &str) -> Result<Fraction, FormatError> {
-    let value = s.get::<gst::Fraction>(field).map_err(|_| missing(field))?;
-    match (u32::try_from(value.numer()), u32::try_from(value.denom())) {
-        (Ok(num), Ok(den)) => Ok(Fraction::new(num, den)),
-        _ => Err(missing(field)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Regularizer;
 
     fn format(regularizer: Regularizer) -> TokenFormat {
         TokenFormat {
@@ -428,7 +354,7 @@ mod tests {
             ..format(Regularizer::Fsq { levels: vec![8; 5] })
         };
         assert_eq!(full, expected);
-        // What is said counts, and all of it may be said.
+        // Fields that are there count, and all of them may be there.
         let all = format(Regularizer::Fsq { levels: vec![8; 5] });
         assert_eq!(
             TokenFormat::from_raw_caps(&all.to_caps(StreamFormat::Raw), &tokenizer()),
@@ -493,7 +419,7 @@ mod tests {
             let error = TokenFormat::from_caps(&caps).unwrap_err();
             assert!(error.0.contains(field), "{error}");
         }
-        // The type of unpacked indices may be said, and fields that are no part of the format.
+        // The type to unpack indices to, and fields that are not part of the format, are no contradiction.
         let mut caps = fsq.to_caps(StreamFormat::Framed);
         let s = caps.make_mut().structure_mut(0).unwrap();
         s.set("token-type", "uint32");

@@ -1,7 +1,6 @@
-//! What a `raw` token buffer cannot say by its bytes: carried as a `GstMeta` beside them.
+//! `GstVidtokMeta`: what the bytes of a `raw` token buffer cannot say.
 //!
-//! Without this meta, PTS, duration and flags say as much as they can: see `docs/raw.md`, which also has the fields for C and
-//! Python.
+//! `docs/raw.md` says what PTS, duration and flags mean without this meta, and lists the fields for C and Python.
 //!
 //! | field | type |
 //! | --- | --- |
@@ -16,21 +15,27 @@ use gst::meta::CustomMeta;
 
 const NAME: &str = "GstVidtokMeta";
 
+const SEGMENT_START: &str = "segment-start";
+const SEGMENT_END: &str = "segment-end";
+const END_OF_STREAM: &str = "end-of-stream";
+const REAL_FRAMES: &str = "real-frames";
+const OFFSETS: &str = "offsets";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenMeta {
     /// The buffer's first latent frame is a segment's first.
     pub segment_start: bool,
-    /// The segment ends with the buffer; `false` where that is not known.
+    /// The segment ends with the buffer; `false` also where that is not known.
     pub segment_end: bool,
     /// Nothing follows in this stream.
     pub end_of_stream: bool,
-    /// How many video frames of the buffer's latent frames are real; the rest is padding behind them.
+    /// Video frames that are shown. The buffer's latent frames may stand for more: padding behind these.
     pub real_frames: u32,
-    /// Nanoseconds from the buffer's PTS to each real frame but the first; `None` where they are evenly spaced.
+    /// Nanoseconds from the buffer's PTS to each real frame but the first; `None`: on the framerate's grid.
     pub offsets: Option<Vec<u64>>,
 }
 
-/// Registers the meta once. GStreamer keeps it for the process.
+/// Registers the meta, which GStreamer allows once per process.
 static REGISTERED: LazyLock<()> = LazyLock::new(|| {
     CustomMeta::register(NAME, &[]);
 });
@@ -41,26 +46,26 @@ pub fn add(buffer: &mut gst::BufferRef, meta: &TokenMeta) {
     // Fails only for a name that is not registered.
     let mut custom = CustomMeta::add(buffer, NAME).expect("the meta is registered");
     let s = custom.mut_structure();
-    s.set("segment-start", meta.segment_start);
-    s.set("segment-end", meta.segment_end);
-    s.set("end-of-stream", meta.end_of_stream);
-    s.set("real-frames", meta.real_frames);
+    s.set(SEGMENT_START, meta.segment_start);
+    s.set(SEGMENT_END, meta.segment_end);
+    s.set(END_OF_STREAM, meta.end_of_stream);
+    s.set(REAL_FRAMES, meta.real_frames);
     if let Some(offsets) = &meta.offsets {
-        s.set("offsets", gst::Array::new(offsets));
+        s.set(OFFSETS, gst::Array::new(offsets));
     }
 }
 
-/// The buffer's meta, `None` where it has none that can be read.
+/// The buffer's meta; `None` where there is none, or a field is missing or of another type.
 pub fn get(buffer: &gst::BufferRef) -> Option<TokenMeta> {
     LazyLock::force(&REGISTERED);
     let custom = CustomMeta::from_buffer(buffer, NAME).ok()?;
     let s = custom.structure();
-    let offsets = s.get_optional::<gst::Array>("offsets").ok()?;
+    let offsets = s.get_optional::<gst::Array>(OFFSETS).ok()?;
     Some(TokenMeta {
-        segment_start: s.get("segment-start").ok()?,
-        segment_end: s.get_optional("segment-end").ok()?.unwrap_or_default(),
-        end_of_stream: s.get("end-of-stream").ok()?,
-        real_frames: s.get("real-frames").ok()?,
+        segment_start: s.get(SEGMENT_START).ok()?,
+        segment_end: s.get_optional(SEGMENT_END).ok()?.unwrap_or_default(),
+        end_of_stream: s.get(END_OF_STREAM).ok()?,
+        real_frames: s.get(REAL_FRAMES).ok()?,
         offsets: match offsets {
             Some(offsets) => Some(offsets.iter().map(|o| o.get::<u64>().ok()).collect::<Option<_>>()?),
             None => None,

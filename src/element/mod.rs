@@ -1,12 +1,15 @@
-//! What the elements have in common: pads, and of encoder and decoder properties, statistics, errors.
+//! What the elements have in common: caps, metas, pads, and what encoder and decoder do alike.
 
 pub mod caps;
 pub mod meta;
 pub mod negotiation;
+mod network;
+pub mod qos;
 mod report;
 mod settings;
 mod stats;
 
+pub use network::{NetworkElement, NetworkState, Settings, frame_duration, output};
 pub use report::BusReport;
 pub use settings::NetworkSettings;
 pub use stats::{Stats, shape};
@@ -34,7 +37,12 @@ pub fn error_message(error: &RuntimeError) -> gst::ErrorMessage {
     }
 }
 
-/// Templates of one sink and one source pad that are always there.
+/// What `gst-inspect-1.0` says of an element.
+pub fn metadata(name: &str, class: &str, description: &str) -> gst::subclass::ElementMetadata {
+    gst::subclass::ElementMetadata::new(name, class, description, env!("CARGO_PKG_AUTHORS"))
+}
+
+/// Templates of a sink pad and a source pad that are always there.
 pub fn pad_templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
     use gst::{PadDirection, PadPresence, PadTemplate};
     [("sink", PadDirection::Sink, sink), ("src", PadDirection::Src, src)]

@@ -16,8 +16,16 @@ pub fn video_template() -> gst::Caps {
 /// Fields that video and token caps share.
 const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
 
-/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: as far as it is known, with the type
-/// that its tokens shall have, if one is wanted.
+/// What `transform_caps` returns for `caps`: those of them that `filter` takes, in its order.
+pub fn filtered(caps: gst::Caps, filter: Option<&gst::Caps>) -> gst::Caps {
+    match filter {
+        Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+        None => caps,
+    }
+}
+
+/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: if known, with the preferred token
+/// type.
 pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<TokenType>)>) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     for format in [StreamFormat::Framed, StreamFormat::Raw] {
@@ -30,7 +38,7 @@ pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<T
             }
             match tokenizer {
                 Some((tokenizer, token_type)) => describe(&mut tokens, tokenizer, token_type, format),
-                // The decoder's input, which need not say it.
+                // For the decoder's input, whose `raw` caps may leave it out.
                 None if format == StreamFormat::Raw => tokens.remove_field("alignment"),
                 None => (),
             }
@@ -40,7 +48,7 @@ pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<T
     out
 }
 
-/// Adds what the tokenizer says; the grid where the size is fixed.
+/// Adds the fields that the tokenizer determines; the grid only where the size is fixed.
 fn describe(tokens: &mut gst::Structure, tokenizer: &Description, token_type: Option<TokenType>, format: StreamFormat) {
     tokens.set("model", &tokenizer.name);
     tokens.set("tokenizer", &tokenizer.digest);
@@ -81,7 +89,7 @@ pub fn video_of(tokens: &gst::CapsRef) -> gst::Caps {
     video.collect()
 }
 
-/// The format of the tokens of `video`. `caps`: the caps that `video` was read from.
+/// The format of the tokens that `tokenizer` makes of `video`, which was read from `caps`.
 pub fn token_format(
     video: &gst_video::VideoInfo,
     caps: &gst::CapsRef,
@@ -93,7 +101,7 @@ pub fn token_format(
         token_type,
         framerate: fraction(video.fps()),
         pixel_aspect_ratio: fraction(video.par()),
-        // Only what the caps say: the token caps carry nothing that is merely assumed.
+        // Read from the caps, as `VideoInfo` fills in a default that nothing has said.
         colorimetry: caps
             .structure(0)
             .and_then(|s| s.get("colorimetry").ok())
@@ -102,8 +110,8 @@ pub fn token_format(
     }
 }
 
-/// GStreamer writes a colorimetry by its name or by its numbers: the name, where it has one, so that equal ones have
-/// equal texts.
+/// The name of a colorimetry that GStreamer has written by name or by numbers, so that equal ones have equal texts.
+/// One without a name stays as it is.
 fn colorimetry_name(text: String) -> String {
     const NAMED: [&str; 8] = [
         "bt601",
@@ -126,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_of_every_size_that_a_stream_allows_are_in_the_template() {
+    fn every_size_that_a_stream_allows_is_in_the_template() {
         gst::init().unwrap();
         let template = video_template();
         let fits = |size: u32| {

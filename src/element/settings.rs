@@ -1,4 +1,4 @@
-//! Properties that say which network runs, and on what.
+//! Properties of both elements: which network runs, and on what.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::runtime::{ExecutionProvider, Options};
 use crate::tokenizer::{self, Graph, Precision, Role, TokenizerError};
 
 const MAX_BATCH_STREAMS: u32 = 64;
-/// A minute: what waits longer is no longer a stream.
+/// Nanoseconds. A minute: a live stream cannot wait longer.
 const MAX_BATCH_TIMEOUT: u64 = 60_000_000_000;
 
-/// The precision of the graphs that are chosen from a tokenizer's.
+/// Which of a tokenizer's graphs to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstVidtokPrecision")]
 #[repr(u32)]
 enum PrecisionChoice {
     #[default]
-    #[enum_value(name = "Single precision, else what there is", nick = "auto")]
+    #[enum_value(name = "Single precision if there is such a graph, else half", nick = "auto")]
     Auto,
     #[enum_value(name = "Single precision: exact tokens", nick = "fp32")]
     Fp32,
-    #[enum_value(name = "Half precision: tokens differ now and then", nick = "fp16")]
+    #[enum_value(name = "Half precision: some tokens differ", nick = "fp16")]
     Fp16,
 }
 
@@ -73,7 +73,7 @@ impl NetworkSettings {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("execution-provider", ExecutionProvider::Auto)
                 .nick("Execution provider")
-                .blurb("What runs the network; one that is named is used or is an error")
+                .blurb("What runs the network; a named one that cannot be used is an error")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecInt::builder("device-id")
@@ -84,12 +84,12 @@ impl NetworkSettings {
                 .build(),
             glib::ParamSpecEnum::builder::<PrecisionChoice>("precision")
                 .nick("Precision")
-                .blurb("Which of a tokenizer's graphs to run; one that is named and not there is an error")
+                .blurb("Which of a tokenizer's graphs to run; a named precision without a graph is an error")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("CPU threads of the network (0: one a core)")
+                .blurb("CPU threads of the network (0: one per core)")
                 .maximum(1024)
                 .mutable_ready()
                 .build(),
@@ -97,14 +97,14 @@ impl NetworkSettings {
                 .nick("Streams in a batch")
                 .blurb(
                     "Run up to this many streams of one model, size and provider in this process as one batch, for GPUs \
-                     (0 and 1: each by itself)",
+                     (0 and 1: no batches)",
                 )
                 .maximum(MAX_BATCH_STREAMS)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt64::builder("batch-timeout")
                 .nick("Batch timeout")
-                .blurb("How long a step waits for those of other streams to run with, in ns")
+                .blurb("How long a step waits for other streams to join its batch, in ns")
                 .default_value(nanoseconds(Options::default().batch_timeout))
                 .maximum(MAX_BATCH_TIMEOUT)
                 .mutable_ready()
@@ -112,9 +112,8 @@ impl NetworkSettings {
         ]
     }
 
-    /// Sets one of [`Self::properties`]; false for another.
-    pub fn set(&mut self, name: &str, value: &glib::Value) -> bool {
-        // GObject has checked the type against the property's.
+    /// Sets one of [`Self::properties`], whose type GObject has checked.
+    pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "model" => {
                 let model = value.get::<Option<String>>().expect("checked by GObject");
@@ -131,9 +130,8 @@ impl NetworkSettings {
             "batch-timeout" => {
                 self.options.batch_timeout = Duration::from_nanos(value.get().expect("checked by GObject"));
             }
-            _ => return false,
+            name => unreachable!("GObject knows no property {name}"),
         }
-        true
     }
 
     pub fn get(&self, name: &str) -> Option<glib::Value> {
@@ -149,16 +147,20 @@ impl NetworkSettings {
         })
     }
 
-    /// How much later output may come because a step waits for other streams.
+    /// How long a step may wait for other streams.
     pub fn batch_latency(&self) -> gst::ClockTime {
         gst::ClockTime::from_nseconds(nanoseconds(self.options.longest_wait()))
     }
 
-    /// The graph that `model` names; `None` where it is unset.
-    pub fn graph(&self, role: Role) -> Option<Result<Graph, TokenizerError>> {
-        self.model
-            .as_ref()
-            .map(|model| tokenizer::open(model, role, self.options.wanted()))
+    /// The graph that `model` names. Where it is unset, an encoder takes the embedded one, and a decoder `None`: the
+    /// stream names its tokenizer.
+    pub fn graph(&self, role: Role) -> Result<Option<Graph>, TokenizerError> {
+        let wanted = self.options.wanted();
+        match (&self.model, role) {
+            (Some(model), _) => tokenizer::open(model, role, wanted).map(Some),
+            (None, Role::Encoder) => tokenizer::embedded_if(role, wanted).map(Some),
+            (None, Role::Decoder) => Ok(None),
+        }
     }
 }
 

@@ -13,38 +13,40 @@ use crate::runtime::Running;
 pub struct Stats {
     pub frames: u64,
     pub latent_frames: u64,
-    /// Of token buffers.
+    /// Bytes of token buffers.
     pub bytes: u64,
     pub segments: u64,
-    /// Frames that were left out, each of them also in a QoS message or a warning. A token buffer that cannot be read
-    /// counts as one, as nothing says how many it had.
+    /// Frames that were left out; a QoS message or a warning tells of each. A token buffer that cannot be read counts
+    /// as one frame, as nothing says how many it held.
     pub dropped: u64,
     /// What runs the network, once it does.
     running: Option<Running>,
-    /// Name and token shape, once known.
-    pub model: Option<String>,
-    pub shape: Option<String>,
+    /// Name of the tokenizer and shape of its tokens, once known.
+    model: Option<String>,
+    shape: Option<String>,
     framerate: Option<Fraction>,
     steps: u64,
-    /// Streams that made those steps together, this one among them.
-    streams: u64,
+    /// Streams in the batches of those steps, this one included.
+    members: u64,
     total: Duration,
-    worst: Duration,
+    max: Duration,
 }
 
 impl Stats {
+    pub const PROPERTY: &str = "stats";
+
     pub fn property() -> glib::ParamSpec {
-        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+        glib::ParamSpecBoxed::builder::<gst::Structure>(Self::PROPERTY)
             .nick("Statistics")
             .blurb(
-                "Frames, latent frames, bytes and segments so far, frames dropped, milliseconds and streams per step, real-time \
-                 factor, provider and what runs elsewhere, model, shape of the tokens; of the decoder gaps and uncertain frames",
+                "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, real-time \
+                 factor, provider and nodes that run elsewhere, model, shape of the tokens; decoder: gaps and uncertain frames",
             )
             .read_only()
             .build()
     }
 
-    /// Sets what is known once caps are. Gives what to warn of, where that was not said before.
+    /// Sets what is known once caps are. Returns the warnings that were not given before.
     pub fn describe(&mut self, format: &TokenFormat, running: &Running) -> Vec<String> {
         self.model = Some(format.model.clone());
         self.shape = Some(shape(format));
@@ -54,31 +56,31 @@ impl Stats {
         running.warnings().filter(|warning| !said.contains(warning)).collect()
     }
 
-    /// Adds what a step of the network took, and how many streams made it together.
-    pub fn step(&mut self, elapsed: Duration, streams: usize) {
+    /// Adds a step of the network: how long it took, and how many streams were in its batch.
+    pub fn step(&mut self, elapsed: Duration, members: usize) {
         self.steps += 1;
-        self.streams += streams as u64;
+        self.members += members as u64;
         self.total += elapsed;
-        self.worst = self.worst.max(elapsed);
+        self.max = self.max.max(elapsed);
     }
 
-    /// How long the network takes for a step; zero before the first one.
+    /// Mean time of a step; zero before the first one.
     pub fn mean_step(&self) -> Duration {
         Duration::from_secs_f64(self.total.as_secs_f64() / self.steps.max(1) as f64)
     }
 
     pub fn to_structure(&self, name: &str) -> gst::Structure {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let a_step = |total: f64| total / self.steps.max(1) as f64;
+        let per_step = |total: f64| total / self.steps.max(1) as f64;
         let mut structure = gst::Structure::builder(name)
             .field("frames", self.frames)
             .field("latent-frames", self.latent_frames)
             .field("bytes", self.bytes)
             .field("segments", self.segments)
             .field("dropped", self.dropped)
-            .field("step-ms-mean", a_step(milliseconds(self.total)))
-            .field("step-ms-max", milliseconds(self.worst))
-            .field("batch-mean", a_step(self.streams as f64))
+            .field("step-ms-mean", per_step(milliseconds(self.total)))
+            .field("step-ms-max", milliseconds(self.max))
+            .field("batch-mean", per_step(self.members as f64))
             .build();
         if let Some(factor) = self.real_time_factor() {
             structure.set("real-time-factor", factor);
@@ -88,7 +90,7 @@ impl Stats {
         if let Some(nodes) = nodes {
             structure.set("nodes-on-provider", nodes as u64);
         }
-        // Where it is known that there are none, that is said, too.
+        // "none" where that is known; without counts of nodes, nothing is known.
         let elsewhere = || Some(running?.elsewhere().unwrap_or("none".into()));
         let texts = [
             ("provider", running.map(|running| running.provider.name().to_string())),
@@ -113,7 +115,7 @@ impl Stats {
     }
 }
 
-/// Shape and type of a latent frame as `raw` buffers have it: `[t, 32, 32] uint16`.
+/// Shape and type of the tokens in `raw` buffers, such as `[t, 32, 32] uint16`.
 pub fn shape(format: &TokenFormat) -> String {
     let channels = match format.regularizer.codebook_size() {
         Some(_) => String::new(),

@@ -1,4 +1,4 @@
-//! The encoder's work on one stream of one caps: frames in, token buffers out. Knows no element and no pad.
+//! The encoder's worker: frames in, token buffers out. Knows no element and no pad.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,23 +8,26 @@ use gst_video::VideoFrameExt;
 use super::packets::Packets;
 use super::pixels::FrameStack;
 use super::posterior::Sampler;
+use super::timing::Arrival;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, EncoderNetwork, Options, Report, Running, RuntimeError};
-use crate::stream::StreamError;
-use crate::timeline::{FrameTime, Group, Groups};
+use crate::timeline::{Group, Groups};
 use crate::tokenizer::{Description, Graph};
 
+/// Encodes video of one size.
 pub struct Encoder {
     tokenizer: Arc<Description>,
     network: EncoderNetwork,
     groups: Groups,
     stack: FrameStack,
-    going_on: GoingOn,
+    /// The current group's buffer follows a discontinuity.
+    discont: bool,
+    continued: Continued,
 }
 
-/// What goes on where pictures of another size need another network.
-pub struct GoingOn {
+/// What the next encoder continues with where pictures of another size need another network.
+pub struct Continued {
     pub packets: Packets,
     /// Draws tokens from the posterior; `None`: tokens are indices, or means.
     pub sampler: Option<Sampler>,
@@ -32,19 +35,19 @@ pub struct GoingOn {
 
 /// A token buffer, and what is in it.
 pub struct Encoded {
-    /// The end of the segment before, to be sent first.
+    /// The end mark of the segment before, to be pushed first.
     pub mark: Option<gst::Buffer>,
     pub buffer: gst::Buffer,
     pub segment_start: bool,
     pub frames: usize,
     pub latent_frames: usize,
-    /// What the network took.
+    /// How long the network's step took.
     pub elapsed: Duration,
-    /// Streams that made the step together.
-    pub streams: usize,
+    /// Streams in the step's batch, this one included.
+    pub members: usize,
 }
 
-/// How a segment ends: with the group under way, with a mark, or both.
+/// How a segment ends: with a group that was not full, with an end mark, or both.
 #[derive(Default)]
 pub struct Finished {
     pub tail: Option<Encoded>,
@@ -52,36 +55,36 @@ pub struct Finished {
 }
 
 impl Encoder {
-    /// A stream of what `going_on` describes. `cancel` ends its steps.
+    /// An encoder for pictures of the size in the format of `continued`. `cancel` ends its steps.
     pub fn new(
         graph: &Graph,
         options: Options,
-        key_interval: u64,
-        going_on: GoingOn,
+        continued: Continued,
         cancel: Cancel,
         report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
         let tokenizer = graph.description.clone();
-        let format = going_on.packets.format();
+        let format = continued.packets.format();
         let size = (format.width, format.height);
         let mut network = EncoderNetwork::open(graph, options, size.0, size.1, report)?;
-        if going_on.sampler.is_some() {
+        if continued.sampler.is_some() {
             network.expect_posterior()?;
         }
         network.set_cancel(cancel);
         let grouping = tokenizer.grouping();
         let padded = (tokenizer.padded(size.0), tokenizer.padded(size.1));
         Ok(Self {
-            groups: Groups::new(grouping, key_interval),
+            groups: Groups::new(grouping, 0),
             stack: FrameStack::new(grouping.step_frames(), size, padded),
+            discont: false,
             tokenizer,
             network,
-            going_on,
+            continued,
         })
     }
 
     pub fn format(&self) -> &TokenFormat {
-        self.going_on.packets.format()
+        self.continued.packets.format()
     }
 
     pub fn running(&self) -> &Running {
@@ -93,80 +96,73 @@ impl Encoder {
         self.tokenizer.grouping().step_frames()
     }
 
-    /// Frames in the group under way.
-    pub fn filled(&self) -> usize {
-        self.groups.filled()
-    }
-
-    pub fn set_key_interval(&mut self, frames: u64) {
-        self.groups.set_key_interval(frames);
-    }
-
-    /// Ends the segment once the group under way is full.
-    pub fn finish_after_group(&mut self) {
-        self.groups.finish_after_group();
+    /// Whether the current group has frames.
+    pub fn has_open_group(&self) -> bool {
+        self.groups.filled() > 0
     }
 
     /// Forgets everything that is not encoded yet; the next frame starts a segment.
     pub fn reset(&mut self) -> Result<(), RuntimeError> {
         self.groups.finish();
-        self.going_on.packets.flush().map_err(|e| stream_error(&e))
+        Ok(self.continued.packets.flush()?)
     }
 
-    /// Whether tokens of `format` in `stream_format` are those that this stream makes.
+    /// Whether this encoder makes tokens of `format` in `stream_format`.
     pub fn makes(&self, format: &TokenFormat, stream_format: StreamFormat) -> bool {
-        self.format() == format && self.going_on.packets.stream_format() == stream_format
+        self.format() == format && self.continued.packets.stream_format() == stream_format
     }
 
-    /// Whether the network takes pictures of the size that `format` says.
+    /// Whether the network takes pictures of the size in `format`.
     pub fn is_of_size(&self, format: &TokenFormat) -> bool {
         (self.format().width, self.format().height) == (format.width, format.height)
     }
 
-    /// Goes on in another format for pictures of the same size. The segment has ended.
+    /// Continues in another format for pictures of the same size. The segment has ended.
     pub fn set_format(&mut self, format: TokenFormat, stream_format: StreamFormat) -> Result<(), RuntimeError> {
-        let packets = &mut self.going_on.packets;
-        packets.set_format(format, stream_format).map_err(|e| stream_error(&e))
+        let packets = &mut self.continued.packets;
+        Ok(packets.set_format(format, stream_format)?)
     }
 
-    /// Gives up the network, and what it takes of memory.
-    pub fn go_on(self) -> GoingOn {
-        self.going_on
+    /// Gives up the network and its memory.
+    pub fn into_continued(self) -> Continued {
+        self.continued
     }
 
-    /// Says how far stream time is from the PTS of buffers, for the group under way.
-    pub fn set_stream_time(&mut self, shift: i128) {
-        self.going_on.packets.set_stream_time(shift);
-    }
-
-    /// Adds a frame; runs the network when it completes a group.
+    /// Adds a frame, and runs the network when it completes a group. `key_interval`: frames from one segment start to
+    /// the next, rounded up to whole groups; 0: one segment.
     pub fn push(
         &mut self,
         frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
-        time: FrameTime,
+        arrival: &Arrival,
+        key_interval: u64,
     ) -> Result<Option<Encoded>, RuntimeError> {
         let picture = frame
             .plane_data(0)
             .map_err(|e| RuntimeError::Run(e.to_string().into()))?;
         self.stack
             .set(self.groups.filled(), picture, frame.plane_stride()[0] as usize);
-        match self.groups.push(time) {
+        self.groups.set_key_interval(key_interval);
+        if arrival.ends_with_group {
+            self.groups.finish_after_group();
+        }
+        self.discont |= arrival.discont;
+        self.continued.packets.set_stream_time(arrival.to_stream_time);
+        match self.groups.push(arrival.time) {
             Some(group) => self.encode(group, false).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Ends the segment: encodes the group under way, if there is one, filled up with its last frame.
+    /// Ends the segment. Encodes the current group, if it has frames, filled up with copies of its last one.
     pub fn finish(&mut self, end_of_stream: bool) -> Result<Finished, RuntimeError> {
         let tail = self.groups.finish();
         let tail = tail.map(|group| self.encode(group, end_of_stream)).transpose()?;
-        let packets = &mut self.going_on.packets;
+        let packets = &mut self.continued.packets;
         let mark = if end_of_stream {
             packets.end_stream()
         } else {
             packets.end_segment()
-        };
-        let mark = mark.map_err(|e| stream_error(&e))?;
+        }?;
         Ok(Finished { tail, mark })
     }
 
@@ -177,7 +173,7 @@ impl Encoder {
         if group.segment_start {
             self.network.restart();
         }
-        let GoingOn { packets, sampler } = &mut self.going_on;
+        let Continued { packets, sampler } = &mut self.continued;
         let started = Instant::now();
         let tokens = match sampler {
             None => self.network.encode(self.stack.bytes())?,
@@ -193,13 +189,14 @@ impl Encoder {
 
         let latent_frames = grouping.step_latent_frames();
         let mark = if group.segment_start {
-            packets.start_segment().map_err(|e| stream_error(&e))?
+            packets.start_segment()?
         } else {
             None
         };
-        let buffer = packets
-            .packet(&tokens, latent_frames, &group, end_of_stream)
-            .map_err(|e| stream_error(&e))?;
+        let mut buffer = packets.packet(&tokens, latent_frames, &group, end_of_stream)?;
+        if std::mem::take(&mut self.discont) {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
         Ok(Encoded {
             mark,
             buffer,
@@ -207,11 +204,7 @@ impl Encoder {
             frames,
             latent_frames,
             elapsed,
-            streams: self.network.streams(),
+            members: self.network.streams(),
         })
     }
-}
-
-fn stream_error(error: &StreamError) -> RuntimeError {
-    error.clone().into()
 }

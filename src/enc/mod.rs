@@ -1,22 +1,62 @@
-//! `vidtokenc`: video to tokens.
+//! # vidtokenc
+//!
+//! Turns RGB video into VidTok tokens with an ONNX graph that ONNX Runtime runs. Output is `framed` (packets of the
+//! `.vidtok` byte stream) unless downstream asks for `stream-format=raw` (bare numbers). Video may have any size,
+//! framerate and pixel aspect ratio; interlaced video is refused. Every video frame is in exactly one token buffer.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! vidtokenc ! filesink location=out.vidtok
+//! ```
+//!
+//! ## Latency
+//!
+//! 2f - 1 frames for a causal tokenizer of time factor f (built in: 7), 2w - 1 frames for a non-causal one with windows
+//! of w: all but one frame of a group or window wait for it to fill, plus one step's frames for the network itself; a
+//! slower machine could not keep up. Without a framerate, the distance of two frames is measured. With `batch-streams`,
+//! `batch-timeout` is added, as a step may wait for other streams.
+//!
+//! `max-lateness` drops frames that come later than the pipeline's latency and that, as sinks do.
+//!
+//! ## Segments
+//!
+//! A segment of tokens decodes without anything before it. One ends where other pictures begin:
+//!
+//! - at a buffer with DISCONT,
+//! - where another stream or another playback segment begins,
+//! - where caps change in what the tokens say of themselves,
+//! - where time goes back, which also posts a warning. The next buffer then has DISCONT.
+//!
+//! `key-interval` and force-key-unit events end one together with the current group. Nothing else ends a segment: the
+//! same pictures have the same tokens, whatever container they come from. A GAP within a group is not passed on, as the
+//! group's tokens stand for its time. In live video, a GAP longer than the latency ends the segment, so that a decoder
+//! gives the frames that it owes.
+//!
+//! Frames without PTS are counted from the framerate, from the latest PTS or else from the start of the playback
+//! segment.
+//!
+//! In the byte stream, a packet says that it is its segment's last. Where that was not known when it was written, an end
+//! mark follows: a buffer of its own with HEADER and DELTA_UNIT. An end mark also ends every stream. `stream-id` names
+//! the stream; it is random by default, and a new one after an end of stream.
 
 use gst::glib;
 use gst::prelude::*;
 
-mod clock;
 mod encoder;
 mod events;
+mod frame_clock;
 mod imp;
 mod key_requests;
-mod live;
+mod latency;
+mod lateness;
+mod negotiation;
 mod orientation;
 mod packets;
 mod picture;
 mod pixels;
-mod playback;
+mod playback_segment;
 mod posterior;
 mod settings;
-mod setup;
+mod timing;
 
 glib::wrapper! {
     pub struct VidtokEnc(ObjectSubclass<imp::VidtokEnc>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

@@ -1,15 +1,15 @@
-//! Tags that say how a picture is to be turned when it is shown.
+//! Tags that say how to turn a picture before it is shown.
 
 use gst::glib;
 use gst::prelude::*;
 
-/// What the tags have said so far.
+/// The orientation in the latest tags.
 #[derive(Debug, Default)]
 pub struct Orientation(Option<String>);
 
 impl Orientation {
-    /// Reads tags of video that comes to `sink`; gives a warning where they say, for the first time, that the pictures
-    /// are to be turned, and nothing in front turns them.
+    /// Reads tags of the video at the pad `sink`. Returns a warning where they ask for another orientation than the tags
+    /// before, and no element upstream turns the pictures.
     pub fn warning(&mut self, tags: &gst::TagListRef, sink: &gst::Pad) -> Option<String> {
         let tag = tags.get::<gst::tags::ImageOrientation>()?;
         let orientation = tag.get();
@@ -18,18 +18,19 @@ impl Orientation {
             return None;
         }
         Some(format!(
-            "A tag says that the picture is to be shown turned ({orientation}), and it is tokenized as it is stored: put \
+            "A tag says that players should turn the picture ({orientation}), but it is tokenized as it is stored: put \
              videoflip video-direction=auto in front"
         ))
     }
 }
 
-/// Whether an element in front of `sink` turns pictures: not every version of GStreamer's own then changes the tag.
+/// Whether an element upstream of `sink` turns pictures. The tag does not say: some versions of GStreamer's elements
+/// leave it as it was.
 fn is_turned_before(sink: &gst::Pad) -> bool {
-    // More elements than anybody puts into a line; links may change while they are followed.
-    const MOST: usize = 100;
+    // More elements than a pipeline has in a line: links may change meanwhile, and the loop must end.
+    const MAX_ELEMENTS: usize = 100;
     let mut pad = sink.peer();
-    for _ in 0..MOST {
+    for _ in 0..MAX_ELEMENTS {
         let Some(source) = pad else { return false };
         if source.parent_element().is_some_and(|element| turns(&element)) {
             return true;
@@ -39,7 +40,7 @@ fn is_turned_before(sink: &gst::Pad) -> bool {
     false
 }
 
-/// The source pad that `source` gets its pictures from: through the element, or through a bin's edge.
+/// The source pad upstream of the source pad `source`: behind its element, or behind a bin's ghost pad.
 fn in_front_of(source: &gst::Pad) -> Option<gst::Pad> {
     if let Some(ghost) = source.downcast_ref::<gst::GhostPad>() {
         ghost.target()
@@ -50,7 +51,7 @@ fn in_front_of(source: &gst::Pad) -> Option<gst::Pad> {
     }
 }
 
-/// Whether an element has been told to turn pictures, by their tag or by hand.
+/// Whether an element is set to turn pictures, by their tag or in one direction.
 fn turns(element: &gst::Element) -> bool {
     const PROPERTY: &str = "video-direction";
     if element.find_property(PROPERTY).is_none() {

@@ -1,11 +1,11 @@
-//! A buffer as a picture, or why it is none.
+//! A buffer as a picture, or why it is not one.
 
 use gst_video::VideoFrameRef;
 
-/// Maps `buffer`, which is to be a picture as `video` describes it.
+/// Maps `buffer` as a picture with the layout `video`.
 ///
 /// # Errors
-/// Says what the buffer is and what it should be.
+/// A text for the user that says what the buffer is and what it should be.
 pub fn map<'a>(
     buffer: &'a gst::BufferRef,
     video: &gst_video::VideoInfo,

@@ -1,4 +1,4 @@
-//! The frames of one encoder step in memory: RGB, padded right and below by the picture's edge.
+//! The frames of one encoder step in memory: RGB, padded right and below with copies of the picture's edge.
 
 /// `[T, H, W, 3]` bytes, filled frame by frame.
 pub struct FrameStack {
@@ -22,7 +22,7 @@ impl FrameStack {
         }
     }
 
-    /// Copies a picture to frame `index`: rows of at least `width · 3` bytes, `stride` apart.
+    /// Copies a picture to frame `index`. Its rows begin `stride` bytes apart, and have `width · 3` bytes at least.
     pub fn set(&mut self, index: usize, picture: &[u8], stride: usize) {
         let row_bytes = self.padded_width * 3;
         let frame_bytes = row_bytes * self.padded_height;
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn the_edge_is_repeated_right_and_below() {
         let mut stack = FrameStack::new(2, (2, 1), (4, 2));
-        // Two pixels, then two bytes of a row's padding that must not show.
+        // Two pixels, then two bytes of row padding, which must not be copied.
         stack.set(0, &[1, 2, 3, 4, 5, 6, 99, 99], 8);
         let row = [1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6];
         assert_eq!(stack.bytes()[..24], [row, row].concat());

@@ -1,4 +1,4 @@
-//! Drawing continuous tokens from the encoder's posterior, as the reference does in training.
+//! Continuous tokens drawn from the encoder's posterior, as the reference does in training.
 
 use gst::glib;
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::stream::Tokens;
 
-/// Which value of its posterior a continuous token is.
+/// Which value of the posterior a continuous token is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstVidtokLatent")]
 #[repr(u32)]
@@ -19,11 +19,11 @@ pub enum Latent {
     Sample,
 }
 
-/// Noise that depends on the seed and the segment's number alone: not on times, which containers round each in its own
-/// way, and not on what the segment before was.
+/// Draws tokens with noise that depends on the seed and the number of the segment only: not on times, which each
+/// container rounds in its own way, and not on the segments before.
 pub struct Sampler {
     seed: u64,
-    /// Of the segment that starts next.
+    /// Number of the segment that starts next.
     segment: u64,
     generator: ChaCha8Rng,
 }
@@ -90,7 +90,7 @@ mod tests {
         };
         let (first, second) = segments(7, 5);
         assert_ne!(first, second);
-        // Whatever the segment before has drawn.
+        // However much the segment before has drawn.
         assert_eq!(segments(7, 9).1, second);
         assert_eq!(segments(7, 5).0, first);
         assert_ne!(segments(8, 5), (first, second));

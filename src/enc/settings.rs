@@ -6,9 +6,10 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::posterior::{Latent, Sampler};
-use crate::element::{NetworkSettings, Stats};
+use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenType;
 use crate::runtime::RuntimeError;
+use crate::stream::check_stream_id;
 use crate::tokenizer::{Graph, Role};
 
 const DEFAULT_KEY_INTERVAL: u32 = 0;
@@ -17,14 +18,14 @@ const DEFAULT_MAX_LATENESS: i64 = -1;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub network: NetworkSettings,
-    /// Frames; 0: one segment.
+    /// Frames from one segment start to the next; 0: one segment.
     pub key_interval: u32,
     /// Nanoseconds; negative: nothing is dropped.
     pub max_lateness: i64,
     pub token_type: TokenTypeChoice,
     pub latent: Latent,
     pub seed: u64,
-    /// Told apart from other streams by it; `None`: a random one.
+    /// Tells the stream from others; `None`: a random id.
     pub stream_id: Option<String>,
 }
 
@@ -42,21 +43,21 @@ impl Default for Settings {
     }
 }
 
-/// The type of token values: chosen here or, where downstream caps say more, there.
+/// The type of token values. What downstream caps choose counts more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstVidtokTokenType")]
 #[repr(u32)]
 pub enum TokenTypeChoice {
     #[default]
-    #[enum_value(name = "The smallest integer, or float32", nick = "auto")]
+    #[enum_value(name = "The smallest integer that fits, or float32", nick = "auto")]
     Auto,
-    #[enum_value(name = "16 bits, FSQ up to 65,536 codes", nick = "uint16")]
+    #[enum_value(name = "16 bits, for FSQ of up to 65,536 codes", nick = "uint16")]
     Uint16,
-    #[enum_value(name = "32 bits, FSQ", nick = "uint32")]
+    #[enum_value(name = "32 bits, for FSQ", nick = "uint32")]
     Uint32,
-    #[enum_value(name = "Half precision, KL", nick = "float16")]
+    #[enum_value(name = "Half precision, for KL", nick = "float16")]
     Float16,
-    #[enum_value(name = "Single precision, KL", nick = "float32")]
+    #[enum_value(name = "Single precision, for KL", nick = "float32")]
     Float32,
 }
 
@@ -85,7 +86,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecInt64::builder("max-lateness")
                     .nick("Maximum lateness")
-                    .blurb("Live: drop frames later than the pipeline's latency and this many ns, a group never in part (-1: drop nothing)")
+                    .blurb("Live: drop frames that come later than the pipeline's latency and this many ns; groups are not cut (-1: drop nothing)")
                     .minimum(-1)
                     .default_value(DEFAULT_MAX_LATENESS)
                     .mutable_playing()
@@ -107,7 +108,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecString::builder("stream-id")
                     .nick("Stream id")
-                    .blurb("Tells the stream's packets from those of others: 1 to 64 visible ASCII characters (unset: random)")
+                    .blurb("Tells the stream's packets from other streams': 1 to 64 visible ASCII characters (unset: random)")
                     .mutable_ready()
                     .build(),
                 Stats::property(),
@@ -117,8 +118,29 @@ impl Settings {
         &PROPERTIES
     }
 
-    /// Sets the property `name`. GObject has checked that it exists and takes the value.
-    pub fn set(&mut self, name: &str, value: &glib::Value) {
+    /// Draws the tokens of a continuous tokenizer; `None`: they are means.
+    pub fn sampler(&self, graph: &Graph) -> Result<Option<Sampler>, RuntimeError> {
+        match self.latent {
+            Latent::Mean => Ok(None),
+            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
+                let name = &graph.description.name;
+                let text = format!(
+                    "latent=sample is for KL tokenizers: \"{name}\" has an FSQ codebook, whose tokens are not drawn from a \
+                     distribution"
+                );
+                Err(RuntimeError::Settings(text.into()))
+            }
+            Latent::Sample => Ok(Some(Sampler::new(self.seed))),
+        }
+    }
+}
+
+impl element::Settings for Settings {
+    fn network(&self) -> &NetworkSettings {
+        &self.network
+    }
+
+    fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "key-interval" => self.key_interval = value.get().expect("checked by GObject"),
             "max-lateness" => self.max_lateness = value.get().expect("checked by GObject"),
@@ -129,28 +151,11 @@ impl Settings {
                 let id = value.get::<Option<String>>().expect("checked by GObject");
                 self.stream_id = id.filter(|id| !id.is_empty());
             }
-            name => {
-                self.network.set(name, value);
-            }
+            name => self.network.set(name, value),
         }
     }
 
-    /// What draws continuous tokens; `None`: nothing is drawn.
-    pub fn sampler(&self, graph: &Graph) -> Result<Option<Sampler>, RuntimeError> {
-        match self.latent {
-            Latent::Mean => Ok(None),
-            Latent::Sample if graph.description.regularizer.codebook_size().is_some() => {
-                let text = format!(
-                    "latent=sample is for KL tokenizers: \"{}\" has an FSQ codebook, whose tokens are no distribution",
-                    graph.description.name
-                );
-                Err(RuntimeError::Settings(text.into()))
-            }
-            Latent::Sample => Ok(Some(Sampler::new(self.seed))),
-        }
-    }
-
-    pub fn get(&self, name: &str) -> Option<glib::Value> {
+    fn get(&self, name: &str) -> Option<glib::Value> {
         Some(match name {
             "key-interval" => self.key_interval.to_value(),
             "max-lateness" => self.max_lateness.to_value(),
@@ -160,5 +165,10 @@ impl Settings {
             "stream-id" => self.stream_id.to_value(),
             name => return self.network.get(name),
         })
+    }
+
+    fn check(&self) -> Result<(), RuntimeError> {
+        let Some(id) = &self.stream_id else { return Ok(()) };
+        check_stream_id(id).map_err(|error| RuntimeError::Settings(error.to_string().into()))
     }
 }

@@ -7,5 +7,5 @@ mod presentation;
 mod times;
 
 pub use grouping::{Group, Grouping, Groups};
-pub use presentation::Presentation;
+pub use presentation::{Presentation, Step};
 pub use times::{FrameTime, PacketTimes, frames_to_time, regular_offsets, shifted};

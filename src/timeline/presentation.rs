@@ -4,6 +4,18 @@ use std::collections::VecDeque;
 
 use super::{FrameTime, Grouping};
 
+/// A step of the decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// It starts a segment: the network's state does not count.
+    pub first: bool,
+    /// The look-ahead is clamped, as there is no latent frame behind the step's last one to look at. True for a
+    /// segment's second step and for the flush after its last latent frame, which runs on the tokens of the step before.
+    pub edge: bool,
+    /// The frames to show: index in the step's output, and time.
+    pub shown: Vec<(usize, FrameTime)>,
+}
+
 /// Tells which frames of each decoder step are shown, and when: the decoder's bookkeeping for one segment.
 #[derive(Debug)]
 pub struct Presentation {
@@ -35,8 +47,8 @@ impl Presentation {
     pub fn without_start(grouping: Grouping, delay: usize) -> Self {
         Self {
             steps: 2,
-            // Such that each latent frame to come stands for as many frames as any other.
-            latent_frames: grouping.step_latent_frames() as u64,
+            // Two steps' worth, so that each latent frame to come stands for as many frames as any other.
+            latent_frames: 2 * grouping.step_latent_frames() as u64,
             ..Self::new(grouping, delay)
         }
     }
@@ -58,19 +70,25 @@ impl Presentation {
         self.latent_frames += latent_frames;
     }
 
-    /// The frames that the next step's output shows: index in the output, and time.
-    pub fn step(&mut self) -> Vec<(usize, FrameTime)> {
+    /// Takes the segment's next step: how to run it, and what of its output to show.
+    pub fn step(&mut self) -> Step {
+        let latent_frames = self.steps * self.grouping.step_latent_frames() as u64;
+        let (first, second) = (self.steps == 0, self.steps == 1);
+        let is_flush = latent_frames >= self.latent_frames;
         let shown = self.take_shown();
         self.real_frames -= shown.len();
-        shown
+        self.steps += 1;
+        Step {
+            first,
+            edge: second || is_flush,
+            shown,
+        }
     }
 
     fn take_shown(&mut self) -> Vec<(usize, FrameTime)> {
         let frames = self.grouping.step_frames();
         let mut shown = Vec::with_capacity(frames);
-        let first_step = self.steps == 0;
-        self.steps += 1;
-        if first_step && matches!(self.grouping, Grouping::Causal { .. }) {
+        if self.steps == 0 && matches!(self.grouping, Grouping::Causal { .. }) {
             // One latent frame, one frame: all of the output is equal, or only its last is real.
             shown.extend(self.places.pop_front().flatten().map(|time| (frames - 1, time)));
             return shown;
@@ -83,15 +101,6 @@ impl Presentation {
             }
         }
         shown
-    }
-
-    pub fn first_step_is_next(&self) -> bool {
-        self.steps == 0
-    }
-
-    /// Whether the coming step is the segment's second, for which a delayed decoder has no look-ahead yet.
-    pub fn second_step_is_next(&self) -> bool {
-        self.steps == 1
     }
 
     /// Whether real frames are left to show: a step before the last of them is needed, if only for the state it leaves.
@@ -125,7 +134,7 @@ mod tests {
         let mut presentation = None;
         let mut shown = Vec::new();
         let mut step = 0;
-        let mut show = |p: &mut Presentation, step| shown.extend(p.step().iter().map(|(i, t)| (step, *i, t.pts)));
+        let mut show = |p: &mut Presentation, step| shown.extend(p.step().shown.iter().map(|(i, t)| (step, *i, t.pts)));
         for group in all {
             if group.segment_start {
                 presentation = Some(Presentation::new(grouping, delay));
@@ -211,13 +220,38 @@ mod tests {
         let grouping = Grouping::Causal { factor: 4 };
         for (delay, expected) in [(0, [vec![0, 1, 2, 3], vec![4, 5]]), (3, [vec![0], vec![1, 2, 3, 4]])] {
             let mut presentation = Presentation::without_start(grouping, delay);
-            assert!(!presentation.first_step_is_next() && !presentation.second_step_is_next());
             presentation.push(1, (0..4).map(at));
             presentation.push(1, (4..6).map(at));
-            let shown = [0, 1].map(|_| presentation.step().iter().map(|shown| shown.1.pts).collect::<Vec<_>>());
+            let shown = [0, 1].map(|_| {
+                let step = presentation.step();
+                assert!(!step.first && !step.edge);
+                step.shown.iter().map(|shown| shown.1.pts).collect::<Vec<_>>()
+            });
             assert_eq!(shown, expected);
             assert_eq!(presentation.needs_flush(), delay > 0);
         }
+    }
+
+    #[test]
+    fn a_segments_second_step_and_its_flush_are_at_the_edge() {
+        let causal = Grouping::Causal { factor: 4 };
+        let edges = |presentation: &mut Presentation, steps: usize| {
+            let step = |_| {
+                let step = presentation.step();
+                (step.first, step.edge)
+            };
+            (0..steps).map(step).collect::<Vec<_>>()
+        };
+        let mut presentation = Presentation::new(causal, 3);
+        presentation.push(4, (0..13).map(at));
+        let (first, inner, edge) = ((true, false), (false, false), (false, true));
+        assert_eq!(edges(&mut presentation, 4), [first, edge, inner, inner]);
+        assert!(presentation.needs_flush());
+        assert_eq!(edges(&mut presentation, 1), [edge]);
+        // Without its start, a segment has neither a first step nor a second, and ends like any other.
+        let mut presentation = Presentation::without_start(causal, 3);
+        presentation.push(2, (0..8).map(at));
+        assert_eq!(edges(&mut presentation, 3), [inner, inner, edge]);
     }
 
     #[test]
@@ -230,7 +264,7 @@ mod tests {
         let mut shown = Vec::new();
         let mut steps = 1;
         while presentation.has_frames_left() {
-            shown = presentation.step();
+            shown = presentation.step().shown;
             steps += 1;
         }
         assert_eq!((steps, shown.len()), (11, 1));

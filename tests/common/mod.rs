@@ -1,4 +1,4 @@
-//! What the element tests share: fixtures, made-up video, and pipelines with a time limit.
+//! What the element tests share: fixtures, made-up video, harnesses, and pipelines with a time limit.
 #![allow(dead_code)] // Each test binary uses its own part.
 
 use std::path::PathBuf;
@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
+use gst_check::Harness;
 
 /// No pipeline of a test may take longer: a hang is a failure.
 pub const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
 /// A 4×8×8 FSQ tokenizer with a look-ahead decoder (family causal_v1_1), with the reference's results beside it.
 pub const GOLDEN: &str = "golden_fsq_v1_1";
-/// Another one of the same family, narrower and faster.
+/// Another tokenizer of the same family, narrower and faster.
 pub const TINY: &str = "tiny_v1_1";
 
-/// Registers the elements, once a process: tests of one binary may run beside each other.
+/// Registers the elements once per process, as tests of one binary may run beside each other.
 pub fn init() {
     static REGISTERED: std::sync::Once = std::sync::Once::new();
     REGISTERED.call_once(|| {
@@ -24,8 +25,8 @@ pub fn init() {
     });
 }
 
-/// Registers the elements to run with the ONNX Runtime in the folder that `variable` names, instead of the usual one. False:
-/// such tests are to be left out. Once a process, and all tests of a binary with the same.
+/// Registers the elements to run with the ONNX Runtime in the folder that `variable` names, instead of the usual one.
+/// Returns false where such tests are switched off. Works once per process: all tests of a binary need the same folder.
 pub fn init_with_runtime(variable: &str) -> bool {
     static CHOSEN: std::sync::Once = std::sync::Once::new();
     if std::env::var_os("VIDTOK_WITHOUT_PROVIDERS").is_some() {
@@ -34,14 +35,14 @@ pub fn init_with_runtime(variable: &str) -> bool {
     }
     CHOSEN.call_once(|| {
         let library = std::env::var_os(variable).unwrap_or_else(|| panic!("tests/run.sh sets {variable}"));
-        // SAFETY: the first thing in this process, and other tests wait for it.
+        // SAFETY: no other thread of this process reads the environment yet: other tests wait for `CHOSEN`.
         unsafe { std::env::set_var("ORT_DYLIB_PATH", library) };
         init();
     });
     true
 }
 
-/// The folder of a tokenizer that `tests/run.sh` has made.
+/// The folder of a tokenizer that `tests/run.sh` makes.
 pub fn tokenizer(name: &str) -> String {
     let folder = std::env::var_os("VIDTOK_FIXTURES").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/fixtures"));
@@ -54,14 +55,14 @@ pub fn tokenizer(name: &str) -> String {
     path.to_str().unwrap().into()
 }
 
-/// A frame of video: RGB without row padding, and its time.
+/// A frame of video: RGB without row padding, and its PTS in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub pts: u64,
     pub rgb: Vec<u8>,
 }
 
-/// Moving gratings that differ in every frame.
+/// Moving gratings at 30 frames per second. No two frames are alike.
 pub fn video(frames: u64, width: u32, height: u32) -> Vec<Frame> {
     let picture = |t: u64| {
         let pixel = |i: u32| {
@@ -91,7 +92,7 @@ pub fn video_caps(width: u32, height: u32, fps: (i32, i32)) -> gst::Caps {
         .build()
 }
 
-/// `frame` as a buffer with the row padding that GStreamer wants.
+/// `frame` as a buffer, its rows padded to 4 bytes as GStreamer wants.
 pub fn buffer(frame: &Frame, width: u32) -> gst::Buffer {
     let row = width as usize * 3;
     let rows = frame
@@ -137,7 +138,7 @@ impl Line {
         source.set_max_bytes(1 << 30);
         let warnings = Arc::<Mutex<Vec<String>>>::default();
         let seen = warnings.clone();
-        // Whoever waits for an error on the bus throws everything else away.
+        // In a handler, as waiting for an error on the bus discards all other messages.
         pipeline.bus().unwrap().set_sync_handler(move |_, message| {
             if let gst::MessageView::Warning(warning) = message.view() {
                 seen.lock().unwrap().push(warning.error().to_string());
@@ -174,7 +175,7 @@ impl Line {
         out
     }
 
-    /// The first error message within `timeout`.
+    /// The text of the first error message within `timeout`.
     pub fn error(&self, timeout: gst::ClockTime) -> Option<String> {
         let (bus, errors) = (self.pipeline.bus().unwrap(), [gst::MessageType::Error]);
         let message = bus
@@ -183,16 +184,16 @@ impl Line {
         let gst::MessageView::Error(error) = message.view() else {
             return None;
         };
-        // What an application shows; where in the code it was is in the debug text.
+        // What an application shows. The place in the code is in the debug text.
         Some(error.error().to_string())
     }
 
-    /// What the elements have warned of so far.
+    /// The texts of all warnings so far.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap().clone()
     }
 
-    /// The token format that arrived at the sink.
+    /// The token format of the sink's caps.
     pub fn sink_format(&self) -> gstvidtok::format::TokenFormat {
         let caps = self.sink.static_pad("sink").unwrap().current_caps().unwrap();
         gstvidtok::format::TokenFormat::from_caps(&caps).unwrap().0
@@ -209,7 +210,7 @@ impl Drop for Line {
     }
 }
 
-/// What came of a line that has its own source.
+/// A line with its own source after its end, and the buffers that came out.
 pub struct Played {
     pub pipeline: gst::Pipeline,
     pub buffers: Vec<gst::Buffer>,
@@ -221,7 +222,7 @@ impl Drop for Played {
     }
 }
 
-/// `DESCRIPTION ! appsink`, and that sink.
+/// `DESCRIPTION ! appsink`, and its sink.
 pub fn with_sink(description: &str) -> (gst::Pipeline, gst_app::AppSink) {
     let text = format!("{description} ! appsink name=sink sync=false");
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
@@ -233,7 +234,7 @@ pub fn with_sink(description: &str) -> (gst::Pipeline, gst_app::AppSink) {
     (pipeline, sink)
 }
 
-/// `DESCRIPTION ! appsink` up to its end.
+/// Plays `DESCRIPTION ! appsink` to its end.
 pub fn play(description: &str) -> Played {
     let (pipeline, sink) = with_sink(description);
     pipeline.set_state(gst::State::Playing).unwrap();
@@ -248,7 +249,7 @@ pub fn play(description: &str) -> Played {
     played
 }
 
-/// Waits until a line that ends in a file has written it.
+/// Waits for the end of a line that ends in a file, and stops it.
 pub fn wait_for_end(pipeline: &gst::Pipeline) {
     let ends = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = pipeline.bus().unwrap().timed_pop_filtered(LIMIT, &ends);
@@ -260,7 +261,7 @@ pub fn wait_for_end(pipeline: &gst::Pipeline) {
     );
 }
 
-/// All buffers that `frames` become in `DESCRIPTION`.
+/// All buffers that come out of `DESCRIPTION` for `frames`.
 pub fn run(description: &str, frames: &[Frame], width: u32, height: u32, fps: (i32, i32)) -> Vec<gst::Buffer> {
     let line = Line::new(description, &video_caps(width, height, fps));
     line.play();
@@ -273,6 +274,53 @@ pub fn bytes(buffers: &[gst::Buffer]) -> Vec<Vec<u8>> {
     buffers.iter().map(|b| b.map_readable().unwrap().to_vec()).collect()
 }
 
+/// Runs `appsrc ! DESCRIPTION`, which ends in a file, on `frames` at 30 frames per second.
+pub fn write(description: &str, frames: &[Frame], width: u32, height: u32) {
+    let line = format!("appsrc name=source format=time ! {description}");
+    let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
+    let source = pipeline.by_name("source").unwrap();
+    let source = source.downcast::<gst_app::AppSrc>().unwrap();
+    source.set_caps(Some(&video_caps(width, height, (30, 1))));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for frame in frames {
+        source.push_buffer(buffer(frame, width)).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    wait_for_end(&pipeline);
+}
+
+/// A playing harness around `description`, with `caps` in front.
+pub fn harness(description: &str, caps: gst::Caps) -> Harness {
+    let mut harness = Harness::new_parse(description);
+    harness.set_src_caps(caps);
+    harness.play();
+    harness
+}
+
+/// Pushes frames that are `width` pixels wide.
+pub fn push(harness: &mut Harness, frames: &[Frame], width: u32) {
+    for frame in frames {
+        harness.push(buffer(frame, width)).unwrap();
+    }
+}
+
+/// The buffers that have come out of a harness.
+pub fn pull(harness: &mut Harness) -> Vec<gst::Buffer> {
+    std::iter::from_fn(|| harness.try_pull()).collect()
+}
+
+/// Flushes what is in a harness. A segment event has to follow.
+pub fn flush(harness: &mut Harness) {
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+}
+
+/// A playback segment in time that is played from its start on.
+pub fn whole_segment() -> gst::Event {
+    gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
+}
+
+/// A moment, in which other threads can run.
 pub fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }

@@ -1,26 +1,25 @@
-//! Which tokens are to be decoded, by which graph: what caps say, brought together with the tokenizer that is named or
-//! found.
+//! Which graph decodes the tokens of some caps: the one that the user has named, or the one that the caps name.
 
 use crate::caps::{self, StreamFormat};
 use crate::format::{FormatError, TokenFormat};
 use crate::runtime::RuntimeError;
 use crate::tokenizer::{self, Graph, Role, TokenizerError, Wanted};
 
-/// Tokens and the decoder that was made for them.
-pub struct Pair {
+/// A token format, and the graph that decodes it.
+pub struct Decodable {
     pub format: TokenFormat,
     pub stream_format: StreamFormat,
     pub graph: Graph,
 }
 
-/// The graph that was looked up last, and how: a look-up reads and hashes all of it. That it is still what its file
-/// holds is checked where the file is read again.
+/// The graph of the latest look-up, as a look-up reads and hashes the whole file. Whether the file still holds that
+/// graph is checked when it is read again.
 #[derive(Default)]
-pub struct Found(Option<(Wanted, Graph)>);
+pub struct FoundGraph(Option<(Wanted, Graph)>);
 
-impl Found {
+impl FoundGraph {
     fn by_digest(&mut self, digest: &str, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
-        if let Some(graph) = self.again(wanted, |graph| graph.description.digest == digest) {
+        if let Some(graph) = self.same(wanted, |graph| graph.description.digest == digest) {
             return Ok(graph);
         }
         let graph = tokenizer::by_digest(digest, name, Role::Decoder, wanted)?;
@@ -29,25 +28,25 @@ impl Found {
     }
 
     fn by_name(&mut self, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
-        match self.again(wanted, |graph| graph.is_named(name)) {
+        match self.same(wanted, |graph| graph.is_named(name)) {
             Some(graph) => Ok(graph),
             None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, wanted),
         }
     }
 
-    fn again(&self, wanted: Wanted, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
+    fn same(&self, wanted: Wanted, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
         let (by, graph) = self.0.as_ref()?;
         (*by == wanted && fits(graph)).then(|| graph.clone())
     }
 }
 
-impl Pair {
-    /// Reads the tokens' caps. `named` is the graph that the element's user has named; without, one is looked up.
+impl Decodable {
+    /// Reads the tokens' caps. `named`: the graph that the property `model` names; without one, a graph is looked up.
     pub fn new(
         caps: &gst::CapsRef,
         named: Option<Graph>,
         wanted: Wanted,
-        found: &mut Found,
+        found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let raw = caps
             .structure(0)
@@ -68,12 +67,12 @@ impl Pair {
         })
     }
 
-    /// The same for `raw` caps, which may leave to the tokenizer what it knows.
+    /// The same for `raw` caps, which need not say what the tokenizer determines.
     fn of_raw(
         caps: &gst::CapsRef,
         named: Option<Graph>,
         wanted: Wanted,
-        found: &mut Found,
+        found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let graph = match (caps::named_tokenizer(caps), named) {
             (Ok((Some(digest), name)), Some(graph)) => check_digest(graph, &digest, &name)?,
@@ -99,15 +98,15 @@ fn invalid(text: String) -> RuntimeError {
     TokenizerError::Invalid(text).into()
 }
 
-/// Refuses a decoder that was not made for the tokens: the picture would be noise.
+/// Refuses a graph of another tokenizer: its pictures would be noise.
 fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, RuntimeError> {
     let tokenizer = &graph.description;
     if tokenizer.digest == digest {
         return Ok(graph);
     }
-    let made_by = digest.get(..12).unwrap_or(digest);
+    let short_digest = digest.get(..12).unwrap_or(digest);
     Err(invalid(format!(
-        "the tokens were made by tokenizer \"{name}\" (digest {made_by}…), but {} is \"{}\" (digest {}…): set the property \
+        "the tokens were made by tokenizer \"{name}\" (digest {short_digest}…), but {} is \"{}\" (digest {}…): set the property \
          \"model\" to the right one, or leave it unset",
         graph.location(),
         tokenizer.name,
@@ -115,7 +114,7 @@ fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, Runtime
     )))
 }
 
-/// The same where the tokens say no more than a name.
+/// The same where the tokens have a name only.
 fn check_name(graph: Graph, name: &str) -> Result<Graph, RuntimeError> {
     if graph.is_named(name) {
         return Ok(graph);
@@ -128,7 +127,7 @@ fn check_name(graph: Graph, name: &str) -> Result<Graph, RuntimeError> {
     )))
 }
 
-/// Refuses a stream that says something else than the tokenizer whose digest it carries.
+/// Refuses a stream that contradicts the tokenizer whose digest it carries.
 fn check(format: &TokenFormat, graph: &Graph) -> Result<(), RuntimeError> {
     let tokenizer = &graph.description;
     let same = tokenizer.regularizer == format.regularizer
@@ -160,8 +159,8 @@ mod tests {
         let digest = "ab".repeat(32);
         let description = Arc::make_mut(&mut graph.description);
         (description.name, description.digest) = ("nowhere".into(), digest.clone());
-        let mut found = Found(Some((wanted, graph)));
-        // There is no such tokenizer to be found anew.
+        let mut found = FoundGraph(Some((wanted, graph)));
+        // No such tokenizer exists: a second look-up would fail.
         assert!(found.by_digest(&digest, "nowhere", wanted).is_ok());
         assert!(found.by_name("nowhere", wanted).is_ok());
         let half = Wanted {

@@ -1,7 +1,5 @@
-//! The times of video frames: those that buffers carry, those that are counted, and those that cannot be. No GStreamer
+//! The times of video frames: those that buffers carry, and those that are counted from the framerate. No GStreamer
 //! here.
-//!
-//! One clock belongs to one element: it goes on where caps change.
 
 use std::fmt;
 
@@ -36,20 +34,21 @@ impl fmt::Display for ClockError {
     }
 }
 
+/// Gives each frame of a playback segment its time.
 #[derive(Debug, Default)]
 pub struct FrameClock {
-    /// What a missing PTS is counted from: the latest PTS that a buffer carried, else where the playback segment
-    /// starts.
+    /// What a missing PTS is counted from: the latest PTS that a buffer carried, else the start of the playback
+    /// segment.
     base: u64,
-    /// Frames since.
+    /// Frames since `base`.
     count: u64,
     framerate: Option<Fraction>,
-    /// The PTS of the latest frame that was tokenized.
+    /// The latest frame that was encoded.
     last: Option<FrameTime>,
 }
 
 impl FrameClock {
-    /// Begins anew at `start`: a new playback segment. Time may then be before that of earlier frames.
+    /// Begins anew at `start`, the start of a playback segment. Earlier frames do not count any more.
     pub fn restart(&mut self, start: u64) {
         (self.base, self.count, self.last) = (start, 0, None);
     }
@@ -64,9 +63,9 @@ impl FrameClock {
         }
     }
 
-    /// The time of the next frame, which its buffer says, or which is counted from the framerate.
+    /// The time of the next frame: its buffer's, or counted from the framerate. All times are in nanoseconds.
     ///
-    /// `to_stream_time`: from a PTS to the time that the stream keeps.
+    /// `to_stream_time` gives the time that the stream keeps for a PTS.
     pub fn next(
         &mut self,
         pts: Option<u64>,
@@ -82,14 +81,14 @@ impl FrameClock {
                 .ok_or(ClockError::Unknown)?,
         };
         let regular = || regular_offsets(pts, None, 2, framerate)?.pop();
-        // A duration is the framerate's, rounded: on its grid, a file lasts as long as its frames.
+        // A buffer's duration is the framerate's, rounded. On the framerate's grid, a file lasts as long as its frames.
         let duration = match (duration, regular()) {
             (Some(own), Some(regular)) if own.abs_diff(regular) <= ROUNDING => Some(regular),
             (own, regular) => own.or(regular),
         };
         let lasts = duration.unwrap_or(0);
         let ends_by = |start: u64, limit: u64| start.checked_add(lasts).is_some_and(|end| end <= limit);
-        // A buffer's own PTS has to add up: only what the stream keeps is bounded further.
+        // The end of a frame must not overflow in GStreamer; what the stream keeps has a lower limit.
         if !ends_by(pts, i64::MAX as u64) || !ends_by(to_stream_time(pts), MAX_TIME) {
             return Err(ClockError::TooLate { pts, duration: lasts });
         }
@@ -97,18 +96,18 @@ impl FrameClock {
         Ok(FrameTime { pts, duration })
     }
 
-    /// Whether a frame at `pts` is before the latest one.
-    pub fn goes_back(&self, pts: u64) -> bool {
-        self.last.is_some_and(|last| pts < last.pts)
+    /// The PTS of the latest frame, where a frame at `pts` is earlier.
+    pub fn goes_back_from(&self, pts: u64) -> Option<u64> {
+        self.last.map(|last| last.pts).filter(|last| pts < *last)
     }
 
-    /// Notes the frame that is tokenized; gives how far it is from the one before, in nanoseconds.
-    pub fn tokenized(&mut self, frame: FrameTime) -> Option<u64> {
+    /// Notes the frame that is encoded. Returns how long after the one before it comes, in nanoseconds.
+    pub fn encoded(&mut self, frame: FrameTime) -> Option<u64> {
         let last = self.last.replace(frame)?;
         frame.pts.checked_sub(last.pts).filter(|distance| *distance > 0)
     }
 
-    /// The latest frame that was tokenized since the clock began.
+    /// The latest frame that was encoded since the clock began.
     pub fn last(&self) -> Option<FrameTime> {
         self.last
     }
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_times_are_counted_from_the_start_and_from_the_latest_known_one() {
+    fn missing_times_are_counted_from_the_latest_known_one() {
         let mut clock = clock(FPS25, 5_000 * MS);
         assert_eq!(next(&mut clock, None), 5_000 * MS);
         assert_eq!(next(&mut clock, None), 5_040 * MS);
@@ -167,13 +166,13 @@ mod tests {
     #[test]
     fn time_goes_back_where_a_frame_is_before_the_latest_of_all() {
         let mut clock = clock(FPS25, 0);
-        for (pts, back) in [(0, false), (40, false), (40, false), (10, true), (50, false)] {
+        for (pts, from) in [(0, None), (40, None), (40, None), (10, Some(40)), (50, None)] {
             let time = clock.next(Some(pts * MS), None, |pts| pts).unwrap();
-            assert_eq!(clock.goes_back(time.pts), back, "{pts}");
-            clock.tokenized(time);
+            assert_eq!(clock.goes_back_from(time.pts), from.map(|ms| ms * MS), "{pts}");
+            clock.encoded(time);
         }
         clock.restart(0);
-        assert!(!clock.goes_back(0));
+        assert_eq!(clock.goes_back_from(0), None);
     }
 
     #[test]

@@ -1,20 +1,19 @@
-//! What happens once caps are known: the token format, the network, and what is told of both.
+//! Caps become a token format, and the token format an encoder.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::encoder::{Encoder, GoingOn};
+use super::encoder::{Continued, Encoder};
 use super::imp::{CAT, VidtokEnc};
-use super::live::Latency;
+use super::latency::Latency;
 use super::packets::Packets;
 use crate::caps::StreamFormat;
-use crate::element::negotiation::token_format;
-use crate::element::{BusReport, shape};
+use crate::element::{BusReport, NetworkElement, frame_duration, negotiation, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
-use crate::timeline::frames_to_time;
+use crate::system::lock::lock;
 use crate::tokenizer::Graph;
 
 impl VidtokEnc {
@@ -34,72 +33,63 @@ impl VidtokEnc {
         Ok(video)
     }
 
-    /// The format for tokens of `incaps`, with what `outcaps` leave open at its default.
+    /// The format for tokens of `incaps`; what `outcaps` leave open has its default.
     pub(super) fn token_format(
         &self,
-        graph: &Graph,
         incaps: &gst::CapsRef,
         outcaps: &gst::CapsRef,
     ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
+        let graph = self.graph()?;
         let fail = |error: &dyn std::fmt::Display| RuntimeError::Caps(error.to_string().into());
         let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
-        let raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
+        let is_raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
         let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
-        let set = self.settings.lock().unwrap().token_type.token_type();
+        let set = lock(&self.settings).token_type.token_type();
         let token_type = token_type
             .or(set)
             .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let caps = incaps.to_owned();
-        let video = gst_video::VideoInfo::from_caps(&caps).map_err(|e| fail(&e))?;
-        let format = token_format(&video, incaps, &graph.description, token_type);
+        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|e| fail(&e))?;
+        let format = negotiation::token_format(&video, incaps, &graph.description, token_type);
         format.check().map_err(|e| fail(&e))?;
-        Ok((format, if raw { StreamFormat::Raw } else { StreamFormat::Framed }))
-    }
-
-    pub(super) fn wanted_format(
-        &self,
-        incaps: &gst::CapsRef,
-        outcaps: &gst::CapsRef,
-    ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
-        self.token_format(&self.graph()?, incaps, outcaps)
+        let stream_format = if is_raw {
+            StreamFormat::Raw
+        } else {
+            StreamFormat::Framed
+        };
+        Ok((format, stream_format))
     }
 
     fn graph(&self) -> Result<Graph, RuntimeError> {
-        let graph = self.graph.lock().unwrap();
-        let graph = graph.as_ref().map(|(_, graph)| graph.clone());
+        let graph = self.network().graph();
         graph.ok_or_else(|| RuntimeError::Run("the element is not in READY".into()))
     }
 
-    /// Opens the network for pictures as `format` says. `going_on`: of the network before.
+    /// An encoder for pictures as in `format`. `continued`: what the encoder before it has left.
     pub(super) fn open(
         &self,
         format: TokenFormat,
         stream_format: StreamFormat,
-        going_on: Option<GoingOn>,
+        continued: Option<Continued>,
     ) -> Result<Encoder, RuntimeError> {
-        let settings = self.settings.lock().unwrap().clone();
+        let settings = lock(&self.settings).clone();
         let graph = self.graph()?;
-        let going_on = match going_on {
-            Some(mut going_on) => {
-                going_on.packets.set_format(format, stream_format)?;
-                going_on
+        let continued = match continued {
+            Some(mut continued) => {
+                continued.packets.set_format(format, stream_format)?;
+                continued
             }
-            None => GoingOn {
+            None => Continued {
                 sampler: settings.sampler(&graph)?,
                 packets: Packets::new(format, stream_format, settings.stream_id)?,
             },
         };
-        Encoder::new(
-            &graph,
-            settings.network.options,
-            settings.key_interval.into(),
-            going_on,
-            self.cancel.clone(),
-            &BusReport(self.obj().upcast_ref()),
-        )
+        let element = self.obj();
+        let report = BusReport(element.upcast_ref());
+        let cancel = self.network().cancel.clone();
+        Encoder::new(&graph, settings.network.options, continued, cancel, &report)
     }
 
-    /// Says why no caps were agreed on, where it is what downstream wants. Anything else has been told.
+    /// Says why no caps were agreed on, where the reason is what downstream wants. Any other reason is posted already.
     pub(super) fn explain_refusal(&self, incaps: &gst::Caps) {
         let source = self.obj().src_pad().clone();
         let wanted = source.peer_query_caps(None);
@@ -113,34 +103,22 @@ impl VidtokEnc {
         }
     }
 
-    /// Publishes what is known from the caps on: statistics, latency, and the shape of raw tokens.
-    pub(super) fn announce(&self, encoder: &Encoder, outcaps: &gst::Caps) {
+    /// Publishes what follows from the caps: statistics, latency, and the shape of raw tokens.
+    pub(super) fn announce(&self, encoder: &Encoder, stream_format: StreamFormat) {
         let format = encoder.format();
-        let step_frames = encoder.step_frames() as u64;
-        let frame = frames_to_time(1, format.framerate).map(gst::ClockTime::from_nseconds);
-        let batch = self.settings.lock().unwrap().network.batch_latency();
-        let warnings = {
-            let mut shared = self.shared.lock().unwrap();
-            shared.latency = Latency {
-                step_frames,
-                frame,
-                batch,
-                ..shared.latency
-            };
-            shared.stats.describe(format, encoder.running())
-        };
-        for text in warnings {
-            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
-        }
-        let _ = self
-            .obj()
-            .post_message(gst::message::Latency::builder().src(&*self.obj()).build());
-        let provider = encoder.running().provider.name();
-        gst::info!(CAT, imp = self, "Running on {provider}, giving {outcaps}");
-        if outcaps
-            .structure(0)
-            .is_some_and(|s| s.get::<&str>("stream-format") == Ok("raw"))
+        self.announce_network(format, encoder.running());
+        let batch = lock(&self.settings).network.batch_latency();
         {
+            let latency = &mut lock(&self.shared).latency;
+            *latency = Latency {
+                step_frames: encoder.step_frames() as u64,
+                frame: frame_duration(format.framerate),
+                batch,
+                configured: latency.configured,
+            };
+        }
+        self.post_latency();
+        if stream_format == StreamFormat::Raw {
             let text = format!(
                 "Raw tokens of \"{}\", little endian, shape {}",
                 format.model,
@@ -152,7 +130,7 @@ impl VidtokEnc {
     }
 }
 
-/// A text field of caps, or the first of those that it may be.
+/// A text field of caps; of a list, the first.
 fn first_text(s: &gst::StructureRef, field: &str) -> Option<String> {
     let list = || s.get::<gst::List>(field).ok()?.first()?.get().ok();
     s.get(field).ok().or_else(list)

@@ -1,16 +1,17 @@
-//! What a playback segment means for the frames under way.
+//! How a playback segment follows the one before, and what it makes of a PTS.
 
-type Segment = gst::FormattedSegment<gst::ClockTime>;
+/// A playback segment in time: what GStreamer calls a segment. Segments of tokens are something else.
+pub type PlaybackSegment = gst::FormattedSegment<gst::ClockTime>;
 
 /// How a playback segment follows the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Frames are shown when they would have been: an element has sent its segment again, or moved its ends.
+    /// It shows frames at the same times: an element has sent its segment again, or moved its ends.
     Same,
     /// Only running time differs: a clip that begins anew at its first PTS, or the same one at another speed or offset.
     /// The next frame's PTS tells which.
     Shifted,
-    /// Other frames: a seek, another edit of a file.
+    /// It shows other frames: a seek, another edit of a file.
     New,
 }
 
@@ -18,7 +19,7 @@ pub enum Change {
 pub fn change(before: &gst::Segment, after: &gst::Segment) -> Change {
     let timeline = |segment: &gst::Segment| segment.downcast_ref().map(Timeline::of);
     let (Some(before), Some(after)) = (timeline(before), timeline(after)) else {
-        // Bytes and the like have no timeline.
+        // Segments in bytes and other formats have no timeline.
         return if before == after { Change::Same } else { Change::New };
     };
     if before.to_stream_time != after.to_stream_time || before.is_reverse() != after.is_reverse() {
@@ -36,14 +37,14 @@ pub fn change(before: &gst::Segment, after: &gst::Segment) -> Change {
 struct Timeline {
     start: i128,
     rate: f64,
-    /// What is added to a PTS, and the rate that stream time runs at.
+    /// What is added to a PTS for stream time, and the rate of stream time.
     to_stream_time: (i128, f64),
-    /// The same for running time, and the PTS that it starts at where the rate is not 1.
+    /// The same for running time, and the PTS at which it starts where the rate is not 1.
     to_running_time: (i128, f64, i128),
 }
 
 impl Timeline {
-    fn of(segment: &Segment) -> Self {
+    fn of(segment: &PlaybackSegment) -> Self {
         let nanoseconds = |time: Option<gst::ClockTime>| time.map_or(0, |time| i128::from(time.nseconds()));
         let (start, rate) = (nanoseconds(segment.start()), segment.rate());
         let origin = start + nanoseconds(segment.offset());
@@ -64,8 +65,8 @@ impl Timeline {
     }
 }
 
-/// When a frame is shown in stream time, which is what a file keeps. Frames before the segment are at its start.
-pub fn to_stream_time(segment: Option<&Segment>, pts: u64) -> u64 {
+/// The stream time of `pts`, which is what a file keeps. Frames in front of the stream's start are at its start.
+pub fn to_stream_time(segment: Option<&PlaybackSegment>, pts: u64) -> u64 {
     let pts_in_segment = gst::ClockTime::from_nseconds(pts);
     match segment.and_then(|segment| segment.to_stream_time_full(pts_in_segment)) {
         Some(gst::Signed::Positive(time)) => time.nseconds(),
@@ -74,12 +75,17 @@ pub fn to_stream_time(segment: Option<&Segment>, pts: u64) -> u64 {
     }
 }
 
+/// The running time of `pts`; `None` outside the segment.
+pub fn to_running_time(segment: Option<&PlaybackSegment>, pts: u64) -> Option<gst::ClockTime> {
+    segment.and_then(|segment| segment.to_running_time(gst::ClockTime::from_nseconds(pts)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn segment(start: u64, time: u64, base: u64) -> Segment {
-        let mut segment = Segment::new();
+    fn segment(start: u64, time: u64, base: u64) -> PlaybackSegment {
+        let mut segment = PlaybackSegment::new();
         segment.set_start(gst::ClockTime::from_seconds(start));
         segment.set_time(gst::ClockTime::from_seconds(time));
         segment.set_base(gst::ClockTime::from_seconds(base));

@@ -1,56 +1,54 @@
-//! What a decoder that is too slow leaves out: whole segments, from one segment start to another.
+//! What a decoder that is too slow leaves out: packets from the middle of a segment to a later segment start.
 //!
-//! Times are nanoseconds of running time, and lengths of it.
+//! Times and lengths are in nanoseconds of running time.
 
-/// A packet that is to be decoded, or left out.
+/// A packet that may be left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
     pub segment_start: bool,
-    /// Of its first picture.
+    /// When its first picture is due.
     pub time: Option<u64>,
-    /// That the network makes for it.
+    /// Steps of the network that it takes.
     pub steps: u64,
 }
 
 /// Tells which packets to leave out, by what sinks report.
 ///
-/// Once the sink is more than a segment late, nothing up to a segment start that is due is decoded. A decoder cannot
-/// begin in the middle, so where no further start is to be expected it goes on: late pictures are better than none for
-/// ever.
+/// Once the sink is more than a segment late, packets are left out up to a segment start that is due. Decoding cannot
+/// begin inside a segment, so where no start is expected soon nothing is left out: late pictures are better than none.
 ///
-/// Begun just in time, a segment that takes longer than it lasts would come too late from its second step on. A machine
-/// that has been too late therefore decodes only the segments whose last picture comes in time, too, as long as it is
-/// that slow.
+/// A segment that takes longer than it lasts, begun just in time, would be late from its second step on. After a machine
+/// was too late, and while it is that slow, it therefore decodes only segments whose last picture comes in time, too.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
-    /// What was due at the time of the latest report, and when that came, where that is known.
+    /// What was due at the time of the latest report, and when that report came, if known.
     reported: Option<(u64, Option<u64>)>,
-    /// Of the latest segment.
+    /// Start of the latest segment.
     start: Option<u64>,
-    /// Steps of the latest segment, as far as it has come.
+    /// Steps of the latest segment so far.
     steps: u64,
     /// The segment before the latest one.
     segment: Option<Segment>,
     skipping: bool,
-    /// Something was left out since the network was last fast enough for a segment.
+    /// A packet was left out since the network was last fast enough for a segment.
     slow: bool,
 }
 
-/// What the next segment is taken to be like.
+/// A segment. The next one is expected to be like it.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    /// From its start to that of the next one.
+    /// From its start to the next one's.
     length: u64,
     steps: u64,
 }
 
 impl Segment {
-    /// How much longer its steps take than it lasts, where a step takes `step`.
+    /// How much longer than it lasts it takes to decode, where a step takes `step`.
     fn excess(self, step: u64) -> u64 {
         self.steps.saturating_mul(step).saturating_sub(self.length)
     }
 
-    /// How long before its start the network is to begin, for all of its pictures to come in time.
+    /// How long before its start the network has to begin, so that all of its pictures come in time.
     fn lead(self, step: u64) -> u64 {
         // All pictures of a single step come at once.
         let excess = if self.steps > 1 { self.excess(step) } else { 0 };
@@ -59,28 +57,29 @@ impl Segment {
 }
 
 impl Lateness {
-    /// The sink says at `now` that the picture at `time` came `jitter` too late; one that came early was waited for.
+    /// Takes the sink's report at `now` that the picture at `time` came `jitter` late. Negative: it came early, and the
+    /// sink has waited for its time.
     pub fn report(&mut self, time: u64, jitter: i64, now: Option<u64>) {
         self.reported = Some((time.saturating_add_signed(jitter.max(0)), now));
     }
 
-    /// What is due before this is too late. A sink that no picture comes to reports nothing: time goes on since its
-    /// last word.
+    /// What is due before this is too late. Without pictures a sink reports nothing, so the time since its latest report
+    /// is added.
     fn earliest(&self, now: Option<u64>) -> u64 {
         let Some((due, at)) = self.reported else { return 0 };
         let since = now.zip(at).map_or(0, |(now, at)| now.saturating_sub(at));
         due.saturating_add(since)
     }
 
-    /// Forgets what was reported: after a flush, or in a new playback segment.
+    /// Forgets what was reported, after a flush or in a new playback segment.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// How late a packet is, if it is to be left out. `step`: how long the network takes for a step; what is due before
-    /// it is done would come too late again.
+    /// How late a packet is, if it has to be left out. `step`: how long the network takes for a step; a picture that is
+    /// due before the step ends would be too late again.
     pub fn leave_out(&mut self, packet: Due, step: u64, now: Option<u64>) -> Option<u64> {
-        // What has no time is never late.
+        // A packet without a time is never late.
         let Some(time) = packet.time else {
             self.skipping &= !packet.segment_start;
             return self.skipping.then_some(0);
@@ -108,7 +107,7 @@ impl Lateness {
         self.skipping.then_some(late)
     }
 
-    /// Whether the segment at `time` is still as short as the one before it.
+    /// Whether, at `time`, the current segment is not longer than the one before it.
     fn expects_a_start(&self, time: u64) -> bool {
         let (Some(start), Some(segment)) = (self.start, self.segment) else {
             return false;
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_segment_late_it_goes_on_at_the_next_start_that_is_due() {
+    fn a_segment_late_it_continues_at_the_next_start_that_is_due() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 3);
         lateness.report(40, 51, None);
@@ -168,7 +167,7 @@ mod tests {
                 .leave_out(due(packet.is_multiple_of(3), Some(packet * 10)), 40, None)
                 .is_some()
         };
-        // Three steps take 90 longer than the segment lasts: the next one is begun 130 before it is due.
+        // Three steps take 90 longer than the segment lasts: the next segment begins 130 before it is due.
         assert_eq!((5..30).filter(late).last(), Some(23));
     }
 
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!((5..30).filter(late).last(), Some(13));
     }
 
-    /// What became of the pictures of a stream.
+    /// How many pictures of a stream were decoded, and rendered.
     #[derive(Debug, Default)]
     struct Played {
         decoded: u64,
@@ -196,7 +195,7 @@ mod tests {
     }
 
     impl Sink {
-        /// When it has done with the picture in front.
+        /// When it is done with the picture at the front of the queue.
         fn done(&self) -> Option<u64> {
             self.queue.front().map(|(due, came)| self.free.max(*came).max(*due))
         }
@@ -212,9 +211,8 @@ mod tests {
         }
     }
 
-    /// Plays `segments` segments of 17 frames at 60 frames a second, as one packet of a frame and four of four frames,
-    /// with a network that takes `step` for a step, and a queue of `queue` pictures behind it. No clock but a simulated
-    /// one.
+    /// Plays `segments` segments of 17 frames at 60 frames per second, each a packet of one frame and four packets of four
+    /// frames, with a network that takes `step` per step, and a queue of `queue` pictures behind it. Time is simulated.
     fn play(segments: u64, step: u64, queue: usize) -> Played {
         const FRAME: u64 = 1_000_000_000 / 60;
         let mut lateness = Lateness::default();
@@ -227,7 +225,7 @@ mod tests {
         for packet in 0..segments * 5 {
             let (segment, index) = (packet / 5, packet % 5);
             let (first, frames) = if index == 0 { (0, 1) } else { (index * 4 - 3, 4) };
-            // The first picture is shown when it is there.
+            // The first picture is due when it is decoded.
             let time = |frame| step + (segment * 17 + frame) * FRAME;
             sink.run_until(now, &mut lateness);
             if lateness
@@ -260,13 +258,13 @@ mod tests {
         let total = SEGMENTS * 17;
         let segment = 17 * 1_000_000_000 / 60;
         for percent in [20, 47, 70, 90, 97] {
-            // So many percent of the machine that would do.
+            // `percent` of the speed that would be enough.
             let step = segment * 100 / (5 * percent);
             let played = play(SEGMENTS, step, 17);
-            // Up to when it is known to be slow, everything is decoded, up to a segment late.
+            // Until the machine is known to be slow, everything is decoded, up to a segment late.
             let learning = 17 * (2 + percent / (100 - percent));
             assert!(played.rendered + learning >= played.decoded, "{percent} %: {played:?}");
-            // Whole segments only, and the sink's word on them comes late.
+            // Only whole segments are decoded, and the sink's reports on them come late.
             assert!(
                 played.rendered * 100 >= total * percent * 6 / 10,
                 "{percent} %: {played:?}"
@@ -283,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_start_is_to_be_expected_it_goes_on() {
+    fn where_no_start_is_expected_nothing_is_left_out() {
         let mut lateness = Lateness::default();
         left_out(&mut lateness, 0..5, 1000);
         lateness.report(0, 10_000, None);
