@@ -10,7 +10,6 @@ import onnx
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from vidtok_export.onnx_runtime import onnxruntime
 
-EDGE = 0.25  # how far a decoder's linear up-sampling looks towards the next latent frame, where there is one
 CPU = ("CPUExecutionProvider",)
 
 
@@ -39,10 +38,10 @@ class Session:
         }
         self.first = True
 
-    def step(self, name: str, value: np.ndarray, edge: float = EDGE) -> dict[str, np.ndarray]:
+    def step(self, name: str, value: np.ndarray, edge: bool = False) -> dict[str, np.ndarray]:
         feeds = {**self.feeds, name: value, "first": np.array([self.first])}
         if "edge" in self.inputs:
-            feeds["edge"] = np.array([edge], np.float32)
+            feeds["edge"] = np.array([edge])
         results = dict(zip(self.outputs, self.session.run(None, feeds), strict=True))
         self.feeds = {state.name: results.pop(f"{state.name}.next") for state in self.states}
         self.first = False
@@ -63,10 +62,10 @@ def encode(encoder: Session, video: np.ndarray) -> np.ndarray:
 def decode(decoder: Session, tokens: np.ndarray, delay: int, space_factor: int) -> np.ndarray:
     """The 1 + k·f frames, uint8, that the tokens `[1 + k, h, w]` stand for; the decoder is `delay` frames late."""
     decoder.start(*(side * space_factor for side in tokens.shape[1:]))
-    # Up-sampling is cut where a segment's first latent frame ends, and at the end of the last.
-    steps = [(latent, 0 if index == 1 else EDGE) for index, latent in enumerate(tokens)]
+    # Up-sampling does not look past the end of a segment's first latent frame, nor past the segment's end.
+    steps = [(latent, index == 1) for index, latent in enumerate(tokens)]
     if delay and len(tokens) > 1:
-        steps.append((tokens[-1], 0))
+        steps.append((tokens[-1], True))
     shown = [decoder.step("tokens", latent[None, None], edge)["frames"][0] for latent, edge in steps]
     factor = len(shown[0])
     frames = np.concatenate(shown)

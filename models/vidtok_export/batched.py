@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .architecture import Family
-from .form import LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .form import LOOK_AHEAD, NORM_EPSILON, Form, Frames, Pointwise, Taps
 
 
 class Batched(Form):
@@ -125,7 +125,7 @@ class Batched(Form):
         before = g.full(self._frames_of(self._padded(x, name, 1, 0), 0, count))
         now = g.full(self._by_stream(x))
         last = np.reshape(np.arange(count) == count - 1, (1, count, 1, 1, 1))
-        a = g.op("Add", g.constant(np.where(last, 0, LINEAR)), g.op("Mul", edge, g.constant(last)))
+        a = g.op("Where", edge, g.constant(np.where(last, 0, LOOK_AHEAD)), g.constant(LOOK_AHEAD))
         part = g.op("Mul", g.op("Sub", now, before), a)
         # One above the other is one after the other, too.
         both = g.op("Concat", g.op("Add", before, part), g.op("Sub", now, part), axis=2)

@@ -15,7 +15,7 @@ from .graph import Graph, dimension
 FLOAT, UINT8, INT32, BOOL = ir.DataType.FLOAT, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.BOOL
 TYPES = {"fp32": FLOAT, "fp16": ir.DataType.FLOAT16}
 NORM_EPSILON = 1e-6
-LINEAR = 0.25  # how far linear up-sampling ×2 looks towards the neighbour
+LOOK_AHEAD = 0.25  # linear up-sampling ×2 samples a quarter of the way to the next frame
 
 # The kernel `[out, in, height, width]` of each tap on consecutive frames; None is one of zeros.
 Taps = Sequence[np.ndarray | None]
@@ -65,7 +65,8 @@ class Form(ABC):
             self._first = self.g.input("first", BOOL, [self.streams])
 
     def edge_input(self) -> ir.Value:
-        return self.g.input("edge", FLOAT, [self.streams])
+        """A decoder that looks ahead is told, per stream, whether the last latent frame has no right neighbour."""
+        return self.g.input("edge", BOOL, [self.streams])
 
     def finish(self) -> onnx.ModelProto:
         for name, value, shape in self._next_states:
@@ -126,6 +127,6 @@ class Form(ABC):
     @abstractmethod
     def linear_twice(self, x: Frames, name: str, edge: ir.Value) -> Frames:
         """Twice the frames, one sub-frame late, so that a step needs no frame of the next: between the frame
-        before, p, and x it emits p + a(x-p) and x - a(x-p). `edge` is a for the step's last frame: 0 where the
-        reference clamps, at the end of a segment's first group and of the stream.
+        before, p, and x it emits p + a(x-p) and x - a(x-p), where a is `LOOK_AHEAD`; for the step's last frame a is 0
+        where `edge` is true. There the reference clamps: at the end of a segment's first group and of the segment.
         """

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .architecture import Family
-from .form import FLOAT, LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .form import FLOAT, LOOK_AHEAD, NORM_EPSILON, Form, Frames, Pointwise, Taps
 from .graph import dimension
 from .operators import CARRIED, NORM, NORM_SILU
 
@@ -120,8 +120,10 @@ class PerFrame(Form):
     def linear_twice(self, x: Frames, name: str, edge: ir.Value) -> Frames:
         g, values = self.g, []
         pairs = list(pairwise(g.full(frame) for frame in self._padded(x, name, 1, 0)))
+        look_ahead = g.constant([LOOK_AHEAD])
+        at_end = g.op("Where", edge, g.constant([0]), look_ahead)
         for i, (before, value) in enumerate(pairs):
-            a = edge if i == len(pairs) - 1 else g.constant([LINEAR])
+            a = at_end if i == len(pairs) - 1 else look_ahead
             part = g.op("Mul", g.op("Sub", value, before), a)
             values += [g.working(g.op("Add", before, part)), g.working(g.op("Sub", value, part))]
         return replace(x, values=values, count=len(values))

@@ -9,7 +9,6 @@ import numpy as np
 
 from vidtok_export.onnx_runtime import onnxruntime as ort
 
-EDGE = 0.25
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 Arrays = dict[str, np.ndarray]
@@ -113,10 +112,9 @@ class Tokenizer:
         size = window // factor or 1
         steps = []
         for i in range(0, len(tokens), size):
-            edge = np.float32(0 if i == 1 else EDGE)
-            steps.append({"tokens": tokens[i : i + size], "first": i == 0, "edge": edge})
+            steps.append({"tokens": tokens[i : i + size], "first": i == 0, "edge": i == 1})
         if delay and len(tokens) > 1:
-            steps.append({"tokens": tokens[-1:], "first": False, "edge": np.float32(0)})
+            steps.append({"tokens": tokens[-1:], "first": False, "edge": True})
         return steps
 
     def shown(self, decoded: Arrays, tokens: np.ndarray) -> Arrays:
