@@ -6,8 +6,8 @@ import json
 import numpy as np
 
 from footage import VIDEOS, read_video
+from graph_runner import decode, encode
 from measure import centre, psnr
-from session import decode, encode
 from shape import BLOCK, GROUP
 from teacher import Folder
 

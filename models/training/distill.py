@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import losses
 from data import Clips
-from network import FAMILY, ClipMemory, Quantizer, Tokenizer, group, ungroup
+from small_network import FAMILY, ClipMemory, Quantizer, Tokenizer, group, ungroup
 from teacher import Description, Teacher
 
 SOFTNESS = 0.15  # of a level's borders, in z, where levels are about 0.3 wide

@@ -10,11 +10,11 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-import checkpoint
 import distill
-from network import FAMILY, Block, Configuration, Decoder, Encoder, StepMemory, Tokenizer
-from session import Session
+import training_state
+from graph_runner import Session
 from shape import NAME
+from small_network import FAMILY, Block, Configuration, Decoder, Encoder, StepMemory, Tokenizer
 from teacher import Folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -292,9 +292,9 @@ def write_student(
 
 
 def run(arguments: argparse.Namespace) -> None:
-    tokenizer = with_half_precision_kernels(checkpoint.load_tokenizer(arguments.checkpoint))
+    tokenizer = with_half_precision_kernels(training_state.load_tokenizer(arguments.checkpoint))
     verify(tokenizer, encoder_graph(tokenizer, with_z=True), decoder_graph(tokenizer, with_recon=True))
-    taught = checkpoint.load(arguments.checkpoint).get("teacher")
+    taught = training_state.load(arguments.checkpoint).get("teacher")
     if taught:
         description = write_student(arguments.folder, arguments.name, tokenizer, taught, arguments.teacher)
     else:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from footage import PHOTOGRAPHS, VIDEOS, read_video
-from session import Session, decode, encode
+from graph_runner import Session, decode, encode
 from shape import BLOCK, GROUP, LUMA
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from network import Tokenizer
+from small_network import Tokenizer
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from session import CPU, Session, encode
+from graph_runner import CPU, Session, encode
 from shape import BLOCK, GROUP
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

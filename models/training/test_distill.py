@@ -18,10 +18,10 @@ import train
 import trainer
 from agreement import compare_tokens, digits
 from distill import Distillation, Levels
+from graph_runner import Session, decode, encode
 from graphs import decoder_graph, encoder_graph, folder
-from network import Quantizer, Tokenizer
 from optimizer import optimizers
-from session import Session, decode, encode
+from small_network import Quantizer, Tokenizer
 from teacher import Teacher
 from test_training import SMALL
 

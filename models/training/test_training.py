@@ -12,11 +12,11 @@ import losses
 import train
 import trainer
 from data import Clips
+from graph_runner import Session
 from graphs import decoder_graph, describe, encoder_graph, folder, verify, with_half_precision_kernels
 from measure import grid, psnr, pulsing, reconstruct, ssim
-from network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 from optimizer import orthogonalize
-from session import Session
+from small_network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 
 SMALL = Configuration(
     width=8, deep_width=16, encoder_blocks=1, encoder_deep_blocks=1, decoder_deep_blocks=1, decoder_blocks=1

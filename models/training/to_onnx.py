@@ -2,8 +2,8 @@
 
     python3 models/training/to_onnx.py CHECKPOINT FOLDER --name vidtok-small-488-32768
 
-The graphs are built operator by operator from the checkpoint's tensors, in the order of `network.py`, and compared
-with PyTorch before they are written.
+The graphs are built operator by operator from the checkpoint's tensors, in the order of `small_network.py`, and
+compared with PyTorch before they are written.
 
 A checkpoint that was trained with a teacher makes a tokenizer for the teacher's tokens, under the teacher's digest.
 Where one part was trained, the other is the teacher's own graph, from the folder that `--teacher` names.

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-import checkpoint
 import losses
+import training_state
 from data import Clips
 from distill import Distillation
-from network import Configuration, Tokenizer, group
 from optimizer import optimizers
+from small_network import Configuration, Tokenizer, group
 from teacher import Teacher
 
 AVERAGE_DECAY = 0.999
@@ -136,13 +136,13 @@ class Training:
     def start_from(self, path: Path) -> None:
         if not path.is_file():
             raise SystemExit(f"--start: there is no checkpoint {path}")
-        contents = checkpoint.load(path, self.device)
-        if checkpoint.configuration(contents) != self.tokenizer.config:
+        contents = training_state.load(path, self.device)
+        if training_state.configuration(contents) != self.tokenizer.config:
             raise SystemExit(f"--start: the network in {path} is another one, with other widths, blocks or levels")
         self.tokenizer.load_state_dict(contents["average"])
 
     def resume(self) -> None:
-        contents = checkpoint.load(self.checkpoint_path, self.device)
+        contents = training_state.load(self.checkpoint_path, self.device)
         if contents.get("teacher") != self.objective.record:
             place = self.checkpoint_path
             raise SystemExit(f"{place} has another teacher or part: go on with that, or name another --output")
@@ -162,7 +162,7 @@ class Training:
             "spent": self.spent,
             "teacher": self.objective.record,
         }
-        checkpoint.save(self.checkpoint_path, self.tokenizer.config, contents)
+        training_state.save(self.checkpoint_path, self.tokenizer.config, contents)
 
     def run(self) -> None:
         steps = range(self.step, self.arguments.steps or 1_000_000_000)

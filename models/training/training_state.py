@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from network import Configuration, Tokenizer
+from small_network import Configuration, Tokenizer
 
 
 def save(path: Path, config: Configuration, contents: dict[str, Any]) -> None:
