@@ -17,19 +17,19 @@ def digits(tokens: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
     return tokens[..., None] // np.cumprod([1, *levels[:-1]]) % levels
 
 
-def compare_tokens(found: np.ndarray, wanted: np.ndarray, levels: tuple[int, ...]) -> dict[str, object]:
+def compare_tokens(found: np.ndarray, expected: np.ndarray, levels: tuple[int, ...]) -> dict[str, object]:
     """Of flat token indices."""
-    far = np.abs(digits(found, levels) - digits(wanted, levels))
-    right = digits(wanted, levels).T
+    far = np.abs(digits(found, levels) - digits(expected, levels))
+    right = digits(expected, levels).T
     return {
         "agreement": {
-            "tokens": float(np.mean(found == wanted)),
+            "tokens": float(np.mean(found == expected)),
             "channels": (far == 0).mean(0).tolist(),
             "channels-within-one-level": (far <= 1).mean(0).tolist(),
         },
         "luck": {"tokens": 1 / float(np.prod(levels)), "channels": [1 / level for level in levels]},
         "best-constant": {
-            "tokens": float(np.unique(wanted, return_counts=True)[1].max() / len(wanted)),
+            "tokens": float(np.unique(expected, return_counts=True)[1].max() / len(expected)),
             "channels": [float(np.bincount(channel).max() / len(channel)) for channel in right],
         },
     }
@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
         videos[path.name] = figures
     if not videos:
         raise SystemExit(f"{arguments.data} holds no video ({' '.join(sorted(VIDEOS))})")
-    found, wanted = (np.concatenate(all_tokens[who]) for who in ("student", "teacher"))
+    found, expected = (np.concatenate(all_tokens[who]) for who in ("student", "teacher"))
     mean = {name: float(np.mean([figures[name] for figures in videos.values()])) for name in figures}
-    agreement = compare_tokens(found, wanted, folders["teacher"].description.levels)
+    agreement = compare_tokens(found, expected, folders["teacher"].description.levels)
     report = {"tokens": agreement, "psnr": {"mean": mean, "videos": videos}}
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "figures.json").write_text(json.dumps(report, indent=1) + "\n")

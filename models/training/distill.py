@@ -116,9 +116,9 @@ class Levels:
         return (functional.softplus((low - z) / SOFTNESS) + functional.softplus((z - high) / SOFTNESS)).mean()
 
 
-def agreement(found: Tensor, wanted: Tensor) -> Tensor:
+def agreement(found: Tensor, expected: Tensor) -> Tensor:
     """Shares of digits `[n, C, h, w]` that are the same: of all channels of a token at once, then of each channel."""
-    same = found == wanted
+    same = found == expected
     return torch.cat([same.all(1).float().mean()[None], same.float().mean((0, 2, 3))])
 
 

@@ -77,8 +77,8 @@ def unevenness(bounded: Tensor, levels: tuple[int, ...], random: torch.Generator
     even = torch.rand(count, codes, generator=random) * sizes + lowest - 0.5
     even = even.clamp(lowest, lowest + sizes - 1) @ directions
     along = bounded @ directions.to(bounded)
-    wanted = even.sort(0).values.to(bounded).expand(clips, -1, -1)
-    return (along - torch.empty_like(along).scatter_(1, along.detach().argsort(1), wanted)).square().mean()
+    even_draws = even.sort(0).values.to(bounded).expand(clips, -1, -1)
+    return (along - torch.empty_like(along).scatter_(1, along.detach().argsort(1), even_draws)).square().mean()
 
 
 def similarity(first: Tensor, second: Tensor) -> Tensor:

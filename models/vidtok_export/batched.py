@@ -38,13 +38,13 @@ class Batched(Form):
     def edge_input(self) -> ir.Value:
         return self._a_stream(super().edge_input())
 
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
-        # Cast first and, in `together`, last: TensorRT takes and gives bytes, but does nothing else with them.
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+        # Cast first and, in `pack`, last: TensorRT takes and gives bytes, but does nothing else with them.
         values = self.g.cast(x, dtype) if dtype else x
         self._sizes.setdefault(scale, (values, 2))
         return [self._reshape(values, scale, [-1], *x.shape[4:])]
 
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         (value,) = values

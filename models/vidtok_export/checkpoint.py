@@ -62,7 +62,7 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
-def _wanted(name: object) -> bool:
+def _is_network_tensor(name: object) -> bool:
     return isinstance(name, str) and name.startswith(PREFIXES)
 
 
@@ -96,7 +96,7 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     return {
         name: _float32(_numbers(entry["data"], entry["dtype"], name), entry["dtype"]).reshape(entry["shape"])
         for name, entry in entries
-        if _wanted(name)
+        if _is_network_tensor(name)
     }
 
 
@@ -138,7 +138,7 @@ class _Archive:
             raise CheckpointError("its numbers are not little endian")
 
     def tensors(self) -> dict[str, np.ndarray]:
-        found = {name: value for name, value in self._state_dict().items() if _wanted(name)}
+        found = {name: value for name, value in self._state_dict().items() if _is_network_tensor(name)}
         for name, value in found.items():
             _check_tensor(name, value)
         storages = {tensor.storage.key: tensor.storage for tensor in found.values()}
@@ -159,7 +159,7 @@ class _Archive:
             root = root["state_dict"]
         if not isinstance(root, dict):
             raise CheckpointError("it holds neither a state_dict nor a dict with one")
-        if not any(_wanted(name) for name in root):
+        if not any(_is_network_tensor(name) for name in root):
             asks = f"; its pickle also asks for {', '.join(unknown[:3])}, which is refused" if unknown else ""
             raise CheckpointError(f"it holds no tensor whose name begins with {' or '.join(PREFIXES)}{asks}")
         return root

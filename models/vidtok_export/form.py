@@ -74,11 +74,11 @@ class Form(ABC):
         return self.g.model()
 
     @abstractmethod
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
         """The values for `Frames` of an input of `shape(count, scale, …)`, cast to `dtype`."""
 
     @abstractmethod
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         """The reverse: an output of `shape(like.count, like.scale, *channels)`, cast to `dtype`."""

@@ -35,7 +35,7 @@ class Graph:
         self.outputs: list[ir.Value] = []
         self._tape = Tape()
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-        self._own: dict[str, Operator] = {}
+        self._custom_operators: dict[str, Operator] = {}
 
     # Inputs, outputs, constants
 
@@ -74,10 +74,10 @@ class Graph:
             self.outputs,
             nodes=self._tape.nodes,
             initializers=self._tape.initializers,
-            opset_imports={"": OPSET} | ({operators.DOMAIN: operators.VERSION} if self._own else {}),
+            opset_imports={"": OPSET} | ({operators.DOMAIN: operators.VERSION} if self._custom_operators else {}),
             name=self.name,
         )
-        functions = [operator.function for operator in self._own.values()]
+        functions = [operator.function for operator in self._custom_operators.values()]
         return ir.to_proto(ir.Model(graph, ir_version=IR_VERSION, producer_name="gst-vidtok", functions=functions))
 
     # Operators
@@ -85,14 +85,14 @@ class Graph:
     def op(self, kind: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
         return self._tape.op(kind, inputs, attributes)
 
-    def known(self, value: ir.Value, dtype: ir.DataType, shape: Shape) -> ir.Value:
+    def annotate(self, value: ir.Value, dtype: ir.DataType, shape: Shape) -> ir.Value:
         """Writes down what a runtime cannot work out: that half of `H` is `H/2`. A kernel of ours has to be told."""
         value.dtype, value.shape = dtype, ir.Shape(shape)
         return value
 
-    def own(self, operator: Operator, *inputs: ir.Value) -> ir.Value:
+    def custom_op(self, operator: Operator, *inputs: ir.Value) -> ir.Value:
         """One of this project's own."""
-        self._own[operator.name] = operator
+        self._custom_operators[operator.name] = operator
         return self._tape.op(operator.name, inputs, domain=operators.DOMAIN)
 
     def split(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:

@@ -25,7 +25,7 @@ def encoder(configuration: Configuration, weights: Weights, form: Form, test_out
     frames = g.input("frames", UINT8, form.shape(count, 1, 3))
     form.first_input()
 
-    pixels = form.apart(frames, count, 1, FLOAT)
+    pixels = form.unpack(frames, count, 1, FLOAT)
     pixels = [g.op("Sub", g.op("Div", p, g.constant(127.5)), g.constant(1)) for p in pixels]
     x = Frames([g.working(p) for p in pixels], count, 3, 1)
     x = net.conv_3d(x, "conv_in", c.ch)
@@ -43,15 +43,15 @@ def encoder(configuration: Configuration, weights: Weights, form: Form, test_out
     grid = form.shape(x.count, x.scale)
     if c.levels:
         indices = [fsq.quantize(g, z, c.levels, form.channel_axis) for z in latent]
-        g.output(form.together(indices, x), "tokens", INT32, grid)
+        g.output(form.pack(indices, x), "tokens", INT32, grid)
         if test_outputs:
-            g.output(form.together(latent, x, c.z_channels), "z", FLOAT, [*grid, c.z_channels])
+            g.output(form.pack(latent, x, c.z_channels), "z", FLOAT, [*grid, c.z_channels])
     else:
         means, log_variances = zip(*(g.split(z, 2, form.channel_axis) for z in latent), strict=True)
         low, high = map(g.constant, LOG_VARIANCE_RANGE)
         log_variances = [g.op("Clip", v, low, high) for v in log_variances]
         for values, name in ((means, "tokens"), (log_variances, "logvar")):
-            g.output(form.together(values, x, c.z_channels), name, FLOAT, [*grid, c.z_channels])
+            g.output(form.pack(values, x, c.z_channels), name, FLOAT, [*grid, c.z_channels])
     return form.finish()
 
 
@@ -61,11 +61,11 @@ def decoder(configuration: Configuration, weights: Weights, form: Form, test_out
     g, c, count = form.g, configuration, configuration.step_frames // configuration.time_factor
     if c.levels:
         tokens = g.input("tokens", INT32, form.shape(count, c.space_factor))
-        indices = form.apart(tokens, count, c.space_factor)
+        indices = form.unpack(tokens, count, c.space_factor)
         codes = [fsq.dequantize(g, i, c.levels, form.channel_axis) for i in indices]
     else:
         tokens = g.input("tokens", FLOAT, form.shape(count, c.space_factor, c.z_channels))
-        codes = form.apart(tokens, count, c.space_factor)
+        codes = form.unpack(tokens, count, c.space_factor)
     form.first_input()
     edge = form.edge_input() if c.decoder_delay else None
 
@@ -83,9 +83,9 @@ def decoder(configuration: Configuration, weights: Weights, form: Form, test_out
 
     recon = [g.full(y) for y in x.values]
     picture = form.shape(x.count, x.scale, 3)
-    g.output(form.together([net.pixels(y) for y in recon], x, 3, dtype=UINT8), "frames", UINT8, picture)
+    g.output(form.pack([net.pixels(y) for y in recon], x, 3, dtype=UINT8), "frames", UINT8, picture)
     if test_outputs:
-        g.output(form.together(recon, x, 3), "recon", FLOAT, picture)
+        g.output(form.pack(recon, x, 3), "recon", FLOAT, picture)
     return form.finish()
 
 

@@ -26,13 +26,13 @@ class PerFrame(Form):
     def __init__(self, role: str, family: Family, precision: str = "fp32") -> None:
         super().__init__(role, family, precision, streams=1)
 
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
         frames = self.g.unstack(x, count)
         if len(x.shape) == 5:
             frames = [self.g.channels_first(frame) for frame in frames]
         return [self.g.cast(frame, dtype) for frame in frames] if dtype else frames
 
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         if dtype:
@@ -46,9 +46,9 @@ class PerFrame(Form):
         scale, shift = g.weight(weight[:, None], f"{name}.weight"), g.weight(bias[:, None], f"{name}.bias")
         row, epsilon = g.constant(np.full((1, x.channels), 1 / x.channels)), g.constant(NORM_EPSILON)
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
-        values = [g.known(g.full(value), FLOAT, shape) for value in x.values]
+        values = [g.annotate(g.full(value), FLOAT, shape) for value in x.values]
         operator = NORM_SILU if activate else NORM
-        values = [g.own(operator, value, scale, shift, row, epsilon) for value in values]
+        values = [g.custom_op(operator, value, scale, shift, row, epsilon) for value in values]
         return replace(x, values=[g.working(value) for value in values])
 
     def conv(
@@ -136,7 +136,7 @@ class PerFrame(Form):
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
         ages = [f"state.{name}.{age}" for age in range(before, 0, -1)]
         kept = [self.g.input(age, self.g.dtype, shape) for age in ages]
-        choose = partial(self.g.own, CARRIED) if self.g.dtype == FLOAT else partial(self.g.op, "Where")
+        choose = partial(self.g.custom_op, CARRIED) if self.g.dtype == FLOAT else partial(self.g.op, "Where")
         frames = [choose(self._first, fresh, state) for state in kept] + x.values
         self._next_states += [(age, frame, shape) for age, frame in zip(ages, frames[-before:], strict=True)]
         return frames

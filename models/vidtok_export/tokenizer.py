@@ -151,17 +151,17 @@ def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
     onnx.checker.check_model(model)
     inputs = {i.name for i in model.graph.input}
     outputs = {o.name for o in model.graph.output}
-    wanted_in = {"frames"} if role == "encoder" else {"tokens"}
-    wanted_out = {"tokens"} if role == "encoder" else {"frames"}
+    required_inputs = {"frames"} if role == "encoder" else {"tokens"}
+    required_outputs = {"tokens"} if role == "encoder" else {"frames"}
     if description.causal:
-        wanted_in.add("first")
+        required_inputs.add("first")
     if role == "decoder" and description.decoder_delay:
-        wanted_in.add("edge")
+        required_inputs.add("edge")
     states = {name for name in inputs if name.startswith("state.")}
-    wanted_in |= states
-    wanted_out |= {f"{name}.next" for name in states}
-    if inputs != wanted_in or not wanted_out <= outputs:
-        wrong = sorted((inputs ^ wanted_in) | (wanted_out - outputs))
+    required_inputs |= states
+    required_outputs |= {f"{name}.next" for name in states}
+    if inputs != required_inputs or not required_outputs <= outputs:
+        wrong = sorted((inputs ^ required_inputs) | (required_outputs - outputs))
         raise ValueError(f"the {role} graph's inputs and outputs are not those of a tokenizer: {', '.join(wrong)}")
 
 
