@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from .limits import MAX_CHANNELS, MAX_CODEBOOK
+
 _brief = reprlib.Repr()  # for messages: a strange file's value may be endless
 _brief.maxlevel, _brief.maxlist, _brief.maxstring = 2, 16, 200
 
@@ -84,8 +86,7 @@ FAMILIES = (
 # Far above any sensible network: they keep a hostile file from asking for endless work.
 MAX_WIDTH = 1 << 14
 MAX_BLOCKS = 16
-MAX_LEVELS = 8
-MAX_CODEBOOK = 1 << 22  # indices stay exact in float32 and fit the byte stream
+MAX_DEPTH = 8  # resolutions that a network works at
 
 
 @dataclass(frozen=True)
@@ -209,21 +210,21 @@ def _levels(regularizer: Mapping[str, Any]) -> tuple[int, ...] | None:
     if not _is_class(target, "FSQRegularizer"):
         raise ConfigurationError(f"regularizer_config.target {_brief.repr(target)} is neither FSQ nor KL")
     params = regularizer.get("params")
-    levels = _integers(params if isinstance(params, dict) else {}, "levels", None, 2, MAX_CODEBOOK, 16)
+    levels = _integers(params if isinstance(params, dict) else {}, "levels", None, 2, MAX_CODEBOOK, MAX_CHANNELS)
     if prod(levels) > MAX_CODEBOOK:
         raise ConfigurationError(f"levels {levels}: a codebook of {prod(levels)}; at most {MAX_CODEBOOK} is supported")
     return levels
 
 
 def _network(family: Family, levels: tuple[int, ...] | None, params: Mapping[str, Any]) -> Configuration:
-    ch_mult = _integers(params, "ch_mult", None, 1, 64, MAX_LEVELS)
+    ch_mult = _integers(params, "ch_mult", None, 1, 64, MAX_DEPTH)
     n = len(ch_mult)
     if n < 3:
         raise ConfigurationError(f"ch_mult {list(ch_mult)}: at least 3 levels are needed")
     configuration = Configuration(
         family=family,
         levels=levels,
-        z_channels=_integer(params, "z_channels", None, 1, MAX_WIDTH),
+        z_channels=_integer(params, "z_channels", None, 1, MAX_CHANNELS),
         ch=_integer(params, "ch", None, 1, MAX_WIDTH),
         ch_mult=ch_mult,
         num_res_blocks=_integer(params, "num_res_blocks", None, 1, MAX_BLOCKS),
