@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     digest, other = (folder.description.digest for folder in folders.values())
     if digest != other:
         raise SystemExit(f"{arguments.student} is not for the tokens of {arguments.teacher}: its digest is {digest}")
-    encoders = {who: folder.session("encoder", arguments.threads) for who, folder in folders.items()}
-    decoders = {who: folder.session("decoder", arguments.threads) for who, folder in folders.items()}
+    encoders = {who: folder.runner("encoder", arguments.threads) for who, folder in folders.items()}
+    decoders = {who: folder.runner("decoder", arguments.threads) for who, folder in folders.items()}
 
     videos, all_tokens = {}, {who: [] for who in encoders}
     for path in sorted(path for path in arguments.data.iterdir() if path.suffix.lower() in VIDEOS):

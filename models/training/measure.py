@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from footage import PHOTOGRAPHS, VIDEOS, read_video
-from graph_runner import Session, decode, encode
+from graph_runner import GraphRunner, decode, encode
 from shape import BLOCK, GROUP, LUMA
 
 
-def reconstruct(encoder: Session, decoder: Session, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reconstruct(encoder: GraphRunner, decoder: GraphRunner, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The shown frames and the tokens `[t, h, w]` of a video of 1 + 4k frames."""
     tokens = encode(encoder, video)
     return decode(decoder, tokens, 0, BLOCK), tokens
@@ -81,13 +81,13 @@ def whole_blocks(photograph: Image.Image) -> np.ndarray:
     return centre(frame, *(side // BLOCK * BLOCK for side in frame.shape[1:3]))
 
 
-def speed(session: Session, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
+def speed(runner: GraphRunner, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
     """Frames a second: the median step, this graph running alone."""
-    session.start(size, size)
+    runner.start(size, size)
     spent = []
     for _ in range(steps):
         began = time.perf_counter()
-        session.step(name, value)
+        runner.step(name, value)
         spent.append(time.perf_counter() - began)
     return GROUP / float(np.median(spent))
 
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     began = time.perf_counter()
-    encoder, decoder = Session(arguments.folder / "encoder.onnx"), Session(arguments.folder / "decoder.onnx")
+    encoder, decoder = GraphRunner(arguments.folder / "encoder.onnx"), GraphRunner(arguments.folder / "decoder.onnx")
     loading = time.perf_counter() - began
     paths = sorted(arguments.data.iterdir())
     videos, photographs, sheets, used = {}, {}, [], []

@@ -6,13 +6,14 @@ caller passes in. The same forward pass is thereby the whole-clip form (`ClipMem
 (`StepMemory`).
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from vidtok_export import fsq
 
 FAMILY = "small_v1"
 
@@ -164,14 +165,8 @@ class Quantizer(nn.Module):
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = levels
-        half = [(level - 1) * 1.001 / 2 for level in levels]
-        offset = [0.5 if level % 2 == 0 else 0.0 for level in levels]
-        shift = [math.atanh(o / h) for o, h in zip(offset, half, strict=True)]
-        middle = [level // 2 for level in levels]
-        basis = [math.prod(levels[:index]) for index in range(len(levels))]
-        for name, values in (("reach", half), ("offset", offset), ("shift", shift), ("middle", middle)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
-        self.register_buffer("basis", torch.tensor(basis)[:, None, None], persistent=False)
+        for name, values in fsq.constants(levels)._asdict().items():
+            self.register_buffer(name, torch.from_numpy(values)[:, None, None], persistent=False)
 
     def bound(self, z: Tensor) -> Tensor:
         """z to the range of the levels, -4 to 3 where there are 8; not rounded yet."""
@@ -184,7 +179,7 @@ class Quantizer(nn.Module):
 
     def indices(self, codes: Tensor) -> Tensor:
         """Codes `[n, 5, h, w]` to token indices `[n, h, w]`; the first channel is the least significant digit."""
-        return (self.digits(codes) * self.basis).sum(1)
+        return (self.digits(codes) * self.place).sum(1)
 
     def digits(self, codes: Tensor) -> Tensor:
         """Codes `[n, 5, h, w]` to each channel's level, counted from 0."""
@@ -193,7 +188,7 @@ class Quantizer(nn.Module):
     def codes(self, indices: Tensor) -> Tensor:
         """Token indices `[n, h, w]` to codes `[n, 5, h, w]`."""
         levels = torch.tensor(self.levels, device=indices.device)[:, None, None]
-        return (indices.unsqueeze(1) // self.basis % levels - self.middle) / self.middle
+        return (indices.unsqueeze(1) // self.place % levels - self.middle) / self.middle
 
 
 class Tokenizer(nn.Module):

@@ -8,21 +8,18 @@ one latent frame ahead changes nothing about what the tokens stand for.
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from graph_runner import CPU, Session, encode
+from graph_runner import CPU, GraphRunner, encode
 from shape import BLOCK, GROUP
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from vidtok_export.limits import MAX_CODEBOOK
 from vidtok_export.onnx_runtime import onnxruntime
 from vidtok_export.tokenizer import Description
 
-LARGEST_CODEBOOK = 1 << 22  # indices stay exact in float32
 # Tokens are to be the exporter's: TF32 would change some.
 GPU = (("CUDAExecutionProvider", {"use_tf32": "0"}), *CPU)
 
@@ -46,10 +43,10 @@ class Folder:
         self.check_graph(role, {entry.key: entry.value for entry in model.metadata_props})
         return model
 
-    def session(self, role: str, threads: int, providers: Sequence[object] = CPU) -> Session:
-        session = Session(self.path(role), threads, providers)
-        self.check_graph(role, session.session.get_modelmeta().custom_metadata_map)
-        return session
+    def runner(self, role: str, threads: int, providers: Sequence[object] = CPU) -> GraphRunner:
+        runner = GraphRunner(self.path(role), threads, providers)
+        self.check_graph(role, runner.session.get_modelmeta().custom_metadata_map)
+        return runner
 
     def check_graph(self, role: str, metadata: Mapping[str, str]) -> None:
         """Refuse a graph that is not of the tokenizer that the folder describes."""
@@ -65,7 +62,7 @@ class Teacher(Folder):
         super().__init__(place)
         self.cache = cache
         has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        self.encoder = self.session("encoder", threads, GPU if has_gpu else CPU)
+        self.encoder = self.runner("encoder", threads, GPU if has_gpu else CPU)
 
     @property
     def provider(self) -> str:
@@ -114,7 +111,7 @@ def check(folder: Path, description: Description) -> None:
     levels, wrong = description.levels, []
     if levels is None:
         wrong.append(f"its tokens are {description.channels} continuous numbers (KL)")
-    elif not all(isinstance(level, int) and level > 1 for level in levels) or math.prod(levels) > LARGEST_CODEBOOK:
+    elif not all(isinstance(level, int) and level > 1 for level in levels) or math.prod(levels) > MAX_CODEBOOK:
         wrong.append(f"its levels are {levels}")
     if description.causal is not True:
         wrong.append("it is not causal")
@@ -124,5 +121,5 @@ def check(folder: Path, description: Description) -> None:
     if wrong:
         raise SystemExit(
             f"{folder} cannot be the teacher: {', '.join(wrong)}. Supported are causal FSQ tokenizers at "
-            f"{GROUP}x{BLOCK}x{BLOCK} of two or more levels a channel and at most {LARGEST_CODEBOOK:,} codes"
+            f"{GROUP}x{BLOCK}x{BLOCK} of two or more levels a channel and at most {MAX_CODEBOOK:,} codes"
         )

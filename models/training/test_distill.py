@@ -18,7 +18,7 @@ import train
 import trainer
 from agreement import compare_tokens, digits
 from distill import Distillation, Levels
-from graph_runner import Session, decode, encode
+from graph_runner import GraphRunner, decode, encode
 from graphs import decoder_graph, encoder_graph, folder
 from optimizer import optimizers
 from small_network import Quantizer, Tokenizer
@@ -73,7 +73,7 @@ def test_tokens_stand_for_their_frames(teacher_folder: Path) -> None:
 
 def test_tokens_are_the_reference_s(tmp_path: Path) -> None:
     """Those that VidTok v1.1 itself gave, on the recipe's weights; and the frames that its decoder, 3 late, shows."""
-    pytest.importorskip("onnx_ir", reason="models/requirements.txt is not installed")
+    pytest.importorskip("yaml", reason="models/requirements.txt is not installed")
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "python"))
     from golden import DATA, Golden
 
@@ -82,7 +82,7 @@ def test_tokens_are_the_reference_s(tmp_path: Path) -> None:
     teacher = Teacher(tmp_path, threads=1)
     frames, indices = golden.arrays["frames"], golden.arrays["indices"].astype(np.int32)
     np.testing.assert_array_equal(teacher.tokens(frames[None])[0], indices)
-    shown = decode(teacher.session("decoder", 1), indices, teacher.description.decoder_delay, 8)
+    shown = decode(teacher.runner("decoder", 1), indices, teacher.description.decoder_delay, 8)
     expected = ((golden.arrays["recon"].clip(-1, 1) + 1) * 127.5).round()
     assert shown.shape == expected.shape
     assert np.abs(shown - expected).max() <= 1
@@ -280,9 +280,9 @@ def test_the_folder_is_one_for_the_teacher_s_tokens(
     assert entries["digest"] == own["digest"] and entries["licence"] == "CC0-1.0"
     assert entries["name"] == "readable-distilled" + ("" if part == "both" else f"-{part}")
     video = flicker(np.random.default_rng(7), 9)
-    tokens = [encode(Session(place / "encoder.onnx"), video) for place in (teacher_folder, tmp_path / "student")]
+    tokens = [encode(GraphRunner(place / "encoder.onnx"), video) for place in (teacher_folder, tmp_path / "student")]
     shown = [
-        decode(Session(place / "decoder.onnx"), tokens[0], 0, 8) for place in (teacher_folder, tmp_path / "student")
+        decode(GraphRunner(place / "decoder.onnx"), tokens[0], 0, 8) for place in (teacher_folder, tmp_path / "student")
     ]
     assert np.array_equal(*tokens) == (part == "decoder")
     assert np.array_equal(*shown) == (part == "encoder")
