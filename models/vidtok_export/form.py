@@ -65,7 +65,7 @@ class Form(ABC):
             self._first = self.g.input("first", BOOL, [self.streams])
 
     def edge_input(self) -> ir.Value:
-        """A decoder that looks ahead is told, per stream, whether the last latent frame has no right neighbour."""
+        """A decoder that looks ahead is told, per stream, whether the previous latent frame has no right neighbour."""
         return self.g.input("edge", BOOL, [self.streams])
 
     def finish(self) -> onnx.ModelProto:

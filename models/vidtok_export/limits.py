@@ -1,5 +1,6 @@
 """The limits of docs/graphs.md: the plugin refuses a tokenizer beyond them."""
 
+MAX_NAME_BYTES = 256
 MAX_TIME_FACTOR = 64  # video frames per latent frame
 MAX_SPACE_FACTOR = 64  # pixels per side of a cell
 MAX_WINDOW = 256  # frames

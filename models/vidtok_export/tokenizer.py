@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 
+from . import limits
 from .variants import PRECISIONS, TARGETS
 
 FORMAT = 1
@@ -39,6 +41,20 @@ class Description:
             raise ValueError(f"tokenizer name {self.name!r}: use letters, digits, '.', '_' and '-'")
         if (self.levels is None) == (self.channels is None):
             raise ValueError("a tokenizer has either levels (FSQ) or channels (KL)")
+
+    def check_limits(self) -> None:
+        """Raise ValueError for a tokenizer that the plugin would refuse as too large."""
+        bounds = {
+            "bytes of the name": (len(self.name), limits.MAX_NAME_BYTES),
+            "time-factor": (self.time_factor, limits.MAX_TIME_FACTOR),
+            "space-factor": (self.space_factor, limits.MAX_SPACE_FACTOR),
+            "window": (self.window, limits.MAX_WINDOW),
+            "channels": (self.channels or len(self.levels), limits.MAX_CHANNELS),
+            "codebook": (math.prod(self.levels or ()), limits.MAX_CODEBOOK),
+        }
+        for what, (value, limit) in bounds.items():
+            if value > limit:
+                raise ValueError(f"tokenizer {self.name!r}: {what}: {value}, at most {limit} is supported")
 
     def entries(self) -> dict[str, object]:
         """The keys and values of `tokenizer.json`, less the variants."""
@@ -102,6 +118,7 @@ def write(
     """
     if target not in TARGETS or precision not in PRECISIONS:
         raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
+    description.check_limits()
     suffix = "".join(f".{part}" for part in (target, precision) if part not in ("cpu", "fp32"))
     variant = {"target": target, "precision": precision} | {role: f"{role}{suffix}.onnx" for role in ROLES}
     others = [v for v in _variants(folder, description) if (v["target"], v["precision"]) != (target, precision)]
