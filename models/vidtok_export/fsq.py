@@ -13,7 +13,7 @@ WIDENING = np.float32(1 + 1e-3)  # tanh never reaches 1, so its range is made a 
 
 
 class Constants(NamedTuple):
-    """What quantizing and its inverse need of each channel, arrays `[C]`.
+    """Constants of quantizing and its inverse, one per channel: arrays `[C]`.
 
     z quantizes to the digit `round(tanh(z + shift) · reach - offset) + middle`; a digit's code is
     `(digit - middle) / middle`; an index is the sum of `digit · place`.
@@ -27,7 +27,7 @@ class Constants(NamedTuple):
 
 
 def constants(levels: Sequence[int]) -> Constants:
-    """Rounded to float32 at each step, as the reference implementation does."""
+    """Computes in float32 step by step, as the reference implementation does, so that rounding ties fall alike."""
     n = np.array(levels, np.float32)
     reach = (n - 1) * WIDENING / 2
     offset = np.where(n % 2 == 0, 0.5, 0).astype(np.float32)
@@ -36,17 +36,17 @@ def constants(levels: Sequence[int]) -> Constants:
 
 
 def quantize(g: Graph, z: ir.Value, levels: Sequence[int], axis: int) -> ir.Value:
-    """Latent float, four-dimensional with the channels on `axis`, to indices int32 without it."""
+    """Turns a float latent of four dimensions, with the channels on `axis`, into int32 indices without that axis."""
     column, of = partial(_column, g, axis), constants(levels)
     bounded = g.op("Mul", g.op("Tanh", g.op("Add", z, column(of.shift))), column(of.reach))
     digit = g.op("Add", g.op("Round", g.op("Sub", bounded, column(of.offset))), column(of.middle))
-    # In float32, which holds every index exactly: integer sums are slow or missing on accelerators.
+    # Summed in float32, which holds every index exactly: integer sums are slow or missing on accelerators.
     index = g.op("ReduceSum", g.op("Mul", digit, column(of.place)), g.constant([axis], np.int64), keepdims=0)
     return g.cast(index, ir.DataType.INT32)
 
 
 def dequantize(g: Graph, tokens: ir.Value, levels: Sequence[int], axis: int) -> ir.Value:
-    """Indices int32, three-dimensional, to code float with the channels on `axis`."""
+    """Turns int32 indices of three dimensions into float codes with the channels on `axis`."""
     column, of = partial(_column, g, axis), constants(levels)
     tokens = g.op("Unsqueeze", tokens, g.constant([axis], np.int64))
     shifted = g.op("Div", tokens, column(of.place, np.int32))
@@ -56,7 +56,7 @@ def dequantize(g: Graph, tokens: ir.Value, levels: Sequence[int], axis: int) -> 
 
 
 def _column(g: Graph, axis: int, values: object, dtype: type = np.float32) -> ir.Value:
-    """One value per channel."""
+    """A constant with one value per channel, for tensors of four dimensions."""
     shape = [1] * 4
     shape[axis] = -1
     return g.constant(np.reshape(values, shape), dtype)

@@ -1,8 +1,8 @@
-"""The form that is fastest on a CPU.
+"""The form for the target `cpu`, where it is the fastest.
 
-Every frame is a tensor `[1, C, H, W]` of its own, and a convolution over time is the sum of one
-two-dimensional convolution a tap: ONNX Runtime fuses such sums in its blocked layout, and no operator
-sees five dimensions. A state is one frame: `state.LAYER.N` is the layer's input N frames back.
+Each frame is a tensor `[1, C, H, W]`, and a convolution over time is a sum of two-dimensional convolutions, one per
+tap: ONNX Runtime fuses such sums in its blocked layout, and no operator gets five dimensions. A state is one frame:
+`state.LAYER.N` is the layer's input N frames back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class PerFrame(Form):
             values = [self.g.cast(value, dtype) for value in values]
         return self.g.stack([self.g.channels_last(value) for value in values] if channels else values)
 
-    # Each frame on its own
+    # Frame by frame
 
     def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
         g = self.g
@@ -64,9 +64,8 @@ class PerFrame(Form):
         return self.conv(replace(x, values=values, scale=x.scale // 2), name, kernel, bias, pads)
 
     def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:
-        """The scores of all positions with all would take 830 MB at 1280×720, and 13 GB where the space factor
-        is 4, so queries come in parts. That is as fast, and made of plain ONNX, which the runtimes' own fused
-        operators are not.
+        """Takes the queries in parts, which is as fast: all scores at once would take 830 MB at 1280×720, and 13 GB
+        where the space factor is 4. A runtime's fused attention is not plain ONNX.
         """
         g = self.g
         pointwise = lambda x, part: self.conv(  # noqa: E731
@@ -94,7 +93,7 @@ class PerFrame(Form):
         padding: tuple[int, int],
         stride: int = 1,
     ) -> Frames:
-        """A convolution a tap, summed; frames of zeros need none."""
+        """Sums one convolution per tap; frames of zeros need none."""
         g, around = self.g, self._padded(x, name, *padding)
         shift = g.kernel(bias, f"{name}.bias")
         layers = [
@@ -129,7 +128,7 @@ class PerFrame(Form):
         return replace(x, values=values, count=len(values))
 
     def _padded(self, x: Frames, name: str, before: int, behind: int) -> list[ir.Value | None]:
-        """The frames with those around them; None is a frame of zeros."""
+        """The frames with `before` frames before and `behind` frames behind them; None stands for a frame of zeros."""
         if not self.family.causal:
             return [None] * before + x.values + [None] * behind
         fresh = x.values[0] if self.family.repeats_first else self.g.constant([0], self.g.dtype.numpy())

@@ -1,4 +1,4 @@
-"""A tokenizer folder: `tokenizer.json` and the graphs, each of which also describes itself."""
+"""Writes tokenizer folders: `tokenizer.json` and the graphs, as docs/graphs.md specifies them."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ ROLES = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class Description:
-    """What a user of a tokenizer must know; `levels` for FSQ, `channels` for KL."""
+    """A tokenizer's description; docs/graphs.md says what each key means. `levels` is for FSQ, `channels` for KL."""
 
     name: str
     digest: str
@@ -32,8 +32,8 @@ class Description:
     time_factor: int
     space_factor: int
     causal: bool
-    window: int  # frames of a window; 0 for causal tokenizers
-    decoder_delay: int  # video frames that the decoder owes when the stream ends
+    window: int  # frames per window; 0 for causal tokenizers
+    decoder_delay: int  # video frames by which the decoder's output is late
     licence: str
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Description:
                 raise ValueError(f"tokenizer {self.name!r}: {what}: {value}, at most {limit} is supported")
 
     def entries(self) -> dict[str, object]:
-        """The keys and values of `tokenizer.json`, less the variants."""
+        """The keys and values of `tokenizer.json`, without the variants."""
         tokens = {"channels": self.channels} if self.levels is None else {"levels": list(self.levels)}
         return {
             "format": FORMAT,
@@ -76,7 +76,7 @@ class Description:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, object]) -> "Description":
-        """The inverse of `entries`."""
+        """The inverse of `entries`. Raises ValueError for a key that is missing, or another format."""
         if entries.get("format") != FORMAT:
             raise ValueError(f"format {entries.get('format')!r}, only {FORMAT} is known")
         keys = {field.name: field.name.replace("_", "-") for field in fields(cls)}
@@ -91,7 +91,7 @@ class Description:
 
 
 def digest(configuration: Mapping[str, object], tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the configuration and every tensor: what makes an encoder and a decoder a pair."""
+    """SHA-256 over the configuration and every tensor. An encoder and a decoder with the same digest are a pair."""
     sha = hashlib.sha256()
     sha.update(json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(tensors):
@@ -111,13 +111,13 @@ def write(
     precision: str = "fp32",
     attention_parts: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant.
+    """Write both graphs and `tokenizer.json`. A folder that holds the same tokenizer gains a variant.
 
-    `attention_parts`: for each role that has attention over all positions, how many parts it takes its queries in, so
-    that this fraction of a stream's positions² scores is alive at a time.
+    `attention_parts`: per role, into how many parts its attention over all positions splits the queries. Raises
+    ValueError for a tokenizer or graphs that the plugin would refuse.
     """
     if target not in TARGETS or precision not in PRECISIONS:
-        raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
+        raise ValueError(f"target {target}, precision {precision}: targets are {TARGETS}, precisions {PRECISIONS}")
     description.check_limits()
     suffix = "".join(f".{part}" for part in (target, precision) if part not in ("cpu", "fp32"))
     variant = {"target": target, "precision": precision} | {role: f"{role}{suffix}.onnx" for role in ROLES}
@@ -137,10 +137,10 @@ def write(
 def metadata(
     description: Description, role: str, target: str, precision: str, attention_parts: int = 0
 ) -> dict[str, str]:
-    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the graph's own part."""
+    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the entries about the graph."""
     entries = description.entries() | {"role": role, "target": target, "precision": precision}
     if attention_parts:
-        # What a reader needs to know how much memory attention takes.
+        # The plugin estimates from it how much memory attention takes.
         entries["attention-parts"] = attention_parts
     return {f"vidtok.{key}": _text(value) for key, value in entries.items()}
 
@@ -154,7 +154,7 @@ def _text(value: object) -> str:
 
 
 def _variants(folder: Path, description: Description) -> list[dict[str, str]]:
-    """The variants that the folder already holds of this very tokenizer."""
+    """The variants of the same tokenizer that the folder already holds."""
     path = folder / "tokenizer.json"
     if not path.exists():
         return []
@@ -164,7 +164,7 @@ def _variants(folder: Path, description: Description) -> list[dict[str, str]]:
 
 
 def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
-    """Catch a graph that the plugin would refuse, before it is written."""
+    """Refuse a graph that the plugin would refuse, before it is written."""
     onnx.checker.check_model(model)
     inputs = {i.name for i in model.graph.input}
     outputs = {o.name for o in model.graph.output}
@@ -183,7 +183,7 @@ def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file at once, so that a reader never sees half of it."""
+    """Replace the file by a rename, so that no reader sees half of it."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     os.replace(partial, path)
