@@ -49,7 +49,7 @@ class GraphRunner:
 def encode(encoder: GraphRunner, video: np.ndarray) -> np.ndarray:
     """The tokens `[1 + k, h, w]` of a video of 1 + k·f frames, uint8 `[T, H, W, 3]`.
 
-    The first latent frame stands for the first frame, given f times; each later one for the next f frames.
+    The first latent frame stands for the first frame, which is given f times; each later one for the next f frames.
     """
     factor = encoder.inputs["frames"].shape[1]
     encoder.start(*video.shape[1:3])
@@ -58,9 +58,9 @@ def encode(encoder: GraphRunner, video: np.ndarray) -> np.ndarray:
 
 
 def decode(decoder: GraphRunner, tokens: np.ndarray, delay: int, space_factor: int) -> np.ndarray:
-    """The 1 + k·f frames, uint8, that the tokens `[1 + k, h, w]` stand for; the decoder is `delay` frames late."""
+    """The 1 + k·f frames, uint8 `[T, H, W, 3]`, of tokens `[1 + k, h, w]`. `delay`: the `decoder-delay`, in frames."""
     decoder.start(*(side * space_factor for side in tokens.shape[1:]))
-    # Up-sampling does not look past the end of a segment's first latent frame, nor past the segment's end.
+    # `edge`, as docs/graphs.md has it: true for the second step, and for a flush behind the last.
     steps = [(latent, index == 1) for index, latent in enumerate(tokens)]
     if delay and len(tokens) > 1:
         steps.append((tokens[-1], True))

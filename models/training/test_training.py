@@ -1,4 +1,4 @@
-"""Quick tests of the training code; they need PyTorch: python3 -m pytest models/training"""
+"""Quick tests of the training code. They need PyTorch: python3 -m pytest models/training"""
 
 import json
 import math
@@ -48,7 +48,7 @@ def test_streaming_equals_whole_clip(tokenizer: Tokenizer) -> None:
         for index, frames in enumerate(group(clip[None], 4)[0]):
             step_z = tokenizer.encoder(frames[None], past)
             torch.testing.assert_close(step_z[0], expected_z[index], atol=1e-4, rtol=0)
-            # The whole clip's z: a rounding tie must not decide this test.
+            # Takes the whole clip's z, so that a rounding tie cannot decide this test.
             decoded = tokenizer.decoder(tokenizer.quantizer(expected_z[index][None]), future)
             shown.append(decoded)
         torch.testing.assert_close(ungroup(torch.cat(shown), len(shown))[0], expected, atol=1e-4, rtol=0)
@@ -164,7 +164,7 @@ def test_batches_depend_on_seed_and_step_alone(footage: Path, tmp_path: Path) ->
     assert not torch.equal(batch, clips(6)[7])
 
 
-def test_a_killed_training_goes_on_as_if_never_killed(
+def test_a_killed_training_continues_as_if_never_killed(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
@@ -186,7 +186,7 @@ def test_a_killed_training_goes_on_as_if_never_killed(
         assert torch.equal(value, resumed[name]), name
 
 
-def test_a_training_starts_from_another_ones_average(
+def test_a_training_starts_from_another_one_s_average(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def training(output: str, options: str = "") -> trainer.Training:
@@ -206,7 +206,7 @@ def test_a_training_starts_from_another_ones_average(
     for name, value in second.tokenizer.state_dict().items():
         assert torch.equal(value, first.average[name]), name
         assert torch.equal(second.average[name], value), name
-    # Going on is not starting again.
+    # A training that continues does not start from --start again.
     second.train(second.clips[0])
     second.step += 1
     second.save()
@@ -252,7 +252,7 @@ def test_pulse_is_change_at_group_borders_alone() -> None:
     ramp = torch.linspace(-1, 1, 13)[None, :, None, None, None].expand(2, 13, 3, 16, 16)
     held = ramp[:, [0, *(4 * (1 + index // 4) for index in range(12))]]
     assert losses.pulse(ramp, ramp) == 0
-    # Every fourth step is a jump of 4/6, and there is nothing in between.
+    # Every fourth step is a jump of 4/6, with no change in between.
     assert losses.pulse(held, ramp).item() == pytest.approx(4 / 6)
     assert losses.pulse(held, held) == 0
 
@@ -267,12 +267,12 @@ def test_unevenness() -> None:
     even = torch.rand(2, 2000, 5) * 8 - 4.5
     alike = even[..., :1].expand(-1, -1, 5)
     assert distance(even.clamp(-4, 3)) < 0.02
-    # What every channel alone cannot show: five of them that say the same.
+    # Five equal channels: each channel alone is even, so only the other directions show it.
     assert distance(alike.clamp(-4, 3)) > 1
-    # All at the middle: the variance of an even draw over 8 levels, 8 * 8 / 12.
+    # All codes in the middle: the variance of an even draw over 8 levels, 8 * 8 / 12.
     assert distance(torch.full((1, 2000, 5), -0.5)) == pytest.approx(64 / 12, rel=0.1)
     mixed = torch.cat([torch.full((1, 2000, 5), -4.0), torch.full((1, 2000, 5), 3.0)])
-    assert distance(mixed) > 64 / 12, "each clip counts by itself"
+    assert distance(mixed) > 64 / 12, "each clip is compared alone"
 
 
 def test_similarity_and_entropy() -> None:
