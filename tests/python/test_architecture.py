@@ -1,4 +1,4 @@
-"""Published configurations are understood; others are refused in words."""
+"""Published configurations are read; others are refused with a message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_wrong_configurations(change: Callable[[dict], object], message: str) ->
 
 
 @pytest.mark.parametrize("text", ["{", "- 1", "", "!!python/object/apply:os.system ['true']", "a: \x00"])
-def test_files_that_are_no_configuration(tmp_path: Path, text: str) -> None:
+def test_files_that_are_not_a_configuration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"config\.yaml"):
@@ -86,7 +86,7 @@ def test_files_that_are_no_configuration(tmp_path: Path, text: str) -> None:
 
 def test_a_message_is_no_longer_than_it_needs_to_be() -> None:
     bomb: list = ["x"]
-    for _ in range(60):  # as YAML's aliases can nest it: 2⁶⁰ elements
+    for _ in range(60):  # 2⁶⁰ elements, as nested aliases in YAML can make them
         bomb = [bomb, bomb]
     wrong = document(V1_1)
     encoder(wrong)["params"]["ch"] = bomb
