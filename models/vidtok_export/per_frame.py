@@ -120,7 +120,7 @@ class PerFrame(Form):
         g, values = self.g, []
         pairs = list(pairwise(g.full(frame) for frame in self._padded(x, name, 1, 0)))
         look_ahead = g.constant([LOOK_AHEAD])
-        at_end = g.op("Where", edge, g.constant([0]), look_ahead)
+        at_end = g.op("Mul", g.cast(g.op("Not", edge), FLOAT), look_ahead)
         for i, (before, value) in enumerate(pairs):
             a = at_end if i == len(pairs) - 1 else look_ahead
             part = g.op("Mul", g.op("Sub", value, before), a)
