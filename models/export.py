@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes a tokenizer for vidtokenc and vidtokdec from a VidTok checkpoint.
 
-The output folder gets encoder.onnx, decoder.onnx and tokenizer.json; further runs add variants: encoder.fp16.onnx and
-decoder.fp16.onnx with --precision fp16, encoder.gpu.onnx and decoder.gpu.onnx with --target gpu. PyTorch is not needed,
-and nothing in the checkpoint is run.
+The output folder gets encoder.onnx, decoder.onnx and tokenizer.json. Further runs add graphs to it: encoder.fp16.onnx
+and decoder.fp16.onnx with --precision fp16, encoder.gpu.onnx and decoder.gpu.onnx with --target gpu. PyTorch is not
+needed, and no code from the checkpoint runs.
 """
 
 import argparse
@@ -27,14 +27,14 @@ def main() -> None:
             list_published(published)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What reads it, such as `head`, has enough. Python would complain once more when it flushes at its end.
+            # The reader, such as `head`, has closed the pipe. Python would report that again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     missing = [f"--{name}" for name in ("config", "checkpoint", "output") if getattr(options, name) is None]
     if missing:
         parser.error(f"{', '.join(missing)} needed")
     for option in ("config", "checkpoint"):
-        # Before the name is judged, which comes from the configuration's.
+        # Checked before the name, which comes from the configuration's file name.
         if not getattr(options, option).exists():
             parser.error(f"--{option} {getattr(options, option)}: no such file")
     name = options.name or options.config.stem
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def export(options: argparse.Namespace, name: str, licence: str) -> None:
-    # Here, so that --help and --list need no package.
+    # Imported here, so that --help and --list need no package.
     try:
         from vidtok_export import architecture, build, checkpoint
         from vidtok_export.weights import WeightsError
@@ -80,27 +80,27 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="its .ckpt or .safetensors")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument("--name", help="the tokenizer's name (default: the configuration's file name)")
-    parser.add_argument("--licence", help="of the weights, an SPDX identifier (default for published models: MIT)")
+    parser.add_argument("--licence", help="the weights' licence, an SPDX identifier (published models: MIT)")
     parser.add_argument(
         "--target",
         default="cpu",
         choices=TARGETS,
-        help="the form of the graphs (default: cpu). gpu: for CUDA and TensorRT, several streams in one run",
+        help="what the graphs are made for (default: cpu). gpu: CUDA and TensorRT, several streams per run",
     )
     parser.add_argument(
         "--streams",
         type=stream_count,
         metavar="N",
-        help="streams in one run of graphs for a GPU (default: left open, set when the graph is loaded)",
+        help="streams per run, with --target gpu (default: set when the graph is loaded)",
     )
     parser.add_argument(
         "--precision",
         default="fp32",
         choices=PRECISIONS,
-        help="of the graphs (default: fp32). fp16 halves files and states; tokens then differ now and then",
+        help="the graphs' numbers (default: fp32). fp16 halves files and states; some tokens then differ",
     )
     parser.add_argument(
-        "--test-outputs", action="store_true", help="add the values before quantizing (z) and before clamping (recon)"
+        "--test-outputs", action="store_true", help="add outputs: before quantizing (z), before clamping (recon)"
     )
     parser.add_argument("--list", action="store_true", help="list the published models and exit")
     return parser
@@ -113,7 +113,7 @@ def stream_count(text: str) -> int:
 
 
 def list_published(models: dict[str, dict]) -> None:
-    """Each model's time × height × width compression, its tokens, their rate, and its published quality."""
+    """Print each model's time × height × width compression, its tokens, their rate, and its published quality."""
     headings = ("name", "family", "factors", "tokens", "kbit/s", "PSNR/dB", "SSIM", "LPIPS", "FVD")
     layout = "{:37} {:11} {:8} {:15} {:>7} {:>7} {:>5} {:>5} {:>6}"
     print(layout.format(*headings))
@@ -126,13 +126,13 @@ def list_published(models: dict[str, dict]) -> None:
             f"{published[key]:.{digits}f}" if key in published else "–"
             for key, digits in (("psnr_db", 2), ("ssim", 3), ("lpips", 3), ("fvd", 1))
         ]
-        rate = f"{kilobits_a_second(model):,.0f}"
+        rate = f"{kilobits_per_second(model):,.0f}"
         print(layout.format(name, model["family"], factors, tokens, rate, *quality))
-    print("kbit/s: at 256×256 pixels and 30 frames a second, KL in float16. –: not published.")
+    print("kbit/s: at 256×256 pixels and 30 frames per second, KL in float16. –: not published.")
 
 
-def kilobits_a_second(model: dict) -> float:
-    """Rate of a model's tokens at 256×256 pixels and 30 frames a second."""
+def kilobits_per_second(model: dict) -> float:
+    """Rate of a model's tokens at 256×256 pixels and 30 frames per second."""
     fsq = model["regularizer"] == "fsq"
     bits = math.log2(math.prod(model["levels"])) if fsq else 16 * model["z_channels"]
     return 30 / model["time_factor"] * (256 / model["space_factor"]) ** 2 * bits / 1000

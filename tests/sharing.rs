@@ -333,6 +333,31 @@ fn a_graph_that_gives_more_than_it_says_is_an_error() {
     }
 }
 
+/// Graphs exported before `edge` was a truth value take it as a number.
+#[test]
+fn decoders_that_take_the_edge_as_a_number_show_the_same() {
+    init();
+    let tokens = expected(TOY, &clip(3, 0, SIZE), SIZE);
+    let show = |name: &str, options| {
+        let mut network = decoder(name, options, SIZE);
+        let edges = [false, true, false];
+        let step = |(tokens, edge): (&Tokens, bool)| network.decode(tokens, edge, <[u8]>::to_vec).unwrap();
+        tokens.iter().zip(edges).map(step).collect::<Vec<_>>()
+    };
+    let shown = show(TOY, alone());
+    assert!(show("toy_float_edge", alone()) == shown);
+    assert!(show("toy_float_edge", batched(2, Duration::ZERO)) == shown);
+    // The toy is brighter by 10 where it looks ahead, so the edge reached it.
+    let mut first = decoder(TOY, alone(), SIZE);
+    let clamped = first.decode(&tokens[0], true, <[u8]>::to_vec).unwrap();
+    assert!(
+        shown[0]
+            .iter()
+            .zip(&clamped)
+            .all(|(ahead, clamped)| *ahead == clamped + 10)
+    );
+}
+
 #[test]
 fn a_graph_of_the_other_role_is_an_error() {
     init();

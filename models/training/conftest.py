@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures that several test files use."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+
+import needed  # noqa: F401  makes vidtok_export importable
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Training data: a folder of videos and photographs, as batches of clips cut to crops; and some drawings of its own.
+"""Training data: batches of clips, cut from a folder of videos and photographs, and from drawings made here.
 
-Videos are decoded once into a cache of arrays. A batch depends on the seed and the step alone, so a resumed training
-sees what an uninterrupted one sees.
+Videos are decoded once into a cache of arrays. A batch depends on the seed and the step only, so a resumed training
+gets the same batches as an uninterrupted one.
 """
 
 import math
@@ -19,7 +19,7 @@ from footage import PHOTOGRAPHS, VIDEOS, read_video
 
 PHOTOGRAPH_SHARE = 0.15
 DRAWING_SHARE = 0.1
-SHRINK_SHARE = 0.4  # of the clips are cut larger and scaled down
+SHRINK_SHARE = 0.4  # share of the clips that are cut larger and scaled down
 LARGEST_SHRINK = 3
 DOUBLE_SPEED_SHARE = 0.2
 OCCLUDER_SHARE = 0.3
@@ -51,9 +51,9 @@ def to_pixels(frames: np.ndarray) -> Tensor:
 
 
 class Clips(Dataset[Tensor]):
-    """Item n is training step n's batch, `[batch, frames, 3, crop, crop]` in [-1, 1].
+    """Item n is the batch of training step n, `[batch, frames, 3, crop, crop]` in [-1, 1].
 
-    With `batches`, there are only so many, which come again and again.
+    With `batches`, the training repeats that many batches.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Clips(Dataset[Tensor]):
         self.photographs = [photograph for photograph in self.photographs if min(photograph.shape[1:3]) >= crop]
         self.seed, self.batch, self.frames, self.crop, self.batches = seed, batch, frames, crop, batches
         if not self.videos and not self.photographs:
-            raise SystemExit(f"{folder}: nothing there is {crop} pixels a side, or no video {frames} frames long")
+            raise SystemExit(f"{folder}: no file has {crop} pixels per side, or no video has {frames} frames")
 
     def __getitem__(self, step: int) -> Tensor:
         random = np.random.default_rng([self.seed, step % self.batches if self.batches else step])
@@ -83,7 +83,7 @@ class Clips(Dataset[Tensor]):
         return clip.flip(3) if random.random() < 0.5 else clip
 
     def cut(self, random: np.random.Generator) -> Tensor:
-        """A piece of a video."""
+        """A clip cut from a video."""
         video = self.videos[random.integers(len(self.videos))]
         length, height, width = video.shape[:3]
         stride = 2 if random.random() < DOUBLE_SPEED_SHARE and length > 2 * self.frames else 1
@@ -108,7 +108,7 @@ class Clips(Dataset[Tensor]):
     def moving_picture(
         self, random: np.random.Generator, picture: Callable[[np.random.Generator], np.ndarray]
     ) -> Tensor:
-        """A picture panned, zoomed and turned, at times with a piece of another drifting across."""
+        """A clip of a picture that pans, zooms and turns, sometimes with part of another picture moving across it."""
         clip = self.move(random, picture(random))
         if random.random() < OCCLUDER_SHARE:
             other = self.move(random, picture(random))
@@ -129,7 +129,7 @@ class Clips(Dataset[Tensor]):
         angle = random.normal(0, 0.05) * time
         reach = np.array([width, height]) / 2 - zoom.max() * self.crop / 2
         centre = random.uniform(-1, 1, 2) * np.maximum(reach, 0)
-        # Up to a few pixels a frame, and often none.
+        # Up to a few pixels per frame, and often none.
         speed = random.normal(0, 1.5, 2) * (random.random() < 0.75)
         path = (centre + speed * self.frames * time[:, None]) / (np.array([width, height]) / 2)
         x_scale, y_scale = zoom * self.crop / width, zoom * self.crop / height
@@ -143,7 +143,7 @@ class Clips(Dataset[Tensor]):
 
 
 def draw(random: np.random.Generator, size: int) -> np.ndarray:
-    """Flat shapes with outlines and lettering on a gradient, uint8 `[1, size, size, 3]`: what cameras never see."""
+    """Flat shapes with outlines and lettering on a gradient, uint8 `[1, size, size, 3]`, as in no footage."""
     scale = 2  # drawn larger and scaled down, for smooth edges
     whole = scale * size
     ends = random.uniform(0, 255, (2, 3))
@@ -175,7 +175,7 @@ def draw(random: np.random.Generator, size: int) -> np.ndarray:
 
 
 def recolour(clip: Tensor, random: np.random.Generator) -> Tensor:
-    """Another exposure, contrast and colour."""
+    """Changes exposure, contrast and colour."""
     light = (clip + 1) / 2
     grey = light.mean(1, keepdim=True)
     light = (grey + (light - grey) * random.uniform(0.3, 2.0)).clamp(0, 1) ** random.uniform(0.6, 1.8)

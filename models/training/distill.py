@@ -1,7 +1,7 @@
-"""Learning another tokenizer's tokens: a small encoder that gives them, a small decoder that shows them.
+"""Learning a teacher's tokens: a small encoder learns to give them, a small decoder to show them.
 
-The two are trained side by side and share nothing: the encoder on the teacher's tokens of its clips, the decoder from
-those tokens (not from the small encoder's) to the clips themselves.
+The two train side by side and share nothing. The encoder learns the teacher's tokens of the clips. The decoder learns
+the clips from the teacher's tokens, not from the small encoder's.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from torch.nn import functional
 
 import losses
 from data import Clips
-from network import FAMILY, ClipMemory, Quantizer, Tokenizer, group, ungroup
+from small_network import FAMILY, ClipMemory, Quantizer, Tokenizer, group, ungroup
 from teacher import Description, Teacher
 
-SOFTNESS = 0.15  # of a level's borders, in z, where levels are about 0.3 wide
+SOFTNESS = 0.15  # width of a level's borders along z, where levels are about 0.3 wide
 
 
 class Distillation:
-    """What `trainer.Training` minimizes with a teacher."""
+    """The objective of `trainer.Training` with a teacher."""
 
     def __init__(self, tokenizer: Tokenizer, teacher: Teacher, arguments: argparse.Namespace) -> None:
         self.tokenizer, self.teacher, self.part = tokenizer, teacher, arguments.part
@@ -35,20 +35,20 @@ class Distillation:
 
     @property
     def record(self) -> dict[str, object]:
-        """Kept in checkpoints: whose tokens these are."""
+        """The entry of checkpoints that says which teacher's tokens were learned."""
         return self.teacher.description.entries() | {"part": self.part}
 
     def start(self, clips: Clips, device: torch.device) -> None:
-        """Nothing: the best linear guess at a teacher's tokens is hardly better than a constant."""
+        """Does nothing: the best linear guess at a teacher's tokens is hardly better than a constant."""
 
     def taught(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """The clips as the teacher sees them, in 256 steps, and its tokens `[N, t, h, w]`."""
+        """The clips as the teacher sees them, rounded to bytes, and its tokens `[N, t, h, w]`."""
         pixels = ((clips + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         tokens = self.teacher.tokens(np.ascontiguousarray(pixels.permute(0, 1, 3, 4, 2).cpu().numpy()))
         return pixels.float() / 127.5 - 1, torch.from_numpy(tokens).long().to(clips.device)
 
     def run(self, clips: Tensor, codes: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The encoder's z, the decoder's frames."""
+        """The encoder's z and the decoder's frames; None for a part that is not trained."""
         latent_frames = len(codes) // len(clips)
         z = frames = None
         if self.part != "decoder":
@@ -59,7 +59,7 @@ class Distillation:
         return z, frames
 
     def __call__(self, clips: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and what is reported of this step."""
+        """The loss, and the figures of this step to report."""
         quantizer = self.tokenizer.quantizer
         began = time.perf_counter()
         clips, tokens = self.taught(clips)
@@ -80,7 +80,7 @@ class Distillation:
 
     @staticmethod
     def summary(figures: dict[str, list[Tensor]]) -> dict[str, object]:
-        """Agreement in per cent: of whole tokens, and of each channel."""
+        """The figures of a progress line; agreement is in per cent, of whole tokens and of each channel."""
         line: dict[str, object] = {}
         if "right" in figures:
             tokens, *channels = (100 * torch.stack(figures["right"]).mean(0)).tolist()
@@ -92,11 +92,11 @@ class Distillation:
 
 
 class Levels:
-    """Where the quantizer's levels begin and end along z, which is before tanh."""
+    """The borders of the quantizer's levels along z, before tanh."""
 
     def __init__(self, quantizer: Quantizer) -> None:
         device, count = quantizer.reach.device, max(quantizer.levels)
-        # Channels of fewer levels leave the rest of their row unused; the outermost levels have no end.
+        # Channels with fewer levels leave the rest of their row unused. The outermost levels are open.
         level = torch.arange(1, count, device=device)
         fraction = (level - 0.5 - quantizer.middle[..., 0] + quantizer.offset[..., 0]) / quantizer.reach[..., 0]
         borders = torch.atanh(fraction) - quantizer.shift[..., 0]
@@ -107,23 +107,24 @@ class Levels:
         self.channel = torch.arange(len(quantizer.levels), device=device)[:, None, None]
 
     def distance(self, z: Tensor, digits: Tensor) -> Tensor:
-        """How far z lies outside of what rounds to each level, `[n, C, h, w]` both; small, not 0, inside.
+        """The mean distance of z from the range that rounds to its level in `digits`; both are `[n, C, h, w]`.
 
-        Ordered logistic regression with known borders, but for a constant: the likelihood that z and logistic noise
-        round to the level. Along z it pulls as hard from far as from near; behind tanh it would not.
+        Inside that range it is small, not 0. It is ordered logistic regression with known borders, up to a constant:
+        the likelihood that z with logistic noise rounds to the level. Its gradient along z is as strong far away as
+        nearby; behind tanh it would vanish.
         """
         low, high = self.low[self.channel, digits], self.high[self.channel, digits]
         return (functional.softplus((low - z) / SOFTNESS) + functional.softplus((z - high) / SOFTNESS)).mean()
 
 
-def agreement(found: Tensor, wanted: Tensor) -> Tensor:
-    """Shares of digits `[n, C, h, w]` that are the same: of all channels of a token at once, then of each channel."""
-    same = found == wanted
+def agreement(found: Tensor, expected: Tensor) -> Tensor:
+    """Shares of equal digits, of two arrays `[n, C, h, w]`: first whole tokens, then each channel."""
+    same = found == expected
     return torch.cat([same.all(1).float().mean()[None], same.float().mean((0, 2, 3))])
 
 
 def describe(teacher: Description, part: str, name: str | None) -> Description:
-    """A student and, where a part was not trained, its teacher's own: for the teacher's tokens, so under its digest."""
+    """A student's description. It has the teacher's digest, as its tokens are the teacher's."""
     suffix = "distilled" if part == "both" else f"distilled-{part}"
     family = {
         "both": FAMILY,

@@ -1,9 +1,9 @@
-"""Measure a tokenizer folder: its own graphs, stepped as a stream, over a folder of videos and photographs.
+"""Measure a tokenizer folder: run its graphs step by step on a folder of videos and photographs.
 
     python3 models/training/evaluate.py FOLDER --data DIR --output DIR
 
-Each video's centre (256x256) and first 49 frames are encoded and decoded; of each photograph all, as a stream of one
-frame. Writes figures.json, and sheet.png with each one's original and reconstruction side by side.
+Encodes and decodes the centre (256x256) of each video's first 49 frames, and each whole photograph as a stream of one
+frame. Writes figures.json, and sheet.png with originals and reconstructions side by side.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Compare a tokenizer that learned another's tokens with its teacher, over a folder of videos.
+"""Compare a student, which learned a teacher's tokens, with that teacher on a folder of videos.
 
     python3 models/training/evaluate_student.py STUDENT TEACHER --data DIR --output DIR
 
-Both are tokenizer folders; their own graphs are stepped as streams over each video's centre and first frames. Writes
+Both are tokenizer folders; their graphs run step by step on the centre of each video's first frames. Writes
 figures.json:
 
-- tokens: the share of tokens in which the student's encoder agrees with the teacher's, whole and channel by channel,
-  and off by one level at most, beside what luck would give, and the best of all constants (of these very tokens);
-- frames: PSNR of every pair of encoder and decoder, beside that of each video's mean colour.
+- tokens: the share of tokens in which the student's encoder agrees with the teacher's: whole tokens, each channel, and
+  within one level. Beside it stand the shares of a random guess and of the best constant for these tokens;
+- frames: PSNR of every pair of encoder and decoder, and of each video's mean colour.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Reading videos. PyTorch is not needed."""
+"""Reads videos, without PyTorch."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ PHOTOGRAPHS = {".png", ".jpg", ".jpeg"}
 
 
 def read_video(path: Path, frames: int | None = None) -> np.ndarray:
-    """All frames, or the first few, in uint8 `[T, H, W, 3]`."""
+    """All frames, or the first `frames`, as uint8 `[T, H, W, 3]`."""
     decoded = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):

@@ -1,4 +1,4 @@
-"""Figures of a tokenizer: its own graphs, stepped as a stream."""
+"""Measures a tokenizer, running its graphs step by step."""
 
 import argparse
 import json
@@ -8,24 +8,24 @@ import numpy as np
 from PIL import Image
 
 from footage import PHOTOGRAPHS, VIDEOS, read_video
-from session import Session, decode, encode
+from graph_runner import GraphRunner, decode, encode
 from shape import BLOCK, GROUP, LUMA
 
 
-def reconstruct(encoder: Session, decoder: Session, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reconstruct(encoder: GraphRunner, decoder: GraphRunner, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The shown frames and the tokens `[t, h, w]` of a video of 1 + 4k frames."""
     tokens = encode(encoder, video)
     return decode(decoder, tokens, 0, BLOCK), tokens
 
 
 def psnr(video: np.ndarray, shown: np.ndarray) -> float:
-    """The mean over frames."""
+    """PSNR in decibels, the mean over frames, of two videos in uint8."""
     errors = np.square(video.astype(np.float64) - shown).mean((1, 2, 3))
     return float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-9))))
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """Of `[T, H, W]`, means under a Gaussian window (11x11, deviation 1.5), where it lies within the picture."""
+    """Blurs `[T, H, W]` by a Gaussian window (11x11, deviation 1.5), at all places where it lies within the picture."""
     bell = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
     for axis in (1, 2):
         pictures = np.lib.stride_tricks.sliding_window_view(pictures, len(bell), axis) @ (bell / bell.sum())
@@ -33,7 +33,7 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
 
 
 def ssim(video: np.ndarray, shown: np.ndarray) -> float:
-    """Of luma; the mean over frames and places."""
+    """SSIM of luma, the mean over frames and places, of two videos in uint8."""
     a, b = (x @ np.array(LUMA) for x in (video, shown))
     mean_a, mean_b, aa, bb, ab = (blurred(x) for x in (a, b, a * a, b * b, a * b))
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -42,7 +42,7 @@ def ssim(video: np.ndarray, shown: np.ndarray) -> float:
 
 
 def grid(video: np.ndarray) -> float:
-    """Change across the borders of 8x8 blocks, relative to that between other neighbours."""
+    """Change across the borders of 8x8 blocks, relative to change between other neighbouring pixels."""
     borders, inside = [], []
     for axis in (1, 2):
         change = np.abs(np.diff(video.astype(np.int16), axis=axis)).mean(axis=(0, 3 - axis, 3))
@@ -53,41 +53,43 @@ def grid(video: np.ndarray) -> float:
 
 
 def pulsing(video: np.ndarray) -> float:
-    """Change from a group of frames to the next, relative to that from frame to frame within groups."""
+    """Change from a group of frames to the next, relative to change within groups."""
     change = np.abs(np.diff(video.astype(np.int16), axis=0)).mean((1, 2, 3))
     at_border = np.arange(len(change)) % GROUP == 0
     return float(change[at_border].mean() / change[~at_border].mean())
 
 
 def used_bits(tokens: list[np.ndarray]) -> float:
-    """The entropy of how often each code is used."""
+    """The entropy in bits of how often each code is used."""
     counts = np.bincount(np.concatenate(tokens))
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log2(share)).sum())
 
 
 def movement(video: np.ndarray) -> float:
+    """Mean change from frame to frame."""
     return float(np.abs(np.diff(video.astype(np.int16), axis=0)).mean())
 
 
 def centre(video: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Cuts the middle `height` × `width` pixels out of each frame."""
     top, left = (video.shape[1] - height) // 2, (video.shape[2] - width) // 2
     return np.ascontiguousarray(video[:, top : top + height, left : left + width])
 
 
 def whole_blocks(photograph: Image.Image) -> np.ndarray:
-    """A photograph as one frame, less what its sides have over multiples of 8."""
+    """A photograph as a video of one frame, cut to sides that are multiples of 8."""
     frame = np.asarray(photograph.convert("RGB"))[None]
     return centre(frame, *(side // BLOCK * BLOCK for side in frame.shape[1:3]))
 
 
-def speed(session: Session, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
-    """Frames a second: the median step, this graph running alone."""
-    session.start(size, size)
+def speed(runner: GraphRunner, name: str, value: np.ndarray, size: int, steps: int = 50) -> float:
+    """Frames per second by the median step, with no other graph running."""
+    runner.start(size, size)
     spent = []
     for _ in range(steps):
         began = time.perf_counter()
-        session.step(name, value)
+        runner.step(name, value)
         spent.append(time.perf_counter() - began)
     return GROUP / float(np.median(spent))
 
@@ -102,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     began = time.perf_counter()
-    encoder, decoder = Session(arguments.folder / "encoder.onnx"), Session(arguments.folder / "decoder.onnx")
+    encoder, decoder = GraphRunner(arguments.folder / "encoder.onnx"), GraphRunner(arguments.folder / "decoder.onnx")
     loading = time.perf_counter() - began
     paths = sorted(arguments.data.iterdir())
     videos, photographs, sheets, used = {}, {}, [], []

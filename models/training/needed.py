@@ -1,9 +1,15 @@
-"""What is not a part of Python: imported when the command line is understood, so that --help needs none of it."""
+"""Imports what does not come with Python.
+
+The commands import their packages only after they have read the command line, so that --help needs none. Importing this
+module makes the exporter's package importable, which lies beside this folder.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every matrix is made orthogonal, so that all directions learn alike (Jordan et al., 2024)."""
+"""Muon makes each matrix of momentum orthogonal, so that all directions learn at one rate (Jordan et al., 2024)."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from network import Tokenizer
+from small_network import Tokenizer
 
 
 def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Newton-Schulz iteration on a stack of matrices `[n, rows, columns]`: singular values go to about 1.
+    """Newton-Schulz iteration on a stack of matrices `[n, rows, columns]`, which brings singular values to about 1.
 
-    Every iterate is a polynomial of the Gram matrix times the matrix itself, so only matrices of the shorter side are
-    iterated on.
+    Each iterate is a polynomial of the Gram matrix times the matrix, so the iteration only needs the square matrices of
+    the shorter side.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrices.shape[1] <= matrices.shape[2]
@@ -30,7 +30,7 @@ def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For convolution kernels, taken as matrices of output by input. Kernels of one shape are worked on together."""
+    """Muon for convolution kernels, as matrices of output by input. Kernels with the same shape are stacked."""
 
     def __init__(
         self, kernels: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.1
@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizers(tokenizer: Tokenizer, muon_rate: float, adam_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the kernels between hidden layers; AdamW for biases, the norm and what touches codes."""
+    """Muon for the kernels between hidden layers; AdamW for biases, the norm and the layers next to the codes."""
     kernels, others = [], []
     for name, parameter in tokenizer.named_parameters():
         touches_codes = any(part in name for part in (".code.", ".linear."))

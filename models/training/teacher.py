@@ -1,34 +1,31 @@
-"""A tokenizer that another one learns from: a folder as `models/export.py` writes it, of which the encoder is run.
+"""A teacher: a tokenizer folder as `models/export.py` writes it, whose encoder gives the tokens to learn.
 
-Latent frame 0 stands for a clip's first frame, latent frame k for frames 4k - 3 to 4k, and the tokens depend on no
-later frame: so it is in every causal VidTok at 4x8x8, and so it is in the small network. That v1.1's own decoder looks
-one latent frame ahead changes nothing about what the tokens stand for.
+Latent frame 0 stands for a clip's first frame, latent frame k for frames 4k - 3 to 4k, and tokens depend on no later
+frame. This holds for every causal VidTok at 4x8x8, as for the small network. The look-ahead of v1.1's own decoder does
+not change what tokens stand for.
 """
 
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from session import CPU, Session, encode
+from graph_runner import CPU, GraphRunner, encode
 from shape import BLOCK, GROUP
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from vidtok_export.limits import MAX_CODEBOOK
 from vidtok_export.onnx_runtime import onnxruntime
 from vidtok_export.tokenizer import Description
 
-LARGEST_CODEBOOK = 1 << 22  # indices stay exact in float32
-# Tokens are to be the exporter's: TF32 would change some.
+# Without TF32, which would change some tokens.
 GPU = (("CUDAExecutionProvider", {"use_tf32": "0"}), *CPU)
 
 
 class Folder:
-    """A tokenizer folder: its description, and its graphs for the CPU in full precision."""
+    """A tokenizer folder: its description, and its graphs for the target `cpu` in fp32."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -46,13 +43,13 @@ class Folder:
         self.check_graph(role, {entry.key: entry.value for entry in model.metadata_props})
         return model
 
-    def session(self, role: str, threads: int, providers: Sequence[object] = CPU) -> Session:
-        session = Session(self.path(role), threads, providers)
-        self.check_graph(role, session.session.get_modelmeta().custom_metadata_map)
-        return session
+    def runner(self, role: str, threads: int, providers: Sequence[object] = CPU) -> GraphRunner:
+        runner = GraphRunner(self.path(role), threads, providers)
+        self.check_graph(role, runner.session.get_modelmeta().custom_metadata_map)
+        return runner
 
     def check_graph(self, role: str, metadata: Mapping[str, str]) -> None:
-        """Refuse a graph that is not of the tokenizer that the folder describes."""
+        """Refuse a graph of another role, or of another tokenizer than the folder describes."""
         for key, expected in (("role", role), ("digest", self.description.digest)):
             found = metadata.get(f"vidtok.{key}", "nothing")
             if found != expected:
@@ -61,19 +58,19 @@ class Folder:
 
 class Teacher(Folder):
     def __init__(self, place: Path, threads: int = 2, cache: Path | None = None) -> None:
-        """With `cache`, the tokens of every batch are kept there, under a name made of what they depend on."""
+        """`cache`: a folder to keep the tokens of each batch in, by a hash of the teacher and the pixels."""
         super().__init__(place)
         self.cache = cache
         has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        self.encoder = self.session("encoder", threads, GPU if has_gpu else CPU)
+        self.encoder = self.runner("encoder", threads, GPU if has_gpu else CPU)
 
     @property
     def provider(self) -> str:
-        """What the encoder really runs on."""
+        """The execution provider that runs the encoder."""
         return self.encoder.session.get_providers()[0]
 
     def tokens(self, clips: np.ndarray) -> np.ndarray:
-        """Of clips `[N, 1 + 4k, H, W, 3]` in uint8, int32 `[N, 1 + k, h, w]`."""
+        """The tokens, int32 `[N, 1 + k, h, w]`, of clips in uint8 `[N, 1 + 4k, H, W, 3]`."""
         if self.cache is None:
             return self.encode(clips)
         name = hashlib.sha256(f"{self.description.digest} {clips.shape} ".encode() + clips.tobytes()).hexdigest()
@@ -92,7 +89,7 @@ class Teacher(Folder):
 
 
 def read(folder: Path) -> tuple[Description, dict[str, str]]:
-    """What a folder says of its tokenizer, and which files its graphs are."""
+    """A folder's description, and the files of its graphs by role. Raises SystemExit where it has none."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise SystemExit(f"{folder} holds no tokenizer.json: a tokenizer folder is made by models/export.py")
@@ -101,7 +98,7 @@ def read(folder: Path) -> tuple[Description, dict[str, str]]:
         description = Description.from_entries(entries)
         plain = [v for v in entries["variants"] if (v["target"], v["precision"]) == ("cpu", "fp32")]
         if not plain:
-            raise ValueError("it lists no graphs for the CPU in fp32: export it once with --precision fp32")
+            raise ValueError("it lists no graphs for the CPU in fp32: export it with --target cpu --precision fp32")
         return description, {role: str(plain[0][role]) for role in ("encoder", "decoder")}
     except KeyError as error:
         raise SystemExit(f"{path}: the key {error} is missing") from None
@@ -110,11 +107,11 @@ def read(folder: Path) -> tuple[Description, dict[str, str]]:
 
 
 def check(folder: Path, description: Description) -> None:
-    """Refuse a teacher whose tokens the small network has no place for."""
+    """Refuse a teacher whose tokens the small network cannot have."""
     levels, wrong = description.levels, []
     if levels is None:
         wrong.append(f"its tokens are {description.channels} continuous numbers (KL)")
-    elif not all(isinstance(level, int) and level > 1 for level in levels) or math.prod(levels) > LARGEST_CODEBOOK:
+    elif not all(isinstance(level, int) and level > 1 for level in levels) or math.prod(levels) > MAX_CODEBOOK:
         wrong.append(f"its levels are {levels}")
     if description.causal is not True:
         wrong.append("it is not causal")
@@ -124,5 +121,5 @@ def check(folder: Path, description: Description) -> None:
     if wrong:
         raise SystemExit(
             f"{folder} cannot be the teacher: {', '.join(wrong)}. Supported are causal FSQ tokenizers at "
-            f"{GROUP}x{BLOCK}x{BLOCK} of two or more levels a channel and at most {LARGEST_CODEBOOK:,} codes"
+            f"{GROUP}x{BLOCK}x{BLOCK} with two or more levels per channel and at most {MAX_CODEBOOK:,} codes"
         )

@@ -1,4 +1,4 @@
-"""Quick tests of learning another tokenizer's tokens; they need PyTorch: python3 -m pytest models/training"""
+"""Quick tests of learning a teacher's tokens. They need PyTorch: python3 -m pytest models/training"""
 
 import json
 import math
@@ -18,17 +18,17 @@ import train
 import trainer
 from agreement import compare_tokens, digits
 from distill import Distillation, Levels
+from graph_runner import GraphRunner, decode, encode
 from graphs import decoder_graph, encoder_graph, folder
-from network import Quantizer, Tokenizer
 from optimizer import optimizers
-from session import Session, decode, encode
+from small_network import Quantizer, Tokenizer
 from teacher import Teacher
 from test_training import SMALL
 
 
 @pytest.fixture
 def teacher_folder(tmp_path: Path) -> Path:
-    """A tokenizer that can be read: digit c says how red frame c of the group is, digit 4 how green the last one is."""
+    """A tokenizer with readable tokens: digits 0 to 3 are the frames' red, digit 4 is the last frame's green."""
     torch.manual_seed(1)
     tokenizer = Tokenizer(SMALL).requires_grad_(False)
     linear = tokenizer.encoder.linear
@@ -43,13 +43,13 @@ def teacher_folder(tmp_path: Path) -> Path:
 
 
 def level(red: int) -> int:
-    """What a digit of the readable teacher is, by the paper's formula."""
+    """A digit of the readable teacher, by the paper's formula."""
     reach = 3.5 * 1.001
     return round(math.tanh(red / 127.5 - 1 + math.atanh(0.5 / reach)) * reach - 0.5) + 4
 
 
 def flicker(random: np.random.Generator, frames: int) -> np.ndarray:
-    """A clip of plain pictures, each of a colour of its own, uint8 `[T, 16, 16, 3]`."""
+    """A clip of plain pictures in random colours, uint8 `[T, 16, 16, 3]`."""
     return random.integers(0, 256, (frames, 1, 1, 3), np.uint8).repeat(16, 1).repeat(16, 2)
 
 
@@ -72,8 +72,8 @@ def test_tokens_stand_for_their_frames(teacher_folder: Path) -> None:
 
 
 def test_tokens_are_the_reference_s(tmp_path: Path) -> None:
-    """Those that VidTok v1.1 itself gave, on the recipe's weights; and the frames that its decoder, 3 late, shows."""
-    pytest.importorskip("onnx_ir", reason="models/requirements.txt is not installed")
+    """Tokens and frames are those that VidTok v1.1 gave on the recipe's weights. Its decoder is 3 frames late."""
+    pytest.importorskip("yaml", reason="models/requirements.txt is not installed")
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "python"))
     from golden import DATA, Golden
 
@@ -82,7 +82,7 @@ def test_tokens_are_the_reference_s(tmp_path: Path) -> None:
     teacher = Teacher(tmp_path, threads=1)
     frames, indices = golden.arrays["frames"], golden.arrays["indices"].astype(np.int32)
     np.testing.assert_array_equal(teacher.tokens(frames[None])[0], indices)
-    shown = decode(teacher.session("decoder", 1), indices, teacher.description.decoder_delay, 8)
+    shown = decode(teacher.runner("decoder", 1), indices, teacher.description.decoder_delay, 8)
     expected = ((golden.arrays["recon"].clip(-1, 1) + 1) * 127.5).round()
     assert shown.shape == expected.shape
     assert np.abs(shown - expected).max() <= 1
@@ -99,7 +99,7 @@ def distillation(teacher_folder: Path) -> Callable[[str], Distillation]:
 
 
 def test_students_learn(distillation: Callable[[str], Distillation]) -> None:
-    """Every cell of every frame has a brightness of its own: tokens that were off by a frame would teach little."""
+    """Each cell of each frame has a random brightness, so tokens that were off by a frame would teach little."""
     objective = distillation("both")
     rate, steps = 2e-2, 100
     steppers = optimizers(objective.tokenizer, rate, rate)
@@ -121,7 +121,8 @@ def test_students_learn(distillation: Callable[[str], Distillation]) -> None:
     right = torch.stack([reported["right"] for reported in figures[-10:]]).mean(0)
     assert right[1:].min() > 0.6, "chance is 1/8"
     error = torch.stack([reported["error"] for reported in figures[-10:]]).mean()
-    assert error < 0.333 / 5, "a constant leaves the variance, a third; one frame of four not known, a quarter of it"
+    # A constant leaves the variance, a third; one unknown frame of four leaves a quarter of it.
+    assert error < 0.333 / 5
 
 
 def test_one_part_alone(distillation: Callable[[str], Distillation]) -> None:
@@ -148,14 +149,14 @@ def test_levels_are_what_the_quantizer_rounds_to() -> None:
 
 def test_distance_pulls_towards_the_level() -> None:
     levels = Levels(Quantizer((8,)))
-    wanted = torch.full((1, 1, 1, 1), 5)
+    expected_digit = torch.full((1, 1, 1, 1), 5)
     z = torch.tensor([-4.0, -1.0, 0.43, 4.0]).view(4, 1, 1, 1).requires_grad_()
-    distances = torch.stack([levels.distance(one[None], wanted) for one in z])
+    distances = torch.stack([levels.distance(one[None], expected_digit) for one in z])
     distances.sum().backward()
     low, high = levels.low[0, 5], levels.high[0, 5]
     assert distances.argmin() == 2 and low < z[2] < high
     assert (z.grad[:2] < 0).all() and z.grad[3] > 0
-    # From afar as hard as from near: behind tanh, z at 4 would feel nothing.
+    # The gradient is as strong far away as nearby; behind tanh it would vanish at z = 4.
     torch.testing.assert_close(z.grad[0], -z.grad[3], atol=1e-3, rtol=0)
     outermost = torch.tensor([7]).view(1, 1, 1, 1)
     assert levels.distance(torch.full((1, 1, 1, 1), 4.0), outermost) < 1e-3
@@ -182,7 +183,7 @@ def test_other_teachers_are_refused(teacher_folder: Path, entries: dict[str, obj
         Teacher(change(teacher_folder, **entries))
 
 
-def test_a_folder_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="holds no tokenizer.json"):
         Teacher(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"format": 1, "name": "half"}')
@@ -194,7 +195,7 @@ def test_a_folder_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
 def trained(
     footage: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., trainer.Training]:
-    """Trains for some steps, from the command line's options on; again with the same output, it goes on."""
+    """Trains up to some step, given the command line's options; with an output that exists, it continues."""
     monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
 
     def run(output: str, steps: int, options: str) -> trainer.Training:
@@ -211,7 +212,7 @@ def trained(
     return run
 
 
-def test_killed_with_a_teacher_it_goes_on_as_if_never_killed(
+def test_a_training_with_a_teacher_continues_after_a_kill_as_if_never_killed(
     trained: Callable[..., trainer.Training], teacher_folder: Path, tmp_path: Path
 ) -> None:
     options = f"--teacher {teacher_folder} --teacher-batches 3"
@@ -222,7 +223,7 @@ def test_killed_with_a_teacher_it_goes_on_as_if_never_killed(
         assert torch.equal(value, whole[name]), name
 
 
-def test_batches_come_again(trained: Callable[..., trainer.Training], teacher_folder: Path) -> None:
+def test_batches_repeat(trained: Callable[..., trainer.Training], teacher_folder: Path) -> None:
     clips = trained("again", 0, f"--teacher {teacher_folder} --teacher-batches 3").clips
     assert torch.equal(clips[1], clips[4])
     assert not torch.equal(clips[1], clips[2])
@@ -238,7 +239,7 @@ def test_kept_tokens_are_those_of_their_clips(teacher_folder: Path, tmp_path: Pa
         np.testing.assert_array_equal(one, other)
 
 
-def test_going_on_with_another_teacher_is_refused(
+def test_continuing_with_another_teacher_is_refused(
     trained: Callable[..., trainer.Training], teacher_folder: Path
 ) -> None:
     trained("run", 1, f"--teacher {teacher_folder} --part decoder")
@@ -262,7 +263,7 @@ def test_the_folder_is_one_for_the_teacher_s_tokens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained("run", 1, f"--teacher {teacher_folder} --part {part}")
-    change(teacher_folder, **{"decoder-delay": 3})  # which is the business of the teacher's own decoder
+    change(teacher_folder, **{"decoder-delay": 3})  # only the teacher's own decoder has it
 
     def write(place: Path, *options: str) -> dict[str, object]:
         checkpoint = tmp_path / "run" / "checkpoint.pt"
@@ -270,19 +271,19 @@ def test_the_folder_is_one_for_the_teacher_s_tokens(
         to_onnx.main()
         return json.loads((place / "tokenizer.json").read_text())
 
-    own = json.loads((teacher_folder / "tokenizer.json").read_text())
+    teacher = json.loads((teacher_folder / "tokenizer.json").read_text())
     if part != "both":
         with pytest.raises(SystemExit, match="name the teacher's folder"):
             write(tmp_path / "student")
         with pytest.raises(SystemExit, match="holds the teacher"):
             write(teacher_folder, "--teacher", str(teacher_folder))
     entries = write(tmp_path / "student", "--teacher", str(teacher_folder))
-    assert entries["digest"] == own["digest"] and entries["licence"] == "CC0-1.0"
+    assert entries["digest"] == teacher["digest"] and entries["licence"] == "CC0-1.0"
     assert entries["name"] == "readable-distilled" + ("" if part == "both" else f"-{part}")
     video = flicker(np.random.default_rng(7), 9)
-    tokens = [encode(Session(place / "encoder.onnx"), video) for place in (teacher_folder, tmp_path / "student")]
+    tokens = [encode(GraphRunner(place / "encoder.onnx"), video) for place in (teacher_folder, tmp_path / "student")]
     shown = [
-        decode(Session(place / "decoder.onnx"), tokens[0], 0, 8) for place in (teacher_folder, tmp_path / "student")
+        decode(GraphRunner(place / "decoder.onnx"), tokens[0], 0, 8) for place in (teacher_folder, tmp_path / "student")
     ]
     assert np.array_equal(*tokens) == (part == "decoder")
     assert np.array_equal(*shown) == (part == "encoder")
@@ -290,9 +291,9 @@ def test_the_folder_is_one_for_the_teacher_s_tokens(
 
 def test_comparison() -> None:
     levels = (8, 8)
-    wanted = np.array([0, 0, 9, 63])
+    expected = np.array([0, 0, 9, 63])
     found = np.array([0, 1, 9, 7])
-    figures = compare_tokens(found, wanted, levels)
+    figures = compare_tokens(found, expected, levels)
     assert figures["agreement"]["tokens"] == 0.5
     assert figures["agreement"]["channels"] == [0.75, 0.75]
     assert figures["agreement"]["channels-within-one-level"] == [1, 0.75]

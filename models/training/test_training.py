@@ -1,23 +1,29 @@
-"""Quick tests of the training code; they need PyTorch: python3 -m pytest models/training"""
+"""Quick tests of the training code. They need PyTorch: python3 -m pytest models/training"""
 
+import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 import losses
 import train
 import trainer
 from data import Clips
-from graphs import decoder_graph, describe, encoder_graph, folder, verify, with_half_precision_kernels
+from graph_runner import GraphRunner
+from graphs import decoder_graph, describe, encoder_graph, folder, smooth, verify, with_half_precision_kernels
 from measure import grid, psnr, pulsing, reconstruct, ssim
-from network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 from optimizer import orthogonalize
-from session import Session
+from shape import NAME
+from small_network import Configuration, Quantizer, StepMemory, Tokenizer, group, ungroup
 
+BUILT_IN = Path(__file__).resolve().parent.parent / NAME
 SMALL = Configuration(
     width=8, deep_width=16, encoder_blocks=1, encoder_deep_blocks=1, decoder_deep_blocks=1, decoder_blocks=1
 )
@@ -42,7 +48,7 @@ def test_streaming_equals_whole_clip(tokenizer: Tokenizer) -> None:
         for index, frames in enumerate(group(clip[None], 4)[0]):
             step_z = tokenizer.encoder(frames[None], past)
             torch.testing.assert_close(step_z[0], expected_z[index], atol=1e-4, rtol=0)
-            # The whole clip's z: a rounding tie must not decide this test.
+            # Takes the whole clip's z, so that a rounding tie cannot decide this test.
             decoded = tokenizer.decoder(tokenizer.quantizer(expected_z[index][None]), future)
             shown.append(decoded)
         torch.testing.assert_close(ungroup(torch.cat(shown), len(shown))[0], expected, atol=1e-4, rtol=0)
@@ -69,16 +75,61 @@ def test_a_wrong_graph_is_refused(tokenizer: Tokenizer) -> None:
 def test_folder_round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
     folder.write(tmp_path, describe(tokenizer, "test"), encoder_graph(tokenizer), decoder_graph(tokenizer))
     video = np.random.default_rng(3).integers(0, 256, (9, 16, 24, 3), np.uint8)
-    shown, tokens = reconstruct(Session(tmp_path / "encoder.onnx"), Session(tmp_path / "decoder.onnx"), video)
+    shown, tokens = reconstruct(GraphRunner(tmp_path / "encoder.onnx"), GraphRunner(tmp_path / "decoder.onnx"), video)
     assert shown.shape == video.shape
     assert tokens.shape == (3, 2, 3)
     assert 0 <= tokens.min() <= tokens.max() < math.prod(SMALL.levels)
 
 
+@pytest.fixture(scope="module")
+def built_in() -> Tokenizer:
+    """The network of the tokenizer that is built into the plugin, with the weights that its graphs hold."""
+    tokenizer = Tokenizer(Configuration())
+    shapes = {name: value.shape for name, value in tokenizer.state_dict().items()}
+    weights = {}
+    for role in folder.ROLES:
+        for initializer in onnx.load(BUILT_IN / f"{role}.onnx").graph.initializer:
+            if (name := initializer.name.removesuffix(".half")) in shapes:
+                array = numpy_helper.to_array(initializer).astype(np.float32)
+                weights[name] = torch.from_numpy(array).reshape(shapes[name])
+    tokenizer.load_state_dict(weights)  # every tensor of the network, or it raises
+    return tokenizer.eval().requires_grad_(False)
+
+
+def test_the_built_in_tokenizer_s_digest_comes_from_its_weights(built_in: Tokenizer) -> None:
+    entries = json.loads((BUILT_IN / "tokenizer.json").read_text())
+    del entries["variants"]
+    assert describe(built_in, NAME).entries() == entries
+
+
+@pytest.mark.parametrize(("role", "build"), [("encoder", encoder_graph), ("decoder", decoder_graph)])
+def test_the_built_in_graphs_and_those_built_anew_give_the_same(
+    built_in: Tokenizer, role: str, build: Callable[[Tokenizer], onnx.ModelProto]
+) -> None:
+    """Outputs and states, bit by bit. (One constant of FSQ is rounded another way now: 3.5035002, not 3.5035.)"""
+    shipped, anew = onnx.load(BUILT_IN / f"{role}.onnx"), build(built_in)
+    for ends in ("input", "output"):
+        expected, found = ({v.name: v.type for v in getattr(model.graph, ends)} for model in (shipped, anew))
+        assert found == expected
+    random = np.random.default_rng(10)
+    if role == "encoder":
+        name, steps = "frames", [smooth(random, 64, 96, 4) for _ in range(4)]
+    else:
+        name, steps = "tokens", random.integers(0, 8**5, (4, 1, 1, 8, 12), np.int32)
+    runners = [GraphRunner(model) for model in (shipped, anew)]
+    for runner in runners:
+        runner.start(64, 96)
+    for value in steps:
+        expected, found = (runner.step(name, value) | runner.feeds for runner in runners)
+        assert found.keys() == expected.keys() and len(found) > 1
+        for key, array in expected.items():
+            np.testing.assert_array_equal(found[key], array, err_msg=key)
+
+
 def test_first_starts_over(tokenizer: Tokenizer) -> None:
     video = np.random.default_rng(4).integers(0, 256, (9, 16, 16, 3), np.uint8)
-    encoder = Session(encoder_graph(tokenizer))
-    decoder = Session(decoder_graph(tokenizer))
+    encoder = GraphRunner(encoder_graph(tokenizer))
+    decoder = GraphRunner(decoder_graph(tokenizer))
     before = reconstruct(encoder, decoder, video)
     after = reconstruct(encoder, decoder, video)
     np.testing.assert_array_equal(before[0], after[0])
@@ -113,7 +164,7 @@ def test_batches_depend_on_seed_and_step_alone(footage: Path, tmp_path: Path) ->
     assert not torch.equal(batch, clips(6)[7])
 
 
-def test_a_killed_training_goes_on_as_if_never_killed(
+def test_a_killed_training_continues_as_if_never_killed(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "Configuration", lambda: SMALL)
@@ -135,7 +186,7 @@ def test_a_killed_training_goes_on_as_if_never_killed(
         assert torch.equal(value, resumed[name]), name
 
 
-def test_a_training_starts_from_another_ones_average(
+def test_a_training_starts_from_another_one_s_average(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def training(output: str, options: str = "") -> trainer.Training:
@@ -155,7 +206,7 @@ def test_a_training_starts_from_another_ones_average(
     for name, value in second.tokenizer.state_dict().items():
         assert torch.equal(value, first.average[name]), name
         assert torch.equal(second.average[name], value), name
-    # Going on is not starting again.
+    # A training that continues does not start from --start again.
     second.train(second.clips[0])
     second.step += 1
     second.save()
@@ -201,7 +252,7 @@ def test_pulse_is_change_at_group_borders_alone() -> None:
     ramp = torch.linspace(-1, 1, 13)[None, :, None, None, None].expand(2, 13, 3, 16, 16)
     held = ramp[:, [0, *(4 * (1 + index // 4) for index in range(12))]]
     assert losses.pulse(ramp, ramp) == 0
-    # Every fourth step is a jump of 4/6, and there is nothing in between.
+    # Every fourth step is a jump of 4/6, with no change in between.
     assert losses.pulse(held, ramp).item() == pytest.approx(4 / 6)
     assert losses.pulse(held, held) == 0
 
@@ -216,12 +267,12 @@ def test_unevenness() -> None:
     even = torch.rand(2, 2000, 5) * 8 - 4.5
     alike = even[..., :1].expand(-1, -1, 5)
     assert distance(even.clamp(-4, 3)) < 0.02
-    # What every channel alone cannot show: five of them that say the same.
+    # Five equal channels: each channel alone is even, so only the other directions show it.
     assert distance(alike.clamp(-4, 3)) > 1
-    # All at the middle: the variance of an even draw over 8 levels, 8 * 8 / 12.
+    # All codes in the middle: the variance of an even draw over 8 levels, 8 * 8 / 12.
     assert distance(torch.full((1, 2000, 5), -0.5)) == pytest.approx(64 / 12, rel=0.1)
     mixed = torch.cat([torch.full((1, 2000, 5), -4.0), torch.full((1, 2000, 5), 3.0)])
-    assert distance(mixed) > 64 / 12, "each clip counts by itself"
+    assert distance(mixed) > 64 / 12, "each clip is compared alone"
 
 
 def test_similarity_and_entropy() -> None:

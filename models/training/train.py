@@ -2,14 +2,14 @@
 
     python3 models/training/train.py --data DIR --output DIR --minutes 90
 
-DIR holds videos and photographs. Run again with the same output folder, a killed training goes on from its last
-checkpoint. With --minutes the learning rate follows the time spent, with --steps the step: then the result depends on
-the seed alone (on one machine with one number of threads).
+DIR holds videos and photographs. The same command continues a killed training from its last checkpoint. With --minutes
+the learning rate follows the time spent, with --steps the step; the result then depends on the seed only (on one
+machine with one number of threads).
 
-The learning rate is constant for the first 60% of the training, so until then the length can still be changed, and the
-result is that of a training that had this length from its start.
+The learning rate is constant for the first 60% of the training. Until then its length can be changed, with the same
+result as if it had been set from the start.
 
-With --teacher, a tokenizer folder made by models/export.py, the tokens to be learned are that tokenizer's:
+With --teacher, a tokenizer folder made by models/export.py, the network learns that tokenizer's tokens:
 
     python3 models/training/train.py --data DIR --output DIR --teacher models/NAME --part decoder
 """
@@ -25,7 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint.pt and progress.jsonl")
-    parser.add_argument("--start", type=Path, help="checkpoint of another training, to start from its averaged weights")
+    parser.add_argument("--start", type=Path, help="another training's checkpoint, to start from its averaged weights")
     parser.add_argument("--cache", type=Path, help="folder for decoded videos (default: OUTPUT/cache)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=90.0, help="how long to train (default: 90)")
@@ -49,8 +49,7 @@ def parse_arguments() -> argparse.Namespace:
         "--teacher-batches",
         type=int,
         metavar="N",
-        help="use N batches again and again, their tokens kept in the cache, where the teacher is slow (default: each "
-        "step has clips of its own)",
+        help="repeat N batches and keep their tokens in the cache, for a slow teacher (default: new clips per step)",
     )
     arguments = parser.parse_args()
     if arguments.teacher is None and (arguments.part or arguments.teacher_batches):

@@ -1,4 +1,4 @@
-"""Training: the loop, its checkpoints and its progress."""
+"""The training loop, its checkpoints and its progress lines."""
 
 import argparse
 import json
@@ -13,28 +13,28 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-import checkpoint
 import losses
+import training_state
 from data import Clips
 from distill import Distillation
-from network import Configuration, Tokenizer, group
 from optimizer import optimizers
+from small_network import Configuration, Tokenizer, group
 from teacher import Teacher
 
 AVERAGE_DECAY = 0.999
 WARM_UP = 200  # steps
-DECAY_FROM = 0.6  # of the whole training
+DECAY_FROM = 0.6  # share of the training after which the learning rate decays
 LARGEST_GRADIENT = 1.0
 
 
 def learning_rate(step: int, progress: float) -> float:
-    """Warm-up, constant, then a linear decay to nothing; `progress` from 0 to 1."""
+    """The learning rate's factor: warm-up, constant, then a linear decay to 0. `progress` goes from 0 to 1."""
     return min((step + 1) / WARM_UP, 1.0, max((1 - progress) / (1 - DECAY_FROM), 0.0))
 
 
 @torch.no_grad()
 def start_from_principal_components(tokenizer: Tokenizer, clips: Tensor) -> None:
-    """Set the encoder's linear path to the strongest components of the pixels, each of unit deviation."""
+    """Set the encoder's linear path to the pixels' strongest principal components, each scaled to unit deviation."""
     config, linear = tokenizer.config, tokenizer.encoder.linear
     groups = group(clips, config.time_factor)[:, 1:].flatten(0, 1)
     blocks = functional.unfold(groups, config.space_factor, stride=config.space_factor).transpose(1, 2).flatten(0, 1)
@@ -44,14 +44,14 @@ def start_from_principal_components(tokenizer: Tokenizer, clips: Tensor) -> None
     rows = (vectors[:, -codes:] / values[-codes:].clamp(min=1e-6).sqrt()).T
     linear.weight.copy_(rows.view_as(linear.weight))
     linear.bias.copy_(-rows @ mean)
-    # The rest of the encoder starts as a small correction to it.
+    # The rest of the encoder starts as a small correction of that path.
     tokenizer.encoder.code.weight.mul_(0.3)
 
 
 class Reconstruction:
-    """What `Training` minimizes without a teacher: what goes in is to come out, and all codes are to be used."""
+    """The objective of `Training` without a teacher: reproduce the clips, and use all codes."""
 
-    record = None  # of a teacher, in checkpoints
+    record = None  # checkpoints then name no teacher
 
     def __init__(self, tokenizer: Tokenizer, arguments: argparse.Namespace) -> None:
         self.tokenizer, self.seed = tokenizer, arguments.seed
@@ -65,7 +65,7 @@ class Reconstruction:
         start_from_principal_components(self.tokenizer, sample.to(device))
 
     def __call__(self, clips: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; the squared error and the token indices."""
+        """The loss, and the figures of this step to report: the squared error and the token indices."""
         with torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16):
             reconstruction, z, indices = self.reconstruct(clips)
         reconstruction, z = reconstruction.float(), z.float()
@@ -90,8 +90,8 @@ class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # Before PyTorch starts any thread, so that all have it: momentum of kernels no longer in use fades into
-        # denormal numbers, which made a step three times as long.
+        # Set before PyTorch starts threads, so that all have it: the momentum of unused kernels fades into denormal
+        # numbers, which made a step three times as long.
         torch.set_flush_denormal(True)
         torch.set_num_threads(arguments.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -136,22 +136,22 @@ class Training:
     def start_from(self, path: Path) -> None:
         if not path.is_file():
             raise SystemExit(f"--start: there is no checkpoint {path}")
-        contents = checkpoint.load(path, self.device)
-        if checkpoint.configuration(contents) != self.tokenizer.config:
-            raise SystemExit(f"--start: the network in {path} is another one, with other widths, blocks or levels")
+        contents = training_state.load(path, self.device)
+        if training_state.configuration(contents) != self.tokenizer.config:
+            raise SystemExit(f"--start: the network in {path} is another one: its widths, blocks or levels differ")
         self.tokenizer.load_state_dict(contents["average"])
 
     def resume(self) -> None:
-        contents = checkpoint.load(self.checkpoint_path, self.device)
+        contents = training_state.load(self.checkpoint_path, self.device)
         if contents.get("teacher") != self.objective.record:
             place = self.checkpoint_path
-            raise SystemExit(f"{place} has another teacher or part: go on with that, or name another --output")
+            raise SystemExit(f"{place} has another teacher or part: continue with those, or name another --output")
         self.tokenizer.load_state_dict(contents["weights"])
         self.average = contents["average"]
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.step, self.spent = contents["step"], contents["spent"]
-        print(f"going on from step {self.step}", flush=True)
+        print(f"continuing from step {self.step}", flush=True)
 
     def save(self) -> None:
         contents = {
@@ -162,7 +162,7 @@ class Training:
             "spent": self.spent,
             "teacher": self.objective.record,
         }
-        checkpoint.save(self.checkpoint_path, self.tokenizer.config, contents)
+        training_state.save(self.checkpoint_path, self.tokenizer.config, contents)
 
     def run(self) -> None:
         steps = range(self.step, self.arguments.steps or 1_000_000_000)
@@ -185,11 +185,11 @@ class Training:
         self.save()
 
     def stop(self, *_: object) -> None:
-        """Asked to end: after the step under way."""
+        """Ends the training after the current step."""
         self.stopping = True
 
     def train(self, clips: Tensor) -> tuple[float, dict[str, Tensor]]:
-        """One step; the loss, and what else is to be reported."""
+        """Makes one step; returns the loss, and the figures to report."""
         rate = learning_rate(self.step, self.progress)
         for optimizer, whole in zip(self.optimizers, self.rates, strict=True):
             optimizer.param_groups[0]["lr"] = whole * rate
@@ -210,7 +210,7 @@ class Training:
 
 
 class Report:
-    """Progress lines: means since the last one."""
+    """Writes progress lines: means since the line before."""
 
     def __init__(self, training: Training) -> None:
         self.training = training

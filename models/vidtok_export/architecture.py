@@ -1,4 +1,4 @@
-"""What a published YAML configuration says, and the one place for the families' rules."""
+"""Reads a published YAML configuration, and holds the rules in which the families differ."""
 
 import re
 import reprlib
@@ -10,31 +10,33 @@ from typing import Any
 
 import yaml
 
-_brief = reprlib.Repr()  # for messages: a strange file's value may be endless
+from .limits import MAX_CHANNELS, MAX_CODEBOOK
+
+_brief = reprlib.Repr()  # for messages, as a hostile file's value may be endless
 _brief.maxlevel, _brief.maxlist, _brief.maxstring = 2, 16, 200
 
 
 class ConfigurationError(ValueError):
-    """The configuration is not one of a VidTok tokenizer that can be exported."""
+    """The file does not describe a VidTok tokenizer that can be exported."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of networks treats time; everything else the families have in common."""
+    """How a family of networks treats time. In everything else the families are alike."""
 
     name: str
-    encoder: str  # the reference's class, as the last two words of the YAML's `target`
+    encoder: str  # the reference's class: the last two words of the YAML's `target`
     decoder: str
     causal: bool
-    repeats_first: bool  # causal padding of a segment's start: the layer's own first frame, else zeros
+    repeats_first: bool  # what pads a segment's start: the layer's first input frame, else zeros
     linear_upsampling: bool  # else nearest
-    conv_padding: tuple[int, int]  # frames before and behind a convolution of 3 taps
-    down_padding: tuple[int, int]  # the same for the one of stride 2
-    window: int  # frames that are computed on their own; 0: a stream, `time_factor` frames a step
-    inner: str  # what the names of a wrapped convolution's parameters have in addition
+    conv_padding: tuple[int, int]  # frames before and behind, for a convolution of 3 taps
+    down_padding: tuple[int, int]  # the same for the convolution of stride 2
+    window: int  # frames per step, of a network that works on windows; 0: `time_factor` frames per step
+    inner: str  # suffix in the names of a wrapped convolution's parameters
 
     def decoder_delay(self, time_factor: int) -> int:
-        """Video frames: linear up-sampling looks one latent frame ahead."""
+        """Video frames by which the output is late, as linear up-sampling looks one latent frame ahead."""
         return time_factor - 1 if self.linear_upsampling else 0
 
     @property
@@ -81,11 +83,10 @@ FAMILIES = (
     ),
 )
 
-# Far above any sensible network: they keep a hostile file from asking for endless work.
+# Far above any sensible network. They keep a hostile file from asking for endless work.
 MAX_WIDTH = 1 << 14
 MAX_BLOCKS = 16
-MAX_LEVELS = 8
-MAX_CODEBOOK = 1 << 22  # indices stay exact in float32 and fit the byte stream
+MAX_DEPTH = 8  # resolutions that a network works at
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Configuration:
 
     @property
     def step_frames(self) -> int:
-        """Video frames of one step: a window, or what one latent frame stands for."""
+        """Video frames per step: a window, or the frames of one latent frame."""
         return self.family.window or self.time_factor
 
     @property
@@ -130,7 +131,7 @@ class Configuration:
         return self.family.decoder_delay(self.time_factor)
 
     def canonical(self) -> dict[str, object]:
-        """What the digest covers besides the weights."""
+        """The entries that the digest covers besides the weights."""
         return {
             "family": self.family.name,
             "regularizer": self.regularizer,
@@ -148,7 +149,7 @@ class Configuration:
 
 
 def load(path: Path) -> Configuration:
-    """Read a published YAML file as it is."""
+    """Read a published YAML file. Raises ConfigurationError, with the path."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -160,6 +161,7 @@ def load(path: Path) -> Configuration:
 
 
 def parse(document: object) -> Configuration:
+    """Read a YAML file's content. Raises ConfigurationError, which names the entry that is wrong."""
     encoder = _section(document, "model.params.encoder_config")
     decoder = _section(document, "model.params.decoder_config")
     family = _family(encoder.get("target"), decoder.get("target"))
@@ -171,7 +173,7 @@ def parse(document: object) -> Configuration:
 
 
 def _section(document: object, path: str) -> Mapping[str, Any]:
-    """The mapping at a dotted path; a value `${some.other.path}` stands for what is there."""
+    """The mapping at a dotted path. A value `${some.other.path}` refers to the mapping at that path."""
     value, followed = document, 0
     keys = path.split(".")
     while keys:
@@ -179,7 +181,7 @@ def _section(document: object, path: str) -> Mapping[str, Any]:
         value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str) and (reference := re.fullmatch(r"\$\{([\w.]+)\}", value)):
             if (followed := followed + 1) > 10:
-                raise ConfigurationError(f"{path}: its references go round in a circle")
+                raise ConfigurationError(f"{path}: its references form a circle")
             value, keys = document, reference[1].split(".") + keys
     if not isinstance(value, dict):
         raise ConfigurationError(f"{path} is missing or not a mapping; is this a VidTok model's configuration?")
@@ -195,7 +197,7 @@ def _family(encoder: object, decoder: object) -> Family:
                 )
             return family
     known = ", ".join(family.encoder for family in FAMILIES)
-    raise ConfigurationError(f"encoder_config.target {_brief.repr(encoder)} is of no known family; known are {known}")
+    raise ConfigurationError(f"encoder_config.target {_brief.repr(encoder)}: no known family has it; known are {known}")
 
 
 def _is_class(target: object, name: str) -> bool:
@@ -209,21 +211,21 @@ def _levels(regularizer: Mapping[str, Any]) -> tuple[int, ...] | None:
     if not _is_class(target, "FSQRegularizer"):
         raise ConfigurationError(f"regularizer_config.target {_brief.repr(target)} is neither FSQ nor KL")
     params = regularizer.get("params")
-    levels = _integers(params if isinstance(params, dict) else {}, "levels", None, 2, MAX_CODEBOOK, 16)
+    levels = _integers(params if isinstance(params, dict) else {}, "levels", None, 2, MAX_CODEBOOK, MAX_CHANNELS)
     if prod(levels) > MAX_CODEBOOK:
         raise ConfigurationError(f"levels {levels}: a codebook of {prod(levels)}; at most {MAX_CODEBOOK} is supported")
     return levels
 
 
 def _network(family: Family, levels: tuple[int, ...] | None, params: Mapping[str, Any]) -> Configuration:
-    ch_mult = _integers(params, "ch_mult", None, 1, 64, MAX_LEVELS)
+    ch_mult = _integers(params, "ch_mult", None, 1, 64, MAX_DEPTH)
     n = len(ch_mult)
     if n < 3:
         raise ConfigurationError(f"ch_mult {list(ch_mult)}: at least 3 levels are needed")
     configuration = Configuration(
         family=family,
         levels=levels,
-        z_channels=_integer(params, "z_channels", None, 1, MAX_WIDTH),
+        z_channels=_integer(params, "z_channels", None, 1, MAX_CHANNELS),
         ch=_integer(params, "ch", None, 1, MAX_WIDTH),
         ch_mult=ch_mult,
         num_res_blocks=_integer(params, "num_res_blocks", None, 1, MAX_BLOCKS),
@@ -256,11 +258,11 @@ def _consistent(c: Configuration) -> None:
         raise ConfigurationError(f"z_channels is {c.z_channels}, but there are {len(c.levels)} FSQ levels")
     for what, time, space in (("ds", c.temporal_down, c.spatial_down), ("us", c.temporal_up, c.spatial_up)):
         if not set(time) <= set(space):
-            raise ConfigurationError(f"tempo_{what} {list(time)} has levels that spatial_{what} {list(space)} has not")
+            raise ConfigurationError(f"tempo_{what} {list(time)} has levels that spatial_{what} {list(space)} lacks")
     if len(c.spatial_down) != len(c.spatial_up) or len(c.temporal_down) != len(c.temporal_up):
         raise ConfigurationError("the decoder does not undo the encoder's down-sampling: compare *_ds with *_us")
     if c.family.window % c.time_factor:
-        raise ConfigurationError(f"a window of {c.family.window} frames is no multiple of {c.time_factor}")
+        raise ConfigurationError(f"a window of {c.family.window} frames is not a multiple of {c.time_factor}")
 
 
 def _integer(params: Mapping[str, Any], key: str, default: int | None, low: int, high: int) -> int:
@@ -280,5 +282,5 @@ def _integers(params: Mapping[str, Any], key: str, default: Any, low: int, high:
 def _indices(params: Mapping[str, Any], key: str, default: Any, levels: int) -> tuple[int, ...]:
     values = _integers(params, key, default, 0, levels - 1, levels)
     if len(set(values)) != len(values):
-        raise ConfigurationError(f"{key} is {list(values)}; a level is named twice")
+        raise ConfigurationError(f"{key} is {list(values)}, which names a level twice")
     return values

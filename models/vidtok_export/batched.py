@@ -1,14 +1,15 @@
-"""The form for CUDA and TensorRT: few, large kernels, and N streams in one run.
+"""The form for the target `gpu`, CUDA and TensorRT: few, large kernels, and N streams per run.
 
-All frames of all streams are one tensor `[N·T, H, W, C]`. Channels last is the layout in which tensor cores
-convolve and in which LayerNorm, attention and FSQ find a position's channels side by side; each convolution stands
-between two transpositions, which cancel where the runtime convolves in that layout (CUDA with `prefer_nhwc=1`).
-A convolution over time alone is one of height 3 over a picture of T rows and H·W columns, which nothing has to be
-copied for; a 3×3×3 one is a 3×3 one of the three taps' frames side by side on the channels. Either is one kernel,
-which in float16 sums in float32 to its end, where a sum of convolutions would not.
+All frames of all streams are one tensor `[N·T, H, W, C]`. In this layout, channels last, tensor cores convolve, and
+LayerNorm, attention and FSQ find a position's channels side by side. Each convolution stands between two
+transpositions, which cancel where the runtime convolves in that layout (CUDA with `prefer_nhwc=1`).
 
-A state is `[N, frames, H, W, C]`: all that a layer remembers, one input and output a layer. `first` and `edge` have
-a value a stream. Whatever is computed of shapes is constant once N, H and W are fixed.
+A convolution over time alone is a convolution of height 3 over a picture of T rows and H·W columns, which needs no
+copy. A 3×3×3 convolution is a 3×3 convolution of the three taps' frames, side by side on the channels. Each is one
+kernel; in float16 it sums in float32 to its end, while a sum of convolutions would round in between.
+
+A state is `[N, frames, H, W, C]`: all frames that a layer remembers, so one input and one output per layer. `first` and
+`edge` have one value per stream. Everything computed from shapes is constant once N, H and W are fixed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .architecture import Family
-from .form import LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .form import LOOK_AHEAD, NORM_EPSILON, Form, Frames, Pointwise, Taps
 
 
 class Batched(Form):
@@ -33,28 +34,28 @@ class Batched(Form):
     def first_input(self) -> None:
         super().first_input()
         if self._first:
-            self._first = self._a_stream(self._first)
+            self._first = self._per_stream(self._first)
 
     def edge_input(self) -> ir.Value:
-        return self._a_stream(super().edge_input())
+        return self._per_stream(super().edge_input())
 
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
-        # Cast first and, in `together`, last: TensorRT takes and gives bytes, but does nothing else with them.
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+        # TensorRT only takes and gives bytes; so the cast is the first operator here, and the last in `pack`.
         values = self.g.cast(x, dtype) if dtype else x
         self._sizes.setdefault(scale, (values, 2))
         return [self._reshape(values, scale, [-1], *x.shape[4:])]
 
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         (value,) = values
         value = self._reshape(value, like.scale, [-1, like.count], *channels)
         return self.g.cast(value, dtype) if dtype else value
 
-    # Each frame on its own
+    # Frame by frame
 
     def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
-        """The operator's statistics are float32 whatever its input is: no casts, half the memory traffic."""
+        """The operator's statistics are always float32, so its input needs no cast: half the memory traffic."""
         g = self.g
         scale, shift = g.kernel(weight, f"{name}.weight"), g.kernel(bias, f"{name}.bias")
         value = g.op("LayerNormalization", *x.values, scale, shift, axis=-1, epsilon=NORM_EPSILON, stash_type=1)
@@ -67,13 +68,13 @@ class Batched(Form):
         return self._frames(self.g.channels_last(y), x.count, len(bias), x.scale * stride)
 
     def conv_of_twice(self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int]) -> Frames:
-        # CUDA resizes pictures in the layout that has the channels first.
+        # CUDA resizes pictures with the channels first.
         twice = self.g.nearest_twice(self.g.channels_first(*x.values))
         y = self._conv(twice, name, kernel, bias, pads)
         return self._frames(self.g.channels_last(y), x.count, len(bias), x.scale // 2)
 
     def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:
-        """More parts where a step has more frames, whose scores are alive together."""
+        """Takes the queries in `attention_parts` parts per frame, as a part holds scores of all the step's frames."""
         g = self.g
         flat = g.op("Reshape", *x.values, g.constant([0, -1, x.channels], np.int64))
         kernels, biases = zip(*(weights[part] for part in ("q", "k", "v")), strict=True)
@@ -105,7 +106,7 @@ class Batched(Form):
         taps = self._reshape(g.op("Concat", *taps, axis=-1), x.scale, [-1], kernel.shape[1])
         y = self._conv(g.channels_first(taps), name, kernel, np.tile(bias, len(phases)), [1] * 4)
         if len(phases) > 1:
-            # The phases lie one after the other on the channels, and in this layout that is: in time.
+            # The phases follow each other on the channels; with the channels first this is the order in time.
             y = g.op("Reshape", y, g.constant([-1, len(bias), 0, 0], np.int64))
         return self._frames(g.channels_last(y), count * len(phases), len(bias), x.scale)
 
@@ -125,14 +126,14 @@ class Batched(Form):
         before = g.full(self._frames_of(self._padded(x, name, 1, 0), 0, count))
         now = g.full(self._by_stream(x))
         last = np.reshape(np.arange(count) == count - 1, (1, count, 1, 1, 1))
-        a = g.op("Add", g.constant(np.where(last, 0, LINEAR)), g.op("Mul", edge, g.constant(last)))
+        a = g.op("Where", edge, g.constant(np.where(last, 0, LOOK_AHEAD)), g.constant(LOOK_AHEAD))
         part = g.op("Mul", g.op("Sub", now, before), a)
-        # One above the other is one after the other, too.
+        # Joined along the rows, each pair of frames is in the order of time once the rows are split again.
         both = g.op("Concat", g.op("Add", before, part), g.op("Sub", now, part), axis=2)
         return self._frames(g.working(self._reshape(both, x.scale, [-1], x.channels)), 2 * count, x.channels, x.scale)
 
     def _padded(self, x: Frames, name: str, before: int, behind: int) -> ir.Value:
-        """`[N, before + frames + behind, H, W, C]`"""
+        """The frames with those before and behind: `[N, before + frames + behind, H, W, C]`."""
         g, frames = self.g, self._by_stream(x)
         if not self.family.causal:
             return g.op("Pad", frames, g.constant([0, before, 0, 0, 0, 0, behind, 0, 0, 0], np.int64))
@@ -145,16 +146,16 @@ class Batched(Form):
 
     # Tensors
 
-    def _a_stream(self, x: ir.Value) -> ir.Value:
-        """`[N]` as it goes with `[N, frames, H, W, C]`."""
+    def _per_stream(self, x: ir.Value) -> ir.Value:
+        """Turns `[N]` into `[N, 1, 1, 1, 1]`, to combine with `[N, frames, H, W, C]`."""
         return self.g.op("Reshape", x, self.g.constant([-1, 1, 1, 1, 1], np.int64))
 
     def _by_stream(self, x: Frames) -> ir.Value:
-        """`[N, frames, H, W, C]`"""
+        """The frames as `[N, frames, H, W, C]`."""
         return self._reshape(*x.values, x.scale, [-1, x.count], x.channels)
 
     def _frames_of(self, x: ir.Value, start: int, end: int, step: int = 1) -> ir.Value:
-        """Some frames of `[N, frames, H, W, C]`."""
+        """Frames `start` to `end` of `[N, frames, H, W, C]`."""
         start, end, axis, step = (self.g.constant([number], np.int64) for number in (start, end, 1, step))
         return self.g.op("Slice", x, start, end, axis, step)
 
@@ -163,7 +164,7 @@ class Batched(Form):
         return Frames([value], count, channels, scale)
 
     def _reshape(self, x: ir.Value, scale: int, lead: Sequence[int], *channels: int) -> ir.Value:
-        """To `[*lead, H, W, *channels]`."""
+        """Reshapes to `[*lead, H, W, *channels]`."""
         g, key = self.g, (scale, *lead, *channels)
         if key not in self._shapes:
             of, axis = self._sizes[scale]
@@ -185,7 +186,7 @@ class Batched(Form):
 
 
 def _joined(phases: Sequence[Taps]) -> np.ndarray:
-    """One kernel, `[phases · out, taps · in, height, width]`."""
+    """Joins the kernels into one, `[phases · out, taps · in, height, width]`."""
     zeros = next(np.zeros_like(kernel) for kernel in phases[0] if kernel is not None)
     rows = [[zeros if kernel is None else kernel for kernel in taps] for taps in phases]
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])

@@ -1,4 +1,4 @@
-"""From a configuration and tensors to a tokenizer folder."""
+"""Makes a tokenizer folder from a configuration and a checkpoint's tensors."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -26,9 +26,13 @@ def export(
     target: str = "cpu",
     streams: int | None = None,
 ) -> tokenizer.Description:
-    """Write `tokenizer.json`, an encoder and a decoder. For a GPU they take any number of streams, or `streams`."""
+    """Write `tokenizer.json`, an encoder and a decoder to `folder`.
+
+    `streams`: streams per run, for the target `gpu`; None leaves the number open. Raises WeightsError where the tensors
+    do not fit the configuration, ValueError for options that exclude each other.
+    """
     if streams is not None and target != "gpu":
-        raise ValueError("graphs for a CPU run one stream: leave --streams out, or add --target gpu")
+        raise ValueError("graphs for --target cpu run one stream: leave --streams out, or add --target gpu")
     form = FORMS[target] if streams is None else partial(FORMS[target], streams=streams)
     weights = Weights(tensors)
     encoder, decoder = (

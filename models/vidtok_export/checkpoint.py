@@ -1,7 +1,7 @@
-"""Reads the tensors of a checkpoint, which is a stranger's file: nothing in it is run.
+"""Reads the tensors of a checkpoint. The file may be hostile, so no code from it runs.
 
-A `.ckpt` is a zip archive of `torch.save`: a pickle that describes tensors, which `unpickle` reads, and a file of raw
-numbers for each storage.
+A `.ckpt` is a zip archive that `torch.save` wrote: a pickle that describes tensors, which `unpickle` reads, and one
+file of raw numbers per storage.
 """
 
 import json
@@ -20,21 +20,21 @@ from . import unpickle
 from .unpickle import Storage, Tensor
 
 PREFIXES = ("encoder.", "decoder.")
-MAX_PICKLE = 64 << 20  # of descriptions only: published ones have under 1 MB
+MAX_PICKLE = 64 << 20  # bytes; published checkpoints have less than 1 MB of descriptions
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
 
-# The name that safetensors has for a number's type, and how its bytes are read.
+# Each number type by its name in safetensors, and NumPy's name for its bytes.
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class CheckpointError(ValueError):
-    """The file is no checkpoint, is damaged, or asks for something that is not allowed."""
+    """The file is not a checkpoint, is damaged, or asks for something that is refused."""
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The encoder's and decoder's tensors by name, as float32.
+    """Returns the encoder's and the decoder's tensors by name, as float32.
 
-    Raises CheckpointError for every file that is not a whole checkpoint.
+    Raises CheckpointError, with the path, for any file that is not a whole checkpoint.
     """
     try:
         with _open(path) as file:
@@ -48,13 +48,13 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{path}: it cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
         raise CheckpointError(f"{path}: it does not fit into memory") from error
-    except Exception as error:  # of libraries that a damaged file leads astray
+    except Exception as error:  # libraries raise nearly anything for a damaged file
         raise CheckpointError(f"{path}: it is damaged: {type(error).__name__}: {error}") from error
     return tensors
 
 
 def _open(path: Path) -> BinaryIO:
-    """A regular file: to open another, such as a FIFO, could take for ever."""
+    """Opens a regular file only: opening a FIFO could block for ever."""
     file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -62,12 +62,12 @@ def _open(path: Path) -> BinaryIO:
     return file
 
 
-def _wanted(name: object) -> bool:
+def _is_network_tensor(name: object) -> bool:
     return isinstance(name, str) and name.startswith(PREFIXES)
 
 
 def _numbers(raw: bytes, kind: str, name: str) -> np.ndarray:
-    """Raw bytes as a flat array of the file's type."""
+    """Raw bytes as a flat array; its type is the file's, and bfloat16 stays raw."""
     if kind not in FLOATS:
         raise CheckpointError(f"{name} is of type {kind}; weights are one of {', '.join(FLOATS)}")
     return np.frombuffer(raw, FLOATS[kind])
@@ -76,7 +76,7 @@ def _numbers(raw: bytes, kind: str, name: str) -> np.ndarray:
 def _float32(numbers: np.ndarray, kind: str) -> np.ndarray:
     if kind == "BF16":  # the upper half of a float32
         return (numbers.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(over="ignore"):  # infinities are refused later
+    with np.errstate(over="ignore"):  # `read` refuses infinities
         return numbers.astype(np.float32, copy=False)
 
 
@@ -96,12 +96,12 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     return {
         name: _float32(_numbers(entry["data"], entry["dtype"], name), entry["dtype"]).reshape(entry["shape"])
         for name, entry in entries
-        if _wanted(name)
+        if _is_network_tensor(name)
     }
 
 
 def _described_bytes(file: BinaryIO, size: int) -> int:
-    """How long the file is by its header: known before anything large is read."""
+    """The file's length by its header, so that nothing large is read from a file that contradicts it."""
     length = int.from_bytes(file.read(8), "little")
     if length > min(MAX_HEADER, size - 8):
         raise CheckpointError(f"not a safetensors file: a header of {length} bytes, in a file of {size}")
@@ -138,11 +138,11 @@ class _Archive:
             raise CheckpointError("its numbers are not little endian")
 
     def tensors(self) -> dict[str, np.ndarray]:
-        found = {name: value for name, value in self._state_dict().items() if _wanted(name)}
+        found = {name: value for name, value in self._state_dict().items() if _is_network_tensor(name)}
         for name, value in found.items():
             _check_tensor(name, value)
         storages = {tensor.storage.key: tensor.storage for tensor in found.values()}
-        # Views and archive entries may overlap; then a small file could stand for more than memory holds.
+        # Views and archive entries may overlap; a small file could then ask for more than memory holds.
         if sum(math.prod(t.shape) for t in found.values()) > sum(s.count for s in storages.values()):
             raise CheckpointError("its tensors overlap")
         if sum(self._info(f"data/{key}").file_size for key in storages) > self.size:
@@ -159,7 +159,7 @@ class _Archive:
             root = root["state_dict"]
         if not isinstance(root, dict):
             raise CheckpointError("it holds neither a state_dict nor a dict with one")
-        if not any(_wanted(name) for name in root):
+        if not any(_is_network_tensor(name) for name in root):
             asks = f"; its pickle also asks for {', '.join(unknown[:3])}, which is refused" if unknown else ""
             raise CheckpointError(f"it holds no tensor whose name begins with {' or '.join(PREFIXES)}{asks}")
         return root
@@ -184,7 +184,7 @@ class _Archive:
 
 
 def _check_tensor(name: str, tensor: object) -> None:
-    """That the description is one of a tensor, and stays inside its storage."""
+    """Checks that the value describes a tensor that lies inside its storage."""
     if isinstance(tensor, unpickle.StandIn):
         raise CheckpointError(f"{name} is not a tensor: its pickle asks for {tensor.name}, which is refused")
     if not isinstance(tensor, Tensor) or not isinstance(tensor.storage, Storage):

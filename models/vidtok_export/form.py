@@ -1,4 +1,8 @@
-"""What a network asks of the form its graph takes; the forms are `per_frame` and `batched`."""
+"""A form decides how a graph represents frames, layers and states; there is one per target.
+
+`per_frame` is the form for the target `cpu`, `batched` that for `gpu`. `network` describes the networks in terms of
+`Form`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,9 +19,9 @@ from .graph import Graph, dimension
 FLOAT, UINT8, INT32, BOOL = ir.DataType.FLOAT, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.BOOL
 TYPES = {"fp32": FLOAT, "fp16": ir.DataType.FLOAT16}
 NORM_EPSILON = 1e-6
-LINEAR = 0.25  # how far linear up-sampling ×2 looks towards the neighbour
+LOOK_AHEAD = 0.25  # linear up-sampling ×2 samples a quarter of the way to the next frame
 
-# The kernel `[out, in, height, width]` of each tap on consecutive frames; None is one of zeros.
+# The kernel `[out, in, height, width]` of each tap on consecutive frames; None stands for zeros.
 Taps = Sequence[np.ndarray | None]
 # A kernel `[out, in]` and its bias.
 Pointwise = tuple[np.ndarray, np.ndarray]
@@ -27,22 +31,22 @@ Pointwise = tuple[np.ndarray, np.ndarray]
 class Frames:
     """A layer's `count` frames in order, of `channels` and 1/`scale` of the picture's size."""
 
-    values: list[ir.Value]  # as the form holds them: a tensor a frame, or one of all
+    values: list[ir.Value]  # one tensor per frame, or one tensor of all, as the form has it
     count: int
     channels: int
     scale: int
 
 
 class Form(ABC):
-    """Collects one graph. A layer's `name` names its weights and states.
+    """Collects one graph. A layer's `name` is part of the names of its weights and states.
 
-    With precision `fp16`, convolutions, attention's products, states and what goes between layers are float16;
-    normalization (or its statistics), softmax, FSQ, linear up-sampling, pixels, and the other inputs and outputs
+    With precision `fp16`, convolutions, attention's products, states and values between layers are float16.
+    Normalization (or its statistics), softmax, FSQ, linear up-sampling, pixels, and the other inputs and outputs
     are float32.
     """
 
-    channel_axis: ClassVar[int]  # of the tensors in `Frames.values`
-    # Attention takes its queries in parts: of a stream's positions² scores, this fraction is alive at a time.
+    channel_axis: ClassVar[int]  # in the tensors of `Frames.values`
+    # Attention takes its queries in this many parts: fewer of a stream's positions² scores are in memory at once.
     attention_parts: ClassVar[int]
 
     def __init__(self, role: str, family: Family, precision: str, streams: int | str) -> None:
@@ -56,16 +60,17 @@ class Form(ABC):
     # Inputs and outputs
 
     def shape(self, count: int, scale: int, *channels: int) -> list[int | str]:
-        """`[N, count, H, W, …]`, as inputs and outputs have it."""
+        """`[N, count, H, W, …]`: the shape of an input or output."""
         return [self.streams, count, dimension("H", scale), dimension("W", scale), *channels]
 
     def first_input(self) -> None:
-        """A causal graph is told whether a stream's step is its segment's first: then it ignores the states."""
+        """Causal graphs get `first`, per stream: the step is its segment's first, so the graph ignores the states."""
         if self.family.causal:
             self._first = self.g.input("first", BOOL, [self.streams])
 
     def edge_input(self) -> ir.Value:
-        return self.g.input("edge", FLOAT, [self.streams])
+        """Decoders that look ahead get `edge`, per stream: the previous latent frame has no right neighbour."""
+        return self.g.input("edge", BOOL, [self.streams])
 
     def finish(self) -> onnx.ModelProto:
         for name, value, shape in self._next_states:
@@ -73,38 +78,38 @@ class Form(ABC):
         return self.g.model()
 
     @abstractmethod
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
-        """The values for `Frames` of an input of `shape(count, scale, …)`, cast to `dtype`."""
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+        """Turns an input of `shape(count, scale, …)` into values for `Frames`, cast to `dtype`."""
 
     @abstractmethod
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
-        """The reverse: an output of `shape(like.count, like.scale, *channels)`, cast to `dtype`."""
+        """Turns values into an output of `shape(like.count, like.scale, *channels)`, cast to `dtype`."""
 
-    # Each frame on its own
+    # Frame by frame
 
     def added(self, x: Frames, y: Frames) -> Frames:
         return replace(x, values=[self.g.op("Add", a, b) for a, b in zip(x.values, y.values, strict=True)])
 
     @abstractmethod
     def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
-        """LayerNorm over the channels, and SiLU."""
+        """LayerNorm over the channels; with `activate`, SiLU of it."""
 
     @abstractmethod
     def conv(
         self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int], stride: int = 1
     ) -> Frames:
-        """A two-dimensional convolution; pads are top, left, bottom, right."""
+        """A two-dimensional convolution of each frame; pads are top, left, bottom, right."""
 
     @abstractmethod
     def conv_of_twice(self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int]) -> Frames:
-        """The same, of the frames at twice their size."""
+        """The same of the frames resized to twice their height and width."""
 
     @abstractmethod
     def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:
-        """Over the positions of each frame on its own, one head; `weights` are `q`, which has the scores' factor,
-        `k`, `v` and `proj_out`.
+        """Attention over the positions of each frame, with one head. `weights` are `q`, which includes the scores'
+        factor, `k`, `v` and `proj_out`.
         """
 
     # Over time
@@ -119,13 +124,14 @@ class Form(ABC):
         padding: tuple[int, int],
         stride: int = 1,
     ) -> Frames:
-        """A convolution over time of the frames with those around them, `padding` before and behind: for every
-        `stride`-th frame, a frame of each phase.
+        """A convolution over time, with `padding` frames before and behind. It gives one frame per phase for every
+        `stride`-th frame.
         """
 
     @abstractmethod
     def linear_twice(self, x: Frames, name: str, edge: ir.Value) -> Frames:
-        """Twice the frames, one sub-frame late, so that a step needs no frame of the next: between the frame
-        before, p, and x it emits p + a(x-p) and x - a(x-p). `edge` is a for the step's last frame: 0 where the
-        reference clamps, at the end of a segment's first group and of the stream.
+        """Twice the frames by linear interpolation, one sub-frame late, so that a step needs no frame of the next one.
+
+        Between the frame before, p, and each frame x it gives p + a(x-p) and x - a(x-p). a is `LOOK_AHEAD`; for the
+        step's last frame it is 0 where `edge` is true, as the reference clamps there.
         """

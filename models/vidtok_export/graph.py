@@ -1,4 +1,4 @@
-"""The operator vocabulary of the networks: a thin layer over onnx-ir in which one method is one operation."""
+"""Builds ONNX graphs: a thin layer over onnx-ir, with one method per operation of the networks."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,21 +11,21 @@ from onnx_ir.tape import Tape
 from . import operators
 from .operators import OPSET, Operator
 
-IR_VERSION = 8  # the ONNX release of that opset, so that older runtimes read the file
+IR_VERSION = 8  # the oldest that has this opset, so that older runtimes read the file
 
 Shape = Sequence[int | str]
 
 
 def dimension(axis: str, scale: int) -> str:
-    """`H` or `W` of the padded picture, or an exact fraction of it: the only symbolic dimensions."""
+    """The symbolic dimension for `H` or `W` of the padded picture, divided by `scale`."""
     return axis if scale == 1 else f"{axis}/{scale}"
 
 
 class Graph:
     """Collects nodes, inputs and outputs; values are onnx-ir's.
 
-    `dtype` is the type of convolutions, matrix products, states and what goes between layers. With
-    float16, what needs float32 takes its inputs through `full` and gives its results through `working`.
+    `dtype` is the type of convolutions, matrix products, states and values between layers. Where it is float16,
+    operations that need float32 take their inputs through `full` and give their results through `working`.
     """
 
     def __init__(self, name: str, dtype: ir.DataType = ir.DataType.FLOAT) -> None:
@@ -35,7 +35,7 @@ class Graph:
         self.outputs: list[ir.Value] = []
         self._tape = Tape()
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-        self._own: dict[str, Operator] = {}
+        self._custom_operators: dict[str, Operator] = {}
 
     # Inputs, outputs, constants
 
@@ -45,7 +45,7 @@ class Graph:
 
     def output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Shape) -> None:
         if value.is_graph_input() or value.name in {o.name for o in self.outputs}:
-            value = self.op("Identity", value)  # a value is an output once, under one name
+            value = self.op("Identity", value)  # a value can be an output once only, under one name
         value.name, value.dtype, value.shape = name, dtype, ir.Shape(shape)
         self.outputs.append(value)
 
@@ -53,7 +53,7 @@ class Graph:
         return self._tape.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
 
     def kernel(self, array: np.ndarray, name: str) -> ir.Value:
-        """A weight of a convolution, in the graph's type."""
+        """A convolution's weight, in the graph's type. Raises ValueError where that type cannot hold it."""
         with np.errstate(over="ignore"):
             array = array.astype(self.dtype.numpy())
         if not np.isfinite(array).all():
@@ -61,7 +61,7 @@ class Graph:
         return self.weight(array, name)
 
     def constant(self, value: object, dtype: type | np.dtype = np.float32) -> ir.Value:
-        """A small constant; equal ones are kept once."""
+        """A small constant. Equal constants are stored once."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -74,10 +74,10 @@ class Graph:
             self.outputs,
             nodes=self._tape.nodes,
             initializers=self._tape.initializers,
-            opset_imports={"": OPSET} | ({operators.DOMAIN: operators.VERSION} if self._own else {}),
+            opset_imports={"": OPSET} | ({operators.DOMAIN: operators.VERSION} if self._custom_operators else {}),
             name=self.name,
         )
-        functions = [operator.function for operator in self._own.values()]
+        functions = [operator.function for operator in self._custom_operators.values()]
         return ir.to_proto(ir.Model(graph, ir_version=IR_VERSION, producer_name="gst-vidtok", functions=functions))
 
     # Operators
@@ -85,14 +85,17 @@ class Graph:
     def op(self, kind: str, *inputs: ir.Value | None, **attributes: object) -> ir.Value:
         return self._tape.op(kind, inputs, attributes)
 
-    def known(self, value: ir.Value, dtype: ir.DataType, shape: Shape) -> ir.Value:
-        """Writes down what a runtime cannot work out: that half of `H` is `H/2`. A kernel of ours has to be told."""
+    def annotate(self, value: ir.Value, dtype: ir.DataType, shape: Shape) -> ir.Value:
+        """Records a value's type and shape, where a runtime cannot infer them: that half of `H` is `H/2`.
+
+        The plugin's kernels for custom operators need to know the shapes of their inputs.
+        """
         value.dtype, value.shape = dtype, ir.Shape(shape)
         return value
 
-    def own(self, operator: Operator, *inputs: ir.Value) -> ir.Value:
-        """One of this project's own."""
-        self._own[operator.name] = operator
+    def custom_op(self, operator: Operator, *inputs: ir.Value) -> ir.Value:
+        """An operator of the domain `vidtok`; the model then carries its function."""
+        self._custom_operators[operator.name] = operator
         return self._tape.op(operator.name, inputs, domain=operators.DOMAIN)
 
     def split(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
@@ -104,11 +107,11 @@ class Graph:
         return self.op("Cast", x, to=dtype.value)
 
     def full(self, x: ir.Value) -> ir.Value:
-        """A value between layers as float32."""
+        """Turns a value between layers into float32."""
         return x if self.dtype == ir.DataType.FLOAT else self.cast(x, ir.DataType.FLOAT)
 
     def working(self, x: ir.Value) -> ir.Value:
-        """A float32 value as one between layers."""
+        """Turns a float32 value into one between layers."""
         return x if self.dtype == ir.DataType.FLOAT else self.cast(x, self.dtype)
 
     def conv(
@@ -129,8 +132,9 @@ class Graph:
         return self.op("Mul", x, self.op("Sigmoid", x))
 
     def attention(self, query: ir.Value, key: ir.Value, value: ir.Value, parts: int, axis: int) -> ir.Value:
-        """Of queries `[…, positions, C]` and values like them, keys `[…, C, positions]`. The queries come in
-        parts of `axis`, their positions: the scores of one part are alive at a time.
+        """Attention of queries and values `[…, positions, C]` and keys `[…, C, positions]`.
+
+        Takes the queries in parts along `axis`, their positions, so that one part's scores are in memory at a time.
         """
         mixed = []
         for part in self.parts(query, parts, axis):
@@ -139,7 +143,7 @@ class Graph:
         return self.op("Concat", *mixed, axis=axis)
 
     def parts(self, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
-        """Consecutive slices of an axis, as equal as can be; its size need not be known."""
+        """Consecutive slices of an axis, of sizes as equal as possible; the axis may have a symbolic size."""
         size = self.op("Shape", x, start=axis, end=axis + 1)
         numbers = (self.constant([i], np.int64) for i in range(count + 1))
         bounds = [self.op("Div", self.op("Mul", size, i), self.constant([count], np.int64)) for i in numbers]
@@ -149,12 +153,12 @@ class Graph:
         return self.op("Slice", x, start, end, self.constant([axis], np.int64))
 
     def unstack(self, x: ir.Value, count: int) -> list[ir.Value]:
-        """`[1, count, …]` to `count` tensors `[1, …]`."""
+        """Splits `[1, count, …]` into `count` tensors `[1, …]`."""
         axis = self.constant([1], np.int64)
         return [self.op("Squeeze", part, axis) for part in self.split(x, count, axis=1)]
 
     def stack(self, frames: Sequence[ir.Value]) -> ir.Value:
-        """Tensors `[1, …]` to `[1, len(frames), …]`."""
+        """Stacks tensors `[1, …]` into `[1, len(frames), …]`."""
         axis = self.constant([1], np.int64)
         parts = [self.op("Unsqueeze", frame, axis) for frame in frames]
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)

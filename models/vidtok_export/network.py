@@ -1,7 +1,8 @@
 """VidTok's encoder and decoder, layer by layer: one description for every form of graph.
 
-A graph is one step: the frames of one latent frame, or a whole window. What a layer must remember of the step
-before is an input `state.LAYER…`, its own input some frames back, with an output of the same name and `.next`.
+A graph is one step: the frames of one latent frame, or a whole window. A layer that needs frames of the step before
+gets them as an input `state.LAYER…`: its own input, some frames back. An output with `.next` in its name is the next
+state.
 """
 
 from collections.abc import Callable
@@ -19,13 +20,13 @@ LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 
 def encoder(configuration: Configuration, weights: Weights, form: Form, test_outputs: bool = False) -> onnx.ModelProto:
-    """Pixels to tokens. With `test_outputs`, an FSQ encoder also gives `z`, from before quantizing."""
+    """The encoder's graph: pixels to tokens. `test_outputs`: an FSQ encoder also gives `z`, from before quantizing."""
     net = _Network(form, weights)
     g, c, count = form.g, configuration, configuration.step_frames
     frames = g.input("frames", UINT8, form.shape(count, 1, 3))
     form.first_input()
 
-    pixels = form.apart(frames, count, 1, FLOAT)
+    pixels = form.unpack(frames, count, 1, FLOAT)
     pixels = [g.op("Sub", g.op("Div", p, g.constant(127.5)), g.constant(1)) for p in pixels]
     x = Frames([g.working(p) for p in pixels], count, 3, 1)
     x = net.conv_3d(x, "conv_in", c.ch)
@@ -43,29 +44,29 @@ def encoder(configuration: Configuration, weights: Weights, form: Form, test_out
     grid = form.shape(x.count, x.scale)
     if c.levels:
         indices = [fsq.quantize(g, z, c.levels, form.channel_axis) for z in latent]
-        g.output(form.together(indices, x), "tokens", INT32, grid)
+        g.output(form.pack(indices, x), "tokens", INT32, grid)
         if test_outputs:
-            g.output(form.together(latent, x, c.z_channels), "z", FLOAT, [*grid, c.z_channels])
+            g.output(form.pack(latent, x, c.z_channels), "z", FLOAT, [*grid, c.z_channels])
     else:
         means, log_variances = zip(*(g.split(z, 2, form.channel_axis) for z in latent), strict=True)
         low, high = map(g.constant, LOG_VARIANCE_RANGE)
         log_variances = [g.op("Clip", v, low, high) for v in log_variances]
         for values, name in ((means, "tokens"), (log_variances, "logvar")):
-            g.output(form.together(values, x, c.z_channels), name, FLOAT, [*grid, c.z_channels])
+            g.output(form.pack(values, x, c.z_channels), name, FLOAT, [*grid, c.z_channels])
     return form.finish()
 
 
 def decoder(configuration: Configuration, weights: Weights, form: Form, test_outputs: bool = False) -> onnx.ModelProto:
-    """Tokens to pixels. With `test_outputs`, also `recon`, the picture before it is clamped."""
+    """The decoder's graph: tokens to pixels. `test_outputs`: also gives `recon`, the picture before it is clamped."""
     net = _Network(form, weights)
     g, c, count = form.g, configuration, configuration.step_frames // configuration.time_factor
     if c.levels:
         tokens = g.input("tokens", INT32, form.shape(count, c.space_factor))
-        indices = form.apart(tokens, count, c.space_factor)
+        indices = form.unpack(tokens, count, c.space_factor)
         codes = [fsq.dequantize(g, i, c.levels, form.channel_axis) for i in indices]
     else:
         tokens = g.input("tokens", FLOAT, form.shape(count, c.space_factor, c.z_channels))
-        codes = form.apart(tokens, count, c.space_factor)
+        codes = form.unpack(tokens, count, c.space_factor)
     form.first_input()
     edge = form.edge_input() if c.decoder_delay else None
 
@@ -83,14 +84,14 @@ def decoder(configuration: Configuration, weights: Weights, form: Form, test_out
 
     recon = [g.full(y) for y in x.values]
     picture = form.shape(x.count, x.scale, 3)
-    g.output(form.together([net.pixels(y) for y in recon], x, 3, dtype=UINT8), "frames", UINT8, picture)
+    g.output(form.pack([net.pixels(y) for y in recon], x, 3, dtype=UINT8), "frames", UINT8, picture)
     if test_outputs:
-        g.output(form.together(recon, x, 3), "recon", FLOAT, picture)
+        g.output(form.pack(recon, x, 3), "recon", FLOAT, picture)
     return form.finish()
 
 
 class _Network:
-    """The layers that encoder and decoder are made of; names are the checkpoint's, less the role."""
+    """The layers of encoder and decoder. Names are the checkpoint's, without the role."""
 
     def __init__(self, form: Form, weights: Weights) -> None:
         self.form = form
@@ -155,7 +156,7 @@ class _Network:
         return self.form.over_time(x, name, [_taps(kernel)], bias, self.family.conv_padding)
 
     def time_down(self, x: Frames, name: str) -> Frames:
-        """α·average of 3 frames + (1-α)·convolution, folded into one convolution of stride 2."""
+        """α · average of 3 frames + (1-α) · convolution, folded into one convolution of stride 2."""
         alpha = self._mix(name)
         kernel, bias = self._kernel_3d(x, f"{name}.conv", x.channels)
         kernel = (1 - alpha) * kernel
@@ -163,18 +164,18 @@ class _Network:
         return self.form.over_time(x, name, [_taps(kernel)], (1 - alpha) * bias, self.family.down_padding, stride=2)
 
     def time_up(self, x: Frames, name: str, edge: ir.Value | None) -> Frames:
-        """u = ×2 in time; α·u + (1-α)·convolution of u, folded into one convolution."""
+        """u = x with twice the frames; α · u + (1-α) · convolution of u, folded into one convolution."""
         alpha = self._mix(name)
         kernel, bias = self._kernel_3d(x, f"{name}.conv", x.channels)
         kernel = (1 - alpha) * kernel
-        now = self.family.conv_padding[0]  # the tap on the frame itself
-        kernel[:, :, now, 1, 1] += alpha * np.eye(x.channels, dtype=np.float32)
+        centre = self.family.conv_padding[0]  # the tap on the frame itself
+        kernel[:, :, centre, 1, 1] += alpha * np.eye(x.channels, dtype=np.float32)
         bias = (1 - alpha) * bias
         a, b, c = _taps(kernel)
         if self.family.linear_upsampling:
             x = self.form.linear_twice(x, name, edge)
             return self.form.over_time(x, f"{name}.conv", [[a, b, c]], bias, self.family.conv_padding)
-        # Nearest: two of the taps are on the same frame. Padded before it is doubled, which keeps half the state.
+        # Nearest: two taps fall on the same frame, so they are summed. Padding before doubling halves the state.
         if self.family.causal:
             return self.form.over_time(x, name, [[a + b, c], [a, b + c]], bias, (1, 0))
         return self.form.over_time(x, name, [[a, b + c, None], [None, a + b, c]], bias, (1, 1))
@@ -189,7 +190,7 @@ class _Network:
         return self.take(f"{inner}.weight", width, x.channels, 3, 3, 3), self.take(f"{inner}.bias", width)
 
     def _pointwise(self, channels: int, name: str) -> Pointwise:
-        """A 1×1×1 convolution's."""
+        """The weights of a 1×1×1 convolution."""
         inner = name + self.family.inner
         kernel = self.take(f"{inner}.weight", channels, channels, 1, 1, 1)
         return kernel[:, :, 0, 0, 0], self.take(f"{inner}.bias", channels)
@@ -200,12 +201,12 @@ class _Network:
     # Values
 
     def pixels(self, x: ir.Value) -> ir.Value:
-        """[-1, 1] to 0 … 255, not yet bytes."""
+        """Scales [-1, 1] to whole numbers from 0 to 255, still as floats."""
         g = self.form.g
         clamped = g.op("Clip", x, g.constant(-1), g.constant(1))
         return g.op("Round", g.op("Mul", g.op("Add", clamped, g.constant(1)), g.constant(127.5)))
 
 
 def _taps(kernel: np.ndarray) -> list[np.ndarray]:
-    """The three taps of a kernel `[out, in, 3, height, width]`."""
+    """Splits a kernel `[out, in, 3, height, width]` into its three taps."""
     return [kernel[:, :, tap] for tap in range(3)]

@@ -1,7 +1,7 @@
-"""ONNX Runtime for Python, kept from sending telemetry. Import it from here, never directly.
+"""ONNX Runtime for Python, with telemetry off. Import it from here, never directly.
 
-Its official Linux wheels send telemetry from 1.29 on, unless this variable is set before they are loaded; what the
-user has set stays.
+Its official Linux wheels send telemetry from 1.29 on, unless this variable is set before they are loaded. A value that
+the user has set stays.
 """
 
 import os

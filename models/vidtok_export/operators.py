@@ -1,7 +1,7 @@
-"""Operators of this project's own: each is an ONNX function, made of standard operators.
+"""Operators of the domain `vidtok`: ONNX functions, made of standard operators (docs/graphs.md).
 
-A runtime with a kernel of that name runs the kernel: the plugin brings them for the CPU (`src/runtime/operators`). Any
-other runtime takes the function apart, and runs what it is made of.
+A runtime with a kernel of that name runs the kernel; the plugin has kernels for the CPU (`src/runtime/operators`). Any
+other runtime inlines the function and runs its standard operators.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from onnx_ir.tape import Tape
 
 DOMAIN = "vidtok"
 VERSION = 1
-OPSET = 18  # of the operators that they are made of
+OPSET = 18  # of the standard operators
 
 Op = Callable[..., ir.Value]
 
 
 @dataclass(frozen=True)
 class Operator:
-    """`body` gets what makes an operator, and the inputs."""
+    """`body` gets a function that adds a standard operator, then the inputs; it returns the output."""
 
     name: str
     inputs: tuple[str, ...]
@@ -36,7 +36,7 @@ class Operator:
 
 
 def _norm(op: Op, x: ir.Value, scale: ir.Value, shift: ir.Value, row: ir.Value, epsilon: ir.Value) -> ir.Value:
-    """Means by MatMul are the fastest standard form on a CPU."""
+    """Takes means by MatMul, the fastest way on a CPU with standard operators."""
     flat = op("Flatten", x, axis=2)
     d = op("Sub", flat, op("MatMul", row, flat))
     variance = op("MatMul", row, op("Mul", d, d))
@@ -51,8 +51,9 @@ def _norm_silu(op: Op, *inputs: ir.Value) -> ir.Value:
 
 
 _NORM_INPUTS = ("x", "scale", "shift", "row", "epsilon")
-# LayerNorm over the channels of `x` `[1, C, H, W]`; scale and shift `[C, 1]`, `row` `[1, C]` of 1/C. And SiLU of it.
+# LayerNorm over the channels of `x` `[1, C, H, W]`, and SiLU of it. `scale` and `shift` are `[C, 1]`; `row` is
+# `[1, C]`, with 1/C everywhere.
 NORM = Operator("Norm", _NORM_INPUTS, _norm)
 NORM_SILU = Operator("NormSilu", _NORM_INPUTS, _norm_silu)
-# `fresh` where `first` `[1]`, else `state`; a scalar `fresh` stands for one value everywhere.
+# `fresh` where `first` `[1]` is true, else `state`. `fresh` has the shape of `state`, or is one number.
 CARRIED = Operator("Carried", ("first", "fresh", "state"), lambda op, *inputs: op("Where", *inputs))

@@ -1,8 +1,8 @@
-"""The form that is fastest on a CPU.
+"""The form for the target `cpu`, where it is the fastest.
 
-Every frame is a tensor `[1, C, H, W]` of its own, and a convolution over time is the sum of one
-two-dimensional convolution a tap: ONNX Runtime fuses such sums in its blocked layout, and no operator
-sees five dimensions. A state is one frame: `state.LAYER.N` is the layer's input N frames back.
+Each frame is a tensor `[1, C, H, W]`, and a convolution over time is a sum of two-dimensional convolutions, one per
+tap: ONNX Runtime fuses such sums in its blocked layout, and no operator gets five dimensions. A state is one frame:
+`state.LAYER.N` is the layer's input N frames back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .architecture import Family
-from .form import FLOAT, LINEAR, NORM_EPSILON, Form, Frames, Pointwise, Taps
+from .form import FLOAT, LOOK_AHEAD, NORM_EPSILON, Form, Frames, Pointwise, Taps
 from .graph import dimension
 from .operators import CARRIED, NORM, NORM_SILU
 
@@ -26,29 +26,29 @@ class PerFrame(Form):
     def __init__(self, role: str, family: Family, precision: str = "fp32") -> None:
         super().__init__(role, family, precision, streams=1)
 
-    def apart(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
         frames = self.g.unstack(x, count)
         if len(x.shape) == 5:
             frames = [self.g.channels_first(frame) for frame in frames]
         return [self.g.cast(frame, dtype) for frame in frames] if dtype else frames
 
-    def together(
+    def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         if dtype:
             values = [self.g.cast(value, dtype) for value in values]
         return self.g.stack([self.g.channels_last(value) for value in values] if channels else values)
 
-    # Each frame on its own
+    # Frame by frame
 
     def norm(self, x: Frames, name: str, weight: np.ndarray, bias: np.ndarray, activate: bool) -> Frames:
         g = self.g
         scale, shift = g.weight(weight[:, None], f"{name}.weight"), g.weight(bias[:, None], f"{name}.bias")
         row, epsilon = g.constant(np.full((1, x.channels), 1 / x.channels)), g.constant(NORM_EPSILON)
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
-        values = [g.known(g.full(value), FLOAT, shape) for value in x.values]
+        values = [g.annotate(g.full(value), FLOAT, shape) for value in x.values]
         operator = NORM_SILU if activate else NORM
-        values = [g.own(operator, value, scale, shift, row, epsilon) for value in values]
+        values = [g.custom_op(operator, value, scale, shift, row, epsilon) for value in values]
         return replace(x, values=[g.working(value) for value in values])
 
     def conv(
@@ -64,9 +64,8 @@ class PerFrame(Form):
         return self.conv(replace(x, values=values, scale=x.scale // 2), name, kernel, bias, pads)
 
     def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:
-        """The scores of all positions with all would take 830 MB at 1280×720, and 13 GB where the space factor
-        is 4, so queries come in parts. That is as fast, and made of plain ONNX, which the runtimes' own fused
-        operators are not.
+        """Takes the queries in parts, which is as fast: all scores at once would take 830 MB at 1280×720, and 13 GB
+        where the space factor is 4. A runtime's fused attention is not plain ONNX.
         """
         g = self.g
         pointwise = lambda x, part: self.conv(  # noqa: E731
@@ -94,7 +93,7 @@ class PerFrame(Form):
         padding: tuple[int, int],
         stride: int = 1,
     ) -> Frames:
-        """A convolution a tap, summed; frames of zeros need none."""
+        """Sums one convolution per tap; frames of zeros need none."""
         g, around = self.g, self._padded(x, name, *padding)
         shift = g.kernel(bias, f"{name}.bias")
         layers = [
@@ -120,21 +119,23 @@ class PerFrame(Form):
     def linear_twice(self, x: Frames, name: str, edge: ir.Value) -> Frames:
         g, values = self.g, []
         pairs = list(pairwise(g.full(frame) for frame in self._padded(x, name, 1, 0)))
+        look_ahead = g.constant([LOOK_AHEAD])
+        at_end = g.op("Mul", g.cast(g.op("Not", edge), FLOAT), look_ahead)
         for i, (before, value) in enumerate(pairs):
-            a = edge if i == len(pairs) - 1 else g.constant([LINEAR])
+            a = at_end if i == len(pairs) - 1 else look_ahead
             part = g.op("Mul", g.op("Sub", value, before), a)
             values += [g.working(g.op("Add", before, part)), g.working(g.op("Sub", value, part))]
         return replace(x, values=values, count=len(values))
 
     def _padded(self, x: Frames, name: str, before: int, behind: int) -> list[ir.Value | None]:
-        """The frames with those around them; None is a frame of zeros."""
+        """The frames with `before` frames before and `behind` frames behind them; None stands for a frame of zeros."""
         if not self.family.causal:
             return [None] * before + x.values + [None] * behind
         fresh = x.values[0] if self.family.repeats_first else self.g.constant([0], self.g.dtype.numpy())
         shape = [1, x.channels, dimension("H", x.scale), dimension("W", x.scale)]
         ages = [f"state.{name}.{age}" for age in range(before, 0, -1)]
         kept = [self.g.input(age, self.g.dtype, shape) for age in ages]
-        choose = partial(self.g.own, CARRIED) if self.g.dtype == FLOAT else partial(self.g.op, "Where")
+        choose = partial(self.g.custom_op, CARRIED) if self.g.dtype == FLOAT else partial(self.g.op, "Where")
         frames = [choose(self._first, fresh, state) for state in kept] + x.values
         self._next_states += [(age, frame, shape) for age, frame in zip(ages, frames[-before:], strict=True)]
         return frames

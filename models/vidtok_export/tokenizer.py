@@ -1,7 +1,8 @@
-"""A tokenizer folder: `tokenizer.json` and the graphs, each of which also describes itself."""
+"""Writes tokenizer folders: `tokenizer.json` and the graphs, as docs/graphs.md specifies them."""
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 
+from . import limits
 from .variants import PRECISIONS, TARGETS
 
 FORMAT = 1
@@ -19,7 +21,7 @@ ROLES = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class Description:
-    """What a user of a tokenizer must know; `levels` for FSQ, `channels` for KL."""
+    """A tokenizer's description; docs/graphs.md says what each key means. `levels` is for FSQ, `channels` for KL."""
 
     name: str
     digest: str
@@ -30,8 +32,8 @@ class Description:
     time_factor: int
     space_factor: int
     causal: bool
-    window: int  # frames of a window; 0 for causal tokenizers
-    decoder_delay: int  # video frames that the decoder owes when the stream ends
+    window: int  # frames per window; 0 for causal tokenizers
+    decoder_delay: int  # video frames by which the decoder's output is late
     licence: str
 
     def __post_init__(self) -> None:
@@ -40,8 +42,22 @@ class Description:
         if (self.levels is None) == (self.channels is None):
             raise ValueError("a tokenizer has either levels (FSQ) or channels (KL)")
 
+    def check_limits(self) -> None:
+        """Raise ValueError for a tokenizer that the plugin would refuse as too large."""
+        bounds = {
+            "bytes of the name": (len(self.name), limits.MAX_NAME_BYTES),
+            "time-factor": (self.time_factor, limits.MAX_TIME_FACTOR),
+            "space-factor": (self.space_factor, limits.MAX_SPACE_FACTOR),
+            "window": (self.window, limits.MAX_WINDOW),
+            "channels": (self.channels or len(self.levels), limits.MAX_CHANNELS),
+            "codebook": (math.prod(self.levels or ()), limits.MAX_CODEBOOK),
+        }
+        for what, (value, limit) in bounds.items():
+            if value > limit:
+                raise ValueError(f"tokenizer {self.name!r}: {what}: {value}, at most {limit} is supported")
+
     def entries(self) -> dict[str, object]:
-        """The keys and values of `tokenizer.json`, less the variants."""
+        """The keys and values of `tokenizer.json`, without the variants."""
         tokens = {"channels": self.channels} if self.levels is None else {"levels": list(self.levels)}
         return {
             "format": FORMAT,
@@ -60,7 +76,7 @@ class Description:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, object]) -> "Description":
-        """The inverse of `entries`."""
+        """The inverse of `entries`. Raises ValueError for a key that is missing, or another format."""
         if entries.get("format") != FORMAT:
             raise ValueError(f"format {entries.get('format')!r}, only {FORMAT} is known")
         keys = {field.name: field.name.replace("_", "-") for field in fields(cls)}
@@ -75,7 +91,7 @@ class Description:
 
 
 def digest(configuration: Mapping[str, object], tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the configuration and every tensor: what makes an encoder and a decoder a pair."""
+    """SHA-256 over the configuration and every tensor. An encoder and a decoder with the same digest are a pair."""
     sha = hashlib.sha256()
     sha.update(json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(tensors):
@@ -95,13 +111,14 @@ def write(
     precision: str = "fp32",
     attention_parts: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    """Write both graphs and `tokenizer.json`; a folder of the same tokenizer gains a variant.
+    """Write both graphs and `tokenizer.json`. A folder that holds the same tokenizer gains a variant.
 
-    `attention_parts`: for each role that has attention over all positions, how many parts it takes its queries in, so
-    that this fraction of a stream's positions² scores is alive at a time.
+    `attention_parts`: per role, into how many parts its attention over all positions splits the queries. Raises
+    ValueError for a tokenizer or graphs that the plugin would refuse.
     """
     if target not in TARGETS or precision not in PRECISIONS:
-        raise ValueError(f"variant {target}/{precision}: targets are {TARGETS}, precisions {PRECISIONS}")
+        raise ValueError(f"target {target}, precision {precision}: targets are {TARGETS}, precisions {PRECISIONS}")
+    description.check_limits()
     suffix = "".join(f".{part}" for part in (target, precision) if part not in ("cpu", "fp32"))
     variant = {"target": target, "precision": precision} | {role: f"{role}{suffix}.onnx" for role in ROLES}
     others = [v for v in _variants(folder, description) if (v["target"], v["precision"]) != (target, precision)]
@@ -120,10 +137,10 @@ def write(
 def metadata(
     description: Description, role: str, target: str, precision: str, attention_parts: int = 0
 ) -> dict[str, str]:
-    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the graph's own part."""
+    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the entries about the graph."""
     entries = description.entries() | {"role": role, "target": target, "precision": precision}
     if attention_parts:
-        # What a reader needs to know how much memory attention takes.
+        # The plugin estimates from it how much memory attention takes.
         entries["attention-parts"] = attention_parts
     return {f"vidtok.{key}": _text(value) for key, value in entries.items()}
 
@@ -137,7 +154,7 @@ def _text(value: object) -> str:
 
 
 def _variants(folder: Path, description: Description) -> list[dict[str, str]]:
-    """The variants that the folder already holds of this very tokenizer."""
+    """The variants of the same tokenizer that the folder already holds."""
     path = folder / "tokenizer.json"
     if not path.exists():
         return []
@@ -147,26 +164,26 @@ def _variants(folder: Path, description: Description) -> list[dict[str, str]]:
 
 
 def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
-    """Catch a graph that the plugin would refuse, before it is written."""
+    """Refuse a graph that the plugin would refuse, before it is written."""
     onnx.checker.check_model(model)
     inputs = {i.name for i in model.graph.input}
     outputs = {o.name for o in model.graph.output}
-    wanted_in = {"frames"} if role == "encoder" else {"tokens"}
-    wanted_out = {"tokens"} if role == "encoder" else {"frames"}
+    required_inputs = {"frames"} if role == "encoder" else {"tokens"}
+    required_outputs = {"tokens"} if role == "encoder" else {"frames"}
     if description.causal:
-        wanted_in.add("first")
+        required_inputs.add("first")
     if role == "decoder" and description.decoder_delay:
-        wanted_in.add("edge")
+        required_inputs.add("edge")
     states = {name for name in inputs if name.startswith("state.")}
-    wanted_in |= states
-    wanted_out |= {f"{name}.next" for name in states}
-    if inputs != wanted_in or not wanted_out <= outputs:
-        wrong = sorted((inputs ^ wanted_in) | (wanted_out - outputs))
+    required_inputs |= states
+    required_outputs |= {f"{name}.next" for name in states}
+    if inputs != required_inputs or not required_outputs <= outputs:
+        wrong = sorted((inputs ^ required_inputs) | (required_outputs - outputs))
         raise ValueError(f"the {role} graph's inputs and outputs are not those of a tokenizer: {', '.join(wrong)}")
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace the file at once, so that a reader never sees half of it."""
+    """Replace the file by a rename, so that no reader sees half of it."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     os.replace(partial, path)

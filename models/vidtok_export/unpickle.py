@@ -1,9 +1,9 @@
-"""Reads the pickle of a checkpoint without running any of it.
+"""Reads a checkpoint's pickle without running code from it.
 
-Python's own unpickler imports what a pickle names and calls it. The machine here keeps the pickle's stack and memo, and
-knows the few names that describe tensors. Every other name, and whatever a pickle makes with it, is an inert stand-in:
-nothing is imported, called or hashed, so a file with objects of a program's own, such as a configuration, gives its
-tensors all the same.
+Python's own unpickler imports and calls what a pickle names. The machine here only keeps the pickle's stack and memo,
+and knows the few names that describe tensors. Any other name, and any object made with it, becomes an inert stand-in
+that is never imported, called or hashed. So a file that also holds a program's own objects, such as a configuration,
+still gives its tensors.
 """
 
 import pickletools
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 MAX_OPCODES = 1 << 21  # published checkpoints have under 200,000
 
-MAX_NAME = 100  # characters of a name that is shown
+MAX_NAME = 100  # characters of a name in a message
 
-# The name that safetensors has for a number's type.
+# PyTorch's storage types, and the names that safetensors has for their numbers.
 STORAGES = {
     "DoubleStorage": "F64",
     "FloatStorage": "F32",
     "HalfStorage": "F16",
     "BFloat16Storage": "BF16",
-    # Counters and the like: they may be there, but not as weights.
+    # For counters and the like; as weights they are refused.
     "LongStorage": "I64",
     "IntStorage": "I32",
     "ShortStorage": "I16",
@@ -31,7 +31,7 @@ STORAGES = {
 
 
 class PickleError(ValueError):
-    """The pickle is damaged, or does what no checkpoint needs."""
+    """The pickle is damaged, or uses something that checkpoints do not need."""
 
 
 class Storage(NamedTuple):
@@ -41,7 +41,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """As described, not checked."""
+    """A tensor as the pickle describes it, unchecked."""
 
     storage: Any
     offset: Any
@@ -50,14 +50,14 @@ class Tensor(NamedTuple):
 
 
 class Name(NamedTuple):
-    """What a pickle asks for by module and name."""
+    """A name that a pickle asks for, in its module."""
 
     module: str
     name: str
 
 
 class StandIn:
-    """For an object of a class that is not known here, or what a function that is not known would give."""
+    """Stands for an object of an unknown class, or for an unknown function's result."""
 
     __slots__ = ("name",)
 
@@ -68,11 +68,11 @@ class StandIn:
 class Pickle(NamedTuple):
     root: object
     unknown: list[str]
-    """Names that stand-ins were made for, in the order they came."""
+    """The names that stand-ins were made for, in the pickle's order."""
 
 
 def read(data: bytes) -> Pickle:
-    """What a pickle describes. Dicts have those of their items whose keys are text.
+    """Returns the object that a pickle describes. Of dicts, only the items with text keys are kept.
 
     Raises PickleError.
     """
@@ -88,7 +88,7 @@ def read(data: bytes) -> Pickle:
         return Pickle(machine.pop(), list(machine.unknown))
     except PickleError as error:
         raise PickleError(f"its pickle {error}") from None
-    except Exception as error:  # pickletools can raise nearly anything
+    except Exception as error:  # pickletools raises nearly anything for a damaged pickle
         raise PickleError(f"its pickle is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -104,7 +104,7 @@ EMPTY: dict[str, Callable[[], object]] = {
     "EMPTY_TUPLE": tuple,
     "EMPTY_SET": lambda: StandIn("builtins.set"),
 }
-# Those that put their argument on the stack.
+# The opcodes that push their argument.
 VALUES = frozenset(
     "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
     "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
@@ -120,17 +120,17 @@ class _Machine:
 
     def pop(self) -> Any:
         if not self.stack or self.stack[-1] is MARK:
-            raise PickleError("is damaged: it takes what is not there")
+            raise PickleError("is damaged: it takes more than it has made")
         return self.stack.pop()
 
     def pop_mark(self) -> list:
-        """All above the topmost mark."""
+        """Takes everything above the topmost mark, and the mark."""
         for place in range(len(self.stack) - 1, -1, -1):
             if self.stack[place] is MARK:
                 taken = self.stack[place + 1 :]
                 del self.stack[place:]
                 return taken
-        raise PickleError("is damaged: it takes what is not there")
+        raise PickleError("is damaged: it takes more than it has made")
 
     def top(self) -> Any:
         value = self.pop()
@@ -174,7 +174,7 @@ class _Machine:
 
     def _pop(self, _: object) -> None:
         if not self.stack:
-            raise PickleError("is damaged: it takes what is not there")
+            raise PickleError("is damaged: it takes more than it has made")
         self.stack.pop()
 
     def _pop_mark(self, _: object) -> None:
@@ -208,9 +208,9 @@ class _Machine:
     def _set(self, items: list) -> None:
         target = self.top()
         if len(items) % 2 or not isinstance(target, (dict, StandIn)):
-            raise PickleError("is damaged: it gives items to what is no dict")
+            raise PickleError("is damaged: it gives items to something that is not a dict")
         if isinstance(target, dict):
-            # Other keys are not needed, and hashing a tuple of tuples can take for ever.
+            # Other keys are not needed, and hashing nested tuples can take for ever.
             pairs = zip(items[::2], items[1::2], strict=True)
             target.update((key, value) for key, value in pairs if isinstance(key, str))
 
@@ -226,7 +226,7 @@ class _Machine:
     def _extend(self, values: list) -> None:
         target = self.top()
         if not isinstance(target, (list, StandIn)):
-            raise PickleError("is damaged: it appends to what is no list")
+            raise PickleError("is damaged: it appends to something that is not a list")
         if isinstance(target, list):
             target.extend(values)
 
@@ -237,7 +237,7 @@ class _Machine:
     def _stack_global(self, _: object) -> None:
         name, module = self.pop(), self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise PickleError("is damaged: it asks for what is no name")
+            raise PickleError("is damaged: it asks for something that is not a name")
         self._name(module, name)
 
     def _name(self, module: str, name: str) -> None:
@@ -265,7 +265,7 @@ class _Machine:
 
     def _call(self, function: object, arguments: object) -> None:
         if not isinstance(function, (Name, StandIn)) or not isinstance(arguments, tuple):
-            raise PickleError("is damaged: it calls what is no function")
+            raise PickleError("is damaged: it calls something that is not a function")
         known = KNOWN.get(function) if isinstance(function, Name) else None
         if known is not None:
             try:
@@ -278,14 +278,14 @@ class _Machine:
         self.stack.append(StandIn(name))
 
     def _build(self, _: object) -> None:
-        """The state of an object: of what is known here, an OrderedDict alone has some, which nobody needs."""
+        """Drops an object's state. Of the known classes only OrderedDict has one, and it is not needed."""
         self.pop()
         if not isinstance(self.top(), (dict, StandIn)):
-            raise PickleError("is damaged: it gives a state to what has none")
+            raise PickleError("is damaged: it gives a state to something that has none")
 
 
 class StorageType(str):
-    """A storage's type of number."""
+    """The type of a storage's numbers, by its name in safetensors."""
 
     __slots__ = ()
 
@@ -299,7 +299,7 @@ def _parameter(data: Any, *_: object) -> Any:
 
 
 def _ordered_dict(*_: object) -> dict:
-    """Its items come afterwards."""
+    """The pickle adds the items afterwards."""
     return {}
 
 

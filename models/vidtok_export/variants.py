@@ -1,4 +1,4 @@
-"""Which graphs of a tokenizer there can be."""
+"""The variants of a tokenizer's graphs: a target and a precision each."""
 
 TARGETS = ("cpu", "gpu")
 PRECISIONS = ("fp32", "fp16")

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors as the network asks for them."""
+"""Gives a checkpoint's tensors to the network that is built from them."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ class WeightsError(ValueError):
 
 
 class Weights:
-    """Hands out tensors and notes every misfit, so that one error can name them all."""
+    """Gives tensors by name and records every misfit, so that one error names them all."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
         self._tensors = tensors
@@ -18,7 +18,7 @@ class Weights:
         self._problems: list[str] = []
 
     def take(self, name: str, *shape: int) -> np.ndarray:
-        """The tensor, or zeros of that shape where it is missing or wrong: `check` tells."""
+        """The tensor `name`, float32 of this shape. Where it is missing or wrong, zeros, and `check` will raise."""
         self.shapes[name] = shape
         tensor = self._tensors.get(name)
         if tensor is not None and tensor.shape == shape:
@@ -28,6 +28,7 @@ class Weights:
         return np.zeros(shape, np.float32)
 
     def check(self) -> None:
+        """Raise WeightsError if a tensor was missing, had another shape, or was never taken."""
         unexpected = [f"{name}: not in this network" for name in sorted(set(self._tensors) - set(self.shapes))]
         problems = self._problems + unexpected
         if problems:

@@ -1,7 +1,7 @@
-"""The golden files: inputs and outputs that the reference implementation gave on the recipe's weights.
+"""The golden files: inputs and the reference implementation's outputs for them, with the recipe's weights.
 
-`tests/data/recipe.py` makes the weights of a manifest {name: shape}, the same on every machine; the files
-were made with a width of 16 channels in place of the published 128.
+`tests/data/recipe.py` makes weights from a manifest {name: shape}, the same on every machine. The networks have a width
+of 16 channels in place of the published 128.
 """
 
 import json
@@ -25,7 +25,7 @@ FILES = sorted((DATA / "golden").glob("*.npz"))
 
 
 def document(name: str, ch: int = 128) -> dict:
-    """A published model's configuration as its YAML file has it, defaults left out."""
+    """A published model's configuration as its YAML file has it, without entries that have the default."""
     model = PUBLISHED[name]
     family = next(f for f in architecture.FAMILIES if f.name == model["family"])
     n = len(model["ch_mult"])

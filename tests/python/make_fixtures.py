@@ -1,10 +1,11 @@
 """Writes the tokenizers and golden arrays that the Rust tests read: `python3 make_fixtures.py OUT_DIR`.
 
-- `golden_*/`: tokenizers of width 16 and, in `golden/`, what the reference gives for them, as plain
-  little-endian arrays in C order with their shapes in `shape.json`;
-- `tiny_v1_1/`: a narrower tokenizer, for tests in which only speed matters;
-- `toy/`: one whose graphs run several streams, `toy_wrong/`: its decoder gives more than it says, and
-  `toy_mixed/`: its encoder has an operator that OpenVINO does not run.
+- `golden_*/`: tokenizers of width 16 and, in `golden/`, the reference's results for them, as plain little-endian
+  arrays in C order with their shapes in `shape.json`;
+- `tiny_v1_1/`: a narrower tokenizer, for tests that need no reference;
+- `toy/`: a tokenizer whose graphs run several streams; `toy_wrong/`: the same, but its decoder gives more than it says;
+  `toy_mixed/`: its encoder has an operator that OpenVINO does not run; `toy_float_edge/`: its decoder takes `edge` as a
+  number, as earlier exports do.
 """
 
 import json
@@ -37,6 +38,7 @@ def main(out: Path) -> None:
     toy.export(out / "toy", "toy")
     toy.export(out / "toy_wrong", "toy_wrong", cell=2 * toy.CELL)
     toy.export(out / "toy_mixed", "toy_mixed", mixed=True)
+    toy.export(out / "toy_float_edge", "toy_float_edge", float_edge=True)
 
 
 def write_arrays(golden: Golden, folder: Path) -> None:

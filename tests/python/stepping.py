@@ -1,4 +1,4 @@
-"""Runs a tokenizer's graphs with ONNX Runtime step by step, the way the elements do."""
+"""Runs a tokenizer's graphs with ONNX Runtime step by step, as the elements do (docs/graphs.md)."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,6 @@ import numpy as np
 
 from vidtok_export.onnx_runtime import onnxruntime as ort
 
-EDGE = 0.25
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 Arrays = dict[str, np.ndarray]
@@ -18,7 +17,7 @@ Segments = Sequence[np.ndarray]
 
 
 def session(path: Path, height: int, width: int, options: ort.SessionOptions, streams: int) -> ort.InferenceSession:
-    """Of pictures of that size."""
+    """A session on the CPU for pictures of that size, which is in whole cells, and so many streams per run."""
     options.log_severity_level = 3
     options.add_free_dimension_override_by_name("N", streams)
     for scale in (2**i for i in range(8)):
@@ -36,7 +35,7 @@ class Graph:
         self.session = session(path, height, width, options, streams)
         self.outputs = [output.name for output in self.session.get_outputs()]
         self.inputs = {i.name: i for i in self.session.get_inputs()}
-        # Not zeros: what a state holds before a segment's first step must not matter.
+        # A graph must ignore what a state holds before a segment's first step: not-a-number shows where it does not.
         self.states = {
             name: np.full(i.shape, np.nan, DTYPES[i.type])
             for name, i in self.inputs.items()
@@ -51,8 +50,8 @@ class Graph:
         return outputs
 
     def run(self, streams: Sequence[Sequence[Feeds]], starts: Sequence[int]) -> list[list[Arrays]]:
-        """The steps of each stream, its first in the run of number `starts`; a stream that has not begun or is over
-        gets zeros. Gives each stream's outputs, step by step.
+        """Runs the steps of each stream; stream i makes its first step in run `starts[i]`. Before and after its steps a
+        stream gets zeros. Returns each stream's outputs, step by step.
         """
         ends = [start + len(steps) for start, steps in zip(starts, streams, strict=True)]
         idle = {name: np.zeros_like(value) for name, value in streams[0][0].items()}
@@ -68,7 +67,7 @@ class Graph:
 
 
 class Tokenizer:
-    """Encodes and decodes whole clips in steps; every result is a dict of arrays with time in front."""
+    """Encodes and decodes whole clips step by step. Results are dicts of arrays with time as the first axis."""
 
     def __init__(
         self,
@@ -91,16 +90,16 @@ class Tokenizer:
         return self.decode_all([[tokens]])[0][0]
 
     def encode_all(self, streams: Sequence[Segments], starts: Sequence[int] = (0,)) -> list[list[Arrays]]:
-        """Every segment of every stream."""
+        """The encoder's outputs for every segment of every stream."""
         return _segments(self.encoder, self.encoder_steps, streams, starts)
 
     def decode_all(self, streams: Sequence[Segments], starts: Sequence[int] = (0,)) -> list[list[Arrays]]:
-        """Their shown frames."""
+        """The shown frames of every segment of every stream."""
         decoded = _segments(self.decoder, self.decoder_steps, streams, starts)
         return [list(map(self.shown, results, clips)) for results, clips in zip(decoded, streams, strict=True)]
 
     def encoder_steps(self, frames: np.ndarray) -> list[Feeds]:
-        """One frame, then groups of `time-factor`; or windows."""
+        """Causal: the first frame `time-factor` times, then groups of `time-factor` frames. Else windows."""
         factor, window = self.facts["time-factor"], self.facts["window"]
         if not window:
             frames = np.concatenate([np.repeat(frames[:1], factor - 1, axis=0), frames])
@@ -108,15 +107,14 @@ class Tokenizer:
         return [{"frames": frames[i : i + size], "first": i == 0} for i in range(0, len(frames), size)]
 
     def decoder_steps(self, tokens: np.ndarray) -> list[Feeds]:
-        """The last is a flush where the decoder lags."""
+        """A step per latent frame or window, and a flush where the decoder is late."""
         factor, window, delay = (self.facts[key] for key in ("time-factor", "window", "decoder-delay"))
         size = window // factor or 1
         steps = []
         for i in range(0, len(tokens), size):
-            edge = np.float32(0 if i == 1 else EDGE)
-            steps.append({"tokens": tokens[i : i + size], "first": i == 0, "edge": edge})
+            steps.append({"tokens": tokens[i : i + size], "first": i == 0, "edge": i == 1})
         if delay and len(tokens) > 1:
-            steps.append({"tokens": tokens[-1:], "first": False, "edge": np.float32(0)})
+            steps.append({"tokens": tokens[-1:], "first": False, "edge": True})
         return steps
 
     def shown(self, decoded: Arrays, tokens: np.ndarray) -> Arrays:

@@ -1,4 +1,4 @@
-"""Published configurations are understood; others are refused in words."""
+"""Published configurations are read; others are refused with a message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,13 +53,15 @@ WRONG: list[tuple[Callable[[dict], object], str]] = [
     (lambda d: d["model"]["params"]["regularizer_config"].update(target="x.VectorQuantizer"), "neither FSQ nor KL"),
     (lambda d: d["model"]["params"]["regularizer_config"]["params"].update(levels=[8] * 4), "4 FSQ levels"),
     (lambda d: d["model"]["params"]["regularizer_config"]["params"].update(levels=[4096] * 5), "a codebook of"),
+    (lambda d: d["model"]["params"]["regularizer_config"]["params"].update(levels=[2] * 65), "a list of 1 to 64"),
+    (lambda d: encoder(d)["params"].update(z_channels=65), "z_channels is 65; an integer from 1 to 64"),
     (lambda d: encoder(d).update(params="${model.params.decoder_config.params}"), "circle"),
     (lambda d: encoder(d)["params"].update(norm_type="groupnorm"), "norm_type is 'groupnorm'"),
     (lambda d: encoder(d)["params"].update(interpolation_mode="nearest"), "interpolation_mode is 'nearest'"),
     (lambda d: encoder(d)["params"].update(ch=True), "ch is True"),
     (lambda d: encoder(d)["params"].update(num_res_blocks=10**9), "num_res_blocks is 1000000000"),
     (lambda d: encoder(d)["params"].update(ch_mult=[1] * 1000), "a list of 1 to 8"),
-    (lambda d: encoder(d)["params"].update(tempo_ds=[2, 2]), "named twice"),
+    (lambda d: encoder(d)["params"].update(tempo_ds=[2, 2]), "names a level twice"),
     (lambda d: encoder(d)["params"].update(spatial_ds=[0, 1]), "has levels that spatial_ds"),
     (lambda d: encoder(d)["params"].update(time_downsample_factor=8), "time_downsample_factor is 8"),
     (lambda d: encoder(d)["params"].update(tempo_us=[1]), "does not undo"),
@@ -75,7 +77,7 @@ def test_wrong_configurations(change: Callable[[dict], object], message: str) ->
 
 
 @pytest.mark.parametrize("text", ["{", "- 1", "", "!!python/object/apply:os.system ['true']", "a: \x00"])
-def test_files_that_are_no_configuration(tmp_path: Path, text: str) -> None:
+def test_files_that_are_not_a_configuration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"config\.yaml"):
@@ -84,7 +86,7 @@ def test_files_that_are_no_configuration(tmp_path: Path, text: str) -> None:
 
 def test_a_message_is_no_longer_than_it_needs_to_be() -> None:
     bomb: list = ["x"]
-    for _ in range(60):  # as YAML's aliases can nest it: 2⁶⁰ elements
+    for _ in range(60):  # 2⁶⁰ elements, as nested aliases in YAML can make them
         bomb = [bomb, bomb]
     wrong = document(V1_1)
     encoder(wrong)["params"]["ch"] = bomb

@@ -1,4 +1,4 @@
-"""The form for a GPU, as far as it can be known without one. That it computes the same is in test_golden.py."""
+"""The graphs for `--target gpu`, as far as a test without a GPU can tell. test_golden.py compares their results."""
 
 import json
 import re
@@ -25,9 +25,9 @@ ONE_EACH = [
 
 FLOAT, FLOAT16, INT32, UINT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32, TensorProto.UINT8
 FLOATS = {FLOAT, FLOAT16}
-# Operators of opset 18 that are used, and types of their first input (of Where the second) that both lists have:
-# docs/OperatorKernels.md in microsoft/onnxruntime, "Operators implemented by CUDAExecutionProvider", and
-# docs/operators.md in onnx/onnx-tensorrt for TensorRT 10.0, by which bytes are only an input or output of the graph.
+# The operators of opset 18 in these graphs, with the types of their first input (of Where the second) that are in both
+# docs/OperatorKernels.md of microsoft/onnxruntime, "Operators implemented by CUDAExecutionProvider", and
+# docs/operators.md of onnx/onnx-tensorrt for TensorRT 10.0. In the latter, bytes are only a graph's inputs and outputs.
 KERNELS = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Clip", "Round", "Sigmoid", "Tanh"), FLOATS),
     **dict.fromkeys(("Conv", "LayerNormalization", "MatMul", "Pad", "ReduceSum", "Resize", "Softmax"), FLOATS),
@@ -42,7 +42,7 @@ KERNELS = {
 
 @pytest.fixture(scope="module", params=ONE_EACH)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Narrow tokenizers, in every variant."""
+    """Narrow tokenizers in several variants."""
     small = configuration(request.param, ch=4)
     folder = tmp_path_factory.mktemp(request.param)
     tensors = weights(small, seed=3)
@@ -81,7 +81,7 @@ def test_one_tokenizer(folder: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_inputs_and_outputs(folder: Path, precision: str) -> None:
-    """Those of the form for a CPU, with N in front, but for the states."""
+    """As for `--target cpu` with N in front, except for the states."""
     for role, model in zip(("encoder", "decoder"), gpu_graphs(folder, precision), strict=True):
         cpu = onnx.load(folder / f"{role}.onnx").graph
         for ours, theirs in ((model.graph.input, cpu.input), (model.graph.output, cpu.output)):
@@ -100,7 +100,7 @@ def test_inputs_and_outputs(folder: Path, precision: str) -> None:
 
 
 def plain(values: Iterable[onnx.ValueInfoProto]) -> dict[str, tuple[int, list[int | str]]]:
-    """Type of each, and shape less N, but of states."""
+    """The type and the shape without N of each value that is not a state."""
     return {v.name: (v.type.tensor_type.elem_type, shape(v)[1:]) for v in values if not v.name.startswith("state.")}
 
 
@@ -109,7 +109,7 @@ def shape(value: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def elements(states: Iterable[onnx.ValueInfoProto]) -> float:
-    """How many, for a picture of one pixel and one stream."""
+    """How many elements the states have per pixel, for one stream."""
     return sum(float(np.prod([size(d) for d in shape(state)])) for state in states)
 
 
@@ -119,7 +119,7 @@ def size(dimension: int | str) -> float:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_operators_that_cuda_and_tensorrt_have(folder: Path, precision: str) -> None:
-    """So that no step leaves the device, and CUDA can record it as a graph."""
+    """So that no step leaves the device, and CUDA can capture it as a graph."""
     for model in gpu_graphs(folder, precision):
         of, fixed = types(model), of_fixed_sizes(model)
         for node in model.graph.node:
@@ -133,7 +133,7 @@ def test_operators_that_cuda_and_tensorrt_have(folder: Path, precision: str) -> 
 
 
 def of_fixed_sizes(model: onnx.ModelProto) -> set[str]:
-    """Values that follow from shapes alone."""
+    """Values that depend on shapes only."""
     known = {weight.name for weight in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Shape" or set(node.input) <= known:
@@ -142,7 +142,7 @@ def of_fixed_sizes(model: onnx.ModelProto) -> set[str]:
 
 
 def test_nothing_is_computed_of_shapes_at_run_time(folder: Path, tmp_path: Path) -> None:
-    """With N, H and W fixed: as ONNX Runtime's basic optimizations, which come before providers, leave it."""
+    """With N, H and W fixed, after ONNX Runtime's basic optimizations, which come before providers."""
     for model in gpu_graphs(folder, "fp32"):
         path = tmp_path / "graph.onnx"
         onnx.save(model, path)
@@ -157,8 +157,8 @@ def test_nothing_is_computed_of_shapes_at_run_time(folder: Path, tmp_path: Path)
 
 
 def test_convolutions_with_channels_last(folder: Path) -> None:
-    """The transpositions around a convolution cancel where the runtime convolves with the channels last. All but
-    resizing before it, and behind it making frames of channels, work in that layout.
+    """The transpositions around a convolution cancel where the runtime convolves with the channels last. Only two
+    operators between them need the channels first: the resizing before, and turning channels into frames behind.
     """
     to_first, to_last = [0, 3, 1, 2], [0, 2, 3, 1]
     for model in gpu_graphs(folder, "fp32"):
@@ -187,7 +187,7 @@ def permutation(node: onnx.NodeProto) -> list[int]:
 
 
 def test_parts_of_attention(folder: Path) -> None:
-    """A part has the scores of all the step's frames: as many more parts."""
+    """A part has the scores of all the step's frames, so there are as many more parts."""
     for model in gpu_graphs(folder, "fp32"):
         said = {p.key: p.value for p in model.metadata_props}
         frames = int(said["vidtok.window"]) // int(said["vidtok.time-factor"]) or 1
@@ -205,4 +205,4 @@ def test_where_half_precision_is_not(folder: Path) -> None:
             if node.op_type in ("Softmax", "Tanh", "Round", "Clip"):
                 assert kind == FLOAT
             if node.op_type == "LayerNormalization":
-                assert {a.name: a.i for a in node.attribute}["stash_type"] == FLOAT  # of its statistics
+                assert {a.name: a.i for a in node.attribute}["stash_type"] == FLOAT  # the type of its statistics

@@ -1,4 +1,4 @@
-"""Reading checkpoints: what torch.save really writes, and what an attacker might."""
+"""Reading checkpoints: files as torch.save writes them, and hostile ones."""
 
 import io
 import os
@@ -59,15 +59,15 @@ def test_bfloat16_safetensors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x10\0\0\0\0\0\0\0{}", b"\x07\0\0\0\0\0\0\0" + b'{"a":1}'])
-def test_safetensors_that_are_none(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_safetensors(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         checkpoint.read(path)
 
 
-def test_safetensors_that_are_longer_than_they_say(tmp_path: Path) -> None:
-    """A terabyte that takes no room on the disk is refused before it is read."""
+def test_safetensors_that_are_longer_or_shorter_than_their_header_says(tmp_path: Path) -> None:
+    """A sparse file of a terabyte is refused before it is read."""
     path = tmp_path / "weights.safetensors"
     weights = save({"encoder.a": FLOATS})
     for size in [1 << 40, len(weights) - 1]:
@@ -78,11 +78,11 @@ def test_safetensors_that_are_longer_than_they_say(tmp_path: Path) -> None:
             checkpoint.read(path)
 
 
-# torch.save's format by hand, so that it can be wrong
+# torch.save's format written by hand, so that tests can write it wrong
 
 
 class Global:
-    """Pickles as a reference to a name that need not exist here."""
+    """Pickles as a reference to a name, which need not exist here."""
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
@@ -104,7 +104,7 @@ class Stored:
         self.pid = pid
 
 
-class Pickler(pickle._Pickler):  # the one in Python: `save_global` can be told what to write
+class Pickler(pickle._Pickler):  # the one written in Python, as its `save_global` can be replaced
     def persistent_id(self, value: object) -> object:
         return value.pid if isinstance(value, Stored) else None
 
@@ -132,7 +132,7 @@ def tensor(
 def archive(
     path: Path, root: object, storages: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
 ) -> Path:
-    """A `.ckpt` of an object, or of a pickle's bytes as they are."""
+    """Writes a `.ckpt` that holds an object, or a pickle's bytes unchanged."""
     if not isinstance(root, bytes):
         stream = io.BytesIO()
         Pickler(stream, protocol=2).dump(root)
@@ -191,7 +191,7 @@ def test_hostile_tensors(tmp_path: Path, wrong: object, message: str) -> None:
 
 
 class Touch:
-    """What a real attack looks like."""
+    """A typical attack: an object whose unpickling runs code."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -201,7 +201,7 @@ class Touch:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
+def test_no_code_of_a_pickle_runs(tmp_path: Path, protocol: int) -> None:
     attack = pickle.dumps({"state_dict": {}, "other": Touch(tmp_path / "pwned")}, protocol)
     with pytest.raises(CheckpointError, match="refused"):
         checkpoint.read(archive(tmp_path / "bad.ckpt", attack))
@@ -223,7 +223,7 @@ def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
         (b"\x80\x02cos\nsystem\n.", "neither a state_dict"),
         (b"\x80\x02}q\0X\x01\0\0\0aK\x01K\x02K\x03u.", "damaged"),
         (b"\x80\x02" + b"N0" * (1 << 20) + b"N.", "steps"),
-        # `__call__` of what stands for PyTorch's function, set from within
+        # sets `__call__` of the object that stands for PyTorch's function
         (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x08\0\0\0__call__K\x01s\x86b.", "damaged"),
         (b"\x80\x02ctorch\nFloatStorage\n}X\x05\0\0\0upperK\x01sb.", "damaged"),
         (b"(" * 100_000, "damaged"),
@@ -234,7 +234,7 @@ def test_hostile_pickles(tmp_path: Path, data: bytes, message: str) -> None:
         checkpoint.read(archive(tmp_path / "bad.ckpt", data))
 
 
-def test_archives_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_not_archives(tmp_path: Path) -> None:
     path = archive(tmp_path / "bad.ckpt", {"encoder.a": tensor()}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match="compressed"):
         checkpoint.read(path)
@@ -256,7 +256,7 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
 
 
 class Configuration(dict):
-    """An object of a program's own, as omegaconf has them, with a state, items and a constructor's arguments."""
+    """An object of another program, as of omegaconf, with a state, items and a constructor's arguments."""
 
     def __init__(self, *values: object) -> None:
         super().__init__(a=1)
@@ -267,7 +267,7 @@ class Configuration(dict):
 
 
 class Slotted:
-    """One that pickles by `__new__` with keywords."""
+    """An object that pickles by `__new__` with keywords."""
 
     def __getnewargs_ex__(self) -> tuple:
         return (1,), {"b": 2}
@@ -300,7 +300,7 @@ def test_an_object_in_the_place_of_a_tensor_is_named(tmp_path: Path) -> None:
 def test_an_attack_beside_tensors_is_not_run(tmp_path: Path, protocol: int) -> None:
     stream = io.BytesIO()
     Pickler(stream, protocol=2).dump({"encoder.a": tensor()})
-    # The same dict gets another item, which is the attack.
+    # The same dict gets another item: the attack.
     attack = pickle.dumps(Touch(tmp_path / "pwned"), protocol)
     attack = attack[2:] if protocol >= 2 else attack
     root = stream.getvalue()[:-1] + b"X\x05\0\0\0other" + attack[:-1] + b"s."
@@ -310,7 +310,7 @@ def test_an_attack_beside_tensors_is_not_run(tmp_path: Path, protocol: int) -> N
 
 
 def test_keys_that_take_for_ever_to_hash(tmp_path: Path) -> None:
-    """A tuple of twice the same tuple, sixty times within each other: its hash has 2⁶⁰ parts."""
+    """A tuple that holds the same tuple twice, nested sixty times: its hash has 2⁶⁰ parts."""
     key = b")" + b"".join(b"2\x86" for _ in range(60))
     data = b"\x80\x02}" + key + b"K\x01s."
     with pytest.raises(CheckpointError, match="holds no tensor"):
@@ -350,7 +350,7 @@ def assert_read_or_refused(path: Path, data: bytes) -> None:
 
 
 def seeds(tmp_path: Path) -> dict[str, list[bytes]]:
-    """Files of each kind, and pickles alone."""
+    """Files of each kind, and bare pickles."""
     tiny = (DATA / "tiny.ckpt").read_bytes()
     hand_made = archive(tmp_path / "seed", {"state_dict": {"encoder.a": tensor()}, "other": Slotted()})
     with zipfile.ZipFile(DATA / "tiny.ckpt") as file:
@@ -369,6 +369,6 @@ def seeds(tmp_path: Path) -> dict[str, list[bytes]]:
 @pytest.mark.parametrize("kind", ["ckpt", "safetensors", "pickle"])
 def test_a_changed_file_is_read_or_refused(tmp_path: Path, kind: str) -> None:
     for data in mutate.mutations(seeds(tmp_path)[kind]):
-        if kind == "pickle":  # with checksums that are right
+        if kind == "pickle":  # in an archive with right checksums
             data = archive(tmp_path / "wrapped", data, {key: FLOATS.tobytes() for key in "0123"}).read_bytes()
         assert_read_or_refused(tmp_path / f"a.{'ckpt' if kind == 'pickle' else kind}", data)

@@ -113,9 +113,7 @@ def test_errors_are_one_message(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_configuration_is_not_taken_for_one_that_is_not_published(
-    files: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_missing_configuration_is_not_reported_as_unpublished(files: tuple[Path, Path], tmp_path: Path) -> None:
     failed = export("--config", tmp_path / "mine.yaml", "--checkpoint", files[1], "--output", tmp_path / "out")
     assert failed.returncode != 0
     assert "mine.yaml: no such file" in failed.stderr and "--licence" not in failed.stderr.splitlines()[-1]
@@ -129,14 +127,14 @@ def test_list() -> None:
     assert listed.returncode == 0
     lines = listed.stdout.splitlines()[1:-1]
     assert [line.split()[0] for line in lines] == list(PUBLISHED)
-    # 7.5 latent frames a second of 32 × 32 cells: 15 bits each, or 4 channels of 16 bits.
+    # 7.5 latent frames per second of 32 × 32 cells: 15 bits each, or 4 channels of 16 bits.
     for name, rate in (("vidtok_fsq_causal_488_32768", "115"), ("vidtok_kl_causal_488_4chn", "492")):
         line = next(line.split() for line in lines if line.split()[0] == name)
         quality = PUBLISHED[name]["published"]
         assert line[-5:] == [rate, *(format(quality[k], d) for k, d in QUALITY)]
 
 
-def test_a_reader_that_has_enough_of_the_list_gets_no_complaint() -> None:
+def test_a_reader_that_closes_the_pipe_gets_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, str(ROOT / "models" / "export.py"), "--list"]

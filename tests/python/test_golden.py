@@ -1,4 +1,4 @@
-"""Every published model, exported and stepped as the elements step it, against the reference's outputs."""
+"""Every published model, exported and run step by step as the elements run it, against the reference's outputs."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ import pytest
 from golden import FILES, PUBLISHED, Golden
 from stepping import Arrays, Tokenizer
 
-TOLERANCE = 1e-4  # how closely a right implementation agrees, in z, mean, recon and beside rounding ties
+TOLERANCE = 1e-4  # largest error of a right implementation in z, mean and recon, and its distance to rounding ties
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Case:
     gpu_of_three: Tokenizer
 
     def expected(self) -> tuple[Arrays, Arrays]:
-        """What the reference's encoder and decoder gave, by the graphs' names."""
+        """The outputs of the reference's encoder and decoder, by the names that the graphs give them."""
         arrays = self.golden.arrays
         tokens, beside = ("indices", "z") if self.golden.configuration.levels else ("mean", "logvar")
         return {"tokens": arrays[tokens], beside: arrays[beside]}, {"recon": arrays["recon"]}
@@ -50,8 +50,8 @@ def test_decoder(case: Case, target: str) -> None:
 
 
 def test_streams_at_different_places(case: Case) -> None:
-    """Three in one run, of which none begins with another, and one begins again while others are amid a segment:
-    each segment is as if it were alone, in the form for a CPU.
+    """Three streams per run start at different times, and one starts a second segment while the others are inside
+    theirs. Each segment gives what it gives alone in the graphs for `--target cpu`.
     """
     levels, frames = case.golden.configuration.levels, case.golden.arrays["frames"]
     window, factor = case.cpu.facts["window"], case.cpu.facts["time-factor"]
@@ -70,7 +70,7 @@ def test_streams_at_different_places(case: Case) -> None:
 
 
 def test_a_segment_ignores_what_was_before(case: Case) -> None:
-    """Also: the tokens of a clip's start do not depend on what follows, once causal."""
+    """Also, in causal tokenizers the tokens of a clip's start do not depend on later frames."""
     tokenizer, frames = case.cpu, case.golden.arrays["frames"]
     whole = tokenizer.encode(frames)["tokens"]
     if tokenizer.facts["window"]:
@@ -81,13 +81,13 @@ def test_a_segment_ignores_what_was_before(case: Case) -> None:
     np.testing.assert_array_equal(tokenizer.encode(frames[:count])["tokens"], whole[:3])
     shown = tokenizer.decode(whole)["frames"]
     short = tokenizer.decode(whole[:3])["frames"]
-    certain = count - tokenizer.facts["decoder-delay"]  # the rest is clamped at the end of the stream
+    certain = count - tokenizer.facts["decoder-delay"]  # the others are clamped at the segment's end
     np.testing.assert_array_equal(short[:certain], shown[:certain])
     assert len(short) == count
 
 
 def assert_same_tokens(actual: Arrays, expected: Arrays, levels: tuple[int, ...] | None) -> np.ndarray:
-    """Gives which tokens lie so near to a rounding tie that they may differ."""
+    """Returns which tokens lie so near to a rounding tie that they may differ."""
     if not levels:
         assert_close(actual["tokens"], expected["tokens"])
         assert_close(actual["logvar"], expected["logvar"])
@@ -101,7 +101,7 @@ def assert_same_tokens(actual: Arrays, expected: Arrays, levels: tuple[int, ...]
 
 
 def assert_few(ties: list[np.ndarray]) -> None:
-    """Or that the other tokens are right says little."""
+    """With many ties, the comparison of the other tokens would say little."""
     assert np.concatenate([tie.ravel() for tie in ties]).mean() < 0.05
 
 
@@ -117,7 +117,7 @@ def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
 
 
 def near_tie(z: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
-    """Cells in which a digit lies so near to the border between two that rounding may go either way."""
+    """Cells in which a digit lies so near to the border between two levels that rounding may go either way."""
     n = np.array(levels, np.float32)
     half, offset = (n - 1) * 1.001 / 2, np.where(n % 2, 0, 0.5)
     b = np.tanh(z + np.arctanh(offset / half)) * half - offset

@@ -1,4 +1,4 @@
-"""What a graph says of itself: the part of the contract that the plugin relies on before it runs anything."""
+"""The graphs for `--target cpu`: descriptions, inputs and outputs, operators; and tokenizer folders."""
 
 import json
 import re
@@ -89,15 +89,15 @@ def test_inputs_and_outputs(folder: Path) -> None:
             assert re.fullmatch(r"H(/\d+)?", shape[2]) and shape[3] == shape[2].replace("H", "W")
 
 
-def test_the_fast_form(folder: Path) -> None:
-    """No operator with five-dimensional kernels or resizing; those of our own are made of ONNX's."""
+def test_operators_that_are_fast_on_a_cpu(folder: Path) -> None:
+    """No operator has kernels of five dimensions, and the custom operators consist of ONNX's."""
     causal = {"Carried"} if facts(folder)["causal"] else set()
     for role in ("encoder", "decoder"):
         model = onnx.load(folder / f"{role}.onnx")
         graph, functions = model.graph, model.functions
-        own = {node.op_type for node in graph.node if node.domain == "vidtok"}
-        assert own == {"Norm", "NormSilu"} | causal
-        assert own == {function.name for function in functions}
+        custom = {node.op_type for node in graph.node if node.domain == "vidtok"}
+        assert custom == {"Norm", "NormSilu"} | causal
+        assert custom == {function.name for function in functions}
         nodes = [*graph.node, *(node for function in functions for node in function.node)]
         assert {node.domain for node in nodes} == {"", "vidtok"}
         assert {"If", "Loop", "Pad", "LayerNormalization"}.isdisjoint(node.op_type for node in nodes)
@@ -105,7 +105,7 @@ def test_the_fast_form(folder: Path) -> None:
 
 
 def test_attention_in_bounded_memory(tmp_path: Path) -> None:
-    """Far less than the scores of every position with every other, in a process whose peak is that of one step."""
+    """One step takes far less memory than the scores of all positions with all would take."""
     name, size = "vidtok_kl_causal_444_4chn", 512
     small = configuration(name, ch=4)
     build.export(small, weights(small, seed=3), tmp_path, name, "MIT")

@@ -1,4 +1,4 @@
-"""Half precision: what it may change, and where float32 stays."""
+"""Half precision: how far results may change, and what stays float32."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from vidtok_export import build
 
 ONE_EACH = ["fsq_causal_488_32768_v1_1", "fsq_causal_488_4096", "kl_causal_444_4chn", "fsq_noncausal_41616_262144"]
 
-# One rounding to float16 is off by up to 2⁻¹¹ of the value. A path through either network has some 150
-# of them, whose errors add up like the steps of a random walk; values there are about 1.
+# One rounding to float16 is off by up to 2⁻¹¹ of the value. A path through either network has some 150 roundings, whose
+# errors add up like the steps of a random walk. Values there are about 1.
 ROUNDING = 150**0.5 * 2**-11
 
 
@@ -42,8 +42,8 @@ def test_tokens_and_pixels(golden: Golden, folder: Path, target: str) -> None:
         assert rms(encoded["tokens"] - expected["mean"]) < ROUNDING
         return
     assert rms(encoded["z"] - expected["z"]) < ROUNDING
-    # A digit changes where its error, at most half its levels times that of z, carries it over a border
-    # between two; those are 1 apart.
+    # A digit changes where its error, at most half its levels times the error of z, carries it over a border between
+    # two levels; the borders are 1 apart.
     differ = (encoded["tokens"] != expected["indices"]).mean()
     assert differ <= sum(n / 2 * ROUNDING for n in levels)
 
@@ -55,7 +55,7 @@ def rms(error: np.ndarray) -> float:
 def test_half_the_size(folder: Path) -> None:
     for role in ("encoder", "decoder"):
         full, half = ((folder / f"{role}{suffix}.onnx").stat().st_size for suffix in ("", ".fp16"))
-        assert half < 0.6 * full  # so narrow a network's nodes take as much as a tenth of the file
+        assert half < 0.6 * full  # the nodes of such a narrow network take up to a tenth of the file
 
 
 def test_types(golden: Golden, folder: Path) -> None:

@@ -1,9 +1,9 @@
-"""A toy tokenizer whose graphs run N streams: small enough to be read, and everything depends on all that came before.
+"""A toy tokenizer whose graphs run N streams: small enough to read, and every output depends on all earlier inputs.
 
     encoder: state' = mean of the step's frames in each cell + state / 2;  tokens = state' · 100 + steps so far
-    decoder: state' = tokens % 251 + state / 2;                            frames = state' + 40 · edge
+    decoder: state' = tokens % 251 + state / 2;                            frames = state' · 0.4 + (edge ? 0 : 10)
 
-`first` makes the states 0. A state of floats and one of integers, of different ranks.
+`first` makes the states 0. The encoder has a float and an integer state, of different ranks.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ class Toy:
 
 
 def encoder(mixed: bool = False) -> onnx.ModelProto:
-    """`mixed`: with an operator that does nothing here, and that OpenVINO leaves to the CPU."""
+    """`mixed`: with an operator that changes nothing here, and that OpenVINO leaves to the CPU."""
     g = Toy("encoder")
     frames = g.input("frames", TensorProto.UINT8, [N, FRAMES, H, W, 3])
     first = g.input("first", TensorProto.BOOL, [N])
@@ -82,21 +82,28 @@ def encoder(mixed: bool = False) -> onnx.ModelProto:
     return g.model()
 
 
-def decoder(cell: int = CELL) -> onnx.ModelProto:
-    """With another `cell`, the frames are of another size than the tokenizer says."""
+def decoder(cell: int = CELL, float_edge: bool = False) -> onnx.ModelProto:
+    """With another `cell`, the frames have another size than the tokenizer says.
+
+    `float_edge`: as exporters before `edge` was a truth value wrote it, a number: 0 to clamp, else 0.25.
+    """
     g = Toy("decoder")
     tokens = g.input("tokens", TensorProto.INT32, GRID)
     first = g.input("first", TensorProto.BOOL, [N])
-    edge = g.input("edge", TensorProto.FLOAT, [N])
+    edge = g.input("edge", TensorProto.FLOAT if float_edge else TensorProto.BOOL, [N])
     memory = g.state("memory", TensorProto.FLOAT, GRID, first)
     values = g.op("Cast", g.op("Mod", tokens, np.int32(251)), to=TensorProto.FLOAT)
     memory = g.op("Add", g.op("Mul", memory, np.float32(0.5)), values)
-    edge = g.op("Reshape", g.op("Mul", edge, np.float32(40)), np.array([-1, 1, 1, 1], np.int64))
-    shown = g.op("Min", g.op("Add", g.op("Mul", memory, np.float32(0.4)), edge), np.float32(255))
+    if float_edge:
+        brighter = g.op("Mul", edge, np.float32(40))
+    else:
+        brighter = g.op("Where", edge, np.float32(0), np.float32(10))
+    brighter = g.op("Reshape", brighter, np.array([-1, 1, 1, 1], np.int64))
+    shown = g.op("Min", g.op("Add", g.op("Mul", memory, np.float32(0.4)), brighter), np.float32(255))
     scales = np.array([1, 1, cell, cell], np.float32)
     if cell != CELL:
-        # Nothing to be seen before the graph runs: it depends on an input.
-        scales = g.op("Add", scales, g.op("Mul", g.op("ReduceMax", edge, keepdims=0), np.float32(0)))
+        # The size depends on an input, so that it is not known before the graph runs.
+        scales = g.op("Add", scales, g.op("Mul", g.op("ReduceMax", brighter, keepdims=0), np.float32(0)))
     large = g.op("Resize", shown, "", scales, mode="nearest")
     picture = g.op("Unsqueeze", large, np.array([4], np.int64))
     repeated = g.op("Expand", picture, np.array([1, FRAMES, 1, 1, 3], np.int64))
@@ -106,8 +113,8 @@ def decoder(cell: int = CELL) -> onnx.ModelProto:
     return g.model()
 
 
-def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False) -> None:
-    """A tokenizer folder in which both targets have these graphs."""
+def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False, float_edge: bool = False) -> None:
+    """Writes a tokenizer folder in which both targets have these graphs."""
     description = tokenizer.Description(
         name=name,
         digest=tokenizer.digest({"toy": name}, {}),
@@ -123,4 +130,4 @@ def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False) -> No
         licence="MIT",
     )
     for target in tokenizer.TARGETS:
-        tokenizer.write(folder, description, encoder(mixed), decoder(cell), target)
+        tokenizer.write(folder, description, encoder(mixed), decoder(cell, float_edge), target)

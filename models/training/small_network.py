@@ -1,12 +1,10 @@
 """The small tokenizer's network: a causal, open-loop FSQ autoencoder at 4x8x8.
 
-Four frames of 4x4 pixels are folded into one position, so everything runs at a quarter and an eighth of the
-picture's size. Only `Block` and the decoder's head look back in time, each one latent frame, through a memory the
-caller passes in. The same forward pass is thereby the whole-clip form (`ClipMemory`) and the streaming form
-(`StepMemory`).
+Four frames of 4x4 pixels fold into one position, so everything runs at a quarter and an eighth of the picture's size.
+Only `Block` and the decoder's head look back in time, each by one latent frame, through a memory that the caller passes
+in. So one forward pass serves for whole clips (`ClipMemory`) and for streams, step by step (`StepMemory`).
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -14,16 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vidtok_export import fsq
+
 FAMILY = "small_v1"
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What, together with the weights, makes a tokenizer."""
+    """The hyper-parameters: with the weights, they define a tokenizer."""
 
     levels: tuple[int, ...] = (8, 8, 8, 8, 8)
     time_factor: int = 4
-    patch: int = 4  # pixels a side folded into one position; the latent grid is half as fine again
+    patch: int = 4  # pixels per side that fold into one position; the latent grid is half as fine
     width: int = 64  # channels at a quarter of the size
     deep_width: int = 128  # channels at an eighth
     encoder_blocks: int = 2
@@ -45,7 +45,7 @@ class Configuration:
 
 
 class ClipMemory:
-    """The past of a whole clip: latent frames of N clips of t lie on the batch axis, clip by clip."""
+    """The past in whole clips: N clips of t latent frames lie on the batch axis, clip by clip."""
 
     def __init__(self, latent_frames: int) -> None:
         self.latent_frames = latent_frames
@@ -57,7 +57,7 @@ class ClipMemory:
 
 
 class StepMemory:
-    """The past of a stream, one latent frame a step. Empty at a segment's start."""
+    """The past of a stream, one latent frame per step. It is empty at a segment's start."""
 
     def __init__(self) -> None:
         self.states: dict[str, Tensor] = {}
@@ -112,7 +112,7 @@ def run(layers: Iterable[nn.Module], x: Tensor, memory: Memory) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Groups of frames `[n, 12, H, W]` in [-1, 1] to z `[n, 5, H/8, W/8]`, the code before quantizing."""
+    """Turns groups of frames `[n, 12, H, W]` in [-1, 1] into z `[n, 5, H/8, W/8]`, the code before quantizing."""
 
     def __init__(self, config: Configuration) -> None:
         super().__init__()
@@ -130,14 +130,14 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor, memory: Memory) -> Tensor:
         x = run(self.blocks, self.fold(frames), memory)
         x = run(self.deep_blocks, self.down(x), memory)
-        # In float32 whatever the rest is in: a kernel as large as this came out wrong in bf16 on a processor with AMX.
+        # Always in float32: a kernel as large as this gave wrong results in bf16 on a processor with AMX.
         with torch.autocast(frames.device.type, enabled=False):
             linear = self.linear(frames)
         return self.code(self.norm(x)) + linear
 
 
 class Decoder(nn.Module):
-    """Codes `[n, 5, H/8, W/8]` to groups of frames `[n, 12, H, W]`, before clamping."""
+    """Turns codes `[n, 5, H/8, W/8]` into groups of frames `[n, 12, H, W]`, before clamping."""
 
     def __init__(self, config: Configuration) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Decoder(nn.Module):
         self.deep_blocks = blocks("eighth", config.decoder_deep_blocks, config.deep_width)
         self.up = nn.Conv2d(config.deep_width, 4 * config.width, 1)
         self.blocks = blocks("quarter", config.decoder_blocks, config.width)
-        # The head overlaps its neighbours in space and the group before in time: no seam where patches or groups meet.
+        # The head overlaps neighbouring patches and the group before, so that no seams show where they meet.
         pixels = config.channels * config.patch**2
         self.head = nn.Conv2d(config.width, pixels, 3, padding=1)
         self.head_before = nn.Conv2d(config.width, pixels, 1, bias=False)
@@ -159,41 +159,35 @@ class Decoder(nn.Module):
 
 
 class Quantizer(nn.Module):
-    """Finite scalar quantization: each channel rounded to one of a few levels, rounding's gradient passed through."""
+    """Finite scalar quantization: rounds each channel to one of a few levels, and passes the gradient through."""
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = levels
-        half = [(level - 1) * 1.001 / 2 for level in levels]
-        offset = [0.5 if level % 2 == 0 else 0.0 for level in levels]
-        shift = [math.atanh(o / h) for o, h in zip(offset, half, strict=True)]
-        middle = [level // 2 for level in levels]
-        basis = [math.prod(levels[:index]) for index in range(len(levels))]
-        for name, values in (("reach", half), ("offset", offset), ("shift", shift), ("middle", middle)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
-        self.register_buffer("basis", torch.tensor(basis)[:, None, None], persistent=False)
+        for name, values in fsq.constants(levels)._asdict().items():
+            self.register_buffer(name, torch.from_numpy(values)[:, None, None], persistent=False)
 
     def bound(self, z: Tensor) -> Tensor:
-        """z to the range of the levels, -4 to 3 where there are 8; not rounded yet."""
+        """Maps z to the range of the levels, -4 to 3 for 8 levels, without rounding."""
         return torch.tanh(z + self.shift) * self.reach - self.offset
 
     def forward(self, z: Tensor) -> Tensor:
-        """z to codes in [-1, 1)."""
+        """Turns z into codes in [-1, 1)."""
         bounded = self.bound(z)
         return (bounded + (bounded.round() - bounded).detach()) / self.middle
 
     def indices(self, codes: Tensor) -> Tensor:
-        """Codes `[n, 5, h, w]` to token indices `[n, h, w]`; the first channel is the least significant digit."""
-        return (self.digits(codes) * self.basis).sum(1)
+        """Turns codes `[n, 5, h, w]` into token indices `[n, h, w]`; channel 0 is the least significant digit."""
+        return (self.digits(codes) * self.place).sum(1)
 
     def digits(self, codes: Tensor) -> Tensor:
-        """Codes `[n, 5, h, w]` to each channel's level, counted from 0."""
+        """Turns codes `[n, 5, h, w]` into each channel's level, counted from 0."""
         return (codes * self.middle).round().long() + self.middle.long()
 
     def codes(self, indices: Tensor) -> Tensor:
-        """Token indices `[n, h, w]` to codes `[n, 5, h, w]`."""
+        """Turns token indices `[n, h, w]` into codes `[n, 5, h, w]`."""
         levels = torch.tensor(self.levels, device=indices.device)[:, None, None]
-        return (indices.unsqueeze(1) // self.basis % levels - self.middle) / self.middle
+        return (indices.unsqueeze(1) // self.place % levels - self.middle) / self.middle
 
 
 class Tokenizer(nn.Module):
@@ -205,7 +199,7 @@ class Tokenizer(nn.Module):
         self.quantizer = Quantizer(config.levels)
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Clips `[N, 1 + 4k, 3, H, W]` in [-1, 1] to the reconstruction, z and the token indices."""
+        """Gives the reconstruction, z and the token indices of clips `[N, 1 + 4k, 3, H, W]` in [-1, 1]."""
         groups = group(clips, self.config.time_factor)
         latent_frames = groups.shape[1]
         z = self.encoder(groups.flatten(0, 1), ClipMemory(latent_frames))
@@ -215,12 +209,12 @@ class Tokenizer(nn.Module):
 
 
 def group(clips: Tensor, time_factor: int) -> Tensor:
-    """Clips `[N, 1 + 4k, 3, H, W]` to groups `[N, 1 + k, 12, H, W]`; the first frame alone fills the first group."""
+    """Cuts clips `[N, 1 + 4k, 3, H, W]` into groups `[N, 1 + k, 12, H, W]`; the first frame fills the first group."""
     first = clips[:, :1].expand(-1, time_factor - 1, -1, -1, -1)
     return torch.cat([first, clips], 1).unflatten(1, (-1, time_factor)).flatten(2, 3)
 
 
 def ungroup(groups: Tensor, latent_frames: int) -> Tensor:
-    """Groups `[N * t, 12, H, W]` to the shown frames `[N, 1 + 4k, 3, H, W]`: of the first group only the last."""
+    """Joins groups `[N * t, 12, H, W]` to the shown frames `[N, 1 + 4k, 3, H, W]`: of the first group only the last."""
     frames = groups.unflatten(1, (-1, 3)).unflatten(0, (-1, latent_frames)).flatten(1, 2)
     return frames[:, groups.shape[1] // 3 - 1 :]

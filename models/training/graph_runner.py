@@ -1,26 +1,23 @@
-"""A tokenizer's graph in ONNX Runtime, stepped as a stream."""
+"""Runs a tokenizer's graphs in ONNX Runtime, step by step, as the plugin runs them."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from vidtok_export.onnx_runtime import onnxruntime
 
-EDGE = 0.25  # how far a decoder's linear up-sampling looks towards the next latent frame, where there is one
 CPU = ("CPUExecutionProvider",)
 
 
-class Session:
-    """One graph and its stream: the states are carried from step to step."""
+class GraphRunner:
+    """One graph, run step by step on one stream; keeps the states between steps."""
 
     def __init__(self, model: onnx.ModelProto | Path, threads: int = 2, providers: Sequence[object] = CPU) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Two sessions in one process would otherwise burn each other's cores while they wait.
+        # A session whose threads spin while they wait would take the processor from the other session.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
@@ -31,7 +28,7 @@ class Session:
         self.feeds: dict[str, np.ndarray] = {}
 
     def start(self, height: int, width: int) -> None:
-        """Begin a segment. What the states hold now is ignored by the graph: not-a-number shows if it were not."""
+        """Begin a segment. The graph must ignore what the states hold now: not-a-number shows where it does not."""
         sides = {"H": height, "W": width}
         sizes = sides | {f"{side}/{k}": size // k for side, size in sides.items() for k in (2, 4, 8, 16)}
         self.feeds = {
@@ -39,20 +36,20 @@ class Session:
         }
         self.first = True
 
-    def step(self, name: str, value: np.ndarray, edge: float = EDGE) -> dict[str, np.ndarray]:
+    def step(self, name: str, value: np.ndarray, edge: bool = False) -> dict[str, np.ndarray]:
         feeds = {**self.feeds, name: value, "first": np.array([self.first])}
         if "edge" in self.inputs:
-            feeds["edge"] = np.array([edge], np.float32)
+            feeds["edge"] = np.array([edge])
         results = dict(zip(self.outputs, self.session.run(None, feeds), strict=True))
         self.feeds = {state.name: results.pop(f"{state.name}.next") for state in self.states}
         self.first = False
         return results
 
 
-def encode(encoder: Session, video: np.ndarray) -> np.ndarray:
+def encode(encoder: GraphRunner, video: np.ndarray) -> np.ndarray:
     """The tokens `[1 + k, h, w]` of a video of 1 + k·f frames, uint8 `[T, H, W, 3]`.
 
-    The first latent frame stands for the first frame, given f times; each later one for the next f frames.
+    The first latent frame stands for the first frame, which is given f times; each later one for the next f frames.
     """
     factor = encoder.inputs["frames"].shape[1]
     encoder.start(*video.shape[1:3])
@@ -60,13 +57,13 @@ def encode(encoder: Session, video: np.ndarray) -> np.ndarray:
     return np.concatenate([encoder.step("frames", group)["tokens"][0] for group in frames])
 
 
-def decode(decoder: Session, tokens: np.ndarray, delay: int, space_factor: int) -> np.ndarray:
-    """The 1 + k·f frames, uint8, that the tokens `[1 + k, h, w]` stand for; the decoder is `delay` frames late."""
+def decode(decoder: GraphRunner, tokens: np.ndarray, delay: int, space_factor: int) -> np.ndarray:
+    """The 1 + k·f frames, uint8 `[T, H, W, 3]`, of tokens `[1 + k, h, w]`. `delay`: the `decoder-delay`, in frames."""
     decoder.start(*(side * space_factor for side in tokens.shape[1:]))
-    # Up-sampling is cut where a segment's first latent frame ends, and at the end of the last.
-    steps = [(latent, 0 if index == 1 else EDGE) for index, latent in enumerate(tokens)]
+    # `edge`, as docs/graphs.md has it: true for the second step, and for a flush behind the last.
+    steps = [(latent, index == 1) for index, latent in enumerate(tokens)]
     if delay and len(tokens) > 1:
-        steps.append((tokens[-1], 0))
+        steps.append((tokens[-1], True))
     shown = [decoder.step("tokens", latent[None, None], edge)["frames"][0] for latent, edge in steps]
     factor = len(shown[0])
     frames = np.concatenate(shown)

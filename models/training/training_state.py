@@ -1,4 +1,4 @@
-"""Checkpoints: all that training needs to go on, written so that a kill at any moment leaves a whole file."""
+"""Training checkpoints: everything that training needs to continue, written so that a kill leaves a whole file."""
 
 import os
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from network import Configuration, Tokenizer
+from small_network import Configuration, Tokenizer
 
 
 def save(path: Path, config: Configuration, contents: dict[str, Any]) -> None:
