@@ -66,8 +66,8 @@ pub trait NetworkElement: BaseTransformImpl {
     /// How long the element holds a frame at most.
     fn latency(&self) -> gst::ClockTime;
 
-    /// Loads ONNX Runtime and finds the graph that the settings name, unless they are those of the last time. Returns
-    /// whether they are not: statistics then begin at zero.
+    /// Loads ONNX Runtime and finds the graph that the settings name. Statistics then begin at zero. Returns false, and
+    /// does nothing, where the settings have not changed since the last time.
     fn find_graph(&self) -> Result<bool, RuntimeError> {
         self.settings().check()?;
         let settings = self.settings().network().clone();

@@ -198,3 +198,140 @@ fn writer(format: TokenFormat, stream_id: Option<&str>) -> Result<Writer, Stream
         None => Writer::new(format, random_stream_id()?),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Event, Reader};
+
+    const MS: u64 = 1_000_000;
+    const CELLS: usize = 6;
+
+    fn packets(stream_format: StreamFormat) -> Packets {
+        gst::init().unwrap();
+        Packets::new(TokenFormat::toy(&[8; 5], 3, 2), stream_format, None).unwrap()
+    }
+
+    fn group(segment_start: bool, pts: &[u64]) -> Group {
+        let frame = |pts: &u64| FrameTime {
+            pts: *pts,
+            duration: Some(33 * MS),
+        };
+        Group {
+            segment_start,
+            segment_end: false,
+            frames: pts.iter().map(frame).collect(),
+        }
+    }
+
+    fn push(packets: &mut Packets, group: &Group) -> gst::Buffer {
+        let tokens = Tokens::Indices(vec![7; CELLS]);
+        packets.packet(&tokens, 1, group, false).unwrap()
+    }
+
+    fn events(buffers: &[&gst::Buffer]) -> Vec<Event> {
+        let mut reader = Reader::new();
+        for buffer in buffers {
+            reader.push(&buffer.map_readable().unwrap());
+        }
+        reader.finish();
+        std::iter::from_fn(|| reader.next_event().unwrap()).collect()
+    }
+
+    fn packet(buffers: &[&gst::Buffer]) -> Packet {
+        let packet = |event| match event {
+            Event::Packet(packet) => Some(packet),
+            _ => None,
+        };
+        events(buffers).into_iter().rev().find_map(packet).expect("a packet")
+    }
+
+    fn stream_id(buffer: &gst::Buffer) -> Option<String> {
+        events(&[buffer]).into_iter().find_map(|event| match event {
+            Event::Header(header) => header.stream_id.clone(),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_packet_has_stream_time_and_its_buffer_has_the_frames() {
+        let mut packets = packets(StreamFormat::Framed);
+        packets.set_stream_time(-1_000 * i128::from(MS));
+        let start = push(&mut packets, &group(true, &[1_500 * MS]));
+        assert_eq!(start.pts().map(|pts| pts.mseconds()), Some(1_500));
+        assert_eq!(start.duration().map(|duration| duration.mseconds()), Some(33));
+        assert!(
+            start.flags().contains(gst::BufferFlags::HEADER) && !start.flags().contains(gst::BufferFlags::DELTA_UNIT)
+        );
+        let read = packet(&[&start]);
+        assert_eq!((read.pts, read.duration), (Some(500 * MS), Some(33 * MS)));
+        let next = push(&mut packets, &group(false, &[1_540 * MS, 1_600 * MS]));
+        assert!(
+            next.flags().contains(gst::BufferFlags::DELTA_UNIT) && !next.flags().contains(gst::BufferFlags::HEADER)
+        );
+        assert_eq!(next.duration().map(|duration| duration.mseconds()), Some(93));
+        let read = packet(&[&start, &next]);
+        assert_eq!((read.pts, read.real_frames), (Some(540 * MS), 2));
+        assert_eq!((read.duration, read.offsets), (Some(93 * MS), Some(vec![60 * MS])));
+    }
+
+    #[test]
+    fn frames_in_front_of_the_stream_are_at_its_start() {
+        let mut packets = packets(StreamFormat::Framed);
+        packets.set_stream_time(-1_000 * i128::from(MS));
+        let start = push(&mut packets, &group(true, &[900 * MS]));
+        assert_eq!(packet(&[&start]).pts, Some(0));
+        assert_eq!(start.pts().map(|pts| pts.mseconds()), Some(900));
+    }
+
+    #[test]
+    fn a_flush_keeps_its_end_mark_for_the_next_segment() {
+        let mut packets = packets(StreamFormat::Framed);
+        assert!(packets.start_segment().unwrap().is_none());
+        push(&mut packets, &group(true, &[0]));
+        packets.flush().unwrap();
+        // There is no segment left to end.
+        assert!(packets.end_segment().unwrap().is_none());
+        let mark = packets.start_segment().unwrap().expect("an end mark");
+        assert_eq!(mark.pts(), None);
+        assert!(matches!(events(&[&mark])[..], [Event::End(_)]));
+        assert!(packets.start_segment().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_end_mark_is_where_the_last_frame_ends() {
+        let mut packets = packets(StreamFormat::Framed);
+        push(&mut packets, &group(true, &[100 * MS]));
+        let mark = packets.end_segment().unwrap().expect("an end mark");
+        assert_eq!(mark.pts().map(|pts| pts.mseconds()), Some(133));
+        assert!(packets.end_segment().unwrap().is_none());
+    }
+
+    #[test]
+    fn another_stream_follows_the_end_of_one() {
+        let mut packets = packets(StreamFormat::Framed);
+        assert!(packets.end_stream().unwrap().is_none());
+        let first = push(&mut packets, &group(true, &[0]));
+        assert!(packets.end_stream().unwrap().is_some());
+        assert!(packets.end_stream().unwrap().is_none());
+        packets.start_segment().unwrap();
+        let second = push(&mut packets, &group(true, &[40 * MS]));
+        let (first, second) = (stream_id(&first), stream_id(&second));
+        assert!(first.is_some() && second.is_some() && first != second);
+    }
+
+    #[test]
+    fn bare_tokens_have_a_meta_and_no_end_marks() {
+        let mut packets = packets(StreamFormat::Raw);
+        let buffer = push(&mut packets, &group(true, &[10 * MS, 70 * MS]));
+        assert_eq!(buffer.size(), CELLS * 2);
+        let expected = TokenMeta {
+            segment_start: true,
+            real_frames: 2,
+            offsets: Some(vec![60 * MS]),
+            ..TokenMeta::default()
+        };
+        assert_eq!(meta::get(&buffer), Some(expected));
+        assert!(packets.end_segment().unwrap().is_none() && packets.end_stream().unwrap().is_none());
+    }
+}
