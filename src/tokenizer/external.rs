@@ -111,11 +111,9 @@ pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, most: u64) -
             all.extend_from_slice(field.raw);
             continue;
         };
-        let length = protobuf::begin(model::GRAPH, &mut all);
-        for field in Fields::new(graph) {
-            put_with_weights(&field?, files, most, &mut all)?;
-        }
-        protobuf::end(length, &mut all);
+        protobuf::put_message(model::GRAPH, &mut all, |all| {
+            Fields::new(graph).try_for_each(|field| put_with_weights(&field?, files, most, all))
+        })?;
     }
     Ok(all)
 }
@@ -137,16 +135,16 @@ fn put_with_weights(field: &Field, files: &HashMap<String, Vec<u8>>, most: u64, 
             "with its weights it has more than the {most} bytes that are read"
         )));
     }
-    let length = protobuf::begin(graph::INITIALIZER, to);
-    for field in Fields::new(tensor) {
-        let field = field?;
-        if ![tensor::EXTERNAL_DATA, tensor::DATA_LOCATION, tensor::RAW_DATA].contains(&field.number) {
-            to.extend_from_slice(field.raw);
+    protobuf::put_message(graph::INITIALIZER, to, |to| {
+        for field in Fields::new(tensor) {
+            let field = field?;
+            if ![tensor::EXTERNAL_DATA, tensor::DATA_LOCATION, tensor::RAW_DATA].contains(&field.number) {
+                to.extend_from_slice(field.raw);
+            }
         }
-    }
-    protobuf::put_bytes(tensor::RAW_DATA, data, to);
-    protobuf::end(length, to);
-    Ok(())
+        protobuf::put_bytes(tensor::RAW_DATA, data, to);
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod external;
 mod form;
 mod lookup;
 mod onnx;
-mod protobuf;
+pub(crate) mod protobuf;
 
 use std::borrow::Cow;
 use std::fmt;

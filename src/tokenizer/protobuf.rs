@@ -96,37 +96,38 @@ pub fn numbers(packed: &[u8]) -> impl Iterator<Item = u64> {
     std::iter::from_fn(move || rest.number().ok())
 }
 
-/// Bytes of a length that is filled in afterwards: enough for 35 bits.
+/// Bytes reserved for the length of a message, which is known only after it is written: enough for 35 bits.
 const LENGTH_BYTES: usize = 5;
 
-/// Appends a field of bytes.
+/// Appends a field with a number.
+#[allow(dead_code)] // For models that the runtime writes.
+pub fn put_number(number: u64, value: u64, to: &mut Vec<u8>) {
+    put_varint(number << 3, to);
+    put_varint(value, to);
+}
+
+/// Appends a field with bytes or text.
 pub fn put_bytes(number: u64, bytes: &[u8], to: &mut Vec<u8>) {
-    put_number(number << 3 | 2, to);
-    put_number(bytes.len() as u64, to);
+    put_varint(number << 3 | 2, to);
+    put_varint(bytes.len() as u64, to);
     to.extend_from_slice(bytes);
 }
 
-/// Begins a message; returns what [`end`] needs when everything in it has been appended.
-pub fn begin(number: u64, to: &mut Vec<u8>) -> usize {
-    put_number(number << 3 | 2, to);
+/// Appends a field with a message, whose own fields `write` appends. Returns what `write` returns.
+pub fn put_message<R>(number: u64, to: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    put_varint(number << 3 | 2, to);
+    let length_at = to.len();
     to.extend_from_slice(&[0; LENGTH_BYTES]);
-    to.len()
-}
-
-/// Ends a message that was begun.
-pub fn end(begun: usize, to: &mut [u8]) {
-    let mut length = to.len() - begun;
-    let (last, others) = to[begun - LENGTH_BYTES..begun]
-        .split_last_mut()
-        .expect("there are five");
-    for byte in others {
-        *byte = length as u8 | 0x80;
-        length >>= 7;
+    let result = write(to);
+    let length = (to.len() - length_at - LENGTH_BYTES) as u64;
+    for (place, byte) in to[length_at..length_at + LENGTH_BYTES].iter_mut().enumerate() {
+        let more = if place + 1 < LENGTH_BYTES { 0x80 } else { 0 };
+        *byte = (length >> (7 * place)) as u8 & 0x7f | more;
     }
-    *last = length as u8;
+    result
 }
 
-fn put_number(mut number: u64, to: &mut Vec<u8>) {
+fn put_varint(mut number: u64, to: &mut Vec<u8>) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;
@@ -183,10 +184,13 @@ mod tests {
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
         put_bytes(9, &[7; 300], &mut bytes);
-        let begun = begin(5, &mut bytes);
-        bytes.extend([8; 200]);
-        end(begun, &mut bytes);
-        let expected = vec![(9, Value::Bytes(&[7; 300])), (5, Value::Bytes(&[8; 200]))];
+        put_message(5, &mut bytes, |to| to.extend([8; 200]));
+        put_number(3, u64::MAX, &mut bytes);
+        let expected = vec![
+            (9, Value::Bytes(&[7; 300])),
+            (5, Value::Bytes(&[8; 200])),
+            (3, Value::Number(u64::MAX)),
+        ];
         assert_eq!(fields(&bytes), Ok(expected));
     }
 }
