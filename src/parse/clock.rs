@@ -1,6 +1,6 @@
 //! Which times the parser's buffers, segments and answers have.
 
-use super::joined::shifted;
+use super::timeline::shifted;
 
 /// PTS stay as they are in the stream, and the stream is played from its first one on: that is stream time 0.
 #[derive(Clone, Debug, Default)]

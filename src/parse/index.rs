@@ -1,7 +1,7 @@
 //! Where a file's segments start, and how long it is: found by its packet headers alone where it is undamaged. No
 //! GStreamer in here.
 
-use super::joined::Timeline;
+use super::timeline::Timeline;
 use super::walk::Walker;
 use crate::stream::{Found, PacketHeader};
 

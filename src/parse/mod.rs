@@ -10,7 +10,6 @@ mod clock;
 mod framer;
 mod imp;
 mod index;
-mod joined;
 mod losses;
 mod output;
 mod raw;
@@ -18,6 +17,7 @@ mod remote;
 mod report;
 mod search;
 mod seek;
+mod timeline;
 mod walk;
 
 glib::wrapper! {

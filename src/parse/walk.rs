@@ -90,7 +90,7 @@ pub mod tests {
 
     use super::super::framer::{Framer, Step};
     use super::super::index::Index;
-    use super::super::joined::Timeline;
+    use super::super::timeline::Timeline;
     use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
     use crate::stream::{Packet, SYNC, Writer};
 

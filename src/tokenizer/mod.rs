@@ -7,10 +7,10 @@ mod contents;
 mod description;
 mod embedded;
 mod external;
-mod form;
 mod lookup;
 mod onnx;
 pub(crate) mod protobuf;
+mod variant;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub use contents::Identity;
 pub use description::Description;
 pub use external::with_weights;
-pub use form::{Precision, Target, Wanted};
 pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open, read_description};
 pub use onnx::read as read_onnx;
+pub use variant::{Precision, Target, Wanted};
 
 /// What a graph does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
