@@ -7,16 +7,21 @@ use crate::caps::{MEDIA_TYPE, StreamFormat};
 use crate::stream::MAGIC;
 
 mod clock;
+mod cutter;
+mod file;
 mod framer;
 mod imp;
 mod index;
 mod losses;
 mod output;
+mod packets;
 mod raw;
 mod remote;
 mod report;
 mod search;
 mod seek;
+mod segment;
+mod state;
 mod timeline;
 mod walk;
 

@@ -7,7 +7,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, VidtokParse};
-use super::index::{Index, Snap};
+use super::index::Snap;
 
 /// A seek that can be done, in the file's times.
 #[derive(Clone, Debug)]
@@ -105,19 +105,6 @@ impl VidtokParse {
         self.parent_src_event(target.event(if to_key { time } else { target.time }))
     }
 
-    /// Seeks in what is pulled.
-    pub fn seek_in_file(&self, seek: &gst::event::Seek) -> bool {
-        let (target, index) = (self.target(seek), self.state().index.clone());
-        let (Some(target), Some(index)) = (target, index) else {
-            return false;
-        };
-        let to_key = target.to_key() && !index.has_one_start();
-        match start_for(&index, &target, to_key) {
-            Some((offset, time)) => self.go_to(&target, offset, time, to_key && !target.is_behind_stop(time)),
-            None => false,
-        }
-    }
-
     pub fn answer(&self, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Seeking(seeking) => {
@@ -171,18 +158,6 @@ impl VidtokParse {
         let end = end.map(|end| state.clock.stream_time(gst::ClockTime::from_nseconds(end)));
         (seekable, end)
     }
-}
-
-/// Where to begin for `target`: offset and time.
-fn start_for(index: &Index, target: &Target, to_key: bool) -> Option<(u64, u64)> {
-    let find = |snap| index.start(target.time.nseconds(), snap);
-    let wanted = find(if to_key { target.snap() } else { Snap::Before })?;
-    let start = if target.is_behind_stop(wanted.time) {
-        find(Snap::Before)?
-    } else {
-        wanted
-    };
-    Some((start.offset, start.time))
 }
 
 fn set_not_seekable(seeking: &mut gst::query::Seeking, format: gst::Format) {

@@ -1,0 +1,157 @@
+//! What becomes of each packet.
+
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+
+use super::framer::{FramerError, Step};
+use super::imp::{CAT, VidtokParse};
+use crate::stream::{Link, PacketHeader};
+
+/// Anything that has come is looked at: it tells that a packet has begun.
+pub const MIN_FRAME_BYTES: u32 = 1;
+/// Shorter than any stream header or packet. The base class pulls so many bytes at a time.
+const MIN_PULLED_BYTES: u32 = 12;
+
+impl VidtokParse {
+    /// Takes what comes next: passes it on, passes over it, or waits for more.
+    pub fn take_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let Some(mut frame) = self.handle_raw(frame)? else {
+            return Ok((gst::FlowSuccess::Ok, 0));
+        };
+        self.make_index()?;
+        let parse = self.obj();
+        let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        let (offset, at_end) = (frame.offset(), parse.is_draining());
+        self.enter(offset)?;
+        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+
+        let step = self.state().framer.next(&map, offset, at_end);
+        self.state().in_packet = matches!(step, Ok(Step::Wait(_)));
+        let passed = match step.map_err(|error| self.fail(&error))? {
+            Step::Wait(bytes) => {
+                parse.set_min_frame_size(bytes as u32);
+                return Ok((gst::FlowSuccess::Ok, 0));
+            }
+            Step::Drop(bytes) => {
+                gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
+                bytes
+            }
+            Step::Lost(packet) => {
+                gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
+                self.place(&packet);
+                packet.packet_bytes()
+            }
+            Step::Frame(found) => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                self.place(&found.packet);
+                if self.passes(&found.packet, offset, damaged, discont) {
+                    let mut output = self.output_buffer(buffer, &map, &found)?;
+                    self.decorate(output.make_mut(), &found.packet, discont);
+                    if self.state().upstream_in_time {
+                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
+                        // two buffers counts as the end of the first.
+                        parse.set_ts_at_offset(found.packet_at + 1);
+                    }
+                    drop(map);
+                    return self.finish(frame, output, found.bytes);
+                }
+                found.bytes
+            }
+            Step::End { bytes, mark } => {
+                let damaged = self.tell_of_damage(offset);
+                self.negotiate()?;
+                if let Some(output) = self.end_mark(buffer, &mark, bytes, offset, (damaged, discont))? {
+                    drop(map);
+                    return self.finish(frame, output, bytes);
+                }
+                bytes
+            }
+        };
+        let (end, size) = (offset + passed as u64, {
+            let mut state = self.state();
+            state.discont |= discont;
+            state.size
+        });
+        if self.is_pulling() && end >= size && self.state().framer.header().is_none() {
+            return Err(self.fail(&FramerError::NotVidTok(end)));
+        }
+        drop(map);
+        // Not by the base class's skipping, which gives up after 2 MiB.
+        frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
+        self.await_next();
+        parse.finish_frame(frame, passed as u32)?;
+        Ok((gst::FlowSuccess::Ok, 0))
+    }
+
+    /// Gives a packet its time, so far as its stream says it.
+    fn place(&self, packet: &PacketHeader) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let pts = match state.framer.header() {
+            Some((stream, _)) if !state.upstream_in_time => state.timeline.place(stream, packet),
+            _ => packet.pts,
+        };
+        if !state.upstream_in_time && state.clock.origin.is_none() {
+            state.clock.origin = pts;
+        }
+        state.own_pts = Some(packet.pts);
+        state.times = (
+            pts.map(gst::ClockTime::from_nseconds),
+            packet.duration.map(gst::ClockTime::from_nseconds),
+        );
+        // Its end's time is another then than the last packet says, and so are those of all that follows.
+        let was_wrong = state.timeline.is_joined() && state.remote.refuse();
+        drop(guard);
+        if was_wrong {
+            self.announce_duration();
+        }
+    }
+
+    /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something
+    /// was lost in front of it where that is `damaged`, and may have been at a `discont`.
+    fn passes(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
+        let key_units = self.plays_key_units();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if key_units {
+            state.forget_order();
+            state.discont = true;
+            return packet.segment_start;
+        }
+        if let Some((stream, _)) = state.framer.header() {
+            state.continuity.header(stream);
+        }
+        state.note_loss(damaged, discont);
+        (state.in_order, state.numbered) = (true, packet.position.is_some());
+        let place = state.continuity.packet(packet);
+        let repeated = place.link == Link::Repeated;
+        state.losses.repeated += u64::from(repeated);
+        drop(guard);
+        self.tell_of_hole(place.hole, offset, damaged);
+        !repeated
+    }
+
+    fn finish(
+        &self,
+        mut frame: gst_base::BaseParseFrame,
+        output: gst::Buffer,
+        bytes: usize,
+    ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
+        let parse = self.obj();
+        frame.set_output_buffer(output);
+        self.await_next();
+        parse.finish_frame(frame, bytes as u32)?;
+        Ok((gst::FlowSuccess::Ok, 0))
+    }
+
+    fn await_next(&self) {
+        let bytes = if self.is_pulling() {
+            MIN_PULLED_BYTES
+        } else {
+            MIN_FRAME_BYTES
+        };
+        self.obj().set_min_frame_size(bytes);
+    }
+}

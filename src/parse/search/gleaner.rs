@@ -1,0 +1,153 @@
+use super::Found;
+use crate::stream::{Budget, Fault, MAGIC, PacketHeader, SYNC, StreamHeader};
+
+/// A packet with a PTS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub pts: u64,
+    pub end: u64,
+    pub offset: u64,
+    /// Checksum of its stream header.
+    pub stream: u32,
+    /// Number of its segment, where that is said.
+    pub segment: Option<u32>,
+    /// Where reading begins, if it starts a segment right behind a stream header.
+    pub start: Option<u64>,
+}
+
+impl Mark {
+    /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time
+    /// may be shorter than a packet.
+    pub fn is_in_order(&self, first: &Self, previous: Option<&Self>) -> bool {
+        let begins_stream = self.start.is_some() && self.segment == Some(0) && self.offset > first.offset;
+        let is_behind = |earlier: &Self| self.offset == earlier.offset || self.end.max(self.pts + 1) > earlier.pts;
+        self.stream == first.stream && !begins_stream && is_behind(first) && previous.is_none_or(is_behind)
+    }
+
+    pub fn found(&self) -> Found {
+        Found {
+            offset: self.start.unwrap_or(self.offset),
+            pts: self.pts,
+        }
+    }
+}
+
+/// Picks packet headers out of bytes that may begin anywhere.
+#[derive(Debug)]
+pub struct Gleaner {
+    /// Where they stand in the stream, and how many of them were looked at.
+    bytes: Vec<u8>,
+    offset: u64,
+    at: usize,
+    pub read_to: u64,
+    /// The stream header seen last: where it begins and ends, and its checksum.
+    header: Option<(u64, u64, u32)>,
+    budget: Budget,
+}
+
+impl Gleaner {
+    pub fn at(offset: u64) -> Self {
+        Self {
+            bytes: Vec::new(),
+            offset,
+            at: 0,
+            read_to: offset,
+            header: None,
+            budget: Budget::default(),
+        }
+    }
+
+    /// Goes on elsewhere.
+    pub fn go_to(&mut self, offset: u64) {
+        *self = Self {
+            budget: std::mem::take(&mut self.budget),
+            ..Self::at(offset)
+        };
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        // Only here, so that each byte moves once.
+        self.bytes.drain(..self.at);
+        self.offset += std::mem::take(&mut self.at) as u64;
+        self.bytes.extend_from_slice(bytes);
+        self.read_to += bytes.len() as u64;
+    }
+
+    /// The next packet that has a PTS.
+    pub fn next(&mut self) -> Option<Mark> {
+        loop {
+            let rest = &self.bytes[self.at..];
+            let Some(next) = rest.iter().position(|byte| *byte == SYNC[0]) else {
+                self.pass(rest.len());
+                return None;
+            };
+            self.pass(next);
+            match self.look() {
+                Ok((bytes, mark)) => {
+                    self.pass(bytes);
+                    if mark.is_some() {
+                        return mark;
+                    }
+                }
+                Err(Fault::Short(_)) => return None,
+                Err(Fault::Damaged { checked }) if self.budget.is_exceeded_by(checked) => self.pass(checked),
+                Err(_) => self.pass(1),
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
+        self.budget.passed(bytes);
+    }
+
+    /// What comes next: how much of it there is to pass over, and the packet.
+    fn look(&mut self) -> Result<(usize, Option<Mark>), Fault> {
+        let (data, offset) = (&self.bytes[self.at..], self.offset + self.at as u64);
+        if data.len() < 3 {
+            return Err(Fault::Short(3));
+        }
+        if data.starts_with(&MAGIC[..3]) {
+            let (header, bytes) = StreamHeader::decode(data)?;
+            if header.end.is_none() {
+                self.header = Some((offset, offset + bytes as u64, header.checksum));
+            }
+            return Ok((bytes, None));
+        }
+        let packet = PacketHeader::decode(data)?;
+        let header = self
+            .header
+            .filter(|(_, end, stream)| *end == offset && *stream == packet.stream_header_crc);
+        let start = header.filter(|_| packet.segment_start).map(|(start, ..)| start);
+        let mark = packet.pts.map(|pts| Mark {
+            pts,
+            end: pts + packet.duration.unwrap_or(0),
+            offset,
+            segment: packet.position.and_then(|at| at.segment),
+            stream: packet.stream_header_crc,
+            start,
+        });
+        // Its length may be wrong: what is behind it is searched, too.
+        Ok((SYNC.len(), mark))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::walk::tests::stream;
+    use crate::stream::MAX_JSON_BYTES;
+
+    #[test]
+    fn false_stream_headers_cost_little() {
+        // Magic, version, and much of what follows.
+        let mut claim = stream(10, 1, 0)[..12].to_vec();
+        claim[8..].copy_from_slice(&(MAX_JSON_BYTES as u32).to_le_bytes());
+        let bytes = claim.repeat(100_000);
+        let mut gleaner = Gleaner::at(0);
+        gleaner.push(&bytes);
+        assert_eq!(gleaner.next(), None);
+        let checked = gleaner.budget.checked_in_vain();
+        assert!(checked < (1 << 27) + 20 * bytes.len() as u64, "{checked} bytes");
+    }
+}

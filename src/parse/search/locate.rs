@@ -1,0 +1,194 @@
+use super::gleaner::{Gleaner, Mark};
+use super::{Ends, Found, Next, OVERLAP, WINDOW};
+use crate::parse::index::Snap;
+
+/// Looks for a segment's start by its time.
+#[derive(Debug)]
+pub struct Locate {
+    ends: Ends,
+    target: u64,
+    snap: Snap,
+    /// A start from there on is not snapped to.
+    stop: Option<u64>,
+    /// A packet at or before the target: offset and time.
+    low: (u64, u64),
+    /// From here on packets are behind the target.
+    high: (u64, u64),
+    phase: Phase,
+    before: Option<Found>,
+    after: Option<Found>,
+    /// The packet before, in what is read now.
+    previous: Option<Mark>,
+    gleaner: Gleaner,
+    steps: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Reads one packet somewhere between low and high.
+    Narrow { probe: u64 },
+    /// Reads this far from a place before high, for the last start before the target.
+    Back { from: u64, to: u64 },
+    /// Reads from high on, for the first start behind the target.
+    Forward,
+}
+
+impl Locate {
+    /// Looks for the segment's start for `target`, one before `stop`. Both count as a packet's PTS does.
+    pub fn new(ends: Ends, target: u64, snap: Snap, stop: Option<u64>) -> (Self, Next<Found>) {
+        let mut search = Self {
+            ends,
+            target,
+            snap,
+            stop,
+            low: (ends.first.offset, ends.first.pts),
+            high: (ends.size, ends.end.max(ends.first.pts)),
+            phase: Phase::Forward,
+            before: None,
+            after: None,
+            previous: None,
+            gleaner: Gleaner::at(0),
+            steps: 0,
+        };
+        let next = if target <= ends.first.pts || !ends.in_order {
+            Next::Done(ends.first.found())
+        } else {
+            search.narrow()
+        };
+        (search, next)
+    }
+
+    /// Takes bytes; none where the stream ends. Fails where packets are not in the order of their times.
+    pub fn feed(&mut self, bytes: &[u8]) -> Next<Found> {
+        self.take(bytes).unwrap_or(Next::Failed)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<Next<Found>, Disorder> {
+        let ended = bytes.is_empty();
+        // Buffers may be of any size.
+        let wanted = match self.phase {
+            Phase::Back { to, .. } => to.saturating_sub(self.gleaner.read_to),
+            Phase::Narrow { .. } | Phase::Forward => u64::MAX,
+        };
+        self.gleaner
+            .push(&bytes[..bytes.len().min(wanted.try_into().unwrap_or(usize::MAX))]);
+        let read_to = self.gleaner.read_to;
+        let next = match self.phase {
+            Phase::Narrow { probe } => {
+                match self.next_mark()? {
+                    Some(mark) if mark.offset < self.high.0 && !self.is_between(&mark) => return Err(Disorder),
+                    Some(mark) if mark.offset < self.high.0 && mark.pts <= self.target => {
+                        self.low = (mark.offset, mark.pts);
+                    }
+                    Some(mark) if mark.offset < self.high.0 => self.high = (probe, mark.pts),
+                    None if !ended && read_to < self.high.0 => return Ok(Next::More),
+                    _ => self.high.0 = probe,
+                }
+                self.narrow()
+            }
+            Phase::Back { from, to } => {
+                while let Some(mark) = self.next_mark()? {
+                    match mark.start.map(|_| mark.found()) {
+                        Some(start) if mark.pts <= self.target => self.before = Some(start),
+                        Some(start) if self.after.is_none_or(|after| after.offset > start.offset) => {
+                            self.after = Some(start);
+                        }
+                        _ => (),
+                    }
+                }
+                match self.before {
+                    _ if !ended && read_to < to => Next::More,
+                    None if from > self.ends.first.offset => self.back(from, 2 * (self.high.0 - from)),
+                    _ => self.look_ahead(),
+                }
+            }
+            Phase::Forward => {
+                while let Some(mark) = self.next_mark()? {
+                    if mark.start.is_some() && mark.pts > self.target {
+                        self.after = Some(mark.found());
+                        break;
+                    }
+                }
+                if self.after.is_none() && !ended && read_to < self.ends.size {
+                    return Ok(Next::More);
+                }
+                self.choose()
+            }
+        };
+        Ok(next)
+    }
+
+    fn next_mark(&mut self) -> Result<Option<Mark>, Disorder> {
+        let Some(mark) = self.gleaner.next() else {
+            return Ok(None);
+        };
+        if !mark.is_in_order(&self.ends.first, self.previous.as_ref()) {
+            return Err(Disorder);
+        }
+        self.previous = Some(mark);
+        Ok(Some(mark))
+    }
+
+    /// Whether the time of a packet between low and high is between theirs.
+    fn is_between(&self, mark: &Mark) -> bool {
+        mark.end >= self.low.1 && mark.pts - self.high.1.min(mark.pts) <= mark.end - mark.pts
+    }
+
+    /// Halves what is between low and high, in turn with a guess by the time, until a window holds it.
+    fn narrow(&mut self) -> Next<Found> {
+        let bytes = self.high.0.saturating_sub(self.low.0);
+        if bytes <= WINDOW {
+            return self.back(self.high.0, WINDOW.max(bytes));
+        }
+        self.steps += 1;
+        let (time, whole) = (self.target - self.low.1, self.high.1.saturating_sub(self.low.1).max(1));
+        let guess = (u128::from(bytes) * u128::from(time.min(whole)) / u128::from(whole)) as u64;
+        let ahead = if self.steps % 2 == 1 {
+            guess.saturating_sub(WINDOW / 2)
+        } else {
+            bytes / 2
+        };
+        let probe = self.low.0 + ahead.clamp(1, bytes - 1);
+        self.phase = Phase::Narrow { probe };
+        self.read(probe)
+    }
+
+    /// Reads `bytes` before `to`, and what may have been cut in two there.
+    fn back(&mut self, to: u64, bytes: u64) -> Next<Found> {
+        let from = to.saturating_sub(bytes);
+        let overlap = if to == self.high.0 { 0 } else { OVERLAP };
+        let to = (to + overlap).min(self.ends.size);
+        self.phase = Phase::Back { from, to };
+        self.read(from)
+    }
+
+    fn look_ahead(&mut self) -> Next<Found> {
+        let exact = self.before.is_some_and(|before| before.pts == self.target);
+        if self.snap == Snap::Before || exact || self.after.is_some() || self.high.0 >= self.ends.size {
+            return self.choose();
+        }
+        self.phase = Phase::Forward;
+        self.read(self.high.0)
+    }
+
+    fn choose(&self) -> Next<Found> {
+        let before = self.before.unwrap_or(self.ends.first.found());
+        let take_after = |after: &Found| match self.snap {
+            Snap::Before => false,
+            Snap::After => before.pts != self.target,
+            Snap::Nearest => after.pts - self.target < self.target - before.pts,
+        };
+        let after = self.after.filter(|after| self.stop.is_none_or(|stop| after.pts < stop));
+        Next::Done(after.filter(take_after).unwrap_or(before))
+    }
+
+    fn read(&mut self, from: u64) -> Next<Found> {
+        self.previous = None;
+        self.gleaner.go_to(from);
+        Next::Read(from)
+    }
+}
+
+/// Times do not go up with the offset, as where streams were joined: only by reading it all a packet's time is found.
+#[derive(Debug)]
+struct Disorder;

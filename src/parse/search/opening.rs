@@ -1,0 +1,120 @@
+use super::gleaner::{Gleaner, Mark};
+use super::{Next, OVERLAP, WINDOW};
+use crate::stream::MAX_PAYLOAD_BYTES;
+
+/// A first stream header and packet have to be within that many bytes.
+const HEAD: u64 = 1 << 20;
+/// No packet is within so many bytes of the end only if what is there is no stream.
+const TAIL: u64 = 2 * (MAX_PAYLOAD_BYTES as u64 + OVERLAP);
+
+/// Where and when a stream begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub first: Mark,
+    /// Time at which the last packet ends.
+    pub end: u64,
+    /// Whether the first segment may be the only one.
+    pub one_segment: bool,
+    /// In bytes.
+    pub size: u64,
+    /// Nothing was found so far that contradicts times which go up with the offset.
+    pub in_order: bool,
+}
+
+/// Looks for the first packet and the last.
+#[derive(Debug)]
+pub struct Opening {
+    size: u64,
+    first: Option<Mark>,
+    last: Option<Mark>,
+    /// Where the window at the end begins.
+    from: u64,
+    /// The packet before, in this window.
+    previous: Option<Mark>,
+    gleaner: Gleaner,
+}
+
+impl Opening {
+    /// Is to be fed a stream of `size` bytes from its start on.
+    pub fn new(size: u64) -> Self {
+        Self {
+            size,
+            first: None,
+            last: None,
+            from: size,
+            previous: None,
+            gleaner: Gleaner::at(0),
+        }
+    }
+
+    /// Whether nothing but the stream's start was read.
+    pub fn is_at_start(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Whether what is to be read is the first window.
+    pub fn is_first_read(&self) -> bool {
+        self.size - self.from <= WINDOW
+    }
+
+    /// Takes bytes; none where the stream ends.
+    pub fn feed(&mut self, bytes: &[u8]) -> Next<Ends> {
+        self.gleaner.push(bytes);
+        let at_end = bytes.is_empty() || self.gleaner.read_to >= self.size;
+        let Some(first) = self.first else {
+            self.first = std::iter::from_fn(|| self.gleaner.next()).find(|mark| mark.start.is_some());
+            return match self.first {
+                Some(_) => self.read_window(),
+                None if at_end || self.gleaner.read_to > HEAD => Next::Failed,
+                None => Next::More,
+            };
+        };
+        while let Some(mark) = self.gleaner.next() {
+            if !mark.is_in_order(&first, self.previous.as_ref()) {
+                return Next::Failed;
+            }
+            self.previous = Some(mark);
+            self.last = self.last.filter(|last| last.end >= mark.end).or(Some(mark));
+        }
+        match self.last {
+            _ if !at_end => Next::More,
+            Some(last) => Next::Done(Ends {
+                first,
+                in_order: true,
+                end: last.end.max(first.end),
+                one_segment: last.segment.is_none() || last.segment == first.segment,
+                size: self.size,
+            }),
+            None if self.from == 0 || self.size - self.from >= TAIL => Next::Failed,
+            None => self.read_window(),
+        }
+    }
+
+    fn read_window<T>(&mut self) -> Next<T> {
+        self.from = self.size.saturating_sub(2 * (self.size - self.from).max(WINDOW / 2));
+        self.previous = None;
+        self.gleaner.go_to(self.from);
+        Next::Read(self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::walk::tests::stream;
+
+    #[test]
+    fn the_last_packet_is_not_looked_for_in_all_of_a_long_tail() {
+        let (bytes, size) = (stream(10, 8, 0), 1 << 40);
+        let mut opening = Opening::new(size);
+        let mut next = opening.feed(&bytes);
+        let mut longest = 0;
+        while let Next::Read(from) = next {
+            longest = size - from;
+            // Nothing is there; the window's end comes at once.
+            next = opening.feed(&[]);
+        }
+        assert_eq!(next, Next::Failed);
+        assert!((TAIL..2 * TAIL).contains(&longest), "{longest} bytes");
+    }
+}
