@@ -38,7 +38,7 @@
 //! flush. It is no use where streams with different headers were joined. What comes through a pipe cannot be sought
 //! in.
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use gst::glib;
 use gst::prelude::*;
@@ -51,6 +51,7 @@ use super::raw;
 use super::state::State;
 use crate::caps::packet_template;
 use crate::element::pad_templates;
+use crate::system::lock::lock;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokparse", gst::DebugColorFlags::empty(), Some("VidTok parser")));
@@ -228,8 +229,8 @@ impl BaseParseImpl for VidtokParse {
 }
 
 impl VidtokParse {
-    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     fn reset(&self) {

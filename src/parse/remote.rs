@@ -18,6 +18,7 @@ use job::{Act, Awaited, Job};
 use super::imp::{CAT, VidtokParse};
 use super::index::Snap;
 use super::search::{Found, Locate, Next, Opening};
+use crate::system::lock::lock;
 
 impl VidtokParse {
     /// Keeps from the base class what comes for a search.
@@ -196,7 +197,7 @@ impl VidtokParse {
             return false;
         }
         // One at a time; the newest counts.
-        let _seeking = self.seeking.lock().unwrap();
+        let _seeking = lock(&self.seeking);
         let snap = if target.to_key() { target.snap() } else { Snap::Before };
         let stop = target.stop.map(gst::ClockTime::nseconds);
         let (search, next) = Locate::new(ends, target.time.nseconds(), snap, stop);
@@ -225,7 +226,7 @@ impl VidtokParse {
 
     /// Does what a search wants, unless another has replaced it.
     fn go_on(&self, next: Next<Found>, generation: u64) {
-        let _seeking = self.seeking.lock().unwrap();
+        let _seeking = lock(&self.seeking);
         let remote_generation = self.state().remote.generation;
         if generation == remote_generation && !self.follow(next) {
             gst::element_imp_error!(self, gst::ResourceError::Seek, ("Upstream does not seek any more"));
