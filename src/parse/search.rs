@@ -4,12 +4,12 @@
 //! A search says where to [read](Next::Read) and is then fed what comes from there. It trusts packet headers, which
 //! have checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
 
-mod gleaner;
-mod locate;
-mod opening;
+mod ends;
+mod packet_finder;
+mod start;
 
-pub use locate::Locate;
-pub use opening::{Ends, Opening};
+pub use ends::{Ends, Opening};
+pub use start::Locate;
 
 use crate::stream::{MAX_HEADER_BYTES, MAX_JSON_BYTES};
 

@@ -1,4 +1,4 @@
-use super::gleaner::{Gleaner, Mark};
+use super::packet_finder::{Gleaner, Mark};
 use super::{Ends, Found, Next, OVERLAP, WINDOW};
 use crate::parse::index::Snap;
 

@@ -1,4 +1,4 @@
-use super::gleaner::{Gleaner, Mark};
+use super::packet_finder::{Gleaner, Mark};
 use super::{Next, OVERLAP, WINDOW};
 use crate::stream::MAX_PAYLOAD_BYTES;
 
