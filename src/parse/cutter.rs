@@ -61,7 +61,7 @@ impl Cutter {
     }
 
     /// What to tell of bytes at the end that are no whole piece.
-    pub fn left_over(&self, bytes: usize) -> String {
+    pub fn leftover(&self, bytes: usize) -> String {
         let Self { format, grouping, .. } = self;
         let latent_frames = match grouping.step_latent_frames() {
             1 => "a latent frame".to_string(),
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_left_over_is_said_in_numbers() {
-        let text = cutter(BUILT_IN).unwrap().left_over(1000);
+        let text = cutter(BUILT_IN).unwrap().leftover(1000);
         for part in ["1000 bytes", "3456", "384×288", "48×36", "uint16"] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -214,69 +214,14 @@ where
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, StreamHeader, Writer};
-
-    /// Bytes of the payload of a packet here: much more than is read of it.
-    const PAYLOAD: usize = 40_000;
-
-    fn writer() -> Writer {
-        let format = TokenFormat {
-            model: "toy".into(),
-            digest: "0".repeat(64),
-            regularizer: Regularizer::Fsq { levels: vec![16, 16] },
-            token_type: TokenType::Uint16,
-            grid_width: 200,
-            grid_height: 200,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: 1600,
-            height: 1600,
-            framerate: Fraction::new(30, 1),
-            pixel_aspect_ratio: Fraction::new(1, 1),
-            colorimetry: None,
-        };
-        Writer::new(format, "toy").unwrap()
-    }
-
-    fn packets(segments: u64, first_pts: u64) -> impl Iterator<Item = Packet> {
-        (0..3 * segments).map(move |i| Packet {
-            segment_start: i.is_multiple_of(3),
-            segment_end: i % 3 == 2,
-            latent_frames: 1,
-            real_frames: 1,
-            pts: Some(first_pts + i * 100),
-            duration: Some(100),
-            payload: vec![0; PAYLOAD],
-            ..Packet::default()
-        })
-    }
-
-    /// Segments of three packets of 100 ns each.
-    pub fn file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let mut writer = writer();
-        let packets = packets(segments, first_pts);
-        let mut bytes: Vec<u8> = packets.flat_map(|packet| writer.write(&packet).unwrap()).collect();
-        bytes.extend(writer.end().unwrap());
-        bytes
-    }
-
-    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the
-    /// first PTS.
-    pub fn anew(first: (u64, u64), second: (u64, u64)) -> Vec<u8> {
-        let mut writer = writer();
-        packets(first.0, first.1)
-            .chain(packets(second.0, second.1))
-            .flat_map(|packet| writer.write(&packet).unwrap())
-            .collect()
-    }
+    use crate::parse::testing::{file, format, packets};
+    use crate::stream::{Packet, StreamHeader};
 
     /// A [`file`] as version 1.0 writes it.
     fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let format = writer().format().clone();
+        let format = format(200);
         let header = StreamHeader::encode(&format, None, None).unwrap();
         let stream = StreamHeader::decode(&header).unwrap().0.checksum;
         let packets = packets(segments, first_pts);

@@ -22,6 +22,8 @@ mod search;
 mod seek;
 mod segment;
 mod state;
+#[cfg(test)]
+mod testing;
 mod timeline;
 mod walk;
 

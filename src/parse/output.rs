@@ -4,7 +4,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::framer::{Frame, FramerError};
+use super::framer::{FramerError, PacketSpan};
 use super::imp::{CAT, VidtokParse};
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
@@ -66,7 +66,7 @@ impl VidtokParse {
         &self,
         buffer: &gst::BufferRef,
         data: &[u8],
-        found: &Frame,
+        found: &PacketSpan,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
         match stream_format {
@@ -109,7 +109,7 @@ impl VidtokParse {
             state.note_loss(damaged, discont);
             state.continuity.end(mark)
         };
-        self.tell_of_hole(hole, offset, damaged);
+        self.report_hole(hole, offset, damaged);
         let mut state = self.state();
         state.timeline.end_mark(mark);
         // Nothing is shown for it: its time is the end of what was shown last.
@@ -133,7 +133,7 @@ impl VidtokParse {
     }
 
     /// Gives the buffer of a packet its flags.
-    pub fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
+    pub fn set_times_and_flags(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
         let mut state = self.state();
         // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
         // segment start.

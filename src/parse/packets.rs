@@ -3,7 +3,7 @@
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::framer::{FramerError, Step};
+use super::framer::{Action, FramerError};
 use super::imp::{CAT, VidtokParse};
 use crate::stream::{Link, PacketHeader};
 
@@ -27,28 +27,28 @@ impl VidtokParse {
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
 
         let step = self.state().framer.next(&map, offset, at_end);
-        self.state().in_packet = matches!(step, Ok(Step::Wait(_)));
+        self.state().in_packet = matches!(step, Ok(Action::Wait(_)));
         let passed = match step.map_err(|error| self.fail(&error))? {
-            Step::Wait(bytes) => {
+            Action::Wait(bytes) => {
                 parse.set_min_frame_size(bytes as u32);
                 return Ok((gst::FlowSuccess::Ok, 0));
             }
-            Step::Drop(bytes) => {
+            Action::Skip(bytes) => {
                 gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
                 bytes
             }
-            Step::Lost(packet) => {
+            Action::SkipDamaged(packet) => {
                 gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
                 self.place(&packet);
                 packet.packet_bytes()
             }
-            Step::Frame(found) => {
-                let damaged = self.tell_of_damage(offset);
+            Action::Packet(found) => {
+                let damaged = self.report_damage(offset);
                 self.negotiate()?;
                 self.place(&found.packet);
                 if self.passes(&found.packet, offset, damaged, discont) {
                     let mut output = self.output_buffer(buffer, &map, &found)?;
-                    self.decorate(output.make_mut(), &found.packet, discont);
+                    self.set_times_and_flags(output.make_mut(), &found.packet, discont);
                     if self.state().upstream_in_time {
                         // Upstream's time is that of the packet, not of a stream header in front of it. A place between
                         // two buffers counts as the end of the first.
@@ -59,8 +59,8 @@ impl VidtokParse {
                 }
                 found.bytes
             }
-            Step::End { bytes, mark } => {
-                let damaged = self.tell_of_damage(offset);
+            Action::EndMark { bytes, mark } => {
+                let damaged = self.report_damage(offset);
                 self.negotiate()?;
                 if let Some(output) = self.end_mark(buffer, &mark, bytes, offset, (damaged, discont))? {
                     drop(map);
@@ -129,7 +129,7 @@ impl VidtokParse {
         let repeated = place.link == Link::Repeated;
         state.losses.repeated += u64::from(repeated);
         drop(guard);
-        self.tell_of_hole(place.hole, offset, damaged);
+        self.report_hole(place.hole, offset, damaged);
         !repeated
     }
 

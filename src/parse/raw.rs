@@ -111,7 +111,7 @@ impl VidtokParse {
         let available = buffer.size();
         if available < bytes {
             if parse.is_draining() {
-                self.tell_of_left_over(&cutter.left_over(available), number);
+                self.report_leftover(&cutter.leftover(available), number);
                 frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
                 parse.finish_frame(frame, available as u32)?;
             }
@@ -145,7 +145,7 @@ impl VidtokParse {
         Ok(())
     }
 
-    fn tell_of_left_over(&self, text: &str, pieces: u64) {
+    fn report_leftover(&self, text: &str, pieces: u64) {
         if pieces == 0 {
             gst::element_imp_error!(self, gst::StreamError::Decode, ("{text}"));
         } else {

@@ -17,7 +17,7 @@ use job::{Act, Awaited, Job};
 
 use super::imp::{CAT, VidtokParse};
 use super::index::Snap;
-use super::search::{Found, Locate, Next, Opening};
+use super::search::{EndsSearch, Next, SeekPoint, StartSearch};
 use crate::system::lock::lock;
 
 impl VidtokParse {
@@ -54,7 +54,8 @@ impl VidtokParse {
                 self.read_first(from, info)
             }
             Act::Later(next, generation) => {
-                self.obj().call_async(move |parse| parse.imp().go_on(next, generation));
+                self.obj()
+                    .call_async(move |parse| parse.imp().continue_search(next, generation));
                 gst::PadProbeReturn::Handled
             }
         }
@@ -115,7 +116,7 @@ impl VidtokParse {
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
         let remote = &mut self.state().remote;
         remote.awaited = Awaited::Following;
-        remote.job = Some(Job::Open(Box::new(Opening::new(size)), Vec::new()));
+        remote.job = Some(Job::Open(Box::new(EndsSearch::new(size)), Vec::new()));
     }
 
     fn announce_ends(&self) {
@@ -200,7 +201,7 @@ impl VidtokParse {
         let _seeking = lock(&self.seeking);
         let snap = if target.to_key() { target.snap() } else { Snap::Before };
         let stop = target.stop.map(gst::ClockTime::nseconds);
-        let (search, next) = Locate::new(ends, target.time.nseconds(), snap, stop);
+        let (search, next) = StartSearch::new(ends, target.time.nseconds(), snap, stop);
         {
             let remote = &mut self.state().remote;
             remote.generation += 1;
@@ -225,7 +226,7 @@ impl VidtokParse {
     }
 
     /// Does what a search wants, unless another has replaced it.
-    fn go_on(&self, next: Next<Found>, generation: u64) {
+    fn continue_search(&self, next: Next<SeekPoint>, generation: u64) {
         let _seeking = lock(&self.seeking);
         let remote_generation = self.state().remote.generation;
         if generation == remote_generation && !self.follow(next) {
@@ -233,7 +234,7 @@ impl VidtokParse {
         }
     }
 
-    fn follow(&self, next: Next<Found>) -> bool {
+    fn follow(&self, next: Next<SeekPoint>) -> bool {
         let found = match next {
             Next::Read(from) => {
                 self.state().remote.awaited = Awaited::From(from);
@@ -253,7 +254,7 @@ impl VidtokParse {
             if found.is_none() {
                 (ends.in_order, ends.one_segment) = (false, true);
             }
-            let found = found.unwrap_or(ends.first.found());
+            let found = found.unwrap_or(ends.first.seek_point());
             // Where the first start may be the only one, key-unit seeks would lead nowhere else.
             let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {

@@ -38,7 +38,7 @@ impl VidtokParse {
 
     /// Says what there is to say about bytes in front of `offset` that are no packet.
     /// Returns whether there are any.
-    pub fn tell_of_damage(&self, offset: u64) -> bool {
+    pub fn report_damage(&self, offset: u64) -> bool {
         let text = {
             let mut state = self.state();
             let Some(damage) = state.framer.take_damage(offset) else {
@@ -53,7 +53,7 @@ impl VidtokParse {
 
     /// Says that there is a `hole` in front of `offset`, if there is one. One that `damaged` bytes have made was
     /// spoken of.
-    pub fn tell_of_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
+    pub fn report_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
         let Some(hole) = hole else { return };
         let text = {
             let mut state = self.state();
@@ -64,7 +64,7 @@ impl VidtokParse {
     }
 
     /// Says what there is to say at the stream's end.
-    pub fn tell_of_end(&self) {
+    pub fn report_end(&self) {
         // An upstream in time may end at a stop of its own.
         let has_stop = self
             .obj()

@@ -8,8 +8,8 @@ mod ends;
 mod packet_finder;
 mod start;
 
-pub use ends::{Ends, Opening};
-pub use start::Locate;
+pub use ends::{Ends, EndsSearch};
+pub use start::StartSearch;
 
 use crate::stream::{MAX_HEADER_BYTES, MAX_JSON_BYTES};
 
@@ -32,7 +32,7 @@ pub enum Next<T> {
 
 /// A segment's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct SeekPoint {
     pub offset: u64,
     pub pts: u64,
 }
@@ -42,8 +42,7 @@ mod tests {
     use super::*;
     use crate::parse::index::Index;
     use crate::parse::index::Snap;
-    use crate::parse::index::tests::{anew, file};
-    use crate::parse::walk::tests::stream;
+    use crate::parse::testing::{file, restarted_file, stream};
     use crate::stream::SYNC;
 
     /// Does what the search wants, in pieces of `piece` bytes. Returns what it found and how much it read.
@@ -73,7 +72,7 @@ mod tests {
     }
 
     fn open(bytes: &[u8], piece: usize) -> Option<Ends> {
-        let mut opening = Opening::new(bytes.len() as u64);
+        let mut opening = EndsSearch::new(bytes.len() as u64);
         run(bytes, piece, Next::More, |part| opening.feed(part)).0
     }
 
@@ -89,7 +88,7 @@ mod tests {
         assert_eq!((Some(ends.first.pts), Some(ends.end)), (index.begin(), index.end()));
         for target in (6_900..19_200).step_by(150) {
             for snap in [Snap::Before, Snap::After, Snap::Nearest] {
-                let (mut search, next) = Locate::new(ends, target, snap, None);
+                let (mut search, next) = StartSearch::new(ends, target, snap, None);
                 let (found, read) = run(&bytes, 4096, next, |part| search.feed(part));
                 let expected = index.start(target, snap).unwrap();
                 let found = found.map(|found| (found.offset, found.pts));
@@ -117,9 +116,9 @@ mod tests {
         }
         let ends = open(&bytes, 10_000).unwrap();
         assert_eq!((ends.first.pts, ends.end), (0, 12_000));
-        let (mut search, next) = Locate::new(ends, 11_950, Snap::Before, None);
+        let (mut search, next) = StartSearch::new(ends, 11_950, Snap::Before, None);
         let (found, read) = run(&bytes, 10_000, next, |part| search.feed(part));
-        assert_eq!(found, Some(Found { offset: 0, pts: 0 }));
+        assert_eq!(found, Some(SeekPoint { offset: 0, pts: 0 }));
         assert!(read < 3 * bytes.len());
     }
 
@@ -140,7 +139,7 @@ mod tests {
         let ends = open(&twice, 4096).unwrap();
         let (mut refused, mut found) = (0, 0);
         for target in (50..6_000).step_by(50) {
-            let (mut search, next) = Locate::new(ends, target, Snap::Before, None);
+            let (mut search, next) = StartSearch::new(ends, target, Snap::Before, None);
             match run(&twice, 4096, next, |part| search.feed(part)).0 {
                 None => refused += 1,
                 Some(start) => {
@@ -152,12 +151,12 @@ mod tests {
         assert!(refused > 0, "{found} of them found");
         // One writer, whose times begin anew: within the last bytes, before the first time, and where only a seek sees
         // it.
-        let whole = anew((20, 0), (1, 0));
+        let whole = restarted_file((20, 0), (1, 0));
         assert_eq!(open(&whole[..whole.len() - 110_000], 4096), None);
-        assert_eq!(open(&anew((20, 3_000), (10, 0)), 4096), None);
-        let bytes = anew((20, 0), (10, 500));
+        assert_eq!(open(&restarted_file((20, 3_000), (10, 0)), 4096), None);
+        let bytes = restarted_file((20, 0), (10, 500));
         let ends = open(&bytes, 4096).unwrap();
-        let (mut search, next) = Locate::new(ends, 2_000, Snap::Before, None);
+        let (mut search, next) = StartSearch::new(ends, 2_000, Snap::Before, None);
         assert_eq!(run(&bytes, 4096, next, |part| search.feed(part)).0, None);
     }
 }

@@ -49,7 +49,7 @@ impl VidtokParse {
                 let event = gst::event::Segment::builder(&changed).seqnum(event.seqnum()).build();
                 info.data = Some(gst::PadProbeData::Event(event));
             }
-            gst::EventView::Eos(_) => self.tell_of_end(),
+            gst::EventView::Eos(_) => self.report_end(),
             _ => (),
         }
     }

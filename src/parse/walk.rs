@@ -85,14 +85,14 @@ impl Walker {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use proptest::prelude::*;
 
-    use super::super::framer::{Framer, Step};
+    use super::super::framer::{Action, Framer};
     use super::super::index::Index;
+    use super::super::testing::stream;
     use super::super::timeline::Timeline;
-    use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, SYNC, Writer};
+    use crate::stream::SYNC;
 
     /// What is done to a stream before it is joined to others.
     #[derive(Clone, Debug)]
@@ -141,53 +141,6 @@ pub mod tests {
         bytes
     }
 
-    /// A stream of `packets` packets, every third of them a segment's start, with payloads of `grid`² bytes for each
-    /// latent frame.
-    pub fn stream(grid: u32, packets: u64, first_pts: u64) -> Vec<u8> {
-        let format = TokenFormat {
-            model: "toy".into(),
-            digest: "0".repeat(64),
-            regularizer: Regularizer::Fsq { levels: vec![16, 16] },
-            token_type: TokenType::Uint16,
-            grid_width: grid,
-            grid_height: grid,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: grid * 8,
-            height: grid * 8,
-            framerate: Fraction::new(30, 1),
-            pixel_aspect_ratio: Fraction::new(1, 1),
-            colorimetry: None,
-        };
-        let mut writer = Writer::new(format, format!("stream {grid}").replace(' ', "-")).unwrap();
-        let packet = |i: u64| {
-            let latent_frames = 1 + (i % 2) as u32;
-            Packet {
-                segment_start: i.is_multiple_of(3),
-                segment_end: i % 6 == 2,
-                latent_frames,
-                real_frames: 1,
-                pts: Some(first_pts + i * 100),
-                duration: Some(100),
-                payload: (0..grid * grid * latent_frames)
-                    .map(|at| (at * 7 + i as u32) as u8)
-                    .collect(),
-                ..Packet::default()
-            }
-        };
-        let mut bytes = Vec::new();
-        for i in 0..packets {
-            bytes.extend(writer.write(&packet(i)).unwrap());
-            // Where the packet did not say so.
-            if i % 3 == 2 && i + 1 < packets {
-                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
-            }
-        }
-        bytes.extend(writer.end().unwrap());
-        bytes
-    }
-
     /// Where segments start and at which time, and where the last packet ends: as the index says.
     fn indexed(bytes: &[u8]) -> (Vec<(u64, u64)>, Option<u64>) {
         let read = |offset: u64, length: usize| {
@@ -213,12 +166,12 @@ pub mod tests {
             let header_bytes = framer.header().map_or(0, |(_, header)| header.len());
             // Where the packet is read from: its stream header, if that stands right in front.
             let (passed, from, packet) = match step {
-                Step::Wait(more) => {
+                Action::Wait(more) => {
                     assert!(more > end - at, "no progress at {at}");
                     wanted = more;
                     continue;
                 }
-                Step::Drop(count) => {
+                Action::Skip(count) => {
                     let is_header = framer
                         .header()
                         .is_some_and(|(_, header)| bytes[at..at + count] == *header);
@@ -227,12 +180,12 @@ pub mod tests {
                     wanted = 1;
                     continue;
                 }
-                Step::Frame(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
-                Step::Frame(frame) if header == Some(at) => (frame.bytes, at - header_bytes, frame.packet),
-                Step::Lost(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
-                Step::Frame(frame) => (frame.bytes, at, frame.packet),
-                Step::Lost(packet) => (packet.packet_bytes(), at, packet),
-                Step::End { bytes, mark } => {
+                Action::Packet(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
+                Action::Packet(frame) if header == Some(at) => (frame.bytes, at - header_bytes, frame.packet),
+                Action::SkipDamaged(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
+                Action::Packet(frame) => (frame.bytes, at, frame.packet),
+                Action::SkipDamaged(packet) => (packet.packet_bytes(), at, packet),
+                Action::EndMark { bytes, mark } => {
                     timeline.end_mark(&mark);
                     at += bytes;
                     wanted = 1;

@@ -1,4 +1,4 @@
-use crate::parse::search::{Ends, Found, Locate, Next, Opening};
+use crate::parse::search::{Ends, EndsSearch, Next, SeekPoint, StartSearch};
 use crate::parse::seek::Target;
 
 /// What is known of an upstream that pushes, and what is being looked for there.
@@ -31,10 +31,10 @@ pub enum Awaited {
 #[derive(Debug)]
 pub enum Job {
     /// Holds what came of the stream's start, until upstream has sought for the first time.
-    Open(Box<Opening>, Vec<gst::Buffer>),
+    Open(Box<EndsSearch>, Vec<gst::Buffer>),
     /// The stream is to come once more from its start on.
     Return,
-    Locate(Box<Locate>, Target),
+    Locate(Box<StartSearch>, Target),
     /// The base class is about to seek.
     Leave,
 }
@@ -48,7 +48,7 @@ pub enum Act {
     /// These were taken for nothing.
     Replay(Vec<gst::Buffer>),
     /// Read elsewhere, or end the search.
-    Later(Next<Found>, u64),
+    Later(Next<SeekPoint>, u64),
 }
 
 impl Remote {
@@ -138,14 +138,14 @@ impl Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::walk::tests::stream;
+    use crate::parse::testing::stream;
 
     #[test]
     fn only_the_streams_start_is_held() {
         gst::init().unwrap();
         let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
         let mut remote = Remote {
-            job: Some(Job::Open(Box::new(Opening::new(bytes.len() as u64)), Vec::new())),
+            job: Some(Job::Open(Box::new(EndsSearch::new(bytes.len() as u64)), Vec::new())),
             ..Remote::default()
         };
         let (mut at, mut reads) = (0, 0);

@@ -1,4 +1,4 @@
-use super::packet_finder::{Gleaner, Mark};
+use super::packet_finder::{PacketFinder, TimedPacket};
 use super::{Next, OVERLAP, WINDOW};
 use crate::stream::MAX_PAYLOAD_BYTES;
 
@@ -10,7 +10,7 @@ const TAIL: u64 = 2 * (MAX_PAYLOAD_BYTES as u64 + OVERLAP);
 /// Where and when a stream begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    pub first: Mark,
+    pub first: TimedPacket,
     /// Time at which the last packet ends.
     pub end: u64,
     /// Whether the first segment may be the only one.
@@ -23,18 +23,18 @@ pub struct Ends {
 
 /// Looks for the first packet and the last.
 #[derive(Debug)]
-pub struct Opening {
+pub struct EndsSearch {
     size: u64,
-    first: Option<Mark>,
-    last: Option<Mark>,
+    first: Option<TimedPacket>,
+    last: Option<TimedPacket>,
     /// Where the window at the end begins.
     from: u64,
     /// The packet before, in this window.
-    previous: Option<Mark>,
-    gleaner: Gleaner,
+    previous: Option<TimedPacket>,
+    finder: PacketFinder,
 }
 
-impl Opening {
+impl EndsSearch {
     /// Is to be fed a stream of `size` bytes from its start on.
     pub fn new(size: u64) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Opening {
             last: None,
             from: size,
             previous: None,
-            gleaner: Gleaner::at(0),
+            finder: PacketFinder::at(0),
         }
     }
 
@@ -59,22 +59,22 @@ impl Opening {
 
     /// Takes bytes; none where the stream ends.
     pub fn feed(&mut self, bytes: &[u8]) -> Next<Ends> {
-        self.gleaner.push(bytes);
-        let at_end = bytes.is_empty() || self.gleaner.read_to >= self.size;
+        self.finder.push(bytes);
+        let at_end = bytes.is_empty() || self.finder.read_to >= self.size;
         let Some(first) = self.first else {
-            self.first = std::iter::from_fn(|| self.gleaner.next()).find(|mark| mark.start.is_some());
+            self.first = std::iter::from_fn(|| self.finder.next()).find(|packet| packet.start.is_some());
             return match self.first {
                 Some(_) => self.read_window(),
-                None if at_end || self.gleaner.read_to > HEAD => Next::Failed,
+                None if at_end || self.finder.read_to > HEAD => Next::Failed,
                 None => Next::More,
             };
         };
-        while let Some(mark) = self.gleaner.next() {
-            if !mark.is_in_order(&first, self.previous.as_ref()) {
+        while let Some(packet) = self.finder.next() {
+            if !packet.is_in_order(&first, self.previous.as_ref()) {
                 return Next::Failed;
             }
-            self.previous = Some(mark);
-            self.last = self.last.filter(|last| last.end >= mark.end).or(Some(mark));
+            self.previous = Some(packet);
+            self.last = self.last.filter(|last| last.end >= packet.end).or(Some(packet));
         }
         match self.last {
             _ if !at_end => Next::More,
@@ -93,7 +93,7 @@ impl Opening {
     fn read_window<T>(&mut self) -> Next<T> {
         self.from = self.size.saturating_sub(2 * (self.size - self.from).max(WINDOW / 2));
         self.previous = None;
-        self.gleaner.go_to(self.from);
+        self.finder.go_to(self.from);
         Next::Read(self.from)
     }
 }
@@ -101,12 +101,12 @@ impl Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::walk::tests::stream;
+    use crate::parse::testing::stream;
 
     #[test]
     fn the_last_packet_is_not_looked_for_in_all_of_a_long_tail() {
         let (bytes, size) = (stream(10, 8, 0), 1 << 40);
-        let mut opening = Opening::new(size);
+        let mut opening = EndsSearch::new(size);
         let mut next = opening.feed(&bytes);
         let mut longest = 0;
         while let Next::Read(from) = next {

@@ -1,9 +1,9 @@
-use super::Found;
+use super::SeekPoint;
 use crate::stream::{Budget, Fault, MAGIC, PacketHeader, SYNC, StreamHeader};
 
 /// A packet with a PTS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct TimedPacket {
     pub pts: u64,
     pub end: u64,
     pub offset: u64,
@@ -15,7 +15,7 @@ pub struct Mark {
     pub start: Option<u64>,
 }
 
-impl Mark {
+impl TimedPacket {
     /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time
     /// may be shorter than a packet.
     pub fn is_in_order(&self, first: &Self, previous: Option<&Self>) -> bool {
@@ -24,8 +24,8 @@ impl Mark {
         self.stream == first.stream && !begins_stream && is_behind(first) && previous.is_none_or(is_behind)
     }
 
-    pub fn found(&self) -> Found {
-        Found {
+    pub fn seek_point(&self) -> SeekPoint {
+        SeekPoint {
             offset: self.start.unwrap_or(self.offset),
             pts: self.pts,
         }
@@ -34,7 +34,7 @@ impl Mark {
 
 /// Picks packet headers out of bytes that may begin anywhere.
 #[derive(Debug)]
-pub struct Gleaner {
+pub struct PacketFinder {
     /// Where they stand in the stream, and how many of them were looked at.
     bytes: Vec<u8>,
     offset: u64,
@@ -45,7 +45,7 @@ pub struct Gleaner {
     budget: Budget,
 }
 
-impl Gleaner {
+impl PacketFinder {
     pub fn at(offset: u64) -> Self {
         Self {
             bytes: Vec::new(),
@@ -74,7 +74,7 @@ impl Gleaner {
     }
 
     /// The next packet that has a PTS.
-    pub fn next(&mut self) -> Option<Mark> {
+    pub fn next(&mut self) -> Option<TimedPacket> {
         loop {
             let rest = &self.bytes[self.at..];
             let Some(next) = rest.iter().position(|byte| *byte == SYNC[0]) else {
@@ -83,10 +83,10 @@ impl Gleaner {
             };
             self.pass(next);
             match self.look() {
-                Ok((bytes, mark)) => {
+                Ok((bytes, packet)) => {
                     self.pass(bytes);
-                    if mark.is_some() {
-                        return mark;
+                    if packet.is_some() {
+                        return packet;
                     }
                 }
                 Err(Fault::Short(_)) => return None,
@@ -102,7 +102,7 @@ impl Gleaner {
     }
 
     /// What comes next: how much of it there is to pass over, and the packet.
-    fn look(&mut self) -> Result<(usize, Option<Mark>), Fault> {
+    fn look(&mut self) -> Result<(usize, Option<TimedPacket>), Fault> {
         let (data, offset) = (&self.bytes[self.at..], self.offset + self.at as u64);
         if data.len() < 3 {
             return Err(Fault::Short(3));
@@ -119,7 +119,7 @@ impl Gleaner {
             .header
             .filter(|(_, end, stream)| *end == offset && *stream == packet.stream_header_crc);
         let start = header.filter(|_| packet.segment_start).map(|(start, ..)| start);
-        let mark = packet.pts.map(|pts| Mark {
+        let packet = packet.pts.map(|pts| TimedPacket {
             pts,
             end: pts + packet.duration.unwrap_or(0),
             offset,
@@ -128,14 +128,14 @@ impl Gleaner {
             start,
         });
         // Its length may be wrong: what is behind it is searched, too.
-        Ok((SYNC.len(), mark))
+        Ok((SYNC.len(), packet))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::walk::tests::stream;
+    use crate::parse::testing::stream;
     use crate::stream::MAX_JSON_BYTES;
 
     #[test]
@@ -144,10 +144,10 @@ mod tests {
         let mut claim = stream(10, 1, 0)[..12].to_vec();
         claim[8..].copy_from_slice(&(MAX_JSON_BYTES as u32).to_le_bytes());
         let bytes = claim.repeat(100_000);
-        let mut gleaner = Gleaner::at(0);
-        gleaner.push(&bytes);
-        assert_eq!(gleaner.next(), None);
-        let checked = gleaner.budget.checked_in_vain();
+        let mut finder = PacketFinder::at(0);
+        finder.push(&bytes);
+        assert_eq!(finder.next(), None);
+        let checked = finder.budget.checked_in_vain();
         assert!(checked < (1 << 27) + 20 * bytes.len() as u64, "{checked} bytes");
     }
 }

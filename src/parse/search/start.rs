@@ -1,10 +1,10 @@
-use super::packet_finder::{Gleaner, Mark};
-use super::{Ends, Found, Next, OVERLAP, WINDOW};
+use super::packet_finder::{PacketFinder, TimedPacket};
+use super::{Ends, Next, OVERLAP, SeekPoint, WINDOW};
 use crate::parse::index::Snap;
 
 /// Looks for a segment's start by its time.
 #[derive(Debug)]
-pub struct Locate {
+pub struct StartSearch {
     ends: Ends,
     target: u64,
     snap: Snap,
@@ -15,11 +15,11 @@ pub struct Locate {
     /// From here on packets are behind the target.
     high: (u64, u64),
     phase: Phase,
-    before: Option<Found>,
-    after: Option<Found>,
+    before: Option<SeekPoint>,
+    after: Option<SeekPoint>,
     /// The packet before, in what is read now.
-    previous: Option<Mark>,
-    gleaner: Gleaner,
+    previous: Option<TimedPacket>,
+    finder: PacketFinder,
     steps: u32,
 }
 
@@ -33,9 +33,9 @@ enum Phase {
     Forward,
 }
 
-impl Locate {
+impl StartSearch {
     /// Looks for the segment's start for `target`, one before `stop`. Both count as a packet's PTS does.
-    pub fn new(ends: Ends, target: u64, snap: Snap, stop: Option<u64>) -> (Self, Next<Found>) {
+    pub fn new(ends: Ends, target: u64, snap: Snap, stop: Option<u64>) -> (Self, Next<SeekPoint>) {
         let mut search = Self {
             ends,
             target,
@@ -47,11 +47,11 @@ impl Locate {
             before: None,
             after: None,
             previous: None,
-            gleaner: Gleaner::at(0),
+            finder: PacketFinder::at(0),
             steps: 0,
         };
         let next = if target <= ends.first.pts || !ends.in_order {
-            Next::Done(ends.first.found())
+            Next::Done(ends.first.seek_point())
         } else {
             search.narrow()
         };
@@ -59,37 +59,37 @@ impl Locate {
     }
 
     /// Takes bytes; none where the stream ends. Fails where packets are not in the order of their times.
-    pub fn feed(&mut self, bytes: &[u8]) -> Next<Found> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Next<SeekPoint> {
         self.take(bytes).unwrap_or(Next::Failed)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<Next<Found>, Disorder> {
+    fn take(&mut self, bytes: &[u8]) -> Result<Next<SeekPoint>, Disorder> {
         let ended = bytes.is_empty();
         // Buffers may be of any size.
         let wanted = match self.phase {
-            Phase::Back { to, .. } => to.saturating_sub(self.gleaner.read_to),
+            Phase::Back { to, .. } => to.saturating_sub(self.finder.read_to),
             Phase::Narrow { .. } | Phase::Forward => u64::MAX,
         };
-        self.gleaner
+        self.finder
             .push(&bytes[..bytes.len().min(wanted.try_into().unwrap_or(usize::MAX))]);
-        let read_to = self.gleaner.read_to;
+        let read_to = self.finder.read_to;
         let next = match self.phase {
             Phase::Narrow { probe } => {
-                match self.next_mark()? {
-                    Some(mark) if mark.offset < self.high.0 && !self.is_between(&mark) => return Err(Disorder),
-                    Some(mark) if mark.offset < self.high.0 && mark.pts <= self.target => {
-                        self.low = (mark.offset, mark.pts);
+                match self.next_packet()? {
+                    Some(packet) if packet.offset < self.high.0 && !self.is_between(&packet) => return Err(Disorder),
+                    Some(packet) if packet.offset < self.high.0 && packet.pts <= self.target => {
+                        self.low = (packet.offset, packet.pts);
                     }
-                    Some(mark) if mark.offset < self.high.0 => self.high = (probe, mark.pts),
+                    Some(packet) if packet.offset < self.high.0 => self.high = (probe, packet.pts),
                     None if !ended && read_to < self.high.0 => return Ok(Next::More),
                     _ => self.high.0 = probe,
                 }
                 self.narrow()
             }
             Phase::Back { from, to } => {
-                while let Some(mark) = self.next_mark()? {
-                    match mark.start.map(|_| mark.found()) {
-                        Some(start) if mark.pts <= self.target => self.before = Some(start),
+                while let Some(packet) = self.next_packet()? {
+                    match packet.start.map(|_| packet.seek_point()) {
+                        Some(start) if packet.pts <= self.target => self.before = Some(start),
                         Some(start) if self.after.is_none_or(|after| after.offset > start.offset) => {
                             self.after = Some(start);
                         }
@@ -103,9 +103,9 @@ impl Locate {
                 }
             }
             Phase::Forward => {
-                while let Some(mark) = self.next_mark()? {
-                    if mark.start.is_some() && mark.pts > self.target {
-                        self.after = Some(mark.found());
+                while let Some(packet) = self.next_packet()? {
+                    if packet.start.is_some() && packet.pts > self.target {
+                        self.after = Some(packet.seek_point());
                         break;
                     }
                 }
@@ -118,24 +118,24 @@ impl Locate {
         Ok(next)
     }
 
-    fn next_mark(&mut self) -> Result<Option<Mark>, Disorder> {
-        let Some(mark) = self.gleaner.next() else {
+    fn next_packet(&mut self) -> Result<Option<TimedPacket>, Disorder> {
+        let Some(packet) = self.finder.next() else {
             return Ok(None);
         };
-        if !mark.is_in_order(&self.ends.first, self.previous.as_ref()) {
+        if !packet.is_in_order(&self.ends.first, self.previous.as_ref()) {
             return Err(Disorder);
         }
-        self.previous = Some(mark);
-        Ok(Some(mark))
+        self.previous = Some(packet);
+        Ok(Some(packet))
     }
 
     /// Whether the time of a packet between low and high is between theirs.
-    fn is_between(&self, mark: &Mark) -> bool {
-        mark.end >= self.low.1 && mark.pts - self.high.1.min(mark.pts) <= mark.end - mark.pts
+    fn is_between(&self, packet: &TimedPacket) -> bool {
+        packet.end >= self.low.1 && packet.pts - self.high.1.min(packet.pts) <= packet.end - packet.pts
     }
 
     /// Halves what is between low and high, in turn with a guess by the time, until a window holds it.
-    fn narrow(&mut self) -> Next<Found> {
+    fn narrow(&mut self) -> Next<SeekPoint> {
         let bytes = self.high.0.saturating_sub(self.low.0);
         if bytes <= WINDOW {
             return self.back(self.high.0, WINDOW.max(bytes));
@@ -154,7 +154,7 @@ impl Locate {
     }
 
     /// Reads `bytes` before `to`, and what may have been cut in two there.
-    fn back(&mut self, to: u64, bytes: u64) -> Next<Found> {
+    fn back(&mut self, to: u64, bytes: u64) -> Next<SeekPoint> {
         let from = to.saturating_sub(bytes);
         let overlap = if to == self.high.0 { 0 } else { OVERLAP };
         let to = (to + overlap).min(self.ends.size);
@@ -162,7 +162,7 @@ impl Locate {
         self.read(from)
     }
 
-    fn look_ahead(&mut self) -> Next<Found> {
+    fn look_ahead(&mut self) -> Next<SeekPoint> {
         let exact = self.before.is_some_and(|before| before.pts == self.target);
         if self.snap == Snap::Before || exact || self.after.is_some() || self.high.0 >= self.ends.size {
             return self.choose();
@@ -171,9 +171,9 @@ impl Locate {
         self.read(self.high.0)
     }
 
-    fn choose(&self) -> Next<Found> {
-        let before = self.before.unwrap_or(self.ends.first.found());
-        let take_after = |after: &Found| match self.snap {
+    fn choose(&self) -> Next<SeekPoint> {
+        let before = self.before.unwrap_or(self.ends.first.seek_point());
+        let take_after = |after: &SeekPoint| match self.snap {
             Snap::Before => false,
             Snap::After => before.pts != self.target,
             Snap::Nearest => after.pts - self.target < self.target - before.pts,
@@ -182,9 +182,9 @@ impl Locate {
         Next::Done(after.filter(take_after).unwrap_or(before))
     }
 
-    fn read(&mut self, from: u64) -> Next<Found> {
+    fn read(&mut self, from: u64) -> Next<SeekPoint> {
         self.previous = None;
-        self.gleaner.go_to(from);
+        self.finder.go_to(from);
         Next::Read(from)
     }
 }
