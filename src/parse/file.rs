@@ -1,4 +1,4 @@
-//! A file that is pulled: its index.
+//! Files that are pulled: the index, and seeks by it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::seek::Target;
 use crate::stream::MAX_JSON_BYTES;
 
 impl VidtokParse {
-    /// Goes through the file's packet headers, before its first frame.
+    /// Indexes the file by its packet headers, before the first frame.
     pub fn make_index(&self) -> Result<(), gst::FlowError> {
         if !self.is_pulling() || self.state().index.is_some() {
             return Ok(());
@@ -25,7 +25,7 @@ impl VidtokParse {
             buffer.into_mapped_buffer_readable().map_err(|_| gst::FlowError::Error)
         };
         let index = match Index::build(size, read) {
-            // The file became shorter.
+            // The file was shortened meanwhile.
             Err(gst::FlowError::Eos) => Index::default(),
             index => index?,
         };
@@ -39,14 +39,14 @@ impl VidtokParse {
         Ok(())
     }
 
-    /// Tells the base class how long the stream is, where that is known.
+    /// Tells the base class the stream's duration, if it is known.
     pub fn announce_duration(&self) {
         let (_, end) = self.seek_range();
         self.obj().set_duration(end, 0);
     }
 
-    /// Takes up the state that the index has for `offset`, where a seek has led there.
-    pub fn enter(&self, offset: u64) -> Result<(), gst::FlowError> {
+    /// After a seek to `offset`, restores the state that the index has for it.
+    pub fn restore_state_at(&self, offset: u64) -> Result<(), gst::FlowError> {
         let (start, header_at) = {
             let mut state = self.state();
             if state.framer.offset() == offset {
@@ -73,7 +73,7 @@ impl VidtokParse {
         Ok(())
     }
 
-    /// Seeks in what is pulled.
+    /// Seeks by the index. Returns whether that was possible.
     pub fn seek_in_file(&self, seek: &gst::event::Seek) -> bool {
         let (target, index) = (self.target(seek), self.state().index.clone());
         let (Some(target), Some(index)) = (target, index) else {
@@ -87,7 +87,7 @@ impl VidtokParse {
     }
 }
 
-/// Where to begin for `target`: offset and time.
+/// Byte offset and PTS in nanoseconds of the segment start to play from.
 fn start_for(index: &Index, target: &Target, to_key: bool) -> Option<(u64, u64)> {
     let find = |snap| index.start(target.time.nseconds(), snap);
     let wanted = find(if to_key { target.snap() } else { Snap::Before })?;

@@ -6,12 +6,12 @@
 //! gst-launch-1.0 filesrc location=in.vidtok ! vidtokparse ! vidtokdec ! videoconvert ! autovideosink
 //! ```
 //!
-//! Output is `framed` (a packet a buffer, a segment's first behind its stream header) unless downstream takes `raw`
-//! only. Every buffer has its packet's own PTS and duration; where files were joined and the PTS begins anew, the later
-//! part follows on the earlier one.
+//! Output is `framed` unless downstream accepts only `raw`: one packet per buffer, with the stream header in front of
+//! the first packet of a segment. Every buffer has the PTS and duration of its packet. If files were joined and PTS
+//! start over, the later part follows directly on the earlier one.
 //!
 //! Bare tokens (`stream-format=raw`), as in a file of numbers, are cut into latent frames. Their caps come from a
-//! filter in front, and need no more than the tokenizer's name and the video's size:
+//! caps filter in front, and need only the tokenizer's name and the video's size:
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=tokens.u16 ! \
@@ -19,24 +19,23 @@
 //!     vidtokparse ! vidtokdec ! videoconvert ! autovideosink
 //! ```
 //!
-//! They are one segment from 0 on, and cannot be sought in.
+//! They are one segment that starts at 0, and cannot be sought in.
 //!
-//! Where upstream is in time and its buffers have PTS, those count instead. Otherwise a stream is played from its
-//! first PTS on: the PTS stay, and stream time is 0 there.
+//! If upstream's segment is in time and its buffers have PTS, those PTS are used instead. Otherwise the stream is played
+//! from its first PTS: the PTS stay, and stream time is 0 there.
 //!
-//! Damaged bytes are skipped, packets that came twice are left out, and where packets are missing the next buffer has
-//! DISCONT. A warning message says so the first time; another sums up at the end, and one says that the stream ends
-//! without its end mark. The property `stats` counts.
+//! Damaged bytes are skipped, and packets that came twice are left out. The first buffer after missing packets has
+//! DISCONT. The first loss posts a warning message. At the end, one more warning sums up the others, and one tells if
+//! the end mark is missing. The property `stats` has counters.
 //!
-//! A file is indexed by its packet headers when it is opened. Seeks then begin at the last segment's start at or before
-//! the target. A key-unit seek makes that the position, unless the file has no other start than its first: then it is
-//! taken as an accurate seek, so that seeking is of use. With TRICKMODE_KEY_UNITS only the packets pass that start a
-//! segment. Negative rates are refused.
+//! A file is indexed by its packet headers when it is opened. Playback after a seek begins at the last segment start at
+//! or before the target. A key-unit seek moves the position there, unless the file has only one segment: then the seek
+//! is accurate, as it would otherwise always lead to the beginning. With TRICKMODE_KEY_UNITS, only packets that start a
+//! segment are output. Negative rates are refused.
 //!
-//! What is pushed (from a server, or out of a queue) has a duration and is sought in where upstream can seek by bytes:
-//! the stream's end is read first, and a seek reads here and there until it has found its segment. Such seeks have to
-//! flush. It is no use where streams with different headers were joined. What comes through a pipe cannot be sought
-//! in.
+//! Pushed bytes, as from a server or behind a queue, have a duration and can be sought in if upstream can seek by bytes:
+//! the parser reads the end of the stream first, and for each seek searches the stream for the segment. Such seeks must
+//! have the FLUSH flag. They do not work for streams with different headers that were joined, nor through a pipe.
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -56,7 +55,7 @@ use crate::system::lock::lock;
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("vidtokparse", gst::DebugColorFlags::empty(), Some("VidTok parser")));
 
-/// The state is not locked while something is pushed or pulled; `seeking` is, and comes first.
+/// `state` is not locked during pushes and pulls. `seeking` is held through a seek; lock it before `state`.
 #[derive(Default)]
 pub struct VidtokParse {
     state: Mutex<State>,
@@ -89,7 +88,7 @@ impl ObjectImpl for VidtokParse {
             Some(parse) => parse.imp().watch_sink(info),
             None => gst::PadProbeReturn::Ok,
         });
-        // The base class would begin every stream at 0.
+        // The base class starts every stream's segment at 0.
         parse
             .src_pad()
             .add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
@@ -128,7 +127,7 @@ impl BaseParseImpl for VidtokParse {
         self.reset();
         let parse = self.obj();
         parse.set_min_frame_size(MIN_FRAME_BYTES);
-        // Every packet says its time; nothing is guessed.
+        // Packets have their own times, so the base class must not estimate any.
         parse.set_infer_ts(false);
         parse.set_pts_interpolation(false);
         parse.set_duration(gst::ClockTime::NONE, 0);
@@ -154,7 +153,7 @@ impl BaseParseImpl for VidtokParse {
     }
 
     fn pre_push_frame(&self, frame: &mut gst_base::BaseParseFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // What the base class has put where it had no times is an estimate; but it knows upstream's.
+        // The base class has filled missing times with estimates. If upstream has times, they are in the buffer.
         let (pts, duration) = {
             let mut state = self.state();
             let upstream = frame.buffer().and_then(|buffer| buffer.pts());
@@ -177,7 +176,7 @@ impl BaseParseImpl for VidtokParse {
         match event.view() {
             gst::EventView::Segment(segment) => {
                 let in_time = segment.segment().format() == gst::Format::Time;
-                // What is left of the old segment is parsed with the new timeline otherwise.
+                // First finish the old segment: its bytes belong to the old timeline.
                 self.obj().drain();
                 self.begin_segment(in_time);
             }
@@ -190,7 +189,7 @@ impl BaseParseImpl for VidtokParse {
                 state.discont = false;
                 state.forget_order();
             }
-            // The base class would make up caps for it, or take a packet that is not all there yet for cut off.
+            // For a gap, the base class would make up caps, or cut off an incomplete packet.
             gst::EventView::Gap(_) => {
                 let state = self.state();
                 if state.output.is_none() || state.in_packet {
@@ -215,7 +214,7 @@ impl BaseParseImpl for VidtokParse {
     fn src_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Seek(seek) if self.is_pulling() => self.seek_in_file(seek),
-            // An upstream that can seek by time knows best.
+            // If upstream can seek by time, it does so.
             gst::EventView::Seek(seek) => {
                 (seek.get().0 > 0.0 && self.obj().sink_pad().push_event(event.clone())) || self.seek_remotely(seek)
             }

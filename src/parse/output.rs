@@ -1,4 +1,4 @@
-//! The parser's output: caps, and a buffer for each packet.
+//! The parser's output: caps, and a buffer per packet or end mark.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -12,7 +12,7 @@ use crate::meta::{self, TokenMeta};
 use crate::stream::{Packet, PacketHeader, StreamError, StreamHeader, Tokens};
 
 impl VidtokParse {
-    /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
+    /// Sets the source pad's caps if the stream header has changed, or what downstream accepts.
     pub fn negotiate(&self) -> Result<(), gst::FlowError> {
         let src = self.obj().src_pad().clone();
         let (format, output) = {
@@ -24,7 +24,7 @@ impl VidtokParse {
         if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
             return Ok(());
         }
-        // Framed comes first; where downstream takes neither, it refuses these caps and the user reads them.
+        // Framed is preferred. If downstream takes neither, it refuses these caps, and the error shows them.
         let allowed = src.allowed_caps();
         let takes = |wanted| {
             allowed
@@ -49,7 +49,7 @@ impl VidtokParse {
         Ok(())
     }
 
-    /// Tells downstream what comes.
+    /// Sends caps downstream.
     pub fn push_caps(&self, caps: &gst::Caps) -> Result<(), gst::FlowError> {
         let src = self.obj().src_pad().clone();
         if src.push_event(gst::event::Caps::new(caps)) {
@@ -61,38 +61,37 @@ impl VidtokParse {
         }
     }
 
-    /// The frame as downstream wants it. `data` are the bytes of `buffer`.
+    /// A buffer with the packet in the stream format that downstream takes. `data` are the bytes of `buffer`.
     pub fn output_buffer(
         &self,
         buffer: &gst::BufferRef,
         data: &[u8],
-        found: &PacketSpan,
+        span: &PacketSpan,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
         match stream_format {
             StreamFormat::Raw => {
-                let raw = raw_buffer(&data[found.packet_at..], &found.packet, &format);
+                let raw = raw_buffer(&data[span.packet_at..], &span.packet, &format);
                 raw.map_err(|error| self.fail(&FramerError::Stream(error)))
             }
-            StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
-                // The stream header was somewhere else.
+            StreamFormat::Framed if span.packet.segment_start && span.packet_at == 0 => {
+                // Its stream header is missing or not in front of it: add the current one.
                 let header = self
                     .state()
                     .framer
                     .header()
                     .map_or(Vec::new(), |(_, bytes)| bytes.to_vec());
-                Ok(gst::Buffer::from_mut_slice([&header, &data[..found.bytes]].concat()))
+                Ok(gst::Buffer::from_mut_slice([&header, &data[..span.bytes]].concat()))
             }
             StreamFormat::Framed => {
-                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..found.bytes);
+                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..span.bytes);
                 region.map_err(|_| gst::FlowError::Error)
             }
         }
     }
 
-    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and
-    /// in key-unit trick mode. Something was lost in front of it where that is `damaged`, and may have been at a
-    /// `discont`.
+    /// A buffer with the end mark at `offset`, which `buffer` starts with. `None` if downstream takes raw tokens, and in
+    /// key-unit trick mode. `damaged` and `discont`: see [`State::note_loss`](super::state::State::note_loss).
     pub fn end_mark(
         &self,
         buffer: &gst::BufferRef,
@@ -112,7 +111,7 @@ impl VidtokParse {
         self.report_hole(hole, offset, damaged);
         let mut state = self.state();
         state.timeline.end_mark(mark);
-        // Nothing is shown for it: its time is the end of what was shown last.
+        // No picture belongs to it, so its PTS is the end of the packet before.
         let end = state
             .times
             .0
@@ -132,11 +131,11 @@ impl VidtokParse {
         Ok(Some(output))
     }
 
-    /// Gives the buffer of a packet its flags.
+    /// Sets flags and duration of a packet's buffer.
     pub fn set_times_and_flags(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
         let mut state = self.state();
-        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
-        // segment start.
+        // No PTS yet: with one, the base class would add the packet to its index, and a seek could go to a packet that
+        // does not start a segment.
         buffer.set_pts(gst::ClockTime::NONE);
         buffer.set_duration(state.times.1);
         if !packet.segment_start {
@@ -150,7 +149,7 @@ impl VidtokParse {
     }
 }
 
-/// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
+/// The tokens of the packet that `data` starts with; the other fields of the packet are in a meta.
 fn raw_buffer(data: &[u8], header: &PacketHeader, format: &TokenFormat) -> Result<gst::Buffer, StreamError> {
     let packet = Packet::from_checked(data, header)?;
     let tokens = Tokens::from_payload(&packet.payload, format, packet.latent_frames)?;

@@ -1,4 +1,4 @@
-//! What becomes of each packet.
+//! Handles each frame of the base class: outputs a packet or an end mark, skips bytes, or waits for more.
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -7,13 +7,13 @@ use super::framer::{Action, FramerError};
 use super::imp::{CAT, VidtokParse};
 use crate::stream::{Link, PacketHeader};
 
-/// Anything that has come is looked at: it tells that a packet has begun.
+/// Every byte is looked at as it arrives, so that the parser knows whether a packet has begun.
 pub const MIN_FRAME_BYTES: u32 = 1;
-/// Shorter than any stream header or packet. The base class pulls so many bytes at a time.
+/// Shorter than any stream header or packet. The base class pulls this many bytes at first.
 const MIN_PULLED_BYTES: u32 = 12;
 
 impl VidtokParse {
-    /// Takes what comes next: passes it on, passes over it, or waits for more.
+    /// Outputs or skips what the frame starts with, or asks for more bytes.
     pub fn take_frame(&self, frame: gst_base::BaseParseFrame) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
         let Some(mut frame) = self.handle_raw(frame)? else {
             return Ok((gst::FlowSuccess::Ok, 0));
@@ -23,41 +23,41 @@ impl VidtokParse {
         let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         let (offset, at_end) = (frame.offset(), parse.is_draining());
-        self.enter(offset)?;
+        self.restore_state_at(offset)?;
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
 
-        let step = self.state().framer.next(&map, offset, at_end);
-        self.state().in_packet = matches!(step, Ok(Action::Wait(_)));
-        let passed = match step.map_err(|error| self.fail(&error))? {
+        let action = self.state().framer.next(&map, offset, at_end);
+        self.state().in_packet = matches!(action, Ok(Action::Wait(_)));
+        let skipped = match action.map_err(|error| self.fail(&error))? {
             Action::Wait(bytes) => {
                 parse.set_min_frame_size(bytes as u32);
                 return Ok((gst::FlowSuccess::Ok, 0));
             }
             Action::Skip(bytes) => {
-                gst::debug!(CAT, imp = self, "Dropping {bytes} bytes at {offset}");
+                gst::debug!(CAT, imp = self, "Skipping {bytes} bytes at {offset}");
                 bytes
             }
             Action::SkipDamaged(packet) => {
-                gst::debug!(CAT, imp = self, "Dropping a damaged packet at {offset}");
+                gst::debug!(CAT, imp = self, "Skipping a damaged packet at {offset}");
                 self.place(&packet);
                 packet.packet_bytes()
             }
-            Action::Packet(found) => {
+            Action::Packet(span) => {
                 let damaged = self.report_damage(offset);
                 self.negotiate()?;
-                self.place(&found.packet);
-                if self.passes(&found.packet, offset, damaged, discont) {
-                    let mut output = self.output_buffer(buffer, &map, &found)?;
-                    self.set_times_and_flags(output.make_mut(), &found.packet, discont);
+                self.place(&span.packet);
+                if self.should_output(&span.packet, offset, damaged, discont) {
+                    let mut output = self.output_buffer(buffer, &map, &span)?;
+                    self.set_times_and_flags(output.make_mut(), &span.packet, discont);
                     if self.state().upstream_in_time {
-                        // Upstream's time is that of the packet, not of a stream header in front of it. A place between
-                        // two buffers counts as the end of the first.
-                        parse.set_ts_at_offset(found.packet_at + 1);
+                        // The packet's timestamp counts, not that of a buffer with only the stream header. The base class
+                        // takes an offset between two buffers for the end of the first one, hence + 1.
+                        parse.set_ts_at_offset(span.packet_at + 1);
                     }
                     drop(map);
-                    return self.finish(frame, output, found.bytes);
+                    return self.finish(frame, output, span.bytes);
                 }
-                found.bytes
+                span.bytes
             }
             Action::EndMark { bytes, mark } => {
                 let damaged = self.report_damage(offset);
@@ -69,7 +69,7 @@ impl VidtokParse {
                 bytes
             }
         };
-        let (end, size) = (offset + passed as u64, {
+        let (end, size) = (offset + skipped as u64, {
             let mut state = self.state();
             state.discont |= discont;
             state.size
@@ -78,14 +78,14 @@ impl VidtokParse {
             return Err(self.fail(&FramerError::NotVidTok(end)));
         }
         drop(map);
-        // Not by the base class's skipping, which gives up after 2 MiB.
+        // Dropped as a frame: the base class ends a stream after it has skipped 2 MiB.
         frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
         self.await_next();
-        parse.finish_frame(frame, passed as u32)?;
+        parse.finish_frame(frame, skipped as u32)?;
         Ok((gst::FlowSuccess::Ok, 0))
     }
 
-    /// Gives a packet its time, so far as its stream says it.
+    /// Sets the current frame's times from its packet.
     fn place(&self, packet: &PacketHeader) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -101,7 +101,7 @@ impl VidtokParse {
             pts.map(gst::ClockTime::from_nseconds),
             packet.duration.map(gst::ClockTime::from_nseconds),
         );
-        // Its end's time is another then than the last packet says, and so are those of all that follows.
+        // In joined streams, the end and the PTS of later packets are not what the packets near the end say.
         let was_wrong = state.timeline.is_joined() && state.remote.refuse();
         drop(guard);
         if was_wrong {
@@ -109,9 +109,10 @@ impl VidtokParse {
         }
     }
 
-    /// Sees whether the packet at `offset` follows on the one before, and whether it is to go downstream. Something
-    /// was lost in front of it where that is `damaged`, and may have been at a `discont`.
-    fn passes(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
+    /// Checks whether the packet at `offset` follows on the packet before, and reports a hole. Returns whether to output
+    /// it: not if it is a repetition, nor inside a segment in key-unit trick mode. `damaged` and `discont`: see
+    /// [`State::note_loss`](super::state::State::note_loss).
+    fn should_output(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
         let key_units = self.plays_key_units();
         let mut guard = self.state();
         let state = &mut *guard;

@@ -1,4 +1,4 @@
-//! What the parser tells: warnings, errors, statistics.
+//! The parser's reports to applications: warnings, errors, statistics.
 
 use gst::glib;
 use gst::prelude::*;
@@ -36,8 +36,7 @@ impl VidtokParse {
             .build()
     }
 
-    /// Says what there is to say about bytes in front of `offset` that are no packet.
-    /// Returns whether there are any.
+    /// Reports bytes in front of `offset` that were skipped. Returns whether there are any.
     pub fn report_damage(&self, offset: u64) -> bool {
         let text = {
             let mut state = self.state();
@@ -51,8 +50,7 @@ impl VidtokParse {
         true
     }
 
-    /// Says that there is a `hole` in front of `offset`, if there is one. One that `damaged` bytes have made was
-    /// spoken of.
+    /// Reports a `hole` in front of `offset`. A hole that `damaged` bytes have made is reported with the damage.
     pub fn report_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
         let Some(hole) = hole else { return };
         let text = {
@@ -63,9 +61,9 @@ impl VidtokParse {
         self.warn(text);
     }
 
-    /// Says what there is to say at the stream's end.
+    /// Reports at the end of the stream: damage, a sum of what was not reported, a missing end mark.
     pub fn report_end(&self) {
-        // An upstream in time may end at a stop of its own.
+        // A segment in time may end at upstream's own stop position.
         let has_stop = self
             .obj()
             .segment()
@@ -80,7 +78,7 @@ impl VidtokParse {
                 gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes);
             }
             let damage = damage.filter(|_| cut.is_none());
-            // Damage there says that already.
+            // Damage at the end is reported itself.
             let no_end = damage.is_none()
                 && state.numbered
                 && !state.continuity.has_ended()

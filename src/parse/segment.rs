@@ -1,4 +1,4 @@
-//! Playback segments: upstream's, and those that downstream gets.
+//! Playback segments: from upstream, and as downstream gets them.
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -7,6 +7,7 @@ use super::imp::VidtokParse;
 use super::timeline::Timeline;
 
 impl VidtokParse {
+    /// Starts over for a new segment from upstream. `in_time`: its format is time.
     pub fn begin_segment(&self, in_time: bool) {
         let mut state = self.state();
         let state = &mut *state;
@@ -19,13 +20,13 @@ impl VidtokParse {
         }
     }
 
-    /// Whether only packets pass that start a segment.
+    /// Whether only packets that start a segment are output.
     pub fn plays_key_units(&self) -> bool {
         let flags = self.obj().segment().flags();
         flags.contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS) || (self.state().key_units && !self.is_pulling())
     }
 
-    /// Changes segment events as the clock says, and sums up at the end.
+    /// Adjusts segment events to the clock, and reports losses at the end of the stream.
     pub fn watch_src(&self, info: &mut gst::PadProbeInfo) {
         let Some(gst::PadProbeData::Event(event)) = &info.data else {
             return;

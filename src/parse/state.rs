@@ -17,47 +17,48 @@ use crate::stream::Continuity;
 pub struct State {
     pub framer: Framer,
     pub raw: raw::Mode,
-    /// Set in pull mode, before the first frame.
+    /// Built in pull mode, before the first frame.
     pub index: Option<Arc<Index>>,
-    /// Of the file, where there is an index.
+    /// Bytes of the indexed file.
     pub size: u64,
-    /// What is known of an upstream that pushes.
     pub remote: Remote,
-    /// Of the packets' own times. Begins anew with every segment event, and at a seek as the index says.
+    /// Places the packets' own PTS. Starts over with every segment event; a seek in a file sets it from the index.
     pub timeline: Timeline,
     pub clock: Clock,
-    /// Upstream's segment is in time: its times are one timeline already.
+    /// Upstream's segment is in time, so its timestamps are one timeline already.
     pub upstream_in_time: bool,
-    /// What was asked for in the seek before, where bytes are pushed.
+    /// The last seek in pushed bytes asked for key units only.
     pub key_units: bool,
-    /// What the caps on the source pad say. Set when they are known.
+    /// Set once the source pad has caps: what they say.
     pub output: Option<(TokenFormat, StreamFormat)>,
-    /// PTS and duration of the frame that is being finished, and the PTS that its packet says.
+    /// PTS and duration of the current frame.
     pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
+    /// The PTS in the current frame's packet. `None` once it was used, and for frames that are not packets.
     pub own_pts: Option<Option<u64>>,
-    /// The next buffer follows on something that is missing.
+    /// Data is missing in front of the next buffer.
     pub discont: bool,
-    /// Compares packets since the last seek or the like; `in_order` once there was one.
+    /// Compares each packet with the packets since the last seek, flush or segment.
     pub continuity: Continuity,
+    /// `continuity` has seen a packet.
     pub in_order: bool,
-    /// The packet that came last says where in its stream it belongs: then that one says where it ends, too.
+    /// The last packet is numbered, so its stream ends with an end mark.
     pub numbered: bool,
-    /// Streaming ended before the stream did, as at a segment's stop or by an error.
+    /// Playback ended before the stream did, as at a segment's stop or with an error.
     pub stopped: bool,
-    /// Part of a packet is there.
+    /// The bytes at hand are part of a packet.
     pub in_packet: bool,
     pub losses: Losses,
 }
 
 impl State {
-    /// What comes next does not follow on what came before.
+    /// The next packet need not follow on the packet before.
     pub fn forget_order(&mut self) {
         self.continuity.reset();
         (self.in_order, self.numbered, self.stopped) = (false, false, false);
     }
 
-    /// Something was lost in front of what comes next where that is `damaged`. At a `discont` it may have been, but
-    /// the first has one, too.
+    /// Records that data may be missing in front of the next packet: after damaged bytes, or at a `discont`. The first
+    /// buffer of a stream has that flag, too, and does not count.
     pub fn note_loss(&mut self, damaged: bool, discont: bool) {
         if damaged || (discont && self.in_order) {
             self.continuity.lost();
