@@ -1,8 +1,8 @@
-//! Finds its way in a stream that can be read from any byte on, but only forward: how long it is, and where the segment
-//! starts that is in time's way. No GStreamer in here.
+//! Searches a stream that can be read forward from any byte: for its first and last packet ([`EndsSearch`]), and for the
+//! segment start to play a PTS from ([`StartSearch`]). Free of GStreamer.
 //!
-//! A search says where to [read](Next::Read) and is then fed what comes from there. It trusts packet headers, which
-//! have checksums of their own, wherever it finds them; what is played in the end is looked at byte by byte.
+//! A search says where to [read](Next::Read) and is then fed the bytes from there. It trusts packet headers wherever it
+//! finds them, as they have their own checksums. Playback then checks every byte.
 
 mod ends;
 mod packet_finder;
@@ -13,24 +13,24 @@ pub use start::StartSearch;
 
 use crate::stream::{MAX_HEADER_BYTES, MAX_JSON_BYTES};
 
-/// Read at the end, and backwards, at first; then twice as much, and so on.
+/// Bytes of the first window that is read backwards or at the end; each further window is twice as large.
 const WINDOW: u64 = 1 << 16;
-/// What a window reads of the one behind it, so that no stream header and packet header are cut in two.
+/// Bytes that a window shares with the window behind it, so that no stream header and packet header are cut in two.
 const OVERLAP: u64 = (MAX_JSON_BYTES + 64 + MAX_HEADER_BYTES) as u64;
 
-/// What a search wants next.
+/// What a search needs next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// The bytes that follow.
+    /// The following bytes.
     More,
-    /// Bytes from there on.
+    /// Bytes from that offset.
     Read(u64),
     Done(T),
-    /// There is nothing to find.
+    /// The search has failed.
     Failed,
 }
 
-/// A segment's start.
+/// Where to read, and the PTS of the packet there in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeekPoint {
     pub offset: u64,
@@ -45,7 +45,7 @@ mod tests {
     use crate::parse::testing::{file, restarted_file, stream};
     use crate::stream::SYNC;
 
-    /// Does what the search wants, in pieces of `piece` bytes. Returns what it found and how much it read.
+    /// Feeds a search in pieces of `piece` bytes. Returns its result and how many bytes it read.
     fn run<T>(
         bytes: &[u8],
         piece: usize,
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn one_long_segment_is_gone_back_through_to_its_start() {
         let whole = file(40, 0);
-        // Without all stream headers but the first.
+        // Only the first stream header is left.
         let header = whole.windows(4).position(|bytes| bytes == SYNC).unwrap();
         let mut bytes = whole[..header].to_vec();
         let mut at = 0;
@@ -127,14 +127,14 @@ mod tests {
         assert_eq!(open(&[], 10), None);
         assert_eq!(open(&[0x89; 3 << 20], 100_000), None);
         let joined = |second| [stream(10, 7, 0), stream(second, 7, 700)].concat();
-        // The same writer's, from its first segment on once more.
+        // The first stream again, and another stream.
         assert_eq!(open(&joined(10), 5000), None);
         assert_eq!(open(&joined(11), 5000), None);
     }
 
     #[test]
-    fn times_that_begin_anew_are_not_sought_in() {
-        // Long enough for that to be in no window at the end.
+    fn times_that_start_over_are_not_sought_in() {
+        // So long that the windows at the end do not show it.
         let twice = file(20, 0).repeat(2);
         let ends = open(&twice, 4096).unwrap();
         let (mut refused, mut found) = (0, 0);
@@ -149,8 +149,7 @@ mod tests {
             }
         }
         assert!(refused > 0, "{found} of them found");
-        // One writer, whose times begin anew: within the last bytes, before the first time, and where only a seek sees
-        // it.
+        // One writer whose PTS start over: within the last bytes, before the first PTS, and where only a seek sees it.
         let whole = restarted_file((20, 0), (1, 0));
         assert_eq!(open(&whole[..whole.len() - 110_000], 4096), None);
         assert_eq!(open(&restarted_file((20, 3_000), (10, 0)), 4096), None);

@@ -106,6 +106,7 @@ impl VidtokParse {
         self.parent_src_event(target.event(if to_key { time } else { target.time }))
     }
 
+    /// Answers a query at the source pad. Returns whether it could.
     pub fn answer(&self, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Seeking(seeking) => {
@@ -150,6 +151,7 @@ impl VidtokParse {
         }
     }
 
+    /// Whether seeks are possible, and the stream time at which the stream ends, if it is known.
     pub fn seek_range(&self) -> (bool, Option<gst::ClockTime>) {
         let state = self.state();
         let (seekable, end) = match (&state.index, state.remote.ends()) {

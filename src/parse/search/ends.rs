@@ -1,27 +1,29 @@
+//! The search for the first and the last packet of a stream.
+
 use super::packet_finder::{PacketFinder, TimedPacket};
 use super::{Next, OVERLAP, WINDOW};
 use crate::stream::MAX_PAYLOAD_BYTES;
 
-/// A first stream header and packet have to be within that many bytes.
+/// The first stream header and packet must be within that many bytes.
 const HEAD: u64 = 1 << 20;
-/// No packet is within so many bytes of the end only if what is there is no stream.
+/// The last packet must be within that many bytes of the end.
 const TAIL: u64 = 2 * (MAX_PAYLOAD_BYTES as u64 + OVERLAP);
 
-/// Where and when a stream begins and ends.
+/// The ends of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub first: TimedPacket,
-    /// Time at which the last packet ends.
+    /// Where the last packet ends, in nanoseconds.
     pub end: u64,
-    /// Whether the first segment may be the only one.
+    /// The first segment may be the only one.
     pub one_segment: bool,
-    /// In bytes.
+    /// Bytes of the stream.
     pub size: u64,
-    /// Nothing was found so far that contradicts times which go up with the offset.
+    /// PTS ascend with the offset, as far as known.
     pub in_order: bool,
 }
 
-/// Looks for the first packet and the last.
+/// Searches for the first and the last packet.
 #[derive(Debug)]
 pub struct EndsSearch {
     size: u64,
@@ -29,13 +31,13 @@ pub struct EndsSearch {
     last: Option<TimedPacket>,
     /// Where the window at the end begins.
     from: u64,
-    /// The packet before, in this window.
+    /// The packet before in this window.
     previous: Option<TimedPacket>,
     finder: PacketFinder,
 }
 
 impl EndsSearch {
-    /// Is to be fed a stream of `size` bytes from its start on.
+    /// For a stream of `size` bytes; the first bytes to feed are those of its start.
     pub fn new(size: u64) -> Self {
         Self {
             size,
@@ -47,17 +49,17 @@ impl EndsSearch {
         }
     }
 
-    /// Whether nothing but the stream's start was read.
+    /// Whether only the stream's start was read so far.
     pub fn is_at_start(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Whether what is to be read is the first window.
+    /// Whether the first window is to be read next.
     pub fn is_first_read(&self) -> bool {
         self.size - self.from <= WINDOW
     }
 
-    /// Takes bytes; none where the stream ends.
+    /// Takes bytes; an empty slice is the end of the stream.
     pub fn feed(&mut self, bytes: &[u8]) -> Next<Ends> {
         self.finder.push(bytes);
         let at_end = bytes.is_empty() || self.finder.read_to >= self.size;
@@ -111,7 +113,7 @@ mod tests {
         let mut longest = 0;
         while let Next::Read(from) = next {
             longest = size - from;
-            // Nothing is there; the window's end comes at once.
+            // The window is empty.
             next = opening.feed(&[]);
         }
         assert_eq!(next, Next::Failed);

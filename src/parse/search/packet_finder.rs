@@ -1,27 +1,32 @@
+//! Packet headers in bytes that may begin anywhere in a stream.
+
 use super::SeekPoint;
 use crate::stream::{Budget, Fault, MAGIC, PacketHeader, SYNC, StreamHeader};
 
 /// A packet with a PTS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedPacket {
+    /// In nanoseconds, as `end`.
     pub pts: u64,
     pub end: u64,
     pub offset: u64,
-    /// Checksum of its stream header.
-    pub stream: u32,
-    /// Number of its segment, where that is said.
+    pub stream_header_crc: u32,
+    /// Number of its segment, if the packet has it.
     pub segment: Option<u32>,
-    /// Where reading begins, if it starts a segment right behind a stream header.
+    /// Offset of the stream header directly in front, if the packet starts a segment.
     pub start: Option<u64>,
 }
 
 impl TimedPacket {
-    /// Whether this packet can be one of the stream that begins with `first`, behind `previous`. Steps back in time
-    /// may be shorter than a packet.
+    /// Whether this packet can belong to the stream that begins with `first`, and follow on `previous`. A step back by
+    /// less than a packet's duration is allowed.
     pub fn is_in_order(&self, first: &Self, previous: Option<&Self>) -> bool {
         let begins_stream = self.start.is_some() && self.segment == Some(0) && self.offset > first.offset;
         let is_behind = |earlier: &Self| self.offset == earlier.offset || self.end.max(self.pts + 1) > earlier.pts;
-        self.stream == first.stream && !begins_stream && is_behind(first) && previous.is_none_or(is_behind)
+        self.stream_header_crc == first.stream_header_crc
+            && !begins_stream
+            && is_behind(first)
+            && previous.is_none_or(is_behind)
     }
 
     pub fn seek_point(&self) -> SeekPoint {
@@ -32,15 +37,17 @@ impl TimedPacket {
     }
 }
 
-/// Picks packet headers out of bytes that may begin anywhere.
+/// Finds the headers of packets in bytes that may begin anywhere in a stream.
 #[derive(Debug)]
 pub struct PacketFinder {
-    /// Where they stand in the stream, and how many of them were looked at.
     bytes: Vec<u8>,
+    /// Where `bytes` begin in the stream.
     offset: u64,
+    /// How many of `bytes` were looked at.
     at: usize,
+    /// Offset behind the last byte that was pushed.
     pub read_to: u64,
-    /// The stream header seen last: where it begins and ends, and its checksum.
+    /// The last stream header: where it begins and ends, and its checksum.
     header: Option<(u64, u64, u32)>,
     budget: Budget,
 }
@@ -57,7 +64,7 @@ impl PacketFinder {
         }
     }
 
-    /// Goes on elsewhere.
+    /// Continues with the bytes at `offset`.
     pub fn go_to(&mut self, offset: u64) {
         *self = Self {
             budget: std::mem::take(&mut self.budget),
@@ -66,7 +73,7 @@ impl PacketFinder {
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        // Only here, so that each byte moves once.
+        // Only here, not with each packet, so that each byte moves once.
         self.bytes.drain(..self.at);
         self.offset += std::mem::take(&mut self.at) as u64;
         self.bytes.extend_from_slice(bytes);
@@ -101,7 +108,7 @@ impl PacketFinder {
         self.budget.passed(bytes);
     }
 
-    /// What comes next: how much of it there is to pass over, and the packet.
+    /// What stands at the current position: how many bytes to move on, and the packet if it has a PTS.
     fn look(&mut self) -> Result<(usize, Option<TimedPacket>), Fault> {
         let (data, offset) = (&self.bytes[self.at..], self.offset + self.at as u64);
         if data.len() < 3 {
@@ -124,10 +131,10 @@ impl PacketFinder {
             end: pts + packet.duration.unwrap_or(0),
             offset,
             segment: packet.position.and_then(|at| at.segment),
-            stream: packet.stream_header_crc,
+            stream_header_crc: packet.stream_header_crc,
             start,
         });
-        // Its length may be wrong: what is behind it is searched, too.
+        // Moves past the sync word only: the packet's length may be wrong.
         Ok((SYNC.len(), packet))
     }
 }
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn false_stream_headers_cost_little() {
-        // Magic, version, and much of what follows.
+        // Magic, version, and a large length of the JSON text.
         let mut claim = stream(10, 1, 0)[..12].to_vec();
         claim[8..].copy_from_slice(&(MAX_JSON_BYTES as u32).to_le_bytes());
         let bytes = claim.repeat(100_000);

@@ -1,23 +1,25 @@
+//! The search for the segment start to play from.
+
 use super::packet_finder::{PacketFinder, TimedPacket};
 use super::{Ends, Next, OVERLAP, SeekPoint, WINDOW};
 use crate::parse::index::Snap;
 
-/// Looks for a segment's start by its time.
+/// Searches for the segment start for a PTS.
 #[derive(Debug)]
 pub struct StartSearch {
     ends: Ends,
     target: u64,
     snap: Snap,
-    /// A start from there on is not snapped to.
+    /// Segment starts at or after it are not taken.
     stop: Option<u64>,
-    /// A packet at or before the target: offset and time.
+    /// A packet at or before the target: offset and PTS.
     low: (u64, u64),
-    /// From here on packets are behind the target.
+    /// Packets from here on are after the target: offset and PTS.
     high: (u64, u64),
     phase: Phase,
     before: Option<SeekPoint>,
     after: Option<SeekPoint>,
-    /// The packet before, in what is read now.
+    /// The packet before in the bytes that are being read.
     previous: Option<TimedPacket>,
     finder: PacketFinder,
     steps: u32,
@@ -27,14 +29,15 @@ pub struct StartSearch {
 enum Phase {
     /// Reads one packet somewhere between low and high.
     Narrow { probe: u64 },
-    /// Reads this far from a place before high, for the last start before the target.
+    /// Reads from before high up to `to`, for the last segment start at or before the target.
     Back { from: u64, to: u64 },
-    /// Reads from high on, for the first start behind the target.
+    /// Reads from high, for the first segment start after the target.
     Forward,
 }
 
 impl StartSearch {
-    /// Looks for the segment's start for `target`, one before `stop`. Both count as a packet's PTS does.
+    /// Begins the search for the segment start for `target`, in front of `stop`: both PTS in nanoseconds. Also returns
+    /// where to read first.
     pub fn new(ends: Ends, target: u64, snap: Snap, stop: Option<u64>) -> (Self, Next<SeekPoint>) {
         let mut search = Self {
             ends,
@@ -58,14 +61,14 @@ impl StartSearch {
         (search, next)
     }
 
-    /// Takes bytes; none where the stream ends. Fails where packets are not in the order of their times.
+    /// Takes bytes; an empty slice is the end of the stream. Fails if packets are not in the order of their PTS.
     pub fn feed(&mut self, bytes: &[u8]) -> Next<SeekPoint> {
         self.take(bytes).unwrap_or(Next::Failed)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<Next<SeekPoint>, Disorder> {
         let ended = bytes.is_empty();
-        // Buffers may be of any size.
+        // A buffer may reach further than the window.
         let wanted = match self.phase {
             Phase::Back { to, .. } => to.saturating_sub(self.finder.read_to),
             Phase::Narrow { .. } | Phase::Forward => u64::MAX,
@@ -129,12 +132,13 @@ impl StartSearch {
         Ok(Some(packet))
     }
 
-    /// Whether the time of a packet between low and high is between theirs.
+    /// Whether the PTS of a packet between low and high is between theirs.
     fn is_between(&self, packet: &TimedPacket) -> bool {
         packet.end >= self.low.1 && packet.pts - self.high.1.min(packet.pts) <= packet.end - packet.pts
     }
 
-    /// Halves what is between low and high, in turn with a guess by the time, until a window holds it.
+    /// Narrows the range between low and high until it fits a window: by interpolation of the PTS, and by bisection, in
+    /// turn.
     fn narrow(&mut self) -> Next<SeekPoint> {
         let bytes = self.high.0.saturating_sub(self.low.0);
         if bytes <= WINDOW {
@@ -153,7 +157,7 @@ impl StartSearch {
         self.read(probe)
     }
 
-    /// Reads `bytes` before `to`, and what may have been cut in two there.
+    /// Reads `bytes` in front of `to`, and an overlap with the window behind.
     fn back(&mut self, to: u64, bytes: u64) -> Next<SeekPoint> {
         let from = to.saturating_sub(bytes);
         let overlap = if to == self.high.0 { 0 } else { OVERLAP };
@@ -189,6 +193,6 @@ impl StartSearch {
     }
 }
 
-/// Times do not go up with the offset, as where streams were joined: only by reading it all a packet's time is found.
+/// PTS do not ascend with the offset, as in joined streams: only reading the whole stream gives a packet's time.
 #[derive(Debug)]
 struct Disorder;
