@@ -1,4 +1,4 @@
-//! Bare tokens, as in a file of numbers, cut into latent frames.
+//! Bare tokens, as in a file of numbers: recognised by their caps, cut into latent frames by [`Cutter`].
 
 use std::sync::Arc;
 
@@ -9,12 +9,14 @@ use gst_base::prelude::*;
 use super::cutter::Cutter;
 use super::imp::{CAT, VidtokParse};
 use crate::caps::{self, MEDIA_TYPE, StreamFormat};
+use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
+use crate::tokenizer;
 
-/// Caps of bytes that are bare tokens: buffers may end anywhere.
+/// Caps of bare tokens in buffers that may end anywhere.
 ///
-/// Nobody writes this alignment; it keeps buffers of whole latent frames, which say `packet`, from being cut again.
-/// Caps that say none are [accepted](accepts) all the same.
+/// The field `alignment=none` keeps out buffers of whole latent frames, which have `alignment=packet` and need no
+/// parser. Caps without the field are [accepted](accepts), too.
 pub fn caps_template() -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Raw.as_str())
@@ -22,29 +24,40 @@ pub fn caps_template() -> gst::Structure {
         .build()
 }
 
-/// Whether these are caps of bare tokens, which the template alone would refuse for what they leave out.
+/// Whether these are caps of bare tokens without `alignment`, which the template does not match.
 pub fn accepts(caps: &gst::CapsRef) -> bool {
     caps.structure(0).is_some_and(|s| {
         s.name() == MEDIA_TYPE && caps::stream_format(s) == Ok(StreamFormat::Raw) && !s.has_field("alignment")
     })
 }
 
-/// Whether the stream is one of bare tokens. Known once the first bytes come.
+/// The tokens that `caps` describe.
+///
+/// # Errors
+/// Says what the caps lack or contradict, or that there is no such tokenizer.
+fn cutter(caps: &gst::CapsRef) -> Result<Cutter, String> {
+    let (digest, name) = caps::named_tokenizer(caps).map_err(|e| e.0)?;
+    let tokenizer = tokenizer::describe(digest.as_deref(), &name).map_err(|e| e.to_string())?;
+    let format = TokenFormat::from_raw_caps(caps, &tokenizer).map_err(|e| e.0)?;
+    Ok(Cutter::new(format, tokenizer.grouping()))
+}
+
+/// Whether the input is bare tokens. Known once the first bytes arrive.
 #[derive(Debug, Default)]
-pub(super) enum Mode {
+pub enum Mode {
     #[default]
     Unknown,
     ByteStream,
     Raw {
         cutter: Arc<Cutter>,
-        /// Of the next piece.
+        /// Number of the next piece.
         number: u64,
     },
 }
 
 impl VidtokParse {
-    /// Cuts a piece off bare tokens. Gives `frame` back where the stream is none of such.
-    pub(super) fn handle_raw<'a>(
+    /// Cuts a piece off bare tokens. Returns `frame` if the input is a byte stream instead.
+    pub fn handle_raw<'a>(
         &'a self,
         frame: gst_base::BaseParseFrame<'a>,
     ) -> Result<Option<gst_base::BaseParseFrame<'a>>, gst::FlowError> {
@@ -54,7 +67,7 @@ impl VidtokParse {
         }
         let (cutter, number) = match &mut self.state().raw {
             Mode::Raw { cutter, number } => {
-                // Played anew from its beginning.
+                // Back at the beginning, as after a restart.
                 *number = if frame.offset() == 0 { 0 } else { *number };
                 (cutter.clone(), *number)
             }
@@ -64,7 +77,7 @@ impl VidtokParse {
         Ok(None)
     }
 
-    /// What the caps say: those that came, or that a file's filter would have.
+    /// The mode for the sink pad's caps or, in pull mode, for those of a caps filter behind the file.
     fn find_mode(&self) -> Result<Mode, gst::FlowError> {
         let sink = self.obj().sink_pad().clone();
         let queried = || self.is_pulling().then(|| sink.peer_query_caps(None));
@@ -75,21 +88,21 @@ impl VidtokParse {
         }) else {
             return Ok(Mode::ByteStream);
         };
-        let cutter = Cutter::new(&caps).map_err(|text| {
+        let cutter = cutter(&caps).map_err(|text| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("Bare tokens cannot be read: {text}"));
             gst::FlowError::NotNegotiated
         })?;
-        if cutter.framerate_is_assumed {
+        if caps.structure(0).is_none_or(|s| !s.has_field("framerate")) {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
                 (
                     "The caps of the tokens have no framerate: {} is taken. Add framerate=N/D where it is another",
-                    cutter.format.framerate
+                    cutter.format().framerate
                 )
             );
         }
-        let caps = cutter.format.to_caps(StreamFormat::Raw);
+        let caps = cutter.format().to_caps(StreamFormat::Raw);
         gst::debug!(CAT, imp = self, "Cutting bytes into {caps}");
         if self.is_pulling() {
             let size = sink.peer_query_duration::<gst::format::Bytes>();
@@ -150,6 +163,42 @@ impl VidtokParse {
             gst::element_imp_error!(self, gst::StreamError::Decode, ("{text}"));
         } else {
             gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cutter_of(fields: &str) -> Result<Cutter, String> {
+        gst::init().unwrap();
+        let caps = format!("video/x-vidtok,stream-format=raw,{fields}");
+        cutter(&caps.parse::<gst::Caps>().unwrap())
+    }
+
+    #[test]
+    fn short_caps_are_completed_by_the_tokenizer() {
+        let cutter = cutter_of("model=vidtok-small-488-32768,width=384,height=288,framerate=25/1").unwrap();
+        assert_eq!((cutter.format().grid_width, cutter.format().grid_height), (48, 36));
+        // Cells of two bytes; a causal tokenizer's first latent frame stands for one frame, the others for four.
+        assert_eq!(cutter.bytes(), 3456);
+        assert_eq!((cutter.piece(0).frames, cutter.piece(1).frames), (1, 4));
+    }
+
+    #[test]
+    fn caps_that_do_not_suffice_are_named() {
+        for (fields, part) in [
+            ("width=384,height=288", "model"),
+            ("model=nowhere,width=384,height=288", "nowhere"),
+            ("model=vidtok-small-488-32768,height=288", "width"),
+            (
+                "model=vidtok-small-488-32768,width=384,height=288,grid-width=40",
+                "grid-width=40",
+            ),
+        ] {
+            let error = cutter_of(fields).unwrap_err();
+            assert!(error.contains(part), "{part} in {error}");
         }
     }
 }
