@@ -591,7 +591,11 @@ fn what_is_no_stream_of_ours_is_an_error() {
         for (bytes, text, kind) in [
             (newer.clone(), "version 2", gst::StreamError::WrongType),
             (huffman.clone(), "\"ripped\"", gst::StreamError::Decode),
-            (vec![0x47; 17 << 20], "no .vidtok stream", gst::StreamError::WrongType),
+            (
+                vec![0x47; 17 << 20],
+                "not a .vidtok stream",
+                gst::StreamError::WrongType,
+            ),
             (b"too short to tell".to_vec(), "", gst::StreamError::WrongType),
         ] {
             let player = Player::play(&bytes, middle);
@@ -609,7 +613,7 @@ fn a_short_file_of_something_else_is_named_as_that() {
     let player = Player::play(&[0x47; 200_000], "vidtokparse");
     let error = player.error();
     assert!(
-        error.message().contains("no .vidtok stream") && error.message().contains("200000 bytes"),
+        error.message().contains("not a .vidtok stream") && error.message().contains("200000 bytes"),
         "{error}"
     );
 }

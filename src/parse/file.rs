@@ -90,11 +90,9 @@ impl VidtokParse {
 /// Byte offset and PTS in nanoseconds of the segment start to play from.
 fn start_for(index: &Index, target: &Target, to_key: bool) -> Option<(u64, u64)> {
     let find = |snap| index.start(target.time.nseconds(), snap);
-    let wanted = find(if to_key { target.snap() } else { Snap::Before })?;
-    let start = if target.is_behind_stop(wanted.time) {
-        find(Snap::Before)?
-    } else {
-        wanted
-    };
+    let mut start = find(if to_key { target.snap() } else { Snap::Before })?;
+    if target.is_behind_stop(start.time) {
+        start = find(Snap::Before)?;
+    }
     Some((start.offset, start.time))
 }

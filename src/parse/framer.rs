@@ -247,13 +247,13 @@ mod tests {
             bytes.resize(bytes.len() + 70_000, 0);
         }
         bytes.resize(bytes.len() + (1 << 24), 0);
-        let (mut framer, mut at, mut wanted) = (Framer::default(), 0, 1);
+        let (mut framer, mut at, mut needed) = (Framer::default(), 0, 1);
         while at < bytes.len() {
-            let end = bytes.len().min(at + wanted);
+            let end = bytes.len().min(at + needed);
             let action = framer.next(&bytes[at..end], at as u64, end == bytes.len()).unwrap();
-            wanted = 1;
+            needed = 1;
             match action {
-                Action::Wait(bytes) => wanted = bytes,
+                Action::Wait(bytes) => needed = bytes,
                 Action::Skip(bytes) | Action::Packet(PacketSpan { bytes, .. }) | Action::EndMark { bytes, .. } => {
                     at += bytes
                 }

@@ -59,17 +59,17 @@ impl Index {
             offset: 0,
             bytes: None,
         };
-        let (mut offset, mut wanted, mut read_ahead) = (0, HEADER_READ, HEADER_READ);
+        let (mut offset, mut needed, mut read_ahead) = (0, HEADER_READ, HEADER_READ);
         // Where the current stream header begins and ends.
         let (mut header_at, mut header_end) = (0, 0);
         while offset < size {
-            let data = window.get(offset, wanted, read_ahead)?;
-            let missing = data.len() < wanted;
+            let data = window.get(offset, needed, read_ahead)?;
+            let missing = data.len() < needed;
             // Playback ends with an error here, too.
             let Ok(found) = walker.look(data) else { break };
             let passed = match found {
                 Found::Short(bytes) if !missing => {
-                    wanted = bytes;
+                    needed = bytes;
                     continue;
                 }
                 // The end cuts it off, or its length is wrong: whole packets may follow.
@@ -106,7 +106,7 @@ impl Index {
                 }
             };
             offset += passed as u64;
-            wanted = HEADER_READ;
+            needed = HEADER_READ;
         }
         index.end = timeline.end();
         Ok(index)
@@ -185,12 +185,12 @@ where
     R: FnMut(u64, usize) -> Result<B, E>,
     B: AsRef<[u8]>,
 {
-    /// The bytes from `offset`, at least `wanted` unless the file ends. Reads at least `read_ahead` bytes at once.
-    fn get(&mut self, offset: u64, wanted: usize, read_ahead: usize) -> Result<&[u8], E> {
+    /// The bytes from `offset`, at least `needed` unless the file ends. Reads at least `read_ahead` bytes at once.
+    fn get(&mut self, offset: u64, needed: usize, read_ahead: usize) -> Result<&[u8], E> {
         let held = self.bytes.as_ref().map_or(0, |bytes| bytes.as_ref().len() as u64);
-        let end = self.size.min(offset + wanted as u64);
+        let end = self.size.min(offset + needed as u64);
         if !(self.offset..=self.offset + held).contains(&offset) || end > self.offset + held {
-            self.bytes = Some((self.read)(offset, wanted.max(read_ahead))?);
+            self.bytes = Some((self.read)(offset, needed.max(read_ahead))?);
             self.offset = offset;
         }
         let bytes = self.bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
@@ -203,12 +203,12 @@ where
         if end >= self.size {
             return Ok(end == self.size);
         }
-        let mut wanted = HEADER_READ;
+        let mut needed = HEADER_READ;
         loop {
-            let next = self.get(end, wanted, HEADER_READ)?;
+            let next = self.get(end, needed, HEADER_READ)?;
             match walker.follows(next) {
                 Ok(true) => return Ok(true),
-                Err(bytes) if next.len() >= wanted => wanted = bytes,
+                Err(bytes) if next.len() >= needed => needed = bytes,
                 _ => break,
             }
         }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn joined_files_without_stream_ids_are_told_by_their_times() {
+    fn joined_files_without_stream_ids_are_recognised_by_their_times() {
         // The second starts over, the third starts after a gap, the fourth where the third started.
         let bytes = [old_file(2, 0), old_file(1, 0), old_file(1, 5000), old_file(1, 5000)].concat();
         let (index, _) = build(&bytes);

@@ -21,31 +21,31 @@ impl VidtokParse {
             (header.format.clone(), state.output.clone())
         };
         let reconfigure = src.check_reconfigure();
-        if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
+        if !reconfigure && output.as_ref().is_some_and(|(current, _)| *current == format) {
             return Ok(());
         }
         // Framed is preferred. If downstream takes neither, it refuses these caps, and the error shows them.
         let allowed = src.allowed_caps();
-        let takes = |wanted| {
+        let takes = |stream_format| {
             allowed
                 .as_ref()
-                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(wanted)))
+                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(stream_format)))
         };
         let stream_format = [StreamFormat::Framed, StreamFormat::Raw]
             .into_iter()
-            .find(|wanted| takes(*wanted));
-        let output_now = (format, stream_format.unwrap_or(StreamFormat::Framed));
-        if output.as_ref() == Some(&output_now) {
+            .find(|stream_format| takes(*stream_format));
+        let new_output = (format, stream_format.unwrap_or(StreamFormat::Framed));
+        if output.as_ref() == Some(&new_output) {
             return Ok(());
         }
-        let caps = output_now.0.to_caps(output_now.1);
+        let caps = new_output.0.to_caps(new_output.1);
         gst::debug!(CAT, imp = self, "Output is {caps}");
         let mut tags = gst::TagList::new();
         tags.make_mut()
             .add::<gst::tags::VideoCodec>(&"VidTok", gst::TagMergeMode::Replace);
         self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
         self.push_caps(&caps)?;
-        self.state().output = Some(output_now);
+        self.state().output = Some(new_output);
         Ok(())
     }
 

@@ -1,11 +1,10 @@
-//! Duration and seeks where bytes are pushed, as over HTTP or behind a queue, by an upstream that seeks by bytes.
+//! Duration and seeks in bytes that are pushed, as over HTTP or behind a queue, if upstream can seek by bytes.
 //!
-//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a
-//! probe on the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its
-//! start on.
+//! During a [search](super::search), a probe on the sink pad takes all data, so that neither the base class nor
+//! downstream sees it. Afterwards the base class does one seek by bytes, or gets the stream from its start.
 //!
-//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the
-//! flush that they cause.
+//! During playback, a search sends its seeks from another thread: the streaming thread must be free for the flush that
+//! they cause.
 
 mod job;
 
@@ -13,7 +12,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 pub use job::Remote;
-use job::{Act, Awaited, Job};
+use job::{Awaited, Job, Reaction};
 
 use super::imp::{CAT, VidtokParse};
 use super::index::Snap;
@@ -21,39 +20,39 @@ use super::search::{EndsSearch, Next, SeekPoint, StartSearch};
 use crate::system::lock::lock;
 
 impl VidtokParse {
-    /// Keeps from the base class what comes for a search.
+    /// Takes data and events that belong to a search; the base class does not see them.
     pub fn watch_sink(&self, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         let is_data = matches!(
             info.data,
             Some(gst::PadProbeData::Buffer(_) | gst::PadProbeData::BufferList(_))
         );
         if is_data && std::mem::take(&mut self.state().remote.fresh) {
-            self.open();
+            self.find_ends();
         }
-        let act = match &info.data {
+        let reaction = match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => match buffer.map_readable() {
                 Ok(map) => self.state().remote.feed(&map, Some(buffer)),
-                Err(_) => Act::Pass,
+                Err(_) => Reaction::Pass,
             },
             Some(gst::PadProbeData::BufferList(list)) => {
                 if self.state().remote.job.is_none() {
                     return gst::PadProbeReturn::Ok;
                 }
-                // One by one they come here again.
+                // Each buffer passes this probe again.
                 return self.replay(list.iter_owned().collect(), info);
             }
             Some(gst::PadProbeData::Event(event)) => self.watch_event(event),
-            _ => Act::Pass,
+            _ => Reaction::Pass,
         };
-        match act {
-            Act::Pass => gst::PadProbeReturn::Ok,
-            Act::Drop => gst::PadProbeReturn::Handled,
-            Act::Replay(held) => self.replay(held, info),
-            Act::Read(from) => {
+        match reaction {
+            Reaction::Pass => gst::PadProbeReturn::Ok,
+            Reaction::Drop => gst::PadProbeReturn::Handled,
+            Reaction::Replay(held) => self.replay(held, info),
+            Reaction::Read(from) => {
                 self.announce_ends();
                 self.read_first(from, info)
             }
-            Act::Later(next, generation) => {
+            Reaction::Later(next, generation) => {
                 self.obj()
                     .call_async(move |parse| parse.imp().continue_search(next, generation));
                 gst::PadProbeReturn::Handled
@@ -61,42 +60,47 @@ impl VidtokParse {
         }
     }
 
-    fn watch_event(&self, event: &gst::Event) -> Act {
+    fn watch_event(&self, event: &gst::Event) -> Reaction {
         match event.view() {
             gst::EventView::FlushStart(_) => {
                 let remote = &mut self.state().remote;
                 if matches!(remote.job, Some(Job::Leave)) {
                     remote.job = None;
                 }
-                remote.job.as_ref().map_or(Act::Pass, |_| Act::Drop)
+                remote.job.as_ref().map_or(Reaction::Pass, |_| Reaction::Drop)
             }
-            gst::EventView::FlushStop(_) => self.state().remote.job.as_ref().map_or(Act::Pass, |_| Act::Drop),
+            gst::EventView::FlushStop(_) => self
+                .state()
+                .remote
+                .job
+                .as_ref()
+                .map_or(Reaction::Pass, |_| Reaction::Drop),
             gst::EventView::StreamStart(_) => {
                 let remote = &mut self.state().remote;
                 if remote.job.is_none() {
                     (remote.ends, remote.is_refused) = (None, false);
                 }
-                Act::Pass
+                Reaction::Pass
             }
             gst::EventView::Segment(view) => {
                 let segment = view.segment().downcast_ref::<gst::format::Bytes>();
                 let from = segment.and_then(|segment| segment.start()).map(|start| *start);
                 if self.state().remote.takes_segment(from) {
-                    // Bytes may come only behind a segment event; the flush has removed the one before.
+                    // The flush has removed the pad's segment event, and the pad takes no data without one.
                     let _ = self.obj().sink_pad().store_sticky_event(event);
-                    return Act::Drop;
+                    return Reaction::Drop;
                 }
                 let remote = &mut self.state().remote;
                 remote.fresh = from == Some(0) && remote.ends.is_none() && !remote.is_refused;
-                Act::Pass
+                Reaction::Pass
             }
             gst::EventView::Eos(_) => self.state().remote.feed(&[], None),
-            _ => Act::Pass,
+            _ => Reaction::Pass,
         }
     }
 
-    /// Begins to look for the stream's ends, where upstream can be sought in.
-    fn open(&self) {
+    /// Begins the search for the stream's ends, if upstream can seek.
+    fn find_ends(&self) {
         let pad = self.obj().sink_pad().clone();
         if refuses_ranges(&pad) {
             gst::info!(CAT, imp = self, "The server does not say that it serves ranges");
@@ -116,7 +120,10 @@ impl VidtokParse {
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
         let remote = &mut self.state().remote;
         remote.awaited = Awaited::Following;
-        remote.job = Some(Job::Open(Box::new(EndsSearch::new(size)), Vec::new()));
+        remote.job = Some(Job::FindEnds {
+            search: Box::new(EndsSearch::new(size)),
+            held: Vec::new(),
+        });
     }
 
     fn announce_ends(&self) {
@@ -128,11 +135,11 @@ impl VidtokParse {
         self.announce_duration();
     }
 
-    /// Reads elsewhere for the first time, or returns to the start.
+    /// Seeks upstream in the search for the stream's ends, or back to the start after it.
     fn read_first(&self, from: u64, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         if self.read_from(from) {
-            // They come again.
-            if let Some(Job::Open(_, held)) = &mut self.state().remote.job {
+            // The held bytes will come again.
+            if let Some(Job::FindEnds { held, .. }) = &mut self.state().remote.job {
                 held.clear();
             }
             return gst::PadProbeReturn::Handled;
@@ -144,8 +151,8 @@ impl VidtokParse {
         );
         let job = self.state().remote.job.take();
         match job {
-            // Nothing has changed upstream.
-            Some(Job::Open(opening, held)) if opening.is_first_read() => self.replay(held, info),
+            // Upstream has not moved yet.
+            Some(Job::FindEnds { search, held }) if search.is_first_read() => self.replay(held, info),
             _ => {
                 gst::element_imp_error!(
                     self,
@@ -158,7 +165,7 @@ impl VidtokParse {
         }
     }
 
-    /// Gives the base class what was taken.
+    /// Gives the base class the held buffers.
     fn replay(&self, held: Vec<gst::Buffer>, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         let pad = self.obj().sink_pad().clone();
         let is_event = matches!(info.data, Some(gst::PadProbeData::Event(_)));
@@ -172,15 +179,16 @@ impl VidtokParse {
         gst::PadProbeReturn::Handled
     }
 
+    /// Seeks upstream to a byte. Returns whether upstream does so.
     fn read_from(&self, offset: u64) -> bool {
-        // The end is set, too: upstream would keep the one of an earlier seek.
+        // The stop is set, too: otherwise upstream keeps the stop of an earlier seek.
         let set = gst::SeekType::Set;
         let (from, to) = (gst::format::Bytes::from_u64(offset), gst::format::Bytes::NONE);
         let seek = gst::event::Seek::builder(1.0, gst::SeekFlags::FLUSH, set, from, set, to);
         self.obj().sink_pad().push_event(seek.build())
     }
 
-    /// Seeks by time in what is pushed.
+    /// Seeks by time in pushed bytes. Returns whether that is possible.
     pub fn seek_remotely(&self, seek: &gst::event::Seek) -> bool {
         let Some(ends) = self.state().remote.ends else {
             return false;
@@ -197,7 +205,7 @@ impl VidtokParse {
             );
             return false;
         }
-        // One at a time; the newest counts.
+        // One seek at a time; a later one replaces the search.
         let _seeking = lock(&self.seeking);
         let snap = if target.to_key() { target.snap() } else { Snap::Before };
         let stop = target.stop.map(gst::ClockTime::nseconds);
@@ -206,17 +214,16 @@ impl VidtokParse {
             let remote = &mut self.state().remote;
             remote.generation += 1;
             remote.awaited = Awaited::Nothing;
-            remote.job = Some(Job::Locate(Box::new(search), target));
+            remote.job = Some(Job::FindStart(Box::new(search), target));
         }
-        // What downstream holds would keep the streaming thread from being flushed.
+        // First flush downstream: the streaming thread may be blocked there, and cannot be flushed from upstream then.
         let src = self.obj().src_pad().clone();
         src.push_event(gst::event::FlushStart::builder().seqnum(seek.seqnum()).build());
         let reads = matches!(next, Next::Read(_));
-        let done = self.follow(next);
+        let done = self.perform(next);
         if reads || !done {
-            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream;
-            // what follows is the search's, until the base class seeks, which has to wait for this one, and flushes
-            // once more.
+            // Downstream is flushed, as after any seek. The search takes all data from here on, until the base class
+            // does its seek, which waits for this one to end and flushes again.
             src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
         }
         if !done {
@@ -225,23 +232,25 @@ impl VidtokParse {
         done
     }
 
-    /// Does what a search wants, unless another has replaced it.
+    /// Continues a search, unless it was replaced.
     fn continue_search(&self, next: Next<SeekPoint>, generation: u64) {
         let _seeking = lock(&self.seeking);
         let remote_generation = self.state().remote.generation;
-        if generation == remote_generation && !self.follow(next) {
+        if generation == remote_generation && !self.perform(next) {
             gst::element_imp_error!(self, gst::ResourceError::Seek, ("Upstream does not seek any more"));
         }
     }
 
-    fn follow(&self, next: Next<SeekPoint>) -> bool {
+    /// Seeks to where the search wants to read or, at its end, to what it found. Returns whether upstream and base class
+    /// did so.
+    fn perform(&self, next: Next<SeekPoint>) -> bool {
         let found = match next {
             Next::Read(from) => {
                 self.state().remote.awaited = Awaited::From(from);
                 return self.read_from(from);
             }
             Next::Done(found) => Some(found),
-            // Times are in no order. Only what is played from its start on has the right ones.
+            // PTS are not in order: only playback from the start of the stream finds the right times.
             Next::Failed => None,
             Next::More => return false,
         };
@@ -255,11 +264,11 @@ impl VidtokParse {
                 (ends.in_order, ends.one_segment) = (false, true);
             }
             let found = found.unwrap_or(ends.first.seek_point());
-            // Where the first start may be the only one, key-unit seeks would lead nowhere else.
+            // If there may be only one segment, key-unit seeks would always lead to its start.
             let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {
-                Some(Job::Locate(_, target)) => (target, first, found),
-                // The element was stopped.
+                Some(Job::FindStart(_, target)) => (target, first, found),
+                // The element was stopped meanwhile.
                 _ => {
                     remote.job = None;
                     return true;
@@ -275,8 +284,8 @@ impl VidtokParse {
     }
 }
 
-/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible
-/// until it is too late: then it ends with an error.
+/// Whether bytes come from a server that does not announce ranges. A source that asks such a server for a range may get
+/// the whole file instead, and ends with an error.
 fn refuses_ranges(pad: &gst::Pad) -> bool {
     let mut refuses = false;
     pad.sticky_events_foreach(|event| {

@@ -105,7 +105,7 @@ impl Timeline {
     }
 
     /// Whether `packet` is in segment 0, and that number is not the overflow of the counter.
-    fn counts_anew(&self, packet: &PacketHeader) -> bool {
+    fn restarts_count(&self, packet: &PacketHeader) -> bool {
         let number = |position: Option<Position>| position.and_then(|at| at.segment);
         number(packet.position) == Some(0) && number(self.last.map(|last| last.position)) != Some(u32::MAX)
     }
@@ -126,7 +126,7 @@ impl Timeline {
             return true;
         };
         let same = is_same(&part.stream, stream);
-        if same == Some(false) || (packet.segment_start && self.counts_anew(packet)) {
+        if same == Some(false) || (packet.segment_start && self.restarts_count(packet)) {
             return true;
         }
         let steps_back = packet.segment_start && pts <= latest;
@@ -158,8 +158,8 @@ mod tests {
     use crate::parse::testing::format;
     use crate::stream::{Packet, StreamHeader, Writer};
 
-    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0
-    /// writes.
+    /// Segments of one packet of 40 ns that start at `starts`, in a stream with that id; without an id, as version 1.0 of
+    /// the format has them.
     fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
         let header = StreamHeader::encode(&format(1), id, None).unwrap();
         let header = Arc::new(StreamHeader::decode(&header).unwrap().0);
@@ -194,12 +194,12 @@ mod tests {
 
     #[test]
     fn a_step_back_in_one_stream_shifts_nothing() {
-        // As an input-selector makes them; the last one is longer than a packet.
+        // As behind an input-selector; the last step is longer than a packet.
         let starts = [0, 40, 20, 60, 100, 70, 110, 150, 50, 190];
         let evened = vec![0, 40, 40, 60, 100, 100, 110, 150];
         let (times, end) = placed(&[segments(Some("a"), &starts)]);
         assert_eq!((&times[..8], times[9], end), (&evened[..], 190, Some(230)));
-        // Without an id only a shorter step than a packet.
+        // Without an id, only steps shorter than a packet.
         let (times, end) = placed(&[segments(None, &starts[..8])]);
         assert_eq!((times, end), (evened, Some(190)));
     }
@@ -215,13 +215,13 @@ mod tests {
             let times = vec![8000, 8040, 8080, 8120, 8160, 8200];
             assert_eq!(placed(&parts), (times, Some(8240)), "{second} {third}");
         }
-        // A file of one packet, twice; and one that begins anew by itself.
+        // A file of one packet, twice; and one stream that starts over.
         assert_eq!(placed(&[segments(None, &[0]), segments(None, &[0])]).0, [0, 40]);
         assert_eq!(
             placed(&[segments(Some("a"), &[0, 40, 80, 0, 40])]).0,
             [0, 40, 80, 120, 160]
         );
-        // A larger step back is taken for another stream where nothing else tells; a gap is none.
+        // Without an id, a larger step back is another stream; a gap is not.
         assert_eq!(
             placed(&[segments(None, &[10, 50, 90, 20, 60, 900])]).0,
             [10, 50, 90, 130, 170, 1010]
@@ -230,17 +230,25 @@ mod tests {
 
     #[test]
     fn other_video_of_the_same_writer_follows_directly() {
-        // Two clips of two seconds behind each other, the second of which begins at 125 ms.
+        // Two clips of two seconds; the second begins at 125 ms.
         let ms = 1_000_000;
         let clips = [0, 1000, 2000, 125, 1125].map(|start| start * ms);
         let (times, end) = placed(&[segments(Some("a"), &clips)]);
         let second = 2000 * ms + 40;
         assert_eq!(times, [0, 1000 * ms, 2000 * ms, second, second + 1000 * ms]);
         assert_eq!(end, Some(second + 1000 * ms + 40));
-        // A segment that comes twice is none.
+        // A repeated segment is not other video.
         let mut twice = segments(Some("a"), &[0, 1000 * ms, 2000 * ms]);
         twice.insert(3, twice[1].clone());
         assert_eq!(placed(&[twice]).0, [0, 1000 * ms, 2000 * ms, 1000 * ms]);
+    }
+
+    #[test]
+    fn times_end_at_the_limit_of_the_byte_stream() {
+        let parts = [segments(Some("a"), &[MAX_TIME - 50]), segments(Some("b"), &[0, 40, 80])];
+        let (times, end) = placed(&parts);
+        assert_eq!(times, [MAX_TIME - 50, MAX_TIME - 10, MAX_TIME, MAX_TIME]);
+        assert_eq!(end, Some(MAX_TIME));
     }
 
     #[test]

@@ -154,9 +154,9 @@ mod tests {
     /// The same from playback, in pieces of at least `piece` bytes.
     fn played(bytes: &[u8], piece: usize) -> (Vec<(u64, u64)>, Option<u64>) {
         let (mut framer, mut timeline, mut starts) = (Framer::default(), Timeline::default(), Vec::<(u64, u64)>::new());
-        let (mut at, mut wanted, mut header) = (0, 1, None);
+        let (mut at, mut needed, mut header) = (0, 1, None);
         while at < bytes.len() {
-            let end = bytes.len().min(at + wanted.max(piece));
+            let end = bytes.len().min(at + needed.max(piece));
             // Damage may make a stream header seem to be of a newer version, which ends playback.
             let Ok(action) = framer.next(&bytes[at..end], at as u64, end == bytes.len()) else {
                 break;
@@ -166,7 +166,7 @@ mod tests {
             let (passed, from, packet) = match action {
                 Action::Wait(more) => {
                     assert!(more > end - at, "no progress at {at}");
-                    wanted = more;
+                    needed = more;
                     continue;
                 }
                 Action::Skip(count) => {
@@ -175,7 +175,7 @@ mod tests {
                         .is_some_and(|(_, header)| bytes[at..at + count] == *header);
                     header = is_header.then_some(at + count);
                     at += count;
-                    wanted = 1;
+                    needed = 1;
                     continue;
                 }
                 Action::Packet(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
@@ -186,7 +186,7 @@ mod tests {
                 Action::EndMark { bytes, mark } => {
                     timeline.end_mark(&mark);
                     at += bytes;
-                    wanted = 1;
+                    needed = 1;
                     continue;
                 }
             };
@@ -196,7 +196,7 @@ mod tests {
                 starts.push((from as u64, time.max(latest)));
             }
             at += passed;
-            wanted = 1;
+            needed = 1;
         }
         (starts, timeline.end())
     }

@@ -1,53 +1,60 @@
+//! The search in pushed bytes: which bytes it takes, and what to do next.
+
 use crate::parse::search::{Ends, EndsSearch, Next, SeekPoint, StartSearch};
 use crate::parse::seek::Target;
 
-/// What is known of an upstream that pushes, and what is being looked for there.
+/// What is known of an upstream that pushes bytes, and the current search there.
 #[derive(Debug, Default)]
 pub struct Remote {
-    /// Set once the stream's ends are known: then it can be sought in.
+    /// Set once the stream's ends are known; the stream can be sought in from then on.
     pub ends: Option<Ends>,
     pub job: Option<Job>,
-    /// The next bytes are the stream's first, and its ends are to be looked for.
+    /// The next bytes are the first of a stream whose ends are unknown.
     pub fresh: bool,
-    /// It turned out that the stream cannot be sought in.
+    /// The stream turned out not to be seekable.
     pub is_refused: bool,
     pub awaited: Awaited,
-    /// Told apart by this, a search that another has replaced goes no further.
+    /// Counts searches. A search whose number is not the current one was replaced, and ends.
     pub generation: u64,
 }
 
-/// Which bytes a search takes.
+/// Which bytes the search takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Awaited {
-    /// Those that come next.
+    /// The next bytes.
     #[default]
     Following,
-    /// Those that begin there; others are of an earlier seek.
+    /// Bytes from this offset; others belong to an earlier seek.
     From(u64),
-    /// None, until the search has said where to read.
+    /// None until the search says where to read.
     Nothing,
 }
 
 #[derive(Debug)]
 pub enum Job {
-    /// Holds what came of the stream's start, until upstream has sought for the first time.
-    Open(Box<EndsSearch>, Vec<gst::Buffer>),
-    /// The stream is to come once more from its start on.
+    /// Searches for the stream's ends. `held` are the buffers from the stream's start, until upstream has done the
+    /// first seek.
+    FindEnds {
+        search: Box<EndsSearch>,
+        held: Vec<gst::Buffer>,
+    },
+    /// Waits for the stream to come again from its start.
     Return,
-    Locate(Box<StartSearch>, Target),
-    /// The base class is about to seek.
+    /// Searches for the segment start to play the target from.
+    FindStart(Box<StartSearch>, Target),
+    /// Waits for the seek of the base class.
     Leave,
 }
 
-/// What to do about something that has come.
-pub enum Act {
+/// What to do with data or an event at the sink pad.
+pub enum Reaction {
     Pass,
     Drop,
-    /// Read elsewhere, in the first search.
+    /// Seek upstream to that offset, for the stream's ends or its start.
     Read(u64),
-    /// These were taken for nothing.
+    /// Give the base class the held buffers.
     Replay(Vec<gst::Buffer>),
-    /// Read elsewhere, or end the search.
+    /// Continue the search of this number from another thread.
     Later(Next<SeekPoint>, u64),
 }
 
@@ -56,13 +63,13 @@ impl Remote {
         self.ends
     }
 
-    /// Says that the stream's times are other than its ends said. Returns whether anything said so.
+    /// Makes the stream not seekable, as its times contradict its ends. Returns whether it was seekable.
     pub fn refuse(&mut self) -> bool {
         self.is_refused = true;
         self.ends.take().is_some()
     }
 
-    /// For another stream. What still comes for this one's searches is told apart.
+    /// The state for another stream. Searches of this stream that are still at work end.
     pub fn renewed(&self) -> Self {
         Self {
             generation: self.generation + 1,
@@ -70,57 +77,57 @@ impl Remote {
         }
     }
 
-    /// Takes bytes, none where the stream ends.
-    pub fn feed(&mut self, bytes: &[u8], buffer: Option<&gst::Buffer>) -> Act {
+    /// Takes bytes; an empty slice is the end of the stream.
+    pub fn feed(&mut self, bytes: &[u8], buffer: Option<&gst::Buffer>) -> Reaction {
         if self.job.is_none() {
-            return Act::Pass;
+            return Reaction::Pass;
         }
         if self.awaited != Awaited::Following {
-            return Act::Drop;
+            return Reaction::Drop;
         }
         match self.job.take() {
-            Some(Job::Open(mut opening, mut held)) => {
-                // What comes from elsewhere is of no use to the base class, and may be much.
-                if opening.is_at_start() {
+            Some(Job::FindEnds { mut search, mut held }) => {
+                // Bytes from elsewhere are of no use to the base class, and may be many.
+                if search.is_at_start() {
                     held.extend(buffer.cloned());
                 }
-                let next = opening.feed(bytes);
+                let next = search.feed(bytes);
                 if let Next::Done(ends) = &next {
                     self.ends = Some(*ends);
                 }
                 match next {
-                    Next::More => self.job = Some(Job::Open(opening, held)),
-                    Next::Failed if opening.is_at_start() => return Act::Replay(held),
+                    Next::More => self.job = Some(Job::FindEnds { search, held }),
+                    Next::Failed if search.is_at_start() => return Reaction::Replay(held),
                     Next::Read(from) => {
                         self.awaited = Awaited::From(from);
-                        self.job = Some(Job::Open(opening, held));
-                        return Act::Read(from);
+                        self.job = Some(Job::FindEnds { search, held });
+                        return Reaction::Read(from);
                     }
                     Next::Done(_) | Next::Failed => {
                         self.awaited = Awaited::From(0);
                         self.job = Some(Job::Return);
-                        return Act::Read(0);
+                        return Reaction::Read(0);
                     }
                 }
-                Act::Drop
+                Reaction::Drop
             }
-            Some(Job::Locate(mut search, target)) => {
+            Some(Job::FindStart(mut search, target)) => {
                 let next = search.feed(bytes);
-                self.job = Some(Job::Locate(search, target));
+                self.job = Some(Job::FindStart(search, target));
                 if next == Next::More {
-                    return Act::Drop;
+                    return Reaction::Drop;
                 }
                 self.awaited = Awaited::Nothing;
-                Act::Later(next, self.generation)
+                Reaction::Later(next, self.generation)
             }
             job => {
                 self.job = job;
-                Act::Drop
+                Reaction::Drop
             }
         }
     }
 
-    /// Whether a segment event is none of downstream's business.
+    /// Takes a segment event for bytes at `from`. Returns whether it belongs to a search and not to downstream.
     pub fn takes_segment(&mut self, from: Option<u64>) -> bool {
         if self.job.is_none() {
             return false;
@@ -145,7 +152,10 @@ mod tests {
         gst::init().unwrap();
         let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
         let mut remote = Remote {
-            job: Some(Job::Open(Box::new(EndsSearch::new(bytes.len() as u64)), Vec::new())),
+            job: Some(Job::FindEnds {
+                search: Box::new(EndsSearch::new(bytes.len() as u64)),
+                held: Vec::new(),
+            }),
             ..Remote::default()
         };
         let (mut at, mut reads) = (0, 0);
@@ -153,11 +163,11 @@ mod tests {
             let end = bytes.len().min(at + 4096);
             let buffer = gst::Buffer::from_slice(bytes[at..end].to_vec());
             at = end;
-            if let Act::Read(from) = remote.feed(&bytes[at - buffer.size()..end], Some(&buffer)) {
+            if let Reaction::Read(from) = remote.feed(&bytes[at - buffer.size()..end], Some(&buffer)) {
                 assert!(remote.takes_segment(Some(from)));
                 (at, reads) = (from as usize, reads + 1);
             }
-            if let Some(Job::Open(_, held)) = &remote.job {
+            if let Some(Job::FindEnds { held, .. }) = &remote.job {
                 assert!(held.len() <= 1, "{} buffers of the stream's end", held.len());
             }
         }

@@ -69,12 +69,12 @@ impl StartSearch {
     fn take(&mut self, bytes: &[u8]) -> Result<Next<SeekPoint>, Disorder> {
         let ended = bytes.is_empty();
         // A buffer may reach further than the window.
-        let wanted = match self.phase {
+        let room = match self.phase {
             Phase::Back { to, .. } => to.saturating_sub(self.finder.read_to),
             Phase::Narrow { .. } | Phase::Forward => u64::MAX,
         };
         self.finder
-            .push(&bytes[..bytes.len().min(wanted.try_into().unwrap_or(usize::MAX))]);
+            .push(&bytes[..bytes.len().min(room.try_into().unwrap_or(usize::MAX))]);
         let read_to = self.finder.read_to;
         let next = match self.phase {
             Phase::Narrow { probe } => {
