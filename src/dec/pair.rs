@@ -96,22 +96,22 @@ fn refused(error: FormatError) -> RuntimeError {
 }
 
 fn invalid(text: String) -> RuntimeError {
-    TokenizerError::Invalid(text).into()
+    TokenizerError::Invalid(text.into()).into()
 }
 
 /// Refuses a decoder that was not made for the tokens: the picture would be noise.
 fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, RuntimeError> {
-    let tokenizer = &graph.description;
-    if tokenizer.digest == digest {
+    let own = &graph.description;
+    if own.digest == digest {
         return Ok(graph);
     }
-    let made_by = digest.get(..12).unwrap_or(digest);
+    let made_by = tokenizer::short_digest(digest);
     Err(invalid(format!(
         "the tokens were made by tokenizer \"{name}\" (digest {made_by}…), but {} is \"{}\" (digest {}…): set the property \
          \"model\" to the right one, or leave it unset",
         graph.location(),
-        tokenizer.name,
-        tokenizer.short_digest()
+        own.name,
+        own.short_digest()
     )))
 }
 

@@ -1,6 +1,6 @@
-//! The forms that a tokenizer's graphs come in: for which kind of machine, and in which precision.
+//! The variants of a tokenizer: pairs of graphs for a kind of machine, in a precision.
 
-/// The kind of machine that a graph's form was made for.
+/// The kind of machine that a variant is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     Cpu,
@@ -22,12 +22,12 @@ impl Target {
     }
 }
 
-/// The numbers that a graph calculates with.
+/// The number format that a graph calculates in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// Single: tokens are exactly those of the tokenizer.
+    /// Single precision: tokens are exactly those of the tokenizer.
     Fp32,
-    /// Half, where it does little harm: tokens differ now and then.
+    /// Half precision where it does little harm: a few tokens differ.
     Fp16,
 }
 
@@ -45,12 +45,12 @@ impl Precision {
     }
 }
 
-/// Which of a tokenizer's graphs is wanted.
+/// Which variant of a tokenizer to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    /// Preferred: a graph for another machine gives the same, if slower.
+    /// Preferred: a variant for another kind of machine gives the same, but slower.
     pub target: Target,
-    /// This one or none; `None`: single, else whatever there is.
+    /// Required; `None`: single precision if there is such a variant, else another.
     pub precision: Option<Precision>,
 }
 
@@ -64,9 +64,9 @@ impl From<Target> for Wanted {
 }
 
 impl Wanted {
-    /// Of `forms`, targets and precisions, the place of the one that suits best; `None` where none does. Exact tokens
-    /// matter more than speed.
-    pub(super) fn choose(self, forms: &[(&str, &str)]) -> Option<usize> {
+    /// The index of the best of `variants`, which are targets and precisions; `None` if none suits. Exact tokens matter
+    /// more than speed.
+    pub(super) fn choose(self, variants: &[(&str, &str)]) -> Option<usize> {
         let precisions = match &self.precision {
             Some(precision) => std::slice::from_ref(precision),
             None => &[Precision::Fp32, Precision::Fp16],
@@ -80,7 +80,7 @@ impl Wanted {
             .flat_map(|p| targets.map(|t| (t.as_str(), p.as_str())));
         order
             .into_iter()
-            .find_map(|form| forms.iter().position(|found| *found == form))
+            .find_map(|best| variants.iter().position(|variant| *variant == best))
     }
 }
 
@@ -89,19 +89,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn single_precision_unless_told_otherwise_and_then_the_wanted_target() {
-        let forms = [("cpu", "fp32"), ("gpu", "fp16"), ("gpu", "fp32")];
-        let choose = |forms: &[(&str, &str)], target, precision| Wanted { target, precision }.choose(forms);
-        assert_eq!(choose(&forms, Target::Gpu, None), Some(2));
-        assert_eq!(choose(&forms, Target::Gpu, Some(Precision::Fp16)), Some(1));
-        assert_eq!(choose(&forms, Target::Cpu, None), Some(0));
-        // Nobody has asked for half precision.
-        assert_eq!(choose(&forms[..2], Target::Gpu, None), Some(0));
-        // The other form, of the precision that was asked for.
-        assert_eq!(choose(&forms, Target::Cpu, Some(Precision::Fp16)), Some(1));
-        assert_eq!(choose(&forms[2..], Target::Cpu, None), Some(0));
-        assert_eq!(choose(&forms[..1], Target::Gpu, Some(Precision::Fp16)), None);
-        // Nothing else there: better than nothing, where nothing else was asked for.
+    fn precision_matters_more_than_the_target() {
+        let variants = [("cpu", "fp32"), ("gpu", "fp16"), ("gpu", "fp32")];
+        let choose = |variants: &[(&str, &str)], target, precision| Wanted { target, precision }.choose(variants);
+        assert_eq!(choose(&variants, Target::Gpu, None), Some(2));
+        assert_eq!(choose(&variants, Target::Gpu, Some(Precision::Fp16)), Some(1));
+        assert_eq!(choose(&variants, Target::Cpu, None), Some(0));
+        // Half precision must be asked for.
+        assert_eq!(choose(&variants[..2], Target::Gpu, None), Some(0));
+        // A variant for the other target, in the precision that was asked for.
+        assert_eq!(choose(&variants, Target::Cpu, Some(Precision::Fp16)), Some(1));
+        assert_eq!(choose(&variants[2..], Target::Cpu, None), Some(0));
+        assert_eq!(choose(&variants[..1], Target::Gpu, Some(Precision::Fp16)), None);
+        // The only variant, as no other precision was asked for.
         assert_eq!(choose(&[("cpu", "fp16")], Target::Cpu, None), Some(0));
         assert_eq!(choose(&[("npu", "fp32")], Target::Cpu, None), None);
     }
