@@ -289,7 +289,7 @@ def measure_streams(options: Namespace, programs: Mapping[str, str], folder: Pat
         "repeats": options.repeats,
         "json": path,
     }
-    call(programs["streams"], words)
+    call(programs["parallel"], words)
     return json.loads(path.read_text())
 
 

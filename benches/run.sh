@@ -31,7 +31,7 @@ unset GST_PLUGIN_PATH
 export GST_REGISTRY=$BENCHMARK_FOLDER/registry.bin
 mkdir -p "$BENCHMARK_FOLDER"
 say "Building (the first time, this takes a few minutes)"
-cargo bench --no-run --locked --bench steps --bench streams --message-format=json-render-diagnostics \
+cargo bench --no-run --locked --bench steps --bench parallel --message-format=json-render-diagnostics \
     >"$BENCHMARK_FOLDER/build.json"
 cd "$here"
 "$VENV_PYTHON" "$root/benches/benchmark.py" "$@"

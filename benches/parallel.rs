@@ -1,4 +1,4 @@
-//! Many streams on one model: `cargo bench --bench streams` measures 1, 2, 4 and 8 of them in one process: steps and
+//! Many streams on one model: `cargo bench --bench parallel` measures 1, 2, 4 and 8 of them in one process: steps and
 //! frames a second of all together, CPU time a step, and memory. Every measurement has a process of its own, and they take
 //! turns; medians are shown. With `-- --pipeline`: whether an encoder and a decoder in one pipeline take longer than the
 //! two one after the other.
