@@ -1,4 +1,4 @@
-//! `vidtokparse` and the typefinder, with packets made here: no network is run.
+//! `vidtokparse` and the typefinder, with packets that are made here without a network.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, Once};
@@ -18,12 +18,12 @@ mod push;
 #[path = "parse/times.rs"]
 mod times;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const TIMEOUT: ClockTime = ClockTime::from_seconds(20);
 const PACKETS_PER_SEGMENT: u64 = 5;
-/// Of the first packet of a segment, which stands for one frame; others are four times as long.
+/// Duration of a video frame in nanoseconds. The first packet of a segment stands for one frame, the others for four.
 const FRAME: u64 = 40_000_000;
-/// Of a segment.
+/// Duration of a segment in nanoseconds.
 const SEGMENT: u64 = (1 + (PACKETS_PER_SEGMENT - 1) * 4) * FRAME;
 
 fn init() {
@@ -59,7 +59,7 @@ fn tokens(format: &TokenFormat, seed: u64) -> Tokens {
     Tokens::Indices(values.map(|i| ((i * 37 + seed * 1009) % 32768) as i32).collect())
 }
 
-/// The packets of a stream that begins at 0.
+/// The packets of a stream that starts at PTS 0.
 fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
     let packet = |i: u64| {
         let (segment, at) = (i / PACKETS_PER_SEGMENT, i % PACKETS_PER_SEGMENT);
@@ -81,7 +81,7 @@ fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
     (0..segments * PACKETS_PER_SEGMENT).map(packet).collect()
 }
 
-/// The bytes of each packet, behind its stream header where it starts a segment.
+/// The bytes of each packet; the first packet of a segment has its stream header in front.
 fn pieces(format: &TokenFormat, segments: u64) -> Vec<Vec<u8>> {
     let mut writer = Writer::new(format.clone(), "a-stream").unwrap();
     packets(format, segments)
@@ -96,24 +96,24 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     file
 }
 
-/// A pipeline that parses a file and ends in an appsink.
+/// A pipeline that parses a file into an appsink.
 struct Player {
     pipeline: gst::Pipeline,
     sink: gst_app::AppSink,
-    /// What came to the sink since the last seek: it shows only what is inside the segment.
+    /// Buffers at the sink's pad since the last seek, also those outside the segment, which the sink drops.
     buffers: Arc<Mutex<Vec<gst::Buffer>>>,
     _file: Option<tempfile::NamedTempFile>,
 }
 
 impl Player {
-    /// `middle` is what stands between `filesrc` and `appsink`.
+    /// `middle`: the elements between `filesrc` and `appsink`.
     fn new(bytes: &[u8], middle: &str) -> Self {
         let file = file(bytes);
         let source = format!("filesrc location={} ! {middle}", file.path().display());
         Self::with_source(&source, Some(file))
     }
 
-    /// `source` is all that stands before `appsink`.
+    /// `source`: all elements in front of `appsink`.
     fn with_source(source: &str, file: Option<tempfile::NamedTempFile>) -> Self {
         init();
         let line = format!("{source} ! appsink name=sink sync=false");
@@ -156,7 +156,7 @@ impl Player {
         self.sink.try_pull_sample(TIMEOUT)
     }
 
-    /// All samples to the end.
+    /// All samples until the end.
     fn samples(&self) -> Vec<gst::Sample> {
         let samples = std::iter::from_fn(|| self.sample()).collect();
         assert!(self.sink.is_eos(), "no end within the time allowed");
@@ -198,7 +198,7 @@ impl Player {
         error.error()
     }
 
-    /// Seeks in PAUSED. The first buffer that follows, and where the segment starts that is shown.
+    /// Seeks in PAUSED. Returns the first buffer after it and the start of the playback segment in nanoseconds.
     fn seek(&self, flags: gst::SeekFlags, to: u64) -> (gst::Buffer, u64) {
         self.buffers.lock().unwrap().clear();
         let (flags, to) = (gst::SeekFlags::FLUSH | flags, ClockTime::from_nseconds(to));
@@ -207,6 +207,20 @@ impl Player {
         let segment = shown.segment().unwrap().downcast_ref::<ClockTime>().unwrap();
         let first = self.buffers.lock().unwrap()[0].clone();
         (first, segment.start().unwrap().nseconds())
+    }
+}
+
+impl Player {
+    /// Seeks to a segment start while playing and checks the packets from there to the end.
+    fn assert_plays_from(&self, segment: u64, packets: &[Packet], pieces: &[Vec<u8>]) {
+        let to = ClockTime::from_nseconds(segment * SEGMENT);
+        self.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
+        self.samples();
+        let buffers = self.buffers.lock().unwrap();
+        let at = (segment * PACKETS_PER_SEGMENT) as usize;
+        let (packets, pieces) = (&packets[at..], &pieces[at..]);
+        // Buffers from before the seek may come first.
+        assert_framed(&buffers[buffers.len() - pieces.len()..], packets, pieces);
     }
 }
 
@@ -220,7 +234,7 @@ fn pts(sample: &gst::Sample) -> u64 {
     sample.buffer().unwrap().pts().expect("a PTS").nseconds()
 }
 
-/// When packets are shown; not end marks.
+/// The PTS of packets, without those of end marks.
 fn packet_times(samples: &[gst::Sample]) -> Vec<u64> {
     let packets = samples.iter().filter(|sample| !is_end_mark(sample.buffer().unwrap()));
     packets.map(pts).collect()
@@ -239,8 +253,8 @@ fn is_end_mark(buffer: &gst::BufferRef) -> bool {
     buffer.flags().contains(marks)
 }
 
-/// Checks buffers against the packets and the pieces of the byte stream that they were made of. Pieces beside those of
-/// packets are end marks.
+/// Checks buffers against the packets and the pieces of the byte stream that they were made from. Pieces without a packet
+/// are end marks.
 fn assert_framed(buffers: &[gst::Buffer], packets: &[Packet], pieces: &[Vec<u8>]) {
     assert_eq!(buffers.len(), pieces.len());
     for (buffer, piece) in buffers.iter().zip(pieces) {
@@ -380,7 +394,7 @@ fn seeks_begin_at_segment_starts() {
         assert!(*buffer.map_readable().unwrap() == piece[..]);
         assert_eq!(from, shown_from, "{flags:?} to {to}");
     }
-    // To the end of a part, and no further.
+    // To a stop position, and no further.
     let (from, to) = (
         ClockTime::from_nseconds(inside(20)),
         ClockTime::from_nseconds(inside(22)),
@@ -416,14 +430,7 @@ fn many_seeks_while_playing_end_where_they_should() {
         player.pipeline.seek_simple(gst::SeekFlags::FLUSH | flags, to).unwrap();
     }
     player.buffers.lock().unwrap().clear();
-    let to = ClockTime::from_nseconds(39 * SEGMENT);
-    player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
-    player.samples();
-    let buffers = player.buffers.lock().unwrap();
-    let last_segment = 39 * PACKETS_PER_SEGMENT as usize;
-    let packets = packets(&format, 40);
-    let (packets, pieces) = (&packets[last_segment..], &pieces[last_segment..]);
-    assert_framed(&buffers[buffers.len() - packets.len()..], packets, pieces);
+    player.assert_plays_from(39, &packets(&format, 40), &pieces);
 }
 
 #[test]
@@ -453,7 +460,7 @@ fn what_cannot_be_sought_says_so() {
     assert!(seek(&player, -1.0).is_err());
     assert!(seek(&player, 2.0).is_ok());
 
-    // Through a pipe.
+    // A pipe does not answer queries about seeks and duration.
     let pipe = "queue ! identity name=pipe ! vidtokparse";
     let player = Player::new(&bytes, pipe);
     let refuse = |_: &gst::Pad, info: &mut gst::PadProbeInfo| match info.query().map(|query| query.type_()) {
@@ -499,7 +506,7 @@ fn damage_is_skipped_with_one_warning() {
             "{warnings:?}"
         );
 
-        // More than the base class would skip, between two packets.
+        // More garbage between two packets than the base class would skip.
         let noise = vec![0x89; 3 << 20];
         let player = Player::play(
             &[&pieces[..7].concat()[..], &noise, &pieces[7..].concat()].concat(),
@@ -508,7 +515,7 @@ fn damage_is_skipped_with_one_warning() {
         assert_framed(&buffers(&player.samples()), &packets, &pieces);
         assert!(player.warnings()[0].contains(&noise.len().to_string()));
 
-        // The last packet is damaged: a warning too.
+        // A damaged last packet is a warning, too.
         let mut damaged = pieces.clone();
         *damaged[14].last_mut().unwrap() ^= 1;
         let player = Player::play(&damaged.concat(), middle);
@@ -568,7 +575,7 @@ fn joined_files_follow_each_other() {
     let player = Player::pause(&bytes, "vidtokparse");
     let duration = ClockTime::from_nseconds(4 * SEGMENT);
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
-    // Into the second, and back.
+    // Into the second file, and back.
     for segment in [3, 1, 2] {
         let (buffer, _) = player.seek(gst::SeekFlags::ACCURATE, segment * SEGMENT + FRAME);
         assert_eq!(buffer.pts(), Some(ClockTime::from_nseconds(segment * SEGMENT)));
