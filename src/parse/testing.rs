@@ -1,6 +1,6 @@
 //! Streams for unit tests.
 
-use crate::format::{Fraction, Regularizer, TokenFormat, TokenType};
+use crate::format::TokenFormat;
 use crate::stream::{Packet, Writer};
 
 /// Payload bytes of a packet in [`file`]: far more than an index reads of it.
@@ -8,22 +8,7 @@ const PAYLOAD: usize = 40_000;
 
 /// A format of `grid` × `grid` cells of a byte each when packed.
 pub fn format(grid: u32) -> TokenFormat {
-    TokenFormat {
-        model: "toy".into(),
-        digest: "0".repeat(64),
-        regularizer: Regularizer::Fsq { levels: vec![16, 16] },
-        token_type: TokenType::Uint16,
-        grid_width: grid,
-        grid_height: grid,
-        time_factor: 4,
-        space_factor: 8,
-        causal: true,
-        width: grid * 8,
-        height: grid * 8,
-        framerate: Fraction::new(30, 1),
-        pixel_aspect_ratio: Fraction::new(1, 1),
-        colorimetry: None,
-    }
+    TokenFormat::toy(&[16, 16], grid, grid)
 }
 
 /// A stream of `packets` packets of 100 ns, every third of which starts a segment, with payloads of `grid`² bytes per

@@ -92,8 +92,10 @@ pub fn error_text(message: &gst::Message) -> String {
 
 /// Decodebin's description of a missing decoder.
 pub fn missing_decoder(message: &gst::Message) -> Option<String> {
-    let told = message.structure().filter(|told| told.name() == "missing-plugin")?;
-    told.get::<String>("name").ok()
+    let structure = message
+        .structure()
+        .filter(|structure| structure.name() == "missing-plugin")?;
+    structure.get::<String>("name").ok()
 }
 
 /// A running pipeline, which stops on drop.

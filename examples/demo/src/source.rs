@@ -69,8 +69,8 @@ impl Source {
         let all = bus.downgrade();
         streams.connect_no_more_pads(move |_| {
             if let Some(bus) = all.upgrade() {
-                let told = gst::message::Application::new(gst::Structure::new_empty(ALL_STREAMS));
-                let _ = bus.post(told);
+                let message = gst::message::Application::new(gst::Structure::new_empty(ALL_STREAMS));
+                let _ = bus.post(message);
             }
         });
         let running = pipeline::Running::pause(&pipeline).map_err(|error| of_this(error.to_string()))?;
@@ -188,7 +188,7 @@ fn preroll(bus: &gst::Bus, streams: &gst::Element) -> std::result::Result<Option
             }
             gst::MessageView::AsyncDone(_) => shown = true,
             gst::MessageView::Element(_) => missing = missing_decoder(&message).or(missing),
-            gst::MessageView::Application(told) if told.structure().is_some_and(|s| s.name() == ALL_STREAMS) => {
+            gst::MessageView::Application(sent) if sent.structure().is_some_and(|s| s.name() == ALL_STREAMS) => {
                 known = true;
                 let found = found(streams);
                 if !found.video {
