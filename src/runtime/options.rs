@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::ExecutionProvider;
-use crate::tokenizer::{Precision, Target, Wanted};
+use crate::tokenizer::{Precision, Target, VariantChoice};
 
 const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -61,8 +61,8 @@ impl Options {
     }
 
     /// Which of a tokenizer's graphs suits.
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
+    pub fn variant(&self) -> VariantChoice {
+        VariantChoice {
             target: self.target(),
             precision: self.precision,
         }

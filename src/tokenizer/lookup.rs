@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::Details;
 use super::onnx::{self, Fault};
 use super::{
-    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, Wanted, contents,
+    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
     embedded as built_in, short_digest,
 };
 use crate::system::file;
@@ -54,8 +54,8 @@ pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
 ///
 /// # Errors
 /// `NotFound` if another precision is required.
-pub fn embedded_if(role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
-    check_precision(embedded(role)?, wanted.precision, EMBEDDED)
+pub fn embedded_if(role: Role, choice: VariantChoice) -> Result<Graph, TokenizerError> {
+    check_precision(embedded(role)?, choice.precision, EMBEDDED)
 }
 
 /// `graph`, unless another precision is required.
@@ -75,29 +75,29 @@ fn check_precision(graph: Graph, required: Option<Precision>, place: &str) -> Re
 ///
 /// # Errors
 /// `NotFound` lists the places that were searched; `Invalid` says what is wrong with the tokenizer.
-pub fn open(model: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
-    let wanted = wanted.into();
+pub fn open(model: &str, role: Role, choice: impl Into<VariantChoice>) -> Result<Graph, TokenizerError> {
+    let choice = choice.into();
     let path = Path::new(model);
     if path.is_dir() {
-        return from_folder(path, role, wanted);
+        return from_folder(path, role, choice);
     }
     // Reading it fails with the reason if it is not a regular file.
     if path.exists() {
         if path.file_name().is_some_and(|name| name == DESCRIPTION_FILE) {
-            return from_folder(path.parent().unwrap_or(Path::new(".")), role, wanted);
+            return from_folder(path.parent().unwrap_or(Path::new(".")), role, choice);
         }
-        return check_precision(from_file(path.to_path_buf(), role, None)?, wanted.precision, model);
+        return check_precision(from_file(path.to_path_buf(), role, None)?, choice.precision, model);
     }
     let places = search_path();
     if !model.contains('/') {
         for folder in tokenizer_folders(&places) {
             let named = folder.file_name().is_some_and(|name| name == model);
             if named || Folder::read(&folder).is_ok_and(|f| f.description.name == model) {
-                return from_folder(&folder, role, wanted);
+                return from_folder(&folder, role, choice);
             }
         }
         if Folder::embedded().is_ok_and(|f| f.description.name == model) {
-            return embedded_if(role, wanted);
+            return embedded_if(role, choice);
         }
     }
     Err(TokenizerError::not_found(format!(
@@ -112,17 +112,22 @@ pub fn open(model: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph,
 ///
 /// # Errors
 /// `NotFound` lists the places that were searched; `Invalid` says what is wrong with the tokenizer.
-pub fn by_digest(digest: &str, name: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
-    let wanted = wanted.into();
+pub fn by_digest(
+    digest: &str,
+    name: &str,
+    role: Role,
+    choice: impl Into<VariantChoice>,
+) -> Result<Graph, TokenizerError> {
+    let choice = choice.into();
     let own = Folder::embedded()?;
     let own = own.description;
     if own.digest == digest {
-        return embedded_if(role, wanted);
+        return embedded_if(role, choice);
     }
     let places = search_path();
     for folder in tokenizer_folders(&places) {
         if Folder::read(&folder).is_ok_and(|f| f.description.digest == digest) {
-            return from_folder(&folder, role, wanted);
+            return from_folder(&folder, role, choice);
         }
     }
     let embedded = if own.name == name {
@@ -249,17 +254,17 @@ impl Folder {
     }
 
     /// The best variant.
-    fn variant(&self, wanted: Wanted) -> Option<&Variant> {
+    fn variant(&self, choice: VariantChoice) -> Option<&Variant> {
         let variants: Vec<_> = self
             .variants
             .iter()
             .map(|v| (&v.target[..], &v.precision[..]))
             .collect();
-        wanted.choose(&variants).map(|index| &self.variants[index])
+        choice.choose(&variants).map(|index| &self.variants[index])
     }
 }
 
-fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
+fn from_folder(folder: &Path, role: Role, choice: VariantChoice) -> Result<Graph, TokenizerError> {
     let place = description_place(folder);
     if !folder.join(DESCRIPTION_FILE).exists() {
         return Err(TokenizerError::not_found(format!(
@@ -268,18 +273,18 @@ fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, Token
         )));
     }
     let read = Folder::read(folder).map_err(|e| TokenizerError::at(&place, e))?;
-    let missing = || match wanted.precision {
+    let missing = || match choice.precision {
         Some(precision) => TokenizerError::not_found(format!(
             "{place}: it lists no graphs in {0}: make some with models/export.py --precision {0}{1}",
             precision.as_str(),
-            match wanted.target {
+            match choice.target {
                 Target::Gpu => " --target gpu",
                 Target::Cpu => "",
             }
         )),
         None => TokenizerError::at(&place, "it lists no graphs for a CPU or a GPU"),
     };
-    let variant = read.variant(wanted).ok_or_else(missing)?;
+    let variant = read.variant(choice).ok_or_else(missing)?;
     from_variant(folder, role, variant, &read.description)
 }
 

@@ -23,7 +23,7 @@ pub use description::Description;
 pub(crate) use description::short_digest;
 pub use error::{Details, TokenizerError};
 pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open};
-pub use variant::{Precision, Target, Wanted};
+pub use variant::{Precision, Target, VariantChoice};
 
 // Public for the fuzz targets only.
 #[doc(hidden)]
@@ -79,7 +79,7 @@ impl Graph {
     ///
     /// # Errors
     /// The tokenizer's folder lists the variant, but it cannot be used.
-    pub fn in_form_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
+    pub fn variant_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };

@@ -47,14 +47,14 @@ impl Precision {
 
 /// Which variant of a tokenizer to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Wanted {
+pub struct VariantChoice {
     /// Preferred: a variant for another kind of machine gives the same, but slower.
     pub target: Target,
     /// Required; `None`: single precision if there is such a variant, else another.
     pub precision: Option<Precision>,
 }
 
-impl From<Target> for Wanted {
+impl From<Target> for VariantChoice {
     fn from(target: Target) -> Self {
         Self {
             target,
@@ -63,7 +63,7 @@ impl From<Target> for Wanted {
     }
 }
 
-impl Wanted {
+impl VariantChoice {
     /// The index of the best of `variants`, which are targets and precisions; `None` if none suits. Exact tokens matter
     /// more than speed.
     pub(super) fn choose(self, variants: &[(&str, &str)]) -> Option<usize> {
@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn precision_matters_more_than_the_target() {
         let variants = [("cpu", "fp32"), ("gpu", "fp16"), ("gpu", "fp32")];
-        let choose = |variants: &[(&str, &str)], target, precision| Wanted { target, precision }.choose(variants);
+        let choose =
+            |variants: &[(&str, &str)], target, precision| VariantChoice { target, precision }.choose(variants);
         assert_eq!(choose(&variants, Target::Gpu, None), Some(2));
         assert_eq!(choose(&variants, Target::Gpu, Some(Precision::Fp16)), Some(1));
         assert_eq!(choose(&variants, Target::Cpu, None), Some(0));
