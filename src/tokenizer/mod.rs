@@ -22,7 +22,8 @@ pub use contents::Identity;
 pub use description::Description;
 pub(crate) use description::short_digest;
 pub use error::{Details, TokenizerError};
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open};
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
+pub(crate) use lookup::{describe, embedded_if};
 pub use variant::{Precision, Target, VariantChoice};
 
 // Public for the fuzz targets only.
