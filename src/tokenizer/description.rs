@@ -149,7 +149,7 @@ impl Description {
         pixels.div_ceil(self.space_factor) * self.space_factor
     }
 
-    /// The [start](short_digest) of the digest.
+    /// The start of the digest, enough for users to tell tokenizers apart.
     pub fn short_digest(&self) -> &str {
         short_digest(&self.digest)
     }
