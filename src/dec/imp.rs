@@ -397,7 +397,7 @@ impl VidtokDec {
             mut format,
             stream_format,
             graph,
-        } = Pair::new(incaps, named, options.wanted(), &mut self.found.lock().unwrap())?;
+        } = Pair::new(incaps, named, options.variant(), &mut self.found.lock().unwrap())?;
         settings
             .check_size(&format)
             .map_err(|text| RuntimeError::Settings(text.into()))?;

@@ -4,7 +4,7 @@
 use crate::caps::{self, StreamFormat};
 use crate::format::{FormatError, TokenFormat};
 use crate::runtime::RuntimeError;
-use crate::tokenizer::{self, Graph, Role, TokenizerError, Wanted};
+use crate::tokenizer::{self, Graph, Role, TokenizerError, VariantChoice};
 
 /// Tokens and the decoder that was made for them.
 pub struct Pair {
@@ -16,10 +16,10 @@ pub struct Pair {
 /// The graph that was looked up last, and how: a look-up reads and hashes all of it. That it is still what its file
 /// holds is checked where the file is read again.
 #[derive(Default)]
-pub struct Found(Option<(Wanted, Graph)>);
+pub struct Found(Option<(VariantChoice, Graph)>);
 
 impl Found {
-    fn by_digest(&mut self, digest: &str, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+    fn by_digest(&mut self, digest: &str, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
         if let Some(graph) = self.again(wanted, |graph| graph.description.digest == digest) {
             return Ok(graph);
         }
@@ -28,14 +28,14 @@ impl Found {
         Ok(graph)
     }
 
-    fn by_name(&mut self, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+    fn by_name(&mut self, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
         match self.again(wanted, |graph| graph.is_named(name)) {
             Some(graph) => Ok(graph),
             None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, wanted),
         }
     }
 
-    fn again(&self, wanted: Wanted, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
+    fn again(&self, wanted: VariantChoice, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
         let (by, graph) = self.0.as_ref()?;
         (*by == wanted && fits(graph)).then(|| graph.clone())
     }
@@ -46,7 +46,7 @@ impl Pair {
     pub fn new(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: Wanted,
+        wanted: VariantChoice,
         found: &mut Found,
     ) -> Result<Self, RuntimeError> {
         let raw = caps
@@ -72,7 +72,7 @@ impl Pair {
     fn of_raw(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: Wanted,
+        wanted: VariantChoice,
         found: &mut Found,
     ) -> Result<Self, RuntimeError> {
         let graph = match (caps::named_tokenizer(caps), named) {
@@ -96,22 +96,22 @@ fn refused(error: FormatError) -> RuntimeError {
 }
 
 fn invalid(text: String) -> RuntimeError {
-    TokenizerError::Invalid(text).into()
+    TokenizerError::Invalid(text.into()).into()
 }
 
 /// Refuses a decoder that was not made for the tokens: the picture would be noise.
 fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, RuntimeError> {
-    let tokenizer = &graph.description;
-    if tokenizer.digest == digest {
+    let own = &graph.description;
+    if own.digest == digest {
         return Ok(graph);
     }
-    let made_by = digest.get(..12).unwrap_or(digest);
+    let made_by = tokenizer::short_digest(digest);
     Err(invalid(format!(
         "the tokens were made by tokenizer \"{name}\" (digest {made_by}…), but {} is \"{}\" (digest {}…): set the property \
          \"model\" to the right one, or leave it unset",
         graph.location(),
-        tokenizer.name,
-        tokenizer.short_digest()
+        own.name,
+        own.short_digest()
     )))
 }
 
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_was_found_is_not_looked_up_again() {
         gst::init().unwrap();
-        let wanted = Wanted::from(Target::Cpu);
+        let wanted = VariantChoice::from(Target::Cpu);
         let mut graph = tokenizer::embedded(Role::Decoder).unwrap();
         let digest = "ab".repeat(32);
         let description = Arc::make_mut(&mut graph.description);
@@ -164,7 +164,7 @@ mod tests {
         // There is no such tokenizer to be found anew.
         assert!(found.by_digest(&digest, "nowhere", wanted).is_ok());
         assert!(found.by_name("nowhere", wanted).is_ok());
-        let half = Wanted {
+        let half = VariantChoice {
             precision: Some(Precision::Fp16),
             ..wanted
         };

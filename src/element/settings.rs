@@ -158,7 +158,7 @@ impl NetworkSettings {
     pub fn graph(&self, role: Role) -> Option<Result<Graph, TokenizerError>> {
         self.model
             .as_ref()
-            .map(|model| tokenizer::open(model, role, self.options.wanted()))
+            .map(|model| tokenizer::open(model, role, self.options.variant()))
     }
 }
 

@@ -365,7 +365,7 @@ impl VidtokEnc {
         }
         let graph = settings
             .graph(Role::Encoder)
-            .unwrap_or_else(|| tokenizer::embedded_if(Role::Encoder, settings.options.wanted()))?;
+            .unwrap_or_else(|| tokenizer::embedded_if(Role::Encoder, settings.options.variant()))?;
         runtime::load()?;
         gst::info!(
             CAT,

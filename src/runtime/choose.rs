@@ -89,7 +89,7 @@ fn form_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>)
     if graph.target != Target::Cpu || provider.target() != Target::Gpu {
         return None;
     }
-    graph.in_form_for(Target::Gpu).unwrap_or_else(|error| {
+    graph.variant_for(Target::Gpu).unwrap_or_else(|error| {
         notes.push(format!("\"{}\" runs the form for CPUs: {error}", provider.name()));
         None
     })
