@@ -1,7 +1,7 @@
-//! Several networks of one model in a process, as elements run them: `cargo bench --bench parallel` measures 1, 2, 4 and 8
-//! networks: steps and frames per second of all together, CPU time per step, and memory. Every measurement has a process
-//! of its own. The cases take turns, and medians are shown. With `-- --pipeline`: whether an encoder and a decoder in one
-//! pipeline take longer than one after the other.
+//! Several networks of one model in a process, as elements run them: `cargo bench --bench parallel` measures 1, 2, 4
+//! and 8 networks: steps and frames per second of all together, CPU time per step, and memory. Every measurement has a
+//! process of its own. The cases take turns, and medians are shown. With `-- --pipeline`: whether an encoder and a
+//! decoder in one pipeline take longer than one after the other.
 //!
 //! Options after `--`: `--model MODEL`, `--role encoder|decoder`, `--size N` (width and height in pixels, default 256),
 //! `--networks N,N,…` (1,2,4,8), `--threads N,N,…` (1,0), `--provider NAME` (cpu), `--batch N` (the property
@@ -364,8 +364,8 @@ fn pipelines(arguments: &Arguments) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// Sends `buffers` through `line`, which never waits for input. Returns the time from the first input buffer to the last
-/// output buffer, and the output.
+/// Sends `buffers` through `line`, which never waits for input. Returns the time from the first input buffer to the
+/// last output buffer, and the output.
 fn run(
     line: &str,
     caps: &gst::Caps,

@@ -2,8 +2,8 @@
 //! first output, and peak memory. Prints JSON.
 //!
 //! `--via element`: a pipeline with vidtokenc, or with vidtokparse and vidtokdec. A step is the time from one token
-//! buffer to the next. `--via bare`: a loop over ONNX Runtime's `Session::run` with the same graph, picture size, threads
-//! and session options. It uses nothing of the plugin but the reader of files.
+//! buffer to the next. `--via bare`: a loop over ONNX Runtime's `Session::run` with the same graph, picture size,
+//! threads and session options. It uses nothing of the plugin but the reader of files.
 //!
 //! Options: `--role encoder|decoder`, `--via element|bare`, `--model MODEL` (default: the embedded tokenizer),
 //! `--size N` (width and height in pixels, default 256), `--steps N` (20), `--threads N` (0: one per core),

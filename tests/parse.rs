@@ -125,8 +125,8 @@ fn is_end_mark(buffer: &gst::BufferRef) -> bool {
     buffer.flags().contains(marks)
 }
 
-/// Checks buffers against the packets and the pieces of the byte stream that they were made from. Pieces without a packet
-/// are end marks.
+/// Checks buffers against the packets and the pieces of the byte stream that they were made from. Pieces without a
+/// packet are end marks.
 fn assert_framed(buffers: &[gst::Buffer], packets: &[Packet], pieces: &[Vec<u8>]) {
     assert_eq!(buffers.len(), pieces.len());
     for (buffer, piece) in buffers.iter().zip(pieces) {

@@ -1,4 +1,5 @@
-//! Token caps with changed, missing or additional fields. A format that was read from caps must be written as equal caps.
+//! Token caps with changed, missing or additional fields. A format that was read from caps must be written as equal
+//! caps.
 
 use arbitrary::{Result, Unstructured};
 use gstvidtok::caps::{self, MEDIA_TYPE, StreamFormat};

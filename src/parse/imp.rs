@@ -21,8 +21,8 @@
 //!
 //! They are one segment that starts at 0, and cannot be sought in.
 //!
-//! If upstream's segment is in time and its buffers have PTS, those PTS are used instead. Otherwise the stream is played
-//! from its first PTS: the PTS stay, and stream time is 0 there.
+//! If upstream's segment is in time and its buffers have PTS, those PTS are used instead. Otherwise the stream is
+//! played from its first PTS: the PTS stay, and stream time is 0 there.
 //!
 //! Damaged bytes are skipped, and packets that came twice are left out. The first buffer after missing packets has
 //! DISCONT. The first loss posts a warning message. At the end, one more warning sums up the others, and one tells if
@@ -33,9 +33,10 @@
 //! is accurate, as it would otherwise always lead to the beginning. With TRICKMODE_KEY_UNITS, only packets that start a
 //! segment are output. Negative rates are refused.
 //!
-//! Pushed bytes, as from a server or behind a queue, have a duration and can be sought in if upstream can seek by bytes:
-//! the parser reads the end of the stream first, and for each seek searches the stream for the segment. Such seeks must
-//! have the FLUSH flag. They do not work for streams with different headers that were joined, nor through a pipe.
+//! Pushed bytes, as from a server or behind a queue, have a duration and can be sought in if upstream can seek by
+//! bytes: the parser reads the end of the stream first, and for each seek searches the stream for the segment. Such
+//! seeks must have the FLUSH flag. They do not work for streams with different headers that were joined, nor through a
+//! pipe.
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 

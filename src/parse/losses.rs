@@ -33,9 +33,9 @@ impl Losses {
         }
         (self.reported.0, self.reported.1) = (1, bytes);
         Some(format!(
-            "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose start \
-             is missing. The decoder's on-loss says what is shown up to the next segment start; if there is more \
-             damage, it is summed up at the end"
+            "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose \
+             start is missing. The decoder's on-loss says what is shown up to the next segment start; if there is \
+             more damage, it is summed up at the end"
         ))
     }
 

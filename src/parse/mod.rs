@@ -1,9 +1,9 @@
 //! `vidtokparse`, which cuts a byte stream into packets, and the typefinder that recognizes such streams.
 //!
 //! [`imp`] is the element; [`packets`], [`output`], [`raw`], [`file`](mod@file), [`remote`], [`seek`], [`segment`] and
-//! [`report`] are its parts by topic. The logic below them is free of GStreamer: [`framer`] and [`walk`] cut the stream,
-//! [`index`] and [`search`] find segment starts, [`timeline`] places PTS, [`losses`] counts what is missing, [`cutter`]
-//! cuts bare tokens.
+//! [`report`] are its parts by topic. The logic below them is free of GStreamer: [`framer`] and [`walk`] cut the
+//! stream, [`index`] and [`search`] find segment starts, [`timeline`] places PTS, [`losses`] counts what is missing,
+//! [`cutter`] cuts bare tokens.
 
 use gst::glib;
 use gst::prelude::*;

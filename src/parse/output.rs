@@ -96,8 +96,8 @@ impl VidtokParse {
         }
     }
 
-    /// A buffer with the end mark at `offset`, which `buffer` starts with. `None` if downstream takes raw tokens, and in
-    /// key-unit trick mode. `damaged` and `discont`: see [`State::note_loss`](super::state::State::note_loss).
+    /// A buffer with the end mark at `offset`, which `buffer` starts with. `None` if downstream takes raw tokens, and
+    /// in key-unit trick mode. `damaged` and `discont`: see [`State::note_loss`](super::state::State::note_loss).
     pub fn end_mark(
         &self,
         buffer: &gst::BufferRef,

@@ -50,8 +50,8 @@ impl VidtokParse {
                     let mut output = self.output_buffer(buffer, &map, &span)?;
                     self.set_times_and_flags(output.make_mut(), &span.packet, discont);
                     if self.state().upstream_in_time {
-                        // The packet's timestamp counts, not that of a buffer with only the stream header. The base class
-                        // takes an offset between two buffers for the end of the first one, hence + 1.
+                        // The packet's timestamp counts, not that of a buffer with only the stream header. The base
+                        // class takes an offset between two buffers for the end of the first one, hence + 1.
                         parse.set_ts_at_offset(span.packet_at + 1);
                     }
                     drop(map);
@@ -109,8 +109,8 @@ impl VidtokParse {
         }
     }
 
-    /// Checks whether the packet at `offset` follows on the packet before, and reports a hole. Returns whether to output
-    /// it: not if it is a repetition, nor inside a segment in key-unit trick mode. `damaged` and `discont`: see
+    /// Checks whether the packet at `offset` follows on the packet before, and reports a hole. Returns whether to
+    /// output it: not if it is a repetition, nor inside a segment in key-unit trick mode. `damaged` and `discont`: see
     /// [`State::note_loss`](super::state::State::note_loss).
     fn should_output(&self, packet: &PacketHeader, offset: u64, damaged: bool, discont: bool) -> bool {
         let key_units = self.plays_key_units();

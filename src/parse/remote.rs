@@ -241,8 +241,8 @@ impl VidtokParse {
         }
     }
 
-    /// Seeks to where the search wants to read or, at its end, to what it found. Returns whether upstream and base class
-    /// did so.
+    /// Seeks to where the search wants to read or, at its end, to what it found. Returns whether upstream and base
+    /// class did so.
     fn perform(&self, next: Next<SeekPoint>) -> bool {
         let found = match next {
             Next::Read(from) => {

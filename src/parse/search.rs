@@ -1,5 +1,5 @@
-//! Searches a stream that can be read forward from any byte: for its first and last packet ([`EndsSearch`]), and for the
-//! segment start to play a PTS from ([`StartSearch`]). Free of GStreamer.
+//! Searches a stream that can be read forward from any byte: for its first and last packet ([`EndsSearch`]), and for
+//! the segment start to play a PTS from ([`StartSearch`]). Free of GStreamer.
 //!
 //! A search says where to [read](Next::Read) and is then fed the bytes from there. It trusts packet headers wherever it
 //! finds them, as they have their own checksums. Playback then checks every byte.

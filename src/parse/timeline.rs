@@ -158,8 +158,8 @@ mod tests {
     use crate::parse::testing::format;
     use crate::stream::{Packet, StreamHeader, Writer};
 
-    /// Segments of one packet of 40 ns that start at `starts`, in a stream with that id; without an id, as version 1.0 of
-    /// the format has them.
+    /// Segments of one packet of 40 ns that start at `starts`, in a stream with that id; without an id, as version 1.0
+    /// of the format has them.
     fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
         let header = StreamHeader::encode(&format(1), id, None).unwrap();
         let header = Arc::new(StreamHeader::decode(&header).unwrap().0);

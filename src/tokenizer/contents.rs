@@ -1,5 +1,5 @@
-//! The content of a graph file: its bytes, with external weights put in. It is read when the graph is checked, and again
-//! before the graph runs; both must be equal.
+//! The content of a graph file: its bytes, with external weights put in. It is read when the graph is checked, and
+//! again before the graph runs; both must be equal.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -27,7 +27,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// Reads the description with `get`, which returns the value of a key without prefix. Lists are separated by commas.
+    /// Reads the description with `get`, which returns the value of a key without prefix. Lists are separated by
+    /// commas.
     ///
     /// # Errors
     /// Names the key that is missing, malformed or contradicts another.

@@ -74,8 +74,8 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
     let file = said.remove("location").unwrap_or_default();
     if !is_plain_name(&file) {
         return Err(Fault::refused(format!(
-            "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's own \
-             folder"
+            "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's \
+             own folder"
         )));
     }
     let number = |key: &str| match said.get(key) {

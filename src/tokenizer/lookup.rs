@@ -288,7 +288,8 @@ fn from_folder(folder: &Path, role: Role, choice: VariantChoice) -> Result<Graph
     from_variant(folder, role, variant, &read.description)
 }
 
-/// The graph for `role` in the variant for `target` in `precision`; `None` if the tokenizer's folder has no such variant.
+/// The graph for `role` in the variant for `target` in `precision`; `None` if the tokenizer's folder has no such
+/// variant.
 pub(super) fn variant_in_folder(
     folder: &Path,
     role: Role,
@@ -356,7 +357,8 @@ pub(super) fn read_again(path: &Path, identity: &Identity) -> Result<Vec<u8>, To
     if Identity::of(&bytes) != *identity {
         return Err(TokenizerError::at(
             &place,
-            "it, or a file with its weights, was replaced after it was checked: set the element to NULL and start it again",
+            "it, or a file with its weights, was replaced after it was checked: set the element to NULL and start it \
+             again",
         ));
     }
     Ok(bytes)

@@ -1,7 +1,7 @@
 //! Runs the fuzz targets with the inputs in `fuzz/corpus` and with random changes of them, the same in every run.
 //!
-//! `VIDTOK_FUZZ_RUNS` is the number of changed inputs per target, `VIDTOK_FUZZ_SEED` their random seed. An input on which
-//! a target fails is written to `target/tmp`.
+//! `VIDTOK_FUZZ_RUNS` is the number of changed inputs per target, `VIDTOK_FUZZ_SEED` their random seed. An input on
+//! which a target fails is written to `target/tmp`.
 
 mod mutate;
 #[path = "../../fuzz/targets/mod.rs"]
