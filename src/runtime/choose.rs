@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ort::environment::Environment;
 
+use crate::details::Details;
 use crate::runtime::budget::{self, Demand};
-use crate::runtime::error::{Details, ProviderFault, RuntimeError};
+use crate::runtime::error::{ProviderFault, RuntimeError};
 use crate::runtime::library::{self, CAT};
 use crate::runtime::options::Options;
 use crate::runtime::provider::ExecutionProvider;

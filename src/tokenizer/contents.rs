@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::error::Details;
 use super::external::with_weights;
 use super::onnx::{self, Fault, Model};
+use crate::details::Details;
 use crate::system::file;
 use crate::system::memory::{self, Free};
 
@@ -58,7 +59,7 @@ fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault>
             }
             _ => format!("{what}{error}"),
         };
-        Fault::Refused(Details::with_cause(text, error))
+        Fault::Refused(Details::with_cause(text, Arc::new(error)))
     };
     let mut max_bytes = free.map_or(MAX_BYTES, |free| free.bytes);
     let bytes = file::read(path, max_bytes).map_err(|error| refused("", error))?;

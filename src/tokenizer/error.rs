@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+
+use crate::details::Details;
 
 /// Why a tokenizer cannot be used. [`Display`](fmt::Display) is the text for the user, [`Error::source`] the cause.
 #[derive(Clone, Debug)]
@@ -13,13 +14,6 @@ pub enum TokenizerError {
     Invalid(Details),
 }
 
-/// A text for the user, and the error that caused it.
-#[derive(Clone, Debug)]
-pub struct Details {
-    text: String,
-    cause: Option<Arc<dyn Error + Send + Sync>>,
-}
-
 impl TokenizerError {
     pub(super) fn not_found(text: String) -> Self {
         Self::NotFound(text.into())
@@ -28,39 +22,7 @@ impl TokenizerError {
     /// What is wrong at `place`.
     pub(super) fn at(place: &str, details: impl Into<Details>) -> Self {
         let details = details.into();
-        Self::Invalid(Details {
-            text: format!("{place}: {details}"),
-            ..details
-        })
-    }
-}
-
-impl Details {
-    pub(super) fn with_cause(text: String, cause: impl Error + Send + Sync + 'static) -> Self {
-        Self {
-            text,
-            cause: Some(Arc::new(cause)),
-        }
-    }
-
-    /// The text of `cause` itself.
-    pub(super) fn of(cause: impl Error + Send + Sync + 'static) -> Self {
-        Self::with_cause(cause.to_string(), cause)
-    }
-}
-
-impl<T: Into<String>> From<T> for Details {
-    fn from(text: T) -> Self {
-        Self {
-            text: text.into(),
-            cause: None,
-        }
-    }
-}
-
-impl fmt::Display for Details {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Self::Invalid(details.with_text(format!("{place}: {details}")))
     }
 }
 
@@ -74,7 +36,7 @@ impl fmt::Display for TokenizerError {
 impl Error for TokenizerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let (Self::NotFound(details) | Self::Invalid(details)) = self;
-        details.cause.as_deref().map(|cause| cause as _)
+        details.cause()
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::error::Details;
 use super::onnx::{self, Fault};
 use super::{
     Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
     embedded as built_in, short_digest,
 };
+use crate::details::Details;
 use crate::system::file;
 
 /// The environment variable with the folders that hold tokenizer folders, separated by `:`.
@@ -249,7 +249,7 @@ impl Folder {
         })?;
         let variants = object.get("variants").cloned().unwrap_or_default();
         let variants = serde_json::from_value(variants)
-            .map_err(|e| Details::with_cause(format!("the key \"variants\": {e}"), e))?;
+            .map_err(|e| Details::with_cause(format!("the key \"variants\": {e}"), Arc::new(e)))?;
         Ok(Self { description, variants })
     }
 

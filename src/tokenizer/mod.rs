@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use contents::Identity;
 pub use description::Description;
 pub(crate) use description::short_digest;
-pub use error::{Details, TokenizerError};
+pub use error::TokenizerError;
 pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
 pub(crate) use lookup::{describe, embedded_if};
 pub use variant::{Precision, Target, VariantChoice};

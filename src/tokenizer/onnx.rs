@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::error::Details;
 use super::external::outside;
 use super::protobuf::{Field, Fields, Malformed, Value, numbers};
+use crate::details::Details;
 
 /// Limit of nodes, attributes and tensors. ONNX Runtime makes an object of each; the project's graphs have thousands.
 const MAX_PARTS: usize = 1 << 20;
