@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures everything in turns and writes the report. `benches/run.sh` runs it; `options.py` has its options."""
+"""Measures all cases in turns and writes the report. `benches/run.sh` runs it with the options of `options.py`."""
 
 import json
 import os
@@ -29,14 +29,14 @@ import vidtok_stream  # noqa: E402
 ROLES = ("encoder", "decoder")
 CH = {"ch32": 32, "ch128": 128}
 FACTOR = 4
-# Frames of the clip that encoders get, again and again.
+# Frames of the clip that encoders get, in a loop.
 CLIP_FRAMES = 33
 CLIP_SEED = 7
 
 
 @dataclass(frozen=True)
 class Case:
-    """A graph at a size, with files of its own."""
+    """A graph at a picture size, with its files."""
 
     options: Namespace
     programs: Mapping[str, str]
@@ -63,11 +63,11 @@ class Case:
 
     @property
     def tokens(self) -> Path:
-        """What the encoder makes of the clip."""
+        """The clip, encoded."""
         return self.folder / f"{self.tokenizer}-{self.size}.vidtok"
 
     def run(self, via: str, steps: int, output: Path | None = None) -> dict:
-        """A turn, in a process of its own."""
+        """Run a turn in a process of its own; return its figures."""
         kind, *half = via.split()
         model = self.model
         if model and half:
@@ -96,11 +96,11 @@ def main() -> None:
     folder = Path(os.environ["BENCHMARK_FOLDER"])
     programs = built(folder / "build.json")
     if options.reference:
-        # Before an hour is spent.
+        # Fails now and not after an hour.
         imports = "import torch, vidtok.modules.model_3dcausal_v1_1, vidtok.modules.regularizers"
         call(options.reference_python, ["-c", f"import sys; sys.path.insert(0, {str(options.reference)!r}); {imports}"])
     if options.provider == "tensorrt":
-        # The reference rounds to TF32 as little as the other providers do.
+        # The reference and the other providers do not round to TF32 either.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     options.output.mkdir(parents=True, exist_ok=True)
     whole = {
@@ -108,20 +108,20 @@ def main() -> None:
         "versions": {},
         "options": vars(options),
         "cases": [],
-        "streams": [],
+        "parallel": [],
     }
     for case in cases(options, programs, folder):
         whole["cases"].append(measure(case))
         whole["versions"] = versions(whole["cases"])
         write(whole, options.output)
-    if not options.no_streams and "embedded" in options.only:
+    if not options.no_networks and "embedded" in options.only:
         for role in ROLES:
-            whole["streams"].append(measure_streams(options, programs, folder, role))
+            whole["parallel"].append(measure_parallel(options, programs, folder, role))
     print(f"\n{write(whole, options.output)}\nWritten: benchmark.json and benchmark.md in {options.output.resolve()}")
 
 
 def write(whole: Mapping[str, object], folder: Path) -> str:
-    """What is measured so far: a later case may fail."""
+    """Write and return the report of all cases so far: a later case may fail."""
     written = report.markdown(whole)
     (folder / "benchmark.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False, default=str) + "\n")
     (folder / "benchmark.md").write_text(written)
@@ -129,7 +129,7 @@ def write(whole: Mapping[str, object], folder: Path) -> str:
 
 
 def cases(options: Namespace, programs: Mapping[str, str], folder: Path) -> Iterator[Case]:
-    """Encoders come in front of the decoders, which read what they make."""
+    """All cases. Encoders come first, as decoders read their tokens."""
     for tokenizer in options.only:
         if tokenizer in CH:
             say(f"Exporting {tokenizer}")
@@ -143,19 +143,19 @@ def cases(options: Namespace, programs: Mapping[str, str], folder: Path) -> Iter
 
 
 def prepare(case: Case) -> None:
-    """Make the clip, and the tokens for the decoder: one step more than it is to run, and all of the reference's."""
+    """Write the clip, and tokens for the decoder: one step more than it runs, and all of the reference's clip."""
     frames = max(CLIP_FRAMES, case.options.reference_frames)
     graphs.golden.recipe.frames(frames, case.size, case.size, CLIP_SEED).tofile(case.clip)
     case.run("element", max(case.steps, latent_frames(case.options)), case.tokens)
 
 
 def latent_frames(options: Namespace) -> int:
-    """Of the reference's clip."""
+    """Latent frames of the reference's clip."""
     return 1 + (options.reference_frames - 1) // FACTOR
 
 
 def measure(case: Case) -> dict[str, object]:
-    """All that is compared takes turns."""
+    """Measure one case; everything that is compared takes turns."""
     say(f"{case.tokenizer} {case.role}, {case.size}×{case.size}")
     cpu = case.options.provider == "cpu"
     runs = {via: [] for via in case.runs()}
@@ -180,7 +180,7 @@ def measure(case: Case) -> dict[str, object]:
 def result(
     runs: Mapping[str, Sequence[dict]], products: Sequence[float], gflop: float | None, referred: dict | None
 ) -> dict[str, object]:
-    """Figures of turns, of matrix products in GFLOP/s, of a graph's GFLOP a step, and of the reference's modes."""
+    """Figures from turns, matrix products in GFLOP/s, the graph's GFLOP per step and the reference's modes."""
     first = next(iter(runs.values()))[0]
     figures: dict[str, object] = {
         "versions": {key: first[key] for key in ("plugin", "gstreamer")},
@@ -189,11 +189,11 @@ def result(
     }
     if gflop is not None:
         bare, element = (figures["runs"][via]["mean-ms"] for via in ("bare", "element"))
-        # The faster product of the two, so that no share is flattered.
+        # The faster of the two libraries, so that the share is not too high.
         product = max([statistics.median(products), *filter(None, [(referred or {}).get("sgemm-gflops")])])
         gflops = gflop / element * 1e3
         figures |= {"gflop": gflop, "gflops": gflops, "sgemm-gflops": product, "share": gflops / product}
-        figures["beside-bare"] = element / bare
+        figures["ratio-to-bare"] = element / bare
     for mode, theirs in (referred or {}).get("modes", {}).items():
         if "mean-ms" in theirs:
             theirs["ratio"] = theirs["mean-ms"] / figures["runs"][element_beside(mode)]["mean-ms"]
@@ -206,7 +206,7 @@ def run_figures(turns: Sequence[dict]) -> dict[str, object]:
 
 
 def reference(case: Case, stack: ExitStack) -> Peer | None:
-    """VidTok's own code for the same work, warmed up; it has no network like the embedded one."""
+    """VidTok's own code for the same work, warmed up; `None` for the embedded tokenizer, which VidTok does not have."""
     options = case.options
     if options.reference is None or case.model is None:
         return None
@@ -238,14 +238,14 @@ def reference(case: Case, stack: ExitStack) -> Peer | None:
 
 
 def element_beside(mode: str) -> str:
-    """What a mode of the reference is compared with: "element fp16" for "compile fp16"."""
+    """The run to compare a mode of the reference with: "element fp16" for "compile fp16"."""
     return "element" + mode.removeprefix(mode.split()[0])
 
 
 def compare(case: Case, peer: Peer, modes: Mapping[str, dict]) -> None:
-    """Add to each mode how many tokens, or values of pixels, are not the element's."""
+    """Add to each mode how many tokens or pixel values differ from the element's."""
     count = latent_frames(case.options)
-    # The reference's clip ends where our stream goes on: its last latent frame's pictures differ rightly.
+    # The element's stream goes on after the reference's clip, so the pictures of the last latent frame may differ.
     kept = count if case.role == "encoder" else 1 + FACTOR * (count - 2)
     own: dict[str, np.ndarray] = {}
     for mode, figures in modes.items():
@@ -257,7 +257,7 @@ def compare(case: Case, peer: Peer, modes: Mapping[str, dict]) -> None:
             own[via] = element_result(case, via, count)
         ours, theirs = own[via][:kept], theirs[:kept]
         if ours.shape != theirs.shape:
-            raise SystemExit(f"benchmark.py: the reference gives {theirs.shape}, and not {ours.shape}")
+            raise SystemExit(f"benchmark.py: the reference's result has the shape {theirs.shape}, not {ours.shape}")
         distance = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
         differing = f"{np.count_nonzero(distance)} of {distance.size:,}"
         if case.role == "encoder":
@@ -267,7 +267,7 @@ def compare(case: Case, peer: Peer, modes: Mapping[str, dict]) -> None:
 
 
 def element_result(case: Case, via: str, steps: int) -> np.ndarray:
-    """Tokens [t, h, w], or pictures [T, H, W, 3], of so many steps at least."""
+    """The element's tokens [t, h, w] or pictures [T, H, W, 3], of at least `steps` steps."""
     output = case.folder / "result.bin"
     case.run(via, steps, output)
     if case.role == "encoder":
@@ -275,26 +275,26 @@ def element_result(case: Case, via: str, steps: int) -> np.ndarray:
     return np.fromfile(output, np.uint8).reshape(-1, case.size, case.size, 3)
 
 
-def measure_streams(options: Namespace, programs: Mapping[str, str], folder: Path, role: str) -> dict:
-    """Of the embedded tokenizer, at its first size, with a thread each and with those of one stream."""
-    say(f"Streams: {role}")
-    path = folder / f"streams-{role}.json"
+def measure_parallel(options: Namespace, programs: Mapping[str, str], folder: Path, role: str) -> dict:
+    """Measure parallel networks of the embedded tokenizer, with one thread each and with the threads of a case."""
+    say(f"Parallel networks: {role}")
+    path = folder / f"parallel-{role}.json"
     words = {
         "role": role,
         "size": option_parser.sizes(options, "embedded")[0],
-        "streams": ",".join(map(str, options.streams)),
+        "networks": ",".join(map(str, options.networks)),
         "threads": ",".join(map(str, sorted({1, options.threads or machine.cores()}))),
         "provider": options.provider,
         "steps": option_parser.steps(options, "embedded"),
         "repeats": options.repeats,
         "json": path,
     }
-    call(programs["streams"], words)
+    call(programs["parallel"], words)
     return json.loads(path.read_text())
 
 
 def built(messages: Path) -> dict[str, str]:
-    """The benchmarks' programs, by what Cargo said when it built them."""
+    """The paths of the benchmarks' programs, from Cargo's messages."""
     programs = {}
     for line in messages.read_text(encoding="utf-8").splitlines():
         message = json.loads(line)
@@ -304,7 +304,7 @@ def built(messages: Path) -> dict[str, str]:
 
 
 def versions(results: Sequence[dict]) -> dict[str, str]:
-    """What was measured."""
+    """The versions of the measured software."""
     element = results[0]["versions"]
     named = {
         "gst-vidtok": element["plugin"],
@@ -320,7 +320,7 @@ def options_of(words: Mapping[str, object]) -> list[str]:
 
 
 def call(program: str, words: Mapping[str, object] | Sequence[object], environment: Mapping | None = None) -> str:
-    """What a program prints; its own words, if it fails."""
+    """Run a program and return what it prints; exit if it fails."""
     arguments = options_of(words) if isinstance(words, Mapping) else map(str, words)
     command = [program, *arguments]
     try:

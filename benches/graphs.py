@@ -1,4 +1,4 @@
-"""The tokenizers that are measured, and how much there is to compute in them."""
+"""Exports the measured tokenizers and counts their operations."""
 
 import math
 import sys
@@ -14,7 +14,7 @@ import golden  # noqa: E402
 from vidtok_export import build  # noqa: E402
 from vidtok_export.onnx_runtime import onnxruntime  # noqa: E402
 
-# The one that the published checkpoint of full width is of; `ch` makes it narrower.
+# The configuration of the published checkpoint of full width; `ch` makes it narrower.
 NAME = "vidtok_fsq_causal_488_32768_v1_1"
 SEED = 1
 EMBEDDED = ROOT / "models" / "vidtok-small-488-32768"
@@ -22,7 +22,7 @@ MAX_PART = 64
 
 
 def export(ch: int, folder: Path, gpu: bool = False) -> None:
-    """Write graphs of width `ch` with the recipe's weights; for a GPU in both precisions."""
+    """Write graphs of width `ch` with made-up weights; with `gpu`, also for GPUs in both precisions."""
     configuration = golden.configuration(NAME, ch)
     weights = golden.weights(configuration, SEED)
     forms = [("fp32", "gpu"), ("fp16", "gpu")] if gpu else []
@@ -31,12 +31,12 @@ def export(ch: int, folder: Path, gpu: bool = False) -> None:
 
 
 def gflop(path: Path, size: int) -> float:
-    """Of a step of a graph for a CPU, counted in its convolutions and matrix products; additions count, too."""
+    """GFLOP per step of a graph for CPUs, in its convolutions and matrix products. An addition counts as one."""
     return sum(operations(model_of_size(path, size))) / 1e9
 
 
 def model_of_size(path: Path, size: int) -> onnx.ModelProto:
-    """The graph with every shape known: ONNX Runtime computes those that the graph itself computes."""
+    """The graph for pictures of `size`, with all shapes: ONNX Runtime folds the shapes that the graph computes."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -53,7 +53,7 @@ def model_of_size(path: Path, size: int) -> onnx.ModelProto:
 
 
 def operations(model: onnx.ModelProto) -> list[int]:
-    """Of each convolution and matrix product."""
+    """The operations of each convolution and matrix product."""
     graph = model.graph
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -72,7 +72,7 @@ def _operations(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
         # [out, in / groups, height, width]
         return 2 * math.prod(out) * math.prod(right[1:])
     if left[-2:-1] == [1]:
-        # One row: a way to write a sum, such as normalization's mean. None of this counts, however it is written.
+        # One row: a sum, such as the mean of a normalization, written as a product. Sums do not count.
         return 0
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return 2 * math.prod(out) * left[-2 if transposed else -1]

@@ -1,4 +1,4 @@
-"""What the measurements were made on."""
+"""Describes the machine and the software of a measurement."""
 
 import ctypes
 import os
@@ -17,13 +17,13 @@ def describe() -> dict[str, object]:
         "memory-mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "os": system(),
         "kernel": platform.release(),
-        # Of the minute before all this: what else ran.
+        # Load of the minute before the set-up.
         "load": float(os.environ["BENCHMARK_LOAD"]),
     }
 
 
 def cpu() -> str:
-    """The processor's name and its widest vectors: a virtual machine's name may say no more than the maker."""
+    """The processor's name and widest vectors: in a virtual machine, the name may be that of the maker only."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = said.get("flags", "").split()
@@ -38,8 +38,8 @@ class _ApiBase(ctypes.Structure):
 
 
 def onnxruntime(place: Path) -> str:
-    """The version of the library, or of the one in a folder, as ORT_DYLIB_PATH names either."""
-    # As in models/vidtok_export/onnx_runtime.py: loading it is enough for it to send telemetry.
+    """The version of ONNX Runtime, whose library or folder ORT_DYLIB_PATH names."""
+    # The library may send telemetry as soon as it is loaded: see models/vidtok_export/onnx_runtime.py.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     library = ctypes.CDLL(str(next(place.glob("libonnxruntime.so*")) if place.is_dir() else place))
     library.OrtGetApiBase.restype = ctypes.POINTER(_ApiBase)
@@ -54,7 +54,7 @@ def system() -> str:
 
 
 def cores() -> int:
-    """Threads that the property threads=0 stands for: hardware threads of one core count once."""
+    """Threads of the property threads=0: one per core, not per hardware thread."""
     allowed = len(os.sched_getaffinity(0))
     siblings = {path.read_text() for path in CPUS.glob("cpu[0-9]*/topology/thread_siblings")}
     return min(len(siblings), allowed) if siblings else allowed

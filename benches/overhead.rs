@@ -1,10 +1,11 @@
-//! What the elements cost beyond the network: `cargo bench --bench overhead`, and with `-- --memory` whether memory is flat.
+//! The elements' overhead over the network alone: `cargo bench --bench overhead`. With `-- --memory`: whether memory
+//! stays flat.
 //!
-//! Time: a bare loop over the network's own steps and a pipeline with the element take turns on the same frames, or
-//! tokens; the medians of both are compared. Both leave out their start and the first step.
+//! A loop over the network's steps and a pipeline with the element take turns on the same frames or tokens, and their
+//! medians are compared. Neither includes start-up and the first step.
 //!
-//! Options after `--`: `--size N` (pixels a side, default 256), `--steps N` in a turn (40), `--repeats N` (15), `--model MODEL`.
-//! ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
+//! Options after `--`: `--size N` (width and height in pixels, default 256), `--steps N` per turn (40), `--repeats N`
+//! (15), `--model MODEL`. `ORT_DYLIB_PATH` names ONNX Runtime.
 
 mod common;
 
@@ -12,18 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{
-    Result, buffer, feed, frames_of, median, memory_kb, model_property, picture, pipeline, play_to_end, video_caps,
-    watch,
-};
+use common::{Result, buffer, feed, median, memory_kb, model_property, picture, pipeline, pipeline_through};
+use common::{play_to_end, video_caps, watch};
 use gst::prelude::PadExt;
 use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options, Silent};
 use gstvidtok::stream::Tokens;
-use gstvidtok::tokenizer::{self, Graph, Role, Target};
+use gstvidtok::tokenizer::{Graph, Role, Target};
 
 const MEMORY_FRAMES: u64 = 10_000;
 const MEMORY_REPORTS: [u64; 4] = [1_000, 2_000, 5_000, 10_000];
-/// How much memory may grow between the first and the last report.
+/// Allowed growth of memory from the first to the last report.
 const MEMORY_SLACK_KB: u64 = 2_048;
 
 struct Arguments {
@@ -60,10 +59,7 @@ impl Arguments {
     }
 
     fn graph(&self, role: Role) -> Result<Graph> {
-        Ok(match &self.model {
-            Some(model) => tokenizer::open(model, role, Target::Cpu)?,
-            None => tokenizer::embedded(role)?,
-        })
+        common::graph(self.model.as_deref(), role, Target::Cpu)
     }
 }
 
@@ -115,12 +111,12 @@ fn overhead(arguments: &Arguments) -> Result<()> {
         .collect::<std::result::Result<_, _>>()?;
 
     let video = video_caps(size)?;
-    let frame_count = frames_of(steps, &description);
+    let frame_count = description.grouping().frames_in(steps as u64) as usize;
     let pictures: Vec<gst::Buffer> = (0..frame_count).map(|i| buffer(&frames[i % frames.len()], i)).collect();
     let model = model_property(arguments.model.as_deref());
     let (encode_line, decode_line) = (format!("vidtokenc{model}"), format!("vidtokdec{model}"));
     let (caps, packets) = record(&encode_line, &video, &pictures)?;
-    // A decoder that looks ahead runs once more at the end.
+    // A decoder that looks ahead runs one more step at the end.
     let flushes = usize::from(description.decoder_delay > 0);
 
     let mut encode = Turns::default();
@@ -154,7 +150,7 @@ fn overhead(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds a step, a value for each turn.
+/// Milliseconds per step, a value per turn.
 #[derive(Default)]
 struct Turns {
     bare: Vec<f64>,
@@ -170,7 +166,7 @@ impl Turns {
     }
 }
 
-/// What a step takes, the first one left out.
+/// The mean time of a step, without the first one.
 fn time_steps(steps: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<Duration> {
     run(0)?;
     let started = Instant::now();
@@ -178,21 +174,21 @@ fn time_steps(steps: usize, mut run: impl FnMut(usize) -> Result<()>) -> Result<
     Ok(started.elapsed() / (steps - 1) as u32)
 }
 
-/// From the first buffer that `element` gives to the last.
+/// The time from the first output buffer of `element` to the last.
 fn play(element: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<Duration> {
     let times = Arc::new(Mutex::new(None));
-    let seen = times.clone();
+    let recorded = times.clone();
     run(element, caps, buffers, move |_, _| {
         let now = Instant::now();
-        let mut seen = seen.lock().unwrap();
-        let (first, _) = seen.unwrap_or((now, now));
-        *seen = Some((first, now));
+        let mut recorded = recorded.lock().unwrap();
+        let (first, _) = recorded.unwrap_or((now, now));
+        *recorded = Some((first, now));
     })?;
-    let (first, last) = times.lock().unwrap().ok_or("the element gave nothing")?;
+    let (first, last) = times.lock().unwrap().ok_or("the element has no output")?;
     Ok(last - first)
 }
 
-/// What `element` gives.
+/// Caps and buffers of the output of `element`.
 fn record(element: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
     let recorded = Arc::new(Mutex::new((None, Vec::new())));
     let recorder = recorded.clone();
@@ -202,18 +198,17 @@ fn record(element: &str, caps: &gst::Caps, buffers: &[gst::Buffer]) -> Result<(g
         recorder.1.push(buffer.clone());
     })?;
     let (caps, buffers) = std::mem::take(&mut *recorded.lock().unwrap());
-    Ok((caps.ok_or("the element gave nothing")?, buffers))
+    Ok((caps.ok_or("the element has no output")?, buffers))
 }
 
-/// Sends `buffers` through `element`; they all wait in front of it, so that it is what takes the time.
+/// Sends `buffers` through `element`, which never waits for input.
 fn run(
     element: &str,
     caps: &gst::Caps,
     buffers: &[gst::Buffer],
     on_output: impl Fn(&gst::Pad, &gst::Buffer) + Send + Sync + 'static,
 ) -> Result<()> {
-    let line = format!("appsrc name=source format=time max-bytes=0 ! {element} ! fakesink name=sink sync=false");
-    let pipeline = pipeline(&line)?;
+    let pipeline = pipeline_through(element)?;
     watch(&pipeline, "sink", "sink", on_output)?;
     feed(&pipeline, caps, buffers.iter().cloned())?;
     play_to_end(&pipeline)

@@ -1,4 +1,4 @@
-"""The process of `reference.py`, which is asked for a turn whenever it is the reference's."""
+"""Talks to the process of `reference.py`, which runs a turn when asked."""
 
 import json
 import os
@@ -11,12 +11,12 @@ import numpy as np
 
 
 class Peer:
-    """What goes wrong over there is in the report and stops nothing here."""
+    """The process of the reference. Its errors go into the report and do not end the benchmark."""
 
     def __init__(
         self, command: Sequence[object], modes: Sequence[str], environment: Mapping[str, str], log: Path, output: Path
     ):
-        """`output`: where the command writes its results."""
+        """`output`: the file to which the command writes its results."""
         self.log, self.output = log, output
         self.times: dict[str, list[float]] = {mode: [] for mode in modes}
         self.products: list[float] = []
@@ -62,7 +62,7 @@ class Peer:
         return json.loads(line) if line else {"error": f"the process has ended; see {self.log}"}
 
     def turn(self) -> None:
-        """Every mode that works, once."""
+        """Run every working mode once."""
         for mode, times in self.times.items():
             if mode in self.errors:
                 continue
@@ -76,7 +76,7 @@ class Peer:
             self.products.append(product["gflops"])
 
     def result(self, mode: str) -> np.ndarray | None:
-        """What a mode gives; `None` where it fails."""
+        """The result of a mode; `None` if it fails."""
         if mode in self.errors or "error" in self.ask(f"result {mode}"):
             return None
         return np.load(self.output)
@@ -96,7 +96,7 @@ class Peer:
 
 
 def without_tuning(threads: int) -> dict[str, str]:
-    """The environment, with so many threads, and without what the user may have told OpenBLAS of another machine."""
+    """The environment with that many threads, and without the user's OpenBLAS settings, such as those of a CPU type."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     counts = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
     return kept | dict.fromkeys(counts, str(threads))

@@ -1,9 +1,9 @@
-"""VidTok's own PyTorch code, encoding or decoding a whole clip, for `benches/benchmark.py` to compare with.
+"""Encodes or decodes a clip with VidTok's own PyTorch code, for `benches/benchmark.py` to compare with.
 
-A process for an encoder or a decoder, which does what each line of standard input says and answers in a line of JSON:
-`warm MODE`, `turn MODE`, `sgemm`, `result MODE`. A mode is `eager` or `compile`, on a GPU also with ` fp16` behind it
-(autocast). The clip goes through whole, so that nothing is computed twice. The time of a step is the clip's divided by
-the number of its latent frames, of which the first takes as much as each later one: its frame is repeated.
+Reads commands from standard input and answers each with a line of JSON: `warm MODE`, `turn MODE`, `sgemm`,
+`result MODE`. A mode is `eager` or `compile`, on a GPU also `eager fp16` and `compile fp16` (autocast). The whole clip
+is processed at once, so that nothing is computed twice. The time of a step is the clip's time divided by its latent
+frames. The first latent frame takes as long as the others, as its one video frame is repeated.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import recipe  # noqa: E402
 
 SGEMM_SIZE = 2048
 SGEMM_PRODUCTS = 10
-# The second run of what is compiled may compile again: the modules then have a cache from the first.
+# The second run of compiled code may compile again, as the modules have a cache from the first run.
 WARM_RUNS = {"eager": 1, "compile": 2}
 
 
@@ -46,13 +46,13 @@ class Reference:
         self.latent_frames = 1 + (options.frames - 1) // self.factor
 
     def frames(self, options: argparse.Namespace) -> torch.Tensor:
-        """[1, 3, T, H, W] in [-1, 1]."""
+        """The clip [1, 3, T, H, W] in [-1, 1]."""
         frames = np.fromfile(options.input, np.uint8).reshape(-1, options.size, options.size, 3)[: options.frames]
         scaled = torch.from_numpy(frames).to(self.device).permute(3, 0, 1, 2)[None].float()
         return (scaled / 127.5 - 1).contiguous()
 
     def codes(self, options: argparse.Namespace) -> torch.Tensor:
-        """[1, C, t, h, w], of tokens."""
+        """The codes [1, C, t, h, w] of tokens."""
         tokens = torch.from_numpy(np.load(options.input).astype(np.int32)).to(self.device)
         return self.quantizer.indices_to_codes(tokens[None]).float().contiguous()
 
@@ -75,7 +75,7 @@ class Reference:
         return {"seconds": time.perf_counter() - started}
 
     def run(self, mode: str) -> tuple[torch.Tensor, float]:
-        """What comes out, and the milliseconds it took."""
+        """Run a mode; return the output and the milliseconds that it took."""
         kind, *half = mode.split()
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=bool(half)):
             self.wait()
@@ -89,7 +89,7 @@ class Reference:
             torch.cuda.synchronize()
 
     def result(self, mode: str) -> Mapping[str, object]:
-        """Writes tokens [t, h, w], or pictures [T, H, W, 3] of bytes."""
+        """Write tokens [t, h, w] or pictures [T, H, W, 3] of bytes."""
         output = self.run(mode)[0].float()
         if self.role == "encoder":
             with torch.inference_mode():
@@ -107,7 +107,7 @@ def load_class(target: str) -> type:
 
 
 def weights(module: torch.nn.Module, role: str, seed: int) -> dict[str, torch.Tensor]:
-    """The recipe's, as the graphs have them."""
+    """The weights of `tests/data/recipe.py`, which the graphs have, too."""
     shapes = {f"{role}.{name}": list(tensor.shape) for name, tensor in module.state_dict().items()}
     arrays = recipe.weights(shapes, seed)
     return {name.removeprefix(f"{role}."): torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
@@ -142,11 +142,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    # What is imported may print.
+    # Imported modules may print to standard output.
     answers, sys.stdout = sys.stdout, sys.stderr
     options = arguments()
     torch.set_num_threads(options.threads)
-    # As the elements run.
+    # The elements do not use TF32 either.
     torch.backends.cudnn.allow_tf32 = False
     reference = Reference(options)
     print(json.dumps({"torch": torch.__version__}), file=answers, flush=True)
@@ -154,7 +154,7 @@ def main() -> None:
         command, _, argument = line.strip().partition(" ")
         try:
             answer = reference.answer(command, argument)
-        except Exception as error:  # whatever the compiler throws is to be in the report
+        except Exception as error:  # the report shows any error of the compiler
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)
 

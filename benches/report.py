@@ -1,4 +1,4 @@
-"""From times to the figures of the report, and from those to tables."""
+"""Turns measured times into figures, and figures into tables."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ Figures = Mapping[str, object]
 
 
 def summary(turns: Sequence[Sequence[float]], frames: int) -> dict[str, object]:
-    """Figures of steps of `frames` frames: milliseconds of each step, turn by turn.
+    """Figures of steps with `frames` frames each, from the milliseconds of each step in each turn.
 
-    The mean is the median turn's; percentiles are over the steps of all turns.
+    The mean is the median of the turns' means; percentiles are over the steps of all turns.
     """
     means = [statistics.fmean(turn) for turn in turns]
     mean = statistics.median(means)
@@ -28,7 +28,7 @@ def summary(turns: Sequence[Sequence[float]], frames: int) -> dict[str, object]:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Markdown; columns of numbers are flush right."""
+    """A Markdown table; columns of numbers are right-aligned."""
     texts = [[text(value) for value in row] for row in rows]
     lines = [list(headings), ["---:" if numeric(column) else "---" for column in columns(headings, rows)], *texts]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -43,7 +43,7 @@ def numeric(column: Sequence[object]) -> bool:
 
 
 def text(value: object) -> str:
-    """Three digits, or all of a larger number's; – for what was not measured."""
+    """Three digits, or all digits of a larger number; – if there is no figure."""
     if value is None:
         return "–"
     if not isinstance(value, float):
@@ -58,23 +58,23 @@ def percent(value: float | None) -> str | None:
 
 def markdown(report: Mapping[str, object]) -> str:
     """The whole report."""
-    cases, streams = report["cases"], report["streams"]
+    cases, parallel = report["cases"], report["parallel"]
     parts = [
         machine(report),
         "The elements.\n\n" + overview(cases),
-        "Milliseconds a step, over the steps of all turns but each turn's first ones; frames a second; the "
-        "process's peak memory; from NULL to the first output.\n\n" + steps(cases),
-        "The element's speed, beside a matrix product's (float32, 2048³); its time by the bare graph's, which is "
-        "without the plugin's kernels.\n\n" + shares(cases),
+        "Milliseconds per step, over all turns without their first steps; frames per second; the process's peak "
+        "memory; time from NULL to the first output.\n\n" + steps(cases),
+        "The element's speed as a share of a matrix product's (float32, 2048³); its time divided by that of the bare "
+        "graph, which runs without the plugin's kernels.\n\n" + shares(cases),
     ]
     if any(case.get("reference") for case in cases):
         parts.append(
-            "The reference in PyTorch, on a whole clip; times faster is what the element is.\n\n" + references(cases)
+            "The reference in PyTorch, on a whole clip; how many times faster the element is.\n\n" + references(cases)
         )
-    if streams:
+    if parallel:
         parts.append(
-            "Streams of the built-in tokenizer's network in one process, all together; memory while they run.\n\n"
-            + stream_table(streams)
+            "Networks of the embedded tokenizer in parallel in one process: figures of all together.\n\n"
+            + parallel_table(parallel)
         )
     return "\n".join(parts)
 
@@ -94,7 +94,7 @@ def name(case: Figures) -> list[object]:
 
 
 def overview(cases: Sequence[Figures]) -> str:
-    """The elements' figures of all the tables below."""
+    """The elements' figures from all the tables below."""
     headings = ("tokenizer", "pixels", "graph", "p50, ms", "p95", "worst", "fps", "MiB", "start, ms")
     headings += ("share of sgemm", "times PyTorch, eager")
     keys = ("p50-ms", "p95-ms", "worst-ms", "fps", "peak-mib", "start-ms")
@@ -114,14 +114,14 @@ def steps(cases: Sequence[Figures]) -> str:
 
 
 def shares(cases: Sequence[Figures]) -> str:
-    headings = ("tokenizer", "pixels", "graph", "GFLOP a step", "GFLOP/s", "product's", "share", "times the bare")
+    headings = ("tokenizer", "pixels", "graph", "GFLOP per step", "GFLOP/s", "product's", "share", "time / bare")
     keys = ("gflop", "gflops", "sgemm-gflops")
-    rows = [[*name(c), *map(c.get, keys), percent(c.get("share")), c.get("beside-bare")] for c in cases]
+    rows = [[*name(c), *map(c.get, keys), percent(c.get("share")), c.get("ratio-to-bare")] for c in cases]
     return table(headings, rows)
 
 
 def references(cases: Sequence[Figures]) -> str:
-    headings = ("tokenizer", "pixels", "graph", "mode", "ms a step", "times faster", "warming up, s", "differing")
+    headings = ("tokenizer", "pixels", "graph", "mode", "ms per step", "times faster", "warm-up, s", "differing")
     rows = []
     for case in cases:
         found = case.get("reference") or {}
@@ -131,13 +131,13 @@ def references(cases: Sequence[Figures]) -> str:
     return table(headings, rows)
 
 
-def stream_table(streams: Sequence[Figures]) -> str:
-    headings = ("graph", "threads", "streams", "fps", "times the first", "CPU ms a step", "MiB")
+def parallel_table(parallel: Sequence[Figures]) -> str:
+    headings = ("graph", "threads", "networks", "fps", "ratio to first", "CPU ms per step", "MiB")
     rows = []
-    for part in streams:
+    for part in parallel:
         for row in part["rows"]:
             first = next(other for other in part["rows"] if other["threads"] == row["threads"])
-            times = row["frames-a-second"] / first["frames-a-second"]
-            figures = (row["frames-a-second"], times, row["cpu-ms-a-step"], row["running-mib"])
-            rows.append([part["role"], row["threads"], row["streams"], *figures])
+            times = row["frames-per-second"] / first["frames-per-second"]
+            figures = (row["frames-per-second"], times, row["cpu-ms-per-step"], row["running-mib"])
+            rows.append([part["role"], row["threads"], row["networks"], *figures])
     return table(headings, rows)

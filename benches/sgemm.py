@@ -1,4 +1,4 @@
-"""Prints the GFLOP/s of a float32 matrix product, to compare a graph's with; the environment sets its threads."""
+"""Prints the GFLOP/s of a float32 matrix product, to compare a graph with. Environment variables set its threads."""
 
 import statistics
 import time

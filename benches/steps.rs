@@ -1,13 +1,14 @@
-//! One case of `benches/run.sh`, in a process of its own: what each step of a network takes, how long it is from NULL to
-//! the first output, and the most memory. Prints JSON.
+//! Measures one network in a process of its own, for `benches/run.sh`: the time of each step, the time from NULL to the
+//! first output, and peak memory. Prints JSON.
 //!
-//! `--via element`: a pipeline with vidtokenc, or with vidtokparse and vidtokdec. A step is the time from one token buffer
-//! to the next. `--via bare`: the same graph, picture size, threads and session options in a loop over ONNX Runtime's own
-//! `Session::run`, with nothing of the plugin's but the file's reader.
+//! `--via element`: a pipeline with vidtokenc, or with vidtokparse and vidtokdec. A step is the time from one token
+//! buffer to the next. `--via bare`: a loop over ONNX Runtime's `Session::run` with the same graph, picture size,
+//! threads and session options. It uses nothing of the plugin but the reader of files.
 //!
-//! Options: `--role encoder|decoder`, `--via element|bare`, `--model MODEL` (else the built-in one), `--size N` (pixels a
-//! side, default 256), `--steps N` (20), `--threads N` (0: one a core), `--provider NAME` (cpu), `--input FILE` (RGB frames, which are repeated; for a decoder a `.vidtok` file, as long as
-//! it takes), `--output FILE` (what the element gives). ONNX Runtime is looked for where `ORT_DYLIB_PATH` says.
+//! Options: `--role encoder|decoder`, `--via element|bare`, `--model MODEL` (default: the embedded tokenizer),
+//! `--size N` (width and height in pixels, default 256), `--steps N` (20), `--threads N` (0: one per core),
+//! `--provider NAME` (cpu), `--input FILE` (for an encoder, RGB frames, which are repeated; for a decoder, a `.vidtok`
+//! file of enough packets), `--output FILE` (for the element's output). `ORT_DYLIB_PATH` names ONNX Runtime.
 
 mod common;
 
@@ -15,17 +16,17 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Result, buffer, feed, frames_of, memory_kb, model_property, picture, pipeline, play_to_end, timed};
+use common::{Result, buffer, feed, memory_kb, model_property, picture, pipeline, play_to_end, timed};
 use common::{video_caps, watch};
 use gstvidtok::runtime::{self, Options};
 use gstvidtok::stream::{Event, Reader, Tokens};
-use gstvidtok::tokenizer::{self, Description, Graph, Role, Target};
+use gstvidtok::tokenizer::{Description, Graph, Role, Target};
 use ort::memory::Allocator;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynTensor, DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use serde_json::json;
 
-/// The first steps allocate what the others use.
+/// Steps that are not measured: they allocate memory that the others reuse.
 const WARM_STEPS: usize = 2;
 
 struct Arguments {
@@ -90,18 +91,15 @@ impl Arguments {
             "cuda" | "tensorrt" => Target::Gpu,
             _ => Target::Cpu,
         };
-        Ok(match &self.model {
-            Some(model) => tokenizer::open(model, self.role, target)?,
-            None => tokenizer::embedded(self.role)?,
-        })
+        common::graph(self.model.as_deref(), self.role, target)
     }
 
-    /// The file that a decoder reads.
+    /// The token file for a decoder.
     fn tokens(&self) -> Result<&str> {
         Ok(self.input.as_deref().ok_or("a decoder needs --input")?)
     }
 
-    /// Pictures for an encoder, to be repeated.
+    /// RGB pictures for an encoder, which repeats them.
     fn pictures(&self) -> Result<Vec<Vec<u8>>> {
         let size = self.size as usize;
         let Some(path) = &self.input else {
@@ -116,11 +114,11 @@ impl Arguments {
     }
 }
 
-/// What was measured.
+/// The result of a measurement.
 struct Measured {
-    /// From NULL, or from nothing, to the first output.
+    /// From NULL, or from opening the graph, to the first output.
     start: Duration,
-    /// Without the first ones.
+    /// Without the first steps.
     steps: Vec<Duration>,
 }
 
@@ -151,7 +149,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A pipeline, from NULL to its end.
+/// Measures a pipeline from NULL to its end.
 fn element(arguments: &Arguments, description: &Description) -> Result<Measured> {
     let properties = format!(
         "name=element{} execution-provider={} threads={}",
@@ -178,26 +176,27 @@ fn element(arguments: &Arguments, description: &Description) -> Result<Measured>
     };
     let pipeline = pipeline(&line)?;
     if arguments.role == Role::Encoder {
-        // The memory of a picture is shared by all its repetitions.
+        // All repetitions of a picture share its memory.
         let pictures: Vec<_> = arguments.pictures()?.iter().map(|picture| buffer(picture, 0)).collect();
-        // One more than there are times between them.
-        let count = frames_of(WARM_STEPS + arguments.steps + 1, description);
+        // N step times lie between N + 1 token buffers.
+        let steps = (WARM_STEPS + arguments.steps + 1) as u64;
+        let count = description.grouping().frames_in(steps) as usize;
         let frames = (0..count).map(|index| timed(pictures[index % pictures.len()].copy(), index));
         feed(&pipeline, &video_caps(arguments.size)?, frames)?;
     }
     let tokens = Arc::new(Mutex::new(Vec::new()));
-    let seen = tokens.clone();
+    let token_times = tokens.clone();
     watch(&pipeline, "element", token_pad, move |_, _| {
-        seen.lock().unwrap().push(Instant::now());
+        token_times.lock().unwrap().push(Instant::now());
     })?;
     let first = Arc::new(Mutex::new(None));
-    let came = first.clone();
+    let first_time = first.clone();
     watch(&pipeline, "element", "src", move |_, _| {
-        came.lock().unwrap().get_or_insert_with(Instant::now);
+        first_time.lock().unwrap().get_or_insert_with(Instant::now);
     })?;
     let started = Instant::now();
     play_to_end(&pipeline)?;
-    let first = first.lock().unwrap().ok_or("the element gave nothing")?;
+    let first = first.lock().unwrap().ok_or("the element has no output")?;
     let tokens = tokens.lock().unwrap();
     let steps = tokens.windows(2).map(|pair| pair[1] - pair[0]);
     Ok(Measured {
@@ -206,7 +205,7 @@ fn element(arguments: &Arguments, description: &Description) -> Result<Measured>
     })
 }
 
-/// The graph alone.
+/// Measures the graph alone.
 fn bare(arguments: &Arguments) -> Result<Measured> {
     let data = match arguments.role {
         Role::Encoder => Data::Frames(arguments.pictures()?),
@@ -230,11 +229,11 @@ fn bare(arguments: &Arguments) -> Result<Measured> {
 
 enum Data {
     Frames(Vec<Vec<u8>>),
-    /// Of a step each.
+    /// The indices of each step.
     Tokens(Vec<Vec<i32>>),
 }
 
-/// The tokens of a file, packet by packet.
+/// The indices in a file, packet by packet.
 fn read_tokens(path: &str) -> Result<Vec<Vec<i32>>> {
     let mut reader = Reader::new();
     reader.push(&std::fs::read(path).map_err(|error| format!("{path}: {error}"))?);
@@ -256,10 +255,10 @@ fn read_tokens(path: &str) -> Result<Vec<Vec<i32>>> {
     Ok(steps)
 }
 
-/// A graph and its state, with `ort` alone.
+/// A graph and its state, run by `ort` alone.
 struct Bare {
     session: Session,
-    /// Types and shapes of the inputs "frames" or "tokens", "first" and "edge", where there are such.
+    /// Types and shapes of the inputs "frames" or "tokens", "first" and "edge", if the graph has them.
     given: Vec<(String, TensorElementType, Vec<i64>)>,
     states: Vec<(String, DynValue)>,
 }
@@ -276,11 +275,11 @@ impl Bare {
         let (mut given, mut states) = (Vec::new(), Vec::new());
         for input in session.inputs() {
             let ValueType::Tensor { ty, shape, .. } = input.dtype() else {
-                return Err(format!("the input {} is no tensor", input.name()).into());
+                return Err(format!("the input {} is not a tensor", input.name()).into());
             };
             let name = input.name().to_string();
             if name.starts_with("state.") {
-                // What is in it does not matter: the first step ignores it.
+                // Any values will do: the first step ignores them.
                 let state = DynTensor::new(&Allocator::default(), *ty, &shape[..])?;
                 states.push((name, state.into_dyn()));
             } else {
@@ -304,7 +303,7 @@ impl Bare {
                 ("edge", _) if *element == TensorElementType::Bool => {
                     Tensor::from_array((&shape[..], vec![index == 1]))?.into()
                 }
-                // Graphs that were exported earlier take it as a number.
+                // Graphs of the first releases take a number.
                 ("edge", _) => Tensor::from_array((&shape[..], vec![if index == 1 { 0f32 } else { 0.25 }]))?.into(),
                 (other, _) => return Err(format!("the graph has an unknown input \"{other}\"").into()),
             };
@@ -316,13 +315,13 @@ impl Bare {
         let mut outputs = self.session.run(inputs)?;
         for name in names {
             let next = outputs.remove(format!("{name}.next"));
-            self.states.push((name, next.ok_or("a state has no next one")?));
+            self.states.push((name, next.ok_or("a state has no output")?));
         }
         std::hint::black_box(&outputs);
         Ok(())
     }
 
-    /// Those of a step of an encoder, one behind the other.
+    /// The frames of one step of an encoder, one after the other.
     fn frames(&self, data: &Data, index: usize) -> Vec<u8> {
         let shape = self.given.iter().find(|(name, _, _)| name == "frames");
         let (Some((_, _, shape)), Data::Frames(pictures)) = (shape, data) else {

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Tokenizes a video, reconstructs it from the tokens alone, and measures both.
 #
-#   ./examples/demo.sh [OPTIONS] [--] [VIDEO]   VIDEO: any file that GStreamer can play; without: a clip of 3 seconds
+#   ./examples/demo.sh [OPTIONS] [--] [VIDEO]   VIDEO: any file that GStreamer can play (default: a clip of 3 seconds)
 #
-#   --size N          scale the video down to N pixels on its shorter side, if it is larger (default: 360)
-#   --frames N        take only the first N frames (default: all)
-#   --key-interval N  start a new segment, to which players can seek, every N frames (default: 0, never)
-#   --model MODEL     a tokenizer's folder or name (default: the one that is embedded in the plugin)
-#   --output FOLDER   where the results go (default: demo-output in the checkout)
+#   --size N          scale a larger video down to N pixels on its shorter side (default: 360)
+#   --frames N        use only the first N frames (default: all)
+#   --key-interval N  start a new segment every N frames, for players to seek to (default: 0, never)
+#   --model MODEL     folder or name of a tokenizer (default: the one embedded in the plugin)
+#   --output FOLDER   folder for the results (default: demo-output in the checkout)
 #
-# Leaves clip.vidtok (the tokens), reconstruction.mp4 and comparison.png (originals, reconstructions, token maps).
+# Writes clip.vidtok (the tokens), reconstruction.mp4 and comparison.png (originals, reconstructions, token maps).
 set -euo pipefail
 
 for argument; do
@@ -28,6 +28,6 @@ setup_system
 setup_onnxruntime
 setup_plugin --package gst-plugin-vidtok --package vidtok-demo
 
-# Paths among the arguments are meant from where the user is.
+# Relative paths in the arguments start at the user's folder.
 cd "$from"
 exec "$TARGET_FOLDER/release/vidtok-demo" "$@"

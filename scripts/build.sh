@@ -3,9 +3,9 @@
 set -euo pipefail
 cargo=$1 source=$2 output=$3 depfile=$4
 
-# What is installed has no symbols for debuggers: they are nine tenths of it.
+# The installed plugin has no debug symbols: they are nine tenths of the file.
 export CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols
 "$cargo" build --release --locked --lib --manifest-path "$source/Cargo.toml" --target-dir cargo-target
 cp cargo-target/release/libgstvidtok.so "$output"
-# Cargo's list of what the plugin was made of, with Meson's name for the result.
+# Cargo's list of source files, with Meson's name for the result.
 sed -n "s#^[^:]*libgstvidtok\.so:#$output:#p" cargo-target/release/libgstvidtok.d >"$depfile"

@@ -1,16 +1,17 @@
-# What demo and tests need, set up where it is missing. To be sourced by bash, in the checkout's root; each function can
-# be called again and then takes a moment.
+# Sets up the software that demo, benchmarks and tests need, if it is missing. Bash sources it in the checkout's root.
+# Each function can be called again and then takes a moment.
 #
-#   .venv/       Python packages, in the versions that requirements.txt files pin
+#   .venv/                 Python packages in the versions that requirements.txt files pin
 #   .local/onnxruntime-*/  other builds of ONNX Runtime, for tests
-#   .local/lib/  the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where the plugin finds it
+#   .local/lib/            the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where
+#                          the plugin finds it
 
 # The same as in Cargo.toml: rust-version.
 MIN_RUST=1.92
 MIN_GSTREAMER=1.22
 PLUGIN_FOLDER=$PWD/.local/lib/gstreamer-1.0
 RUNTIME_FOLDER=$PWD/.local/lib/onnxruntime
-# For tests: ONNX Runtime as it is built for NVIDIA's and for Intel's hardware. Tests know which libraries these releases want.
+# For tests: builds of ONNX Runtime for NVIDIA and Intel hardware. The tests know which libraries these releases need.
 GPU_RUNTIME=onnxruntime-gpu==1.31.1
 GPU_RUNTIME_HASH=sha256:05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7
 OPENVINO_RUNTIME=onnxruntime-openvino==1.24.1
@@ -18,11 +19,11 @@ OPENVINO_RUNTIME_HASH=sha256:d617fac2f59a6ab5ea59a788c3e1592240a129642519aaeaa77
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
-# What runs below this script sends no telemetry, unless the user wants it to: see TELEMETRY_VARIABLE in
+# Programs that this script starts send no telemetry, unless the user has set the variable: see TELEMETRY_VARIABLE in
 # src/runtime/library.rs.
 export ORT_DISABLE_TELEMETRY=${ORT_DISABLE_TELEMETRY-1}
 
-# pip takes what is found there for installed, though .venv has it not.
+# pip would take packages there for installed, although they are not in .venv.
 unset PYTHONPATH PYTHONHOME
 
 say() { printf '\n==> %s\n' "$*"; }
@@ -32,7 +33,7 @@ fail() {
     exit 1
 }
 
-# Runs a command in silence; shows what it printed if it fails.
+# Runs a command; shows its output only if it fails.
 quietly() {
     local log
     log=$(mktemp)
@@ -44,15 +45,15 @@ quietly() {
     rm -f "$log"
 }
 
-# Adds a Debian package to `missing`, unless the command after it works.
+# want PACKAGE COMMAND...: adds a Debian package to `missing` unless the command succeeds.
 want() {
     local package=$1
     shift
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
-# A compiler's linker, GStreamer with its development files and the plugins that files and tests need, Python's venv; and
-# the programs that are its arguments, each in a package of its name.
+# Installs a linker, GStreamer with its development files and the plugins for video files and tests, and Python's venv;
+# also each program that is an argument, from the package of the same name.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -81,15 +82,16 @@ setup_system() {
         fi
         say "Installing by apt: ${missing[*]}"
         quietly "${sudo[@]}" apt-get update || fail "apt-get update failed"
-        quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
-            fail "apt could not install them"
+        quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "${missing[@]}" || fail "apt could not install them"
     fi
-    pkg-config --atleast-version="$MIN_GSTREAMER" gstreamer-1.0 || fail "needs GStreamer $MIN_GSTREAMER or newer, and this is" \
-        "$(pkg-config --modversion gstreamer-1.0): Debian 12, Ubuntu 24.04 or a newer release has it"
+    pkg-config --atleast-version="$MIN_GSTREAMER" gstreamer-1.0 ||
+        fail "needs GStreamer $MIN_GSTREAMER or newer, not $(pkg-config --modversion gstreamer-1.0):" \
+            "Debian 12, Ubuntu 24.04 and newer releases have it"
 }
 
 setup_rust() {
-    # Where rustup installs, for shells that were started before it did.
+    # rustup's folder, for shells that were started before rustup was installed.
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     local found=none
     if command -v cargo >/dev/null; then
@@ -98,31 +100,33 @@ setup_rust() {
             return
         fi
     fi
-    fail "needs Rust $MIN_RUST or newer (cargo found: $found). Get it by rustup, Rust's own installer:
-  - where apt has it (Debian 13, Ubuntu 24.04 and newer):  apt-get install rustup && rustup default stable
-  - elsewhere, as its site rustup.rs says
-and where rustup is there already:  rustup update stable"
+    fail "needs Rust $MIN_RUST or newer (cargo found: $found). Install it with rustup, Rust's installer:
+  - if apt has it (Debian 13, Ubuntu 24.04 and newer):  apt-get install rustup && rustup default stable
+  - otherwise, as the site rustup.rs says
+If rustup is installed already:  rustup update stable"
 }
 
-# A virtual environment in the checkout, with the packages that are pip's arguments: files of pinned versions with hashes,
-# which scripts/lock.sh writes.
+# setup_python ARGUMENT...: makes a virtual environment in the checkout. The arguments are pip's: files of pinned
+# versions with hashes, from scripts/lock.sh.
 setup_python() {
     if ! "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
         say "Making a Python environment in .venv"
         quietly python3 -m venv --clear .venv || fail "python3 -m venv failed"
     fi
-    quietly "$VENV_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes "$@" || fail "pip could not install: $*"
+    quietly "$VENV_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes "$@" ||
+        fail "pip could not install: $*"
 }
 
-# ONNX Runtime's library, out of its Python wheel, and NumPy.
+# Installs ONNX Runtime's library, from its Python wheel, and NumPy.
 setup_onnxruntime() {
     if ! compgen -G "$RUNTIME_FOLDER/libonnxruntime.so*" >/dev/null; then
         say "Getting ONNX Runtime and NumPy by pip"
     fi
-    # Only the library is needed, so not the Python packages that it depends on.
+    # The library does not need the Python packages that the wheel depends on.
     setup_python --no-deps -r scripts/requirements.txt
     local wheel library
-    wheel=$("$VENV_PYTHON" -c 'import importlib.util as u; print(u.find_spec("onnxruntime").submodule_search_locations[0])')/capi
+    local find='import importlib.util as u; print(u.find_spec("onnxruntime").submodule_search_locations[0])'
+    wheel=$("$VENV_PYTHON" -c "$find")/capi
     library=$(cd "$wheel" && compgen -G "libonnxruntime.so*")
     if ! cmp -s "$wheel/$library" "$RUNTIME_FOLDER/$library"; then
         rm -rf "$RUNTIME_FOLDER"
@@ -131,8 +135,8 @@ setup_onnxruntime() {
     fi
 }
 
-# other_onnxruntime PACKAGE==VERSION HASH: prints the folder with the libraries of another wheel of ONNX Runtime. Not installed, since
-# all of its wheels have Python packages of the same name. Fails where it cannot be had.
+# other_onnxruntime PACKAGE==VERSION HASH: prints the folder with the libraries of another wheel of ONNX Runtime. It is
+# not installed, as all these wheels have the same Python package. Fails if the wheel cannot be downloaded.
 other_onnxruntime() {
     local folder=$PWD/.local/$1 part=$PWD/.local/$1.part
     if [ ! -d "$folder" ]; then
@@ -140,7 +144,7 @@ other_onnxruntime() {
         rm -rf "$part"
         mkdir -p "$part" || return
         printf '%s --hash=%s\n' "$1" "$2" >"$part/requirements.txt"
-        # For one Python as good as for another: only the libraries are needed.
+        # The libraries are the same for all versions of Python.
         quietly "$VENV_PYTHON" -m pip download --disable-pip-version-check --only-binary=:all: --no-deps \
             --python-version 3.12 --require-hashes -d "$part" -r "$part/requirements.txt" || return
         "$VENV_PYTHON" - "$part" <<'PYTHON' || return
@@ -162,8 +166,8 @@ PYTHON
     printf '%s' "$folder"
 }
 
-# The release build, in a folder that holds nothing else: GStreamer looks into the folders below, too.
-# A copy, since the plugin looks for ONNX Runtime beside the folder that it is in.
+# Builds the plugin and copies it to a folder of its own, as GStreamer also searches the folders below. The plugin looks
+# for ONNX Runtime beside that folder.
 setup_plugin() {
     say "Building the plugin (the first time, this takes a few minutes)"
     cargo build --release --locked "$@"

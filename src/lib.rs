@@ -101,6 +101,7 @@ pub mod timeline;
 pub mod tokenizer;
 
 mod dec;
+mod details;
 mod element;
 mod enc;
 mod parse;

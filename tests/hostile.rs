@@ -1,4 +1,5 @@
-//! Tokenizers that a stranger has made, or that change under way: an error at once, and never another network's tokens.
+//! Hostile tokenizers, and tokenizers that change while in use: they must fail at once, and never give the tokens of
+//! another network.
 
 mod common;
 
@@ -13,10 +14,10 @@ use common::*;
 use gst::prelude::*;
 use gstvidtok::tokenizer::{self, Role, Target};
 
-/// Far more than a refusal takes, and far less than for ever.
+/// Far longer than a refusal takes.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-/// A copy of a tokenizer folder that may be spoilt.
+/// A copy of a tokenizer folder that a test may change.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["tokenizer.json", "encoder.onnx", "decoder.onnx"] {
@@ -27,12 +28,11 @@ fn copy(name: &str) -> tempfile::TempDir {
 
 fn fifo(path: &Path) {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: a plain call with a text that ends in NUL.
+    // SAFETY: the path ends in NUL and lives until the call returns.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
-/// Moves the encoder's weights to `weights.bin`, as `onnx.save_model` does, and calls that file `location` in the
-/// graph.
+/// Moves the encoder's weights to `weights.bin` with `onnx.save_model`, and names that file `location` in the graph.
 fn move_weights(folder: &Path, location: &str) {
     let script = "
 import sys, onnx
@@ -57,7 +57,7 @@ open(path, 'wb').write(model.SerializeToString())
     assert!(folder.join("weights.bin").is_file());
 }
 
-/// What is wrong with the encoder in `folder`, or at `path`.
+/// The error of opening the encoder in the folder or file `path`.
 fn refusal(path: &Path) -> String {
     let begun = Instant::now();
     let found = tokenizer::open(path.to_str().unwrap(), Role::Encoder, Target::Cpu);
@@ -74,7 +74,7 @@ fn tokens(model: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn a_file_that_is_not_regular_is_refused_at_once() {
     type Make = fn(&Path);
     let makes: [(Make, &str); 3] = [
         (fifo, "a FIFO"),
@@ -98,7 +98,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
 }
 
 #[test]
-fn an_element_says_so_too_and_does_not_hang() {
+fn an_element_reports_a_fifo_and_does_not_hang() {
     init();
     let folder = copy(TINY);
     let path = folder.path().join("decoder.onnx");
@@ -137,7 +137,7 @@ fn weights_elsewhere_are_refused() {
     ] {
         let folder = copy(TINY);
         move_weights(folder.path(), location);
-        // It is where the graph says, and all the same.
+        // The file exists where the graph says, and the graph is refused nevertheless.
         let weights = folder.path().join("weights.bin");
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         std::fs::copy(&weights, folder.path().join("sub/weights.bin")).unwrap();
@@ -150,7 +150,7 @@ fn weights_elsewhere_are_refused() {
 }
 
 #[test]
-fn weights_in_no_regular_file_are_refused() {
+fn weights_in_a_file_that_is_not_regular_are_refused() {
     type Make = fn(&Path, PathBuf);
     let makes: [(Make, &str); 4] = [
         (|path, aside| symlink(aside, path).unwrap(), "a link"),
@@ -172,7 +172,7 @@ fn weights_in_no_regular_file_are_refused() {
     }
 }
 
-/// What a pipeline gives whose tokenizer is changed by `change` in READY.
+/// The output or the error of a pipeline whose tokenizer is changed by `change` in READY.
 fn replaced_in_ready(folder: &Path, change: impl FnOnce()) -> Result<Vec<Vec<u8>>, String> {
     init();
     let line = format!(
@@ -217,7 +217,7 @@ fn weights_replaced_after_they_were_checked_do_not_run() {
     let path = folder.path().join("weights.bin");
     let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
     let error = replaced_in_ready(folder.path(), || {
-        // In place, of the same size and time.
+        // In place, with the same size and modification time.
         let mut weights = std::fs::read(&path).unwrap();
         weights.reverse();
         std::fs::write(&path, weights).unwrap();
@@ -233,7 +233,7 @@ fn weights_replaced_after_they_were_checked_do_not_run() {
 }
 
 #[test]
-fn a_graph_written_anew_as_it_was_is_the_same() {
+fn a_graph_that_is_rewritten_with_the_same_bytes_runs() {
     let folder = copy(TINY);
     let path = folder.path().join("encoder.onnx");
     let tokens = replaced_in_ready(folder.path(), || {
@@ -244,7 +244,7 @@ fn a_graph_written_anew_as_it_was_is_the_same() {
     assert!(!tokens.unwrap().is_empty());
 }
 
-/// Runs the test `name` of this binary, which is left out otherwise, with a limit of address space.
+/// Runs the ignored test `name` of this binary with a limit of the address space. Returns whether it passed.
 fn run_with_address_space(megabytes: u32, name: &str) -> bool {
     let script = format!(
         "ulimit -v {} && exec \"$0\" --exact --ignored {name}",
@@ -269,7 +269,7 @@ fn a_picture_that_does_not_fit_into_the_processs_limit_is_an_error() {
 #[ignore = "run by another test, with a limit"]
 fn with_little_address_space() {
     init();
-    // 4 GB, of which the first frame shows nothing.
+    // The network needs 4 GB, far more than the frame itself.
     let line = Line::new(
         &format!("vidtokenc model={}", tokenizer(GOLDEN)),
         &video_caps(1280, 1024, (30, 1)),

@@ -18,7 +18,7 @@ struct Layers {
 const CRATE: Layers = Layers {
     of: &[],
     levels: &[
-        &["system"],
+        &["details", "system"],
         &["format"],
         &["timeline"],
         &["stream", "tokenizer"],

@@ -1,4 +1,4 @@
-//! `vidtokparse` and the typefinder, with packets made here: no network is run.
+//! `vidtokparse` and the typefinder, with packets that are made here without a network.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, Once};
@@ -10,20 +10,25 @@ use gstvidtok::caps::StreamFormat;
 use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use gstvidtok::meta;
 use gstvidtok::stream::{Packet, StreamHeader, Tokens, Writer};
+use player::Player;
 
 #[path = "parse/losses.rs"]
 mod losses;
+#[path = "parse/player.rs"]
+mod player;
 #[path = "parse/push.rs"]
 mod push;
+#[path = "parse/seeks.rs"]
+mod seeks;
 #[path = "parse/times.rs"]
 mod times;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const TIMEOUT: ClockTime = ClockTime::from_seconds(20);
 const PACKETS_PER_SEGMENT: u64 = 5;
-/// Of the first packet of a segment, which stands for one frame; others are four times as long.
+/// Duration of a video frame in nanoseconds. The first packet of a segment stands for one frame, the others for four.
 const FRAME: u64 = 40_000_000;
-/// Of a segment.
+/// Duration of a segment in nanoseconds.
 const SEGMENT: u64 = (1 + (PACKETS_PER_SEGMENT - 1) * 4) * FRAME;
 
 fn init() {
@@ -60,7 +65,7 @@ fn tokens(format: &TokenFormat, seed: u64) -> Tokens {
     Tokens::Indices(values.map(|i| ((i * 37 + seed * 1009) % 32768) as i32).collect())
 }
 
-/// The packets of a stream that begins at 0.
+/// The packets of a stream that starts at PTS 0.
 fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
     let packet = |i: u64| {
         let (segment, at) = (i / PACKETS_PER_SEGMENT, i % PACKETS_PER_SEGMENT);
@@ -82,7 +87,7 @@ fn packets(format: &TokenFormat, segments: u64) -> Vec<Packet> {
     (0..segments * PACKETS_PER_SEGMENT).map(packet).collect()
 }
 
-/// The bytes of each packet, behind its stream header where it starts a segment.
+/// The bytes of each packet; the first packet of a segment has its stream header in front.
 fn pieces(format: &TokenFormat, segments: u64) -> Vec<Vec<u8>> {
     let mut writer = Writer::new(format.clone(), "a-stream").unwrap();
     packets(format, segments)
@@ -97,131 +102,11 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     file
 }
 
-/// A pipeline that parses a file and ends in an appsink.
-struct Player {
-    pipeline: gst::Pipeline,
-    sink: gst_app::AppSink,
-    /// What came to the sink since the last seek: it shows only what is inside the segment.
-    buffers: Arc<Mutex<Vec<gst::Buffer>>>,
-    _file: Option<tempfile::NamedTempFile>,
-}
-
-impl Player {
-    /// `middle` is what stands between `filesrc` and `appsink`.
-    fn new(bytes: &[u8], middle: &str) -> Self {
-        let file = file(bytes);
-        let source = format!("filesrc location={} ! {middle}", file.path().display());
-        Self::with_source(&source, Some(file))
-    }
-
-    /// `source` is all that stands before `appsink`.
-    fn with_source(source: &str, file: Option<tempfile::NamedTempFile>) -> Self {
-        init();
-        let line = format!("{source} ! appsink name=sink sync=false");
-        let pipeline = gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap();
-        let sink: gst_app::AppSink = pipeline.by_name("sink").unwrap().downcast().unwrap();
-        let buffers = Arc::new(Mutex::new(Vec::new()));
-        let seen = buffers.clone();
-        let record = move |_: &gst::Pad, info: &mut gst::PadProbeInfo| {
-            seen.lock().unwrap().extend(info.buffer().cloned());
-            gst::PadProbeReturn::Ok
-        };
-        let pad = sink.static_pad("sink").unwrap();
-        pad.add_probe(gst::PadProbeType::BUFFER, record);
-        Self {
-            pipeline,
-            sink,
-            buffers,
-            _file: file,
-        }
-    }
-
-    fn play(bytes: &[u8], middle: &str) -> Self {
-        let player = Self::new(bytes, middle);
-        player.pipeline.set_state(gst::State::Playing).unwrap();
-        player
-    }
-
-    fn pause(bytes: &[u8], middle: &str) -> Self {
-        let player = Self::new(bytes, middle);
-        player.pipeline.set_state(gst::State::Paused).unwrap();
-        player.wait_for_state();
-        player
-    }
-
-    fn wait_for_state(&self) {
-        assert_eq!(self.pipeline.state(TIMEOUT).0, Ok(gst::StateChangeSuccess::Success));
-    }
-
-    fn sample(&self) -> Option<gst::Sample> {
-        self.sink.try_pull_sample(TIMEOUT)
-    }
-
-    /// All samples to the end.
-    fn samples(&self) -> Vec<gst::Sample> {
-        let samples = std::iter::from_fn(|| self.sample()).collect();
-        assert!(self.sink.is_eos(), "no end within the time allowed");
-        samples
-    }
-
-    fn parser(&self) -> gst::Element {
-        let mut elements = self.pipeline.iterate_recurse().into_iter().flatten();
-        let is_parser = |element: &gst::Element| element.factory().is_some_and(|f| f.name() == "vidtokparse");
-        elements.find(is_parser).expect("a parser")
-    }
-
-    fn message(&self, of: &[gst::MessageType]) -> Option<gst::Message> {
-        self.pipeline.bus().unwrap().timed_pop_filtered(TIMEOUT, of)
-    }
-
-    /// The texts of all warnings until the end.
-    fn warnings(&self) -> Vec<String> {
-        let types = [
-            gst::MessageType::Warning,
-            gst::MessageType::Error,
-            gst::MessageType::Eos,
-        ];
-        let mut warnings = Vec::new();
-        loop {
-            match self.message(&types).expect("the end comes in time").view() {
-                gst::MessageView::Warning(warning) => warnings.push(warning.error().to_string()),
-                gst::MessageView::Error(error) => panic!("{}", error.error()),
-                _ => return warnings,
-            }
-        }
-    }
-
-    fn error(&self) -> gst::glib::Error {
-        let message = self.message(&[gst::MessageType::Error]).expect("an error");
-        let gst::MessageView::Error(error) = message.view() else {
-            unreachable!()
-        };
-        error.error()
-    }
-
-    /// Seeks in PAUSED. The first buffer that follows, and where the segment starts that is shown.
-    fn seek(&self, flags: gst::SeekFlags, to: u64) -> (gst::Buffer, u64) {
-        self.buffers.lock().unwrap().clear();
-        let (flags, to) = (gst::SeekFlags::FLUSH | flags, ClockTime::from_nseconds(to));
-        self.pipeline.seek_simple(flags, to).expect("the seek is done");
-        let shown = self.sink.try_pull_preroll(TIMEOUT).expect("a sample after the seek");
-        let segment = shown.segment().unwrap().downcast_ref::<ClockTime>().unwrap();
-        let first = self.buffers.lock().unwrap()[0].clone();
-        (first, segment.start().unwrap().nseconds())
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        self.pipeline.set_state(gst::State::Null).unwrap();
-    }
-}
-
 fn pts(sample: &gst::Sample) -> u64 {
     sample.buffer().unwrap().pts().expect("a PTS").nseconds()
 }
 
-/// When packets are shown; not end marks.
+/// The PTS of packets, without those of end marks.
 fn packet_times(samples: &[gst::Sample]) -> Vec<u64> {
     let packets = samples.iter().filter(|sample| !is_end_mark(sample.buffer().unwrap()));
     packets.map(pts).collect()
@@ -240,8 +125,8 @@ fn is_end_mark(buffer: &gst::BufferRef) -> bool {
     buffer.flags().contains(marks)
 }
 
-/// Checks buffers against the packets and the pieces of the byte stream that they were made of. Pieces beside those of
-/// packets are end marks.
+/// Checks buffers against the packets and the pieces of the byte stream that they were made from. Pieces without a
+/// packet are end marks.
 fn assert_framed(buffers: &[gst::Buffer], packets: &[Packet], pieces: &[Vec<u8>]) {
     assert_eq!(buffers.len(), pieces.len());
     for (buffer, piece) in buffers.iter().zip(pieces) {
@@ -342,139 +227,6 @@ fn raw_tokens_where_downstream_wants_them() {
 }
 
 #[test]
-fn a_file_knows_its_duration_and_can_be_sought_in() {
-    let player = Player::pause(&pieces(&format(64), 4).concat(), "vidtokparse");
-    let duration = ClockTime::from_nseconds(4 * SEGMENT);
-    assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
-    assert_eq!(player.pipeline.query_position::<ClockTime>(), Some(ClockTime::ZERO));
-    let mut query = gst::query::Seeking::new(gst::Format::Time);
-    assert!(player.pipeline.query(&mut query));
-    assert_eq!(query.result(), (true, ClockTime::ZERO.into(), duration.into()));
-    let mut query = gst::query::Seeking::new(gst::Format::Bytes);
-    assert!(player.sink.static_pad("sink").unwrap().peer_query(&mut query));
-    assert!(!query.result().0, "only by time");
-}
-
-#[test]
-fn seeks_begin_at_segment_starts() {
-    use gst::SeekFlags as Flags;
-    let format = format(64);
-    let pieces = pieces(&format, 50);
-    let player = Player::pause(&pieces.concat(), "vidtokparse");
-    let inside = |segment| segment * SEGMENT + SEGMENT / 3;
-    for (flags, to, segment, shown_from) in [
-        (Flags::KEY_UNIT, inside(2), 2, 2 * SEGMENT),
-        (Flags::ACCURATE, inside(45), 45, inside(45)),
-        (Flags::empty(), inside(30), 30, inside(30)),
-        (Flags::KEY_UNIT, inside(1), 1, SEGMENT),
-        (Flags::KEY_UNIT | Flags::SNAP_AFTER, inside(7), 8, 8 * SEGMENT),
-        (Flags::KEY_UNIT | Flags::SNAP_NEAREST, inside(9), 9, 9 * SEGMENT),
-        (Flags::ACCURATE, 3 * SEGMENT, 3, 3 * SEGMENT),
-        (Flags::ACCURATE, 0, 0, 0),
-        (Flags::ACCURATE, 49 * SEGMENT - 1, 48, 49 * SEGMENT - 1),
-        (Flags::KEY_UNIT, 1000 * SEGMENT, 49, 49 * SEGMENT),
-    ] {
-        let (buffer, from) = player.seek(flags, to);
-        let expected = ClockTime::from_nseconds(segment * SEGMENT);
-        assert_eq!(buffer.pts(), Some(expected), "{flags:?} to {to}");
-        let piece = &pieces[(segment * PACKETS_PER_SEGMENT) as usize];
-        assert!(*buffer.map_readable().unwrap() == piece[..]);
-        assert_eq!(from, shown_from, "{flags:?} to {to}");
-    }
-    // To the end of a part, and no further.
-    let (from, to) = (
-        ClockTime::from_nseconds(inside(20)),
-        ClockTime::from_nseconds(inside(22)),
-    );
-    player.buffers.lock().unwrap().clear();
-    let flags = Flags::FLUSH | Flags::ACCURATE;
-    let set = gst::SeekType::Set;
-    player.pipeline.seek(1.0, flags, set, from, set, to).unwrap();
-    player.pipeline.set_state(gst::State::Playing).unwrap();
-    player.samples();
-    let buffers = player.buffers.lock().unwrap();
-    let expected = ClockTime::from_nseconds(20 * SEGMENT);
-    assert_eq!(buffers[0].pts(), Some(expected));
-    let last = buffers.last().unwrap().pts().unwrap();
-    assert!(last <= to && last + ClockTime::from_nseconds(4 * FRAME) >= to);
-}
-
-#[test]
-fn many_seeks_while_playing_end_where_they_should() {
-    let format = format(64);
-    let pieces = pieces(&format, 40);
-    let player = Player::play(&pieces.concat(), "vidtokparse");
-    player.sink.set_property("drop", true);
-    player.sink.set_property("max-buffers", 1u32);
-    player.wait_for_state();
-    for i in 0..200 {
-        let (flags, to) = if i % 2 == 0 {
-            (gst::SeekFlags::KEY_UNIT, i * 7919 % 40 * SEGMENT)
-        } else {
-            (gst::SeekFlags::ACCURATE, i * 104_729 % 4000 * SEGMENT / 100)
-        };
-        let to = ClockTime::from_nseconds(to);
-        player.pipeline.seek_simple(gst::SeekFlags::FLUSH | flags, to).unwrap();
-    }
-    player.buffers.lock().unwrap().clear();
-    let to = ClockTime::from_nseconds(39 * SEGMENT);
-    player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
-    player.samples();
-    let buffers = player.buffers.lock().unwrap();
-    let last_segment = 39 * PACKETS_PER_SEGMENT as usize;
-    let packets = packets(&format, 40);
-    let (packets, pieces) = (&packets[last_segment..], &pieces[last_segment..]);
-    assert_framed(&buffers[buffers.len() - packets.len()..], packets, pieces);
-}
-
-#[test]
-fn a_file_of_one_segment_is_sought_from_its_start() {
-    let player = Player::pause(&pieces(&format(64), 1).concat(), "vidtokparse");
-    for flags in [gst::SeekFlags::KEY_UNIT, gst::SeekFlags::ACCURATE] {
-        let (buffer, from) = player.seek(flags, SEGMENT / 2);
-        assert_eq!((buffer.pts(), from), (Some(ClockTime::ZERO), SEGMENT / 2));
-    }
-}
-
-#[test]
-fn what_cannot_be_sought_says_so() {
-    let bytes = pieces(&format(64), 3).concat();
-    let seek = |player: &Player, rate: f64| {
-        let (from, none) = (ClockTime::from_nseconds(SEGMENT), ClockTime::NONE);
-        player.pipeline.seek(
-            rate,
-            gst::SeekFlags::FLUSH,
-            gst::SeekType::Set,
-            from,
-            gst::SeekType::Set,
-            none,
-        )
-    };
-    let player = Player::pause(&bytes, "vidtokparse");
-    assert!(seek(&player, -1.0).is_err());
-    assert!(seek(&player, 2.0).is_ok());
-
-    // Through a pipe.
-    let pipe = "queue ! identity name=pipe ! vidtokparse";
-    let player = Player::new(&bytes, pipe);
-    let refuse = |_: &gst::Pad, info: &mut gst::PadProbeInfo| match info.query().map(|query| query.type_()) {
-        Some(gst::QueryType::Seeking | gst::QueryType::Duration) => gst::PadProbeReturn::Drop,
-        _ => gst::PadProbeReturn::Ok,
-    };
-    let pipe = player.pipeline.by_name("pipe").unwrap();
-    pipe.static_pad("src")
-        .unwrap()
-        .add_probe(gst::PadProbeType::QUERY_UPSTREAM, refuse);
-    player.pipeline.set_state(gst::State::Paused).unwrap();
-    player.wait_for_state();
-    assert!(seek(&player, 1.0).is_err());
-    assert_eq!(player.pipeline.query_duration::<ClockTime>(), None);
-    let mut query = gst::query::Seeking::new(gst::Format::Time);
-    assert!(player.pipeline.query(&mut query));
-    assert!(!query.result().0);
-}
-
-#[test]
 fn damage_is_skipped_with_one_warning() {
     let format = format(64);
     let pieces = pieces(&format, 3);
@@ -500,7 +252,7 @@ fn damage_is_skipped_with_one_warning() {
             "{warnings:?}"
         );
 
-        // More than the base class would skip, between two packets.
+        // More garbage between two packets than the base class would skip.
         let noise = vec![0x89; 3 << 20];
         let player = Player::play(
             &[&pieces[..7].concat()[..], &noise, &pieces[7..].concat()].concat(),
@@ -509,7 +261,7 @@ fn damage_is_skipped_with_one_warning() {
         assert_framed(&buffers(&player.samples()), &packets, &pieces);
         assert!(player.warnings()[0].contains(&noise.len().to_string()));
 
-        // The last packet is damaged: a warning too.
+        // A damaged last packet is a warning, too.
         let mut damaged = pieces.clone();
         *damaged[14].last_mut().unwrap() ^= 1;
         let player = Player::play(&damaged.concat(), middle);
@@ -569,7 +321,7 @@ fn joined_files_follow_each_other() {
     let player = Player::pause(&bytes, "vidtokparse");
     let duration = ClockTime::from_nseconds(4 * SEGMENT);
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
-    // Into the second, and back.
+    // Into the second file, and back.
     for segment in [3, 1, 2] {
         let (buffer, _) = player.seek(gst::SeekFlags::ACCURATE, segment * SEGMENT + FRAME);
         assert_eq!(buffer.pts(), Some(ClockTime::from_nseconds(segment * SEGMENT)));
@@ -592,7 +344,11 @@ fn what_is_no_stream_of_ours_is_an_error() {
         for (bytes, text, kind) in [
             (newer.clone(), "version 2", gst::StreamError::WrongType),
             (huffman.clone(), "\"ripped\"", gst::StreamError::Decode),
-            (vec![0x47; 17 << 20], "no .vidtok stream", gst::StreamError::WrongType),
+            (
+                vec![0x47; 17 << 20],
+                "not a .vidtok stream",
+                gst::StreamError::WrongType,
+            ),
             (b"too short to tell".to_vec(), "", gst::StreamError::WrongType),
         ] {
             let player = Player::play(&bytes, middle);
@@ -610,7 +366,7 @@ fn a_short_file_of_something_else_is_named_as_that() {
     let player = Player::play(&[0x47; 200_000], "vidtokparse");
     let error = player.error();
     assert!(
-        error.message().contains("no .vidtok stream") && error.message().contains("200000 bytes"),
+        error.message().contains("not a .vidtok stream") && error.message().contains("200000 bytes"),
         "{error}"
     );
 }

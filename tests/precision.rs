@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::*;
 use gst::prelude::*;
-use gstvidtok::tokenizer::{self, Precision, Role, Target, Wanted};
+use gstvidtok::tokenizer::{self, Precision, Role, Target, VariantChoice};
 
 /// The error of an element with this description on its way to READY.
 fn error(description: &str) -> Option<String> {
@@ -67,11 +67,11 @@ fn the_precision_that_is_named_is_taken_and_single_precision_unless_one_is() {
     init();
     let folder = with_a_second_precision("fp16");
     let open = |precision| {
-        let wanted = Wanted {
+        let choice = VariantChoice {
             target: Target::Cpu,
             precision,
         };
-        let graph = tokenizer::open(folder.path().to_str().unwrap(), Role::Decoder, wanted).unwrap();
+        let graph = tokenizer::open(folder.path().to_str().unwrap(), Role::Decoder, choice).unwrap();
         (graph.precision, graph.location())
     };
     let half = folder.path().join("decoder.fp16.onnx");

@@ -1,29 +1,32 @@
-//! What the benchmarks share: moving pictures, a pipeline played to its end, medians, memory.
+//! Shared by the benchmarks: moving pictures, pipelines that play to their end, medians, memory.
 #![allow(dead_code)] // Each benchmark uses its own part.
 
 use std::error::Error;
 
 use gst::prelude::*;
 use gstvidtok::runtime::ExecutionProvider;
-use gstvidtok::tokenizer::Role;
+use gstvidtok::tokenizer::{self, Graph, Role, Target};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 pub const FPS: i32 = 30;
-/// No pipeline takes longer, or something hangs.
+/// A pipeline that takes longer hangs.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(1_800);
 
-/// Video frames that a segment of `steps` steps stands for.
-pub fn frames_of(steps: usize, description: &gstvidtok::tokenizer::Description) -> usize {
-    description.grouping().frames_in(steps as u64) as usize
+/// The graph for `role` of a tokenizer: of the embedded one without a `model`.
+pub fn graph(model: Option<&str>, role: Role, target: Target) -> Result<Graph> {
+    Ok(match model {
+        Some(model) => tokenizer::open(model, role, target)?,
+        None => tokenizer::embedded(role)?,
+    })
 }
 
-/// The property `model`, if there is one, behind an element's name in a launch line.
+/// The property `model`, if it is set, to append to an element's name in a launch line.
 pub fn model_property(model: Option<&str>) -> String {
     model.map(|model| format!(" model=\"{model}\"")).unwrap_or_default()
 }
 
-/// An option's value that says which of a tokenizer's graphs is meant.
+/// The role that is the value of an option.
 pub fn role(text: &str) -> Result<Role> {
     let role = [Role::Encoder, Role::Decoder]
         .into_iter()
@@ -40,12 +43,20 @@ pub fn provider(name: &str) -> Result<ExecutionProvider> {
     provider.ok_or_else(|| format!("there is no execution provider {name}").into())
 }
 
+/// A pipeline of a launch line.
 pub fn pipeline(line: &str) -> Result<gst::Pipeline> {
     let pipeline = gst::parse::launch(line)?.downcast();
     Ok(pipeline.map_err(|_| "not a pipeline")?)
 }
 
-/// Shows `on_buffer` each buffer that passes a pad.
+/// A pipeline from the appsrc "source" through `elements` to the fakesink "sink".
+pub fn pipeline_through(elements: &str) -> Result<gst::Pipeline> {
+    pipeline(&format!(
+        "appsrc name=source format=time max-bytes=0 ! {elements} ! fakesink name=sink sync=false"
+    ))
+}
+
+/// Calls `on_buffer` for each buffer that passes a pad.
 pub fn watch(
     pipeline: &gst::Pipeline,
     element: &str,
@@ -63,7 +74,7 @@ pub fn watch(
     Ok(())
 }
 
-/// Gives the appsrc "source" everything, which then waits in front of what is measured.
+/// Fills the appsrc "source" with all buffers, so that the elements behind it never wait for input.
 pub fn feed(pipeline: &gst::Pipeline, caps: &gst::Caps, buffers: impl IntoIterator<Item = gst::Buffer>) -> Result<()> {
     let source = pipeline.by_name("source").ok_or("no source")?;
     let source = source.downcast::<gst_app::AppSrc>().map_err(|_| "no appsrc")?;
@@ -75,6 +86,7 @@ pub fn feed(pipeline: &gst::Pipeline, caps: &gst::Caps, buffers: impl IntoIterat
     Ok(())
 }
 
+/// Plays a pipeline until its end.
 pub fn play_to_end(pipeline: &gst::Pipeline) -> Result<()> {
     let bus = pipeline.bus().ok_or("no bus")?;
     pipeline.set_state(gst::State::Playing)?;
@@ -87,7 +99,7 @@ pub fn play_to_end(pipeline: &gst::Pipeline) -> Result<()> {
     }
 }
 
-/// Waves that move, so that neither network nor tokens are at rest.
+/// RGB bytes of moving waves, so that pixels and tokens change with every picture.
 pub fn picture(index: usize, size: usize) -> Vec<u8> {
     let wave = |x: usize, y: usize, colour: usize| {
         let phase = (x + 3 * index) as f32 / 9.0 + (y * (colour + 1)) as f32 / 23.0;
@@ -98,18 +110,18 @@ pub fn picture(index: usize, size: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The caps of square RGB pictures.
+/// Caps of square RGB pictures.
 pub fn video_caps(size: u32) -> Result<gst::Caps> {
     let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, size, size).fps(FPS);
     Ok(info.build()?.to_caps()?)
 }
 
-/// An RGB picture of a width that needs no padding, at its time.
+/// A buffer with picture number `index`. Rows have no padding, so the width must be a multiple of 4.
 pub fn buffer(picture: &[u8], index: usize) -> gst::Buffer {
     timed(gst::Buffer::from_slice(picture.to_vec()), index)
 }
 
-/// A picture at the time of the one of number `index`.
+/// `buffer` with the times of picture number `index`.
 pub fn timed(mut buffer: gst::Buffer, index: usize) -> gst::Buffer {
     let frame = gst::ClockTime::SECOND / FPS as u64;
     let buffer_mut = buffer.make_mut();
@@ -123,7 +135,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Memory of this process in kB, by its name in /proc/self/status; 0 where the system does not say.
+/// The value of a line in /proc/self/status in kB; 0 if the system has no such file.
 pub fn memory_kb(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,4 +1,5 @@
-//! Token caps with any fields, or few. What is taken must be written as caps that say the same.
+//! Token caps with changed, missing or additional fields. A format that was read from caps must be written as equal
+//! caps.
 
 use arbitrary::{Result, Unstructured};
 use gstvidtok::caps::{self, MEDIA_TYPE, StreamFormat};
@@ -36,7 +37,7 @@ pub fn run(input: &[u8]) {
     let Ok((caps, tokenizer)) = caps(&mut input) else {
         return;
     };
-    // Whether they name a tokenizer must not depend on the rest.
+    // Caps that are accepted must also name their tokenizer.
     let named = caps::named_tokenizer(&caps);
     match TokenFormat::from_caps(&caps) {
         Ok((format, stream_format)) => {
@@ -52,7 +53,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What the tokenizer adds to caps of bare tokens changes nothing that they say, and is all there is to say.
+/// Checks that the tokenizer completes caps of bare tokens without changing their fields.
 fn check_raw(caps: &gst::CapsRef, tokenizer: &Description, format: TokenFormat) {
     let fields = caps.structure(0).expect("the one that was made");
     for (name, size) in [("width", format.width), ("height", format.height)] {
@@ -74,7 +75,7 @@ fn check_raw(caps: &gst::CapsRef, tokenizer: &Description, format: TokenFormat) 
     );
 }
 
-/// Good caps with some fields changed, and the tokenizer that they name.
+/// Valid caps with some fields changed, and the tokenizer that they name.
 fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
     let regularizer = match input.arbitrary()? {
         true => Regularizer::Fsq { levels: vec![8; 5] },
@@ -109,9 +110,9 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
         pixel_aspect_ratio: Fraction::new(1, 1),
         colorimetry: None,
     };
-    let form = input.choose(&[Some(StreamFormat::Framed), Some(StreamFormat::Raw), None])?;
-    let mut caps = match form {
-        Some(form) => format.to_caps(*form),
+    let stream_format = input.choose(&[Some(StreamFormat::Framed), Some(StreamFormat::Raw), None])?;
+    let mut caps = match stream_format {
+        Some(stream_format) => format.to_caps(*stream_format),
         None => short(&format),
     };
     let fields = caps.make_mut().structure_mut(0).expect("the one that was made");
@@ -122,7 +123,7 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
     Ok((caps, tokenizer))
 }
 
-/// All that raw caps need.
+/// The fields that raw caps must have.
 fn short(format: &TokenFormat) -> gst::Caps {
     gst::Caps::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Raw.as_str())

@@ -1,5 +1,5 @@
-//! Any buffers and events into `vidtokdec`, framed or raw, with any times, flags, metas and settings: pictures inside the
-//! playback segment, in order where the tokens are, or an error.
+//! Any buffers and events into `vidtokdec`, framed or raw, with any times, flags, metas and settings. The results must
+//! be pictures inside the playback segment, in order if the tokens are, or an error.
 
 use std::sync::LazyLock;
 
@@ -14,10 +14,10 @@ use gstvidtok::tokenizer::{self, Role, Target};
 use super::order::Order;
 use super::{checksums, pads};
 
-/// Of the picture, in pixels: cells of eight.
+/// Width and height of the picture in pixels; a cell has eight.
 const SIZE: u32 = 16;
 const PICTURE_BYTES: usize = (SIZE * SIZE * 3) as usize;
-/// Bits of the byte that says how the decoder is set, and what it is told.
+/// Bits of the byte that selects settings and caps.
 const CONTINUE: u8 = 1;
 const TOO_MANY_PIXELS: u8 = 2;
 const SHORT_CAPS: u8 = 4;
@@ -27,7 +27,7 @@ static MODEL: LazyLock<String> = LazyLock::new(|| {
     let folder = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
     format!("{folder}/toy")
 });
-/// Keeps the session that all runs share.
+/// A decoder that lives on, so that all runs share its session.
 static KEPT: LazyLock<Harness> = LazyLock::new(|| {
     let mut harness = decoder(StreamFormat::Raw, 0);
     let _ = harness.push(gst::Buffer::from_mut_slice([0; 8]));
@@ -37,7 +37,7 @@ static KEPT: LazyLock<Harness> = LazyLock::new(|| {
 pub fn run(input: &[u8]) {
     pads::init();
     LazyLock::force(&KEPT);
-    // Never an error: bytes that run out are zeros.
+    // Never an error: missing bytes are zeros.
     let _ = buffers(&mut Unstructured::new(input));
 }
 
@@ -78,7 +78,7 @@ fn decoder(stream_format: StreamFormat, how: u8) -> Harness {
     }
     element.set_bus(Some(&gst::Bus::new()));
     harness.set_src_caps(match stream_format {
-        // All that raw caps need where the decoder's user names the tokenizer.
+        // The fields that raw caps must have if the property model names the tokenizer.
         StreamFormat::Raw if how & SHORT_CAPS != 0 => gst::Caps::builder(MEDIA_TYPE)
             .field("stream-format", stream_format.as_str())
             .field("width", SIZE as i32)
@@ -130,7 +130,7 @@ fn buffers(input: &mut Unstructured) -> Result<()> {
             35..=44 => {
                 let next = segment(input)?;
                 harness.push_event(gst::event::Segment::new(&next));
-                // What the segment before it still owed has come.
+                // The decoder has output the rest of the segment before.
                 playback.check(&mut harness);
                 playback.begin(next);
             }
@@ -145,15 +145,15 @@ fn buffers(input: &mut Unstructured) -> Result<()> {
     harness.push_event(gst::event::Eos::new());
     assert!(playback.check(&mut harness) == 0 || how & TOO_MANY_PIXELS == 0);
     pads::check(&bus);
-    // Messages that are left hold the element, which holds the bus.
+    // Messages hold the element, which holds the bus: break the cycle.
     bus.set_flushing(true);
     Ok(())
 }
 
-/// What comes out between two playback segments.
+/// Checks the pictures of one playback segment.
 #[derive(Default)]
 struct Playback {
-    /// Unknown at the beginning, and after a flush.
+    /// `None` at the beginning and after a flush.
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     order: Order,
     latest: Option<gst::ClockTime>,
@@ -166,7 +166,7 @@ impl Playback {
         self.latest = None;
     }
 
-    /// Takes the pictures that have come; returns how many.
+    /// Checks the pictures that are there; returns how many.
     fn check(&mut self, harness: &mut Harness) -> usize {
         let pictures = std::iter::from_fn(|| harness.try_pull()).inspect(|picture| self.check_picture(picture));
         pictures.count()
@@ -234,14 +234,14 @@ fn buffer(stream_format: StreamFormat, input: &mut Unstructured) -> Result<gst::
     let (pts, duration) = (time(input, 1)?, time(input, 2)?);
     let length = match stream_format {
         StreamFormat::Framed => input.arbitrary::<u16>()?.into(),
-        // Often whole latent frames.
+        // Mostly whole latent frames.
         StreamFormat::Raw => usize::from(input.arbitrary::<u8>()? % 4) * 8 + usize::from(times & 0x70 == 0x70),
     };
     let mut bytes = input.bytes(usize::min(length, input.len()))?.to_vec();
     if stream_format == StreamFormat::Framed {
         checksums::repair(&mut bytes);
     } else if times & 0x40 == 0 {
-        // Indices that the codebook has.
+        // Indices within the codebook.
         bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte &= 0x7f);
     }
     let mut buffer = gst::Buffer::from_mut_slice(bytes);

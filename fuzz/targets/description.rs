@@ -10,7 +10,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What later code takes for granted.
+/// Checks what other code relies on.
 fn check(description: &Description) {
     assert_eq!(description.short_digest().len(), 12);
     assert_eq!(description.difference(description), None);

@@ -1,11 +1,11 @@
-//! Any bytes as an ONNX file: its metadata and the files that it refers to, and weights put into it.
+//! Any bytes as an ONNX file: reading the metadata and the names of other files, and putting weights in.
 
 use std::collections::HashMap;
 
 use gstvidtok::tokenizer::{Description, read_onnx, with_weights};
 
-/// Far more than an input has.
-const MOST: u64 = 1 << 20;
+/// Far more bytes than an input has.
+const MAX_BYTES: u64 = 1 << 20;
 
 pub fn run(input: &[u8]) {
     let Ok(model) = read_onnx(input) else { return };
@@ -16,9 +16,9 @@ pub fn run(input: &[u8]) {
             "{file:?}"
         );
     }
-    // The input has to do as weights, too.
+    // The input also serves as the weights.
     let files: HashMap<String, Vec<u8>> = model.files.iter().map(|name| (name.clone(), input.to_vec())).collect();
-    let Ok(whole) = with_weights(input, &files, MOST) else {
+    let Ok(whole) = with_weights(input, &files, MAX_BYTES) else {
         return;
     };
     let again = read_onnx(&whole).expect("a graph that was read, with its weights");

@@ -1,6 +1,5 @@
-//! What is fuzzed: functions of any bytes that must neither panic nor take long, and that check what they can. One
-//! source for
-//! `tests/fuzz`, which runs them on stable Rust, and for `cargo fuzz`.
+//! The fuzz targets: functions that take any bytes, must neither panic nor take long, and check their results.
+//! `tests/fuzz` runs them on stable Rust, `fuzz_targets` with `cargo fuzz`.
 
 mod caps;
 mod checksums;
@@ -13,10 +12,10 @@ mod parser;
 mod reader;
 mod timeline;
 
-/// A surface that a stranger's bytes reach.
+/// Code that untrusted bytes reach.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Of its folder in `fuzz/corpus`.
+    /// The name of its folder in `fuzz/corpus`.
     pub name: &'static str,
     pub run: fn(&[u8]),
 }

@@ -1,16 +1,16 @@
-//! What the targets with elements share: the elements, and what may not happen in them.
+//! Shared by targets with elements: registration, and checks of messages and GLib's log.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::glib;
 
-/// Far more than a small input takes, and far less than for ever.
-pub const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
+/// Far longer than a small input takes.
+const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
 
 static CRITICAL: AtomicBool = AtomicBool::new(false);
 
-/// Registers the elements. From now on, what GLib calls critical is a finding.
+/// Registers the elements. From then on, critical messages of GLib are findings.
 pub fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -25,16 +25,27 @@ pub fn init() {
     });
 }
 
-/// Fails where an element has panicked, which the bindings turn into an error message, or GLib has complained.
+/// Fails if an element has panicked, which the bindings turn into an error message, or GLib has logged a critical
+/// message.
 pub fn check(bus: &gst::Bus) {
     while let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) {
         check_message(&message);
     }
-    assert!(!CRITICAL.swap(false, Ordering::SeqCst), "GLib has complained");
+    assert!(
+        !CRITICAL.swap(false, Ordering::SeqCst),
+        "GLib has logged a critical message"
+    );
 }
 
-/// An error is for people, and no panic.
-pub fn check_message(message: &gst::Message) {
+/// The first message of one of these `types`, checked. Fails if none comes.
+pub fn wait(bus: &gst::Bus, types: &[gst::MessageType]) -> gst::Message {
+    let message = bus.timed_pop_filtered(LIMIT, types).expect("the pipeline hangs");
+    check_message(&message);
+    message
+}
+
+/// Checks that an error has a text and is not a panic.
+fn check_message(message: &gst::Message) {
     if let gst::MessageView::Error(error) = message.view() {
         let text = error.error().to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! Any bytes through `vidtokparse`, from a file that can be sought in or as they come: it ends, and so do seeks.
+//! Any bytes through `vidtokparse`, pulled from a file or pushed. Playback and seeks must end.
 
 use std::io::Write;
 
@@ -6,15 +6,15 @@ use gst::prelude::*;
 
 use super::{checksums, pads};
 
-/// Of a seek: bits of the first byte.
+/// Bits of the first byte.
 const REPAIR: u8 = 1;
 const PULL: u8 = 2;
 const SEEK: u8 = 4;
 const RAW: u8 = 8;
-/// The bytes are bare tokens, of caps that say no more than they must; the last byte says what.
+/// The bytes are bare tokens with short caps, which the last byte selects.
 const BARE: u8 = 16;
 
-/// The first byte is how the bytes come, the second where a seek goes, the third its flags.
+/// The first byte selects the pipeline, the second the target of a seek, the third its flags.
 pub fn run(input: &[u8]) {
     let [how, place, flags, bytes @ ..] = input else { return };
     pads::init();
@@ -47,19 +47,14 @@ pub fn run(input: &[u8]) {
         seek(&pipeline, *place, *flags);
     }
     if pipeline.set_state(gst::State::Playing).is_ok() {
-        let ends = [
-            gst::MessageType::Eos,
-            gst::MessageType::SegmentDone,
-            gst::MessageType::Error,
-        ];
-        let end = bus.timed_pop_filtered(pads::LIMIT, &ends).expect("the pipeline hangs");
-        pads::check_message(&end);
+        use gst::MessageType as Type;
+        pads::wait(&bus, &[Type::Eos, Type::SegmentDone, Type::Error]);
     }
     pipeline.set_state(gst::State::Null).expect("a pipeline stops");
     pads::check(&bus);
 }
 
-/// Of the built-in tokenizer, which is found without a folder. Bits of `what`: the size, and what more the caps say.
+/// Caps of the embedded tokenizer, which needs no folder. Bits of `what` are the size and a further field.
 fn bare_caps(what: u8) -> String {
     let (width, height) = (8 * u32::from(what & 3), 1 + u32::from(what >> 2 & 15));
     let framerate = ["", ",framerate=25/1", ",framerate=0/1", ",token-type=uint16"][usize::from(what >> 6)];
@@ -71,13 +66,8 @@ fn prerolled(pipeline: &gst::Pipeline) -> bool {
         return false;
     }
     let bus = pipeline.bus().expect("a pipeline's bus");
-    let ends = [
-        gst::MessageType::AsyncDone,
-        gst::MessageType::Error,
-        gst::MessageType::Eos,
-    ];
-    let message = bus.timed_pop_filtered(pads::LIMIT, &ends).expect("the pipeline hangs");
-    pads::check_message(&message);
+    use gst::MessageType as Type;
+    let message = pads::wait(&bus, &[Type::AsyncDone, Type::Error, Type::Eos]);
     matches!(message.view(), gst::MessageView::AsyncDone(_))
 }
 
@@ -91,11 +81,11 @@ fn seek(pipeline: &gst::Pipeline, place: u8, flags: u8) {
             .unwrap_or(gst::ClockTime::ZERO)
     };
     let all = gst::SeekFlags::FLUSH | gst::SeekFlags::from_bits_truncate(u32::from(flags) << 1);
-    // Some seeks are refused, and that is right.
+    // The parser may refuse a seek.
     let _ = match flags % 3 {
         0 => pipeline.seek_simple(all, at(place)),
         1 => {
-            // A stop before the start is the caller's fault.
+            // GStreamer does not allow a stop before the start.
             let (start, stop) = (at(place.min(flags)), at(place.max(flags)));
             pipeline.seek(1.0, all, gst::SeekType::Set, start, gst::SeekType::Set, stop)
         }

@@ -3,7 +3,7 @@
 use crate::caps::{self, StreamFormat};
 use crate::format::{FormatError, TokenFormat};
 use crate::runtime::RuntimeError;
-use crate::tokenizer::{self, Graph, Role, TokenizerError, Wanted};
+use crate::tokenizer::{self, Graph, Role, TokenizerError, VariantChoice};
 
 /// A token format, and the graph that decodes it.
 pub struct Decodable {
@@ -15,10 +15,10 @@ pub struct Decodable {
 /// The graph of the latest look-up, as a look-up reads and hashes the whole file. Whether the file still holds that
 /// graph is checked when it is read again.
 #[derive(Default)]
-pub struct FoundGraph(Option<(Wanted, Graph)>);
+pub struct FoundGraph(Option<(VariantChoice, Graph)>);
 
 impl FoundGraph {
-    fn by_digest(&mut self, digest: &str, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+    fn by_digest(&mut self, digest: &str, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
         if let Some(graph) = self.same(wanted, |graph| graph.description.digest == digest) {
             return Ok(graph);
         }
@@ -27,14 +27,14 @@ impl FoundGraph {
         Ok(graph)
     }
 
-    fn by_name(&mut self, name: &str, wanted: Wanted) -> Result<Graph, RuntimeError> {
+    fn by_name(&mut self, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
         match self.same(wanted, |graph| graph.is_named(name)) {
             Some(graph) => Ok(graph),
             None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, wanted),
         }
     }
 
-    fn same(&self, wanted: Wanted, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
+    fn same(&self, wanted: VariantChoice, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
         let (by, graph) = self.0.as_ref()?;
         (*by == wanted && fits(graph)).then(|| graph.clone())
     }
@@ -45,7 +45,7 @@ impl Decodable {
     pub fn new(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: Wanted,
+        wanted: VariantChoice,
         found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let raw = caps
@@ -71,7 +71,7 @@ impl Decodable {
     fn of_raw(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: Wanted,
+        wanted: VariantChoice,
         found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let graph = match (caps::named_tokenizer(caps), named) {
@@ -95,7 +95,7 @@ fn refused(error: FormatError) -> RuntimeError {
 }
 
 fn invalid(text: String) -> RuntimeError {
-    TokenizerError::Invalid(text).into()
+    TokenizerError::Invalid(text.into()).into()
 }
 
 /// Refuses a graph of another tokenizer: its pictures would be noise.
@@ -104,7 +104,7 @@ fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, Runtime
     if tokenizer.digest == digest {
         return Ok(graph);
     }
-    let short_digest = digest.get(..12).unwrap_or(digest);
+    let short_digest = tokenizer::short_digest(digest);
     Err(invalid(format!(
         "the tokens were made by tokenizer \"{name}\" (digest {short_digest}…), but {} is \"{}\" (digest {}…): set the property \
          \"model\" to the right one, or leave it unset",
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_was_found_is_not_looked_up_again() {
         gst::init().unwrap();
-        let wanted = Wanted::from(Target::Cpu);
+        let wanted = VariantChoice::from(Target::Cpu);
         let mut graph = tokenizer::embedded(Role::Decoder).unwrap();
         let digest = "ab".repeat(32);
         let description = Arc::make_mut(&mut graph.description);
@@ -163,7 +163,7 @@ mod tests {
         // No such tokenizer exists: a second look-up would fail.
         assert!(found.by_digest(&digest, "nowhere", wanted).is_ok());
         assert!(found.by_name("nowhere", wanted).is_ok());
-        let half = Wanted {
+        let half = VariantChoice {
             precision: Some(Precision::Fp16),
             ..wanted
         };

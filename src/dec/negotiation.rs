@@ -42,7 +42,7 @@ impl VidtokDec {
             mut format,
             stream_format,
             graph,
-        } = Decodable::new(incaps, named, options.wanted(), &mut lock(&self.found))?;
+        } = Decodable::new(incaps, named, options.variant(), &mut lock(&self.found))?;
         settings
             .check_size(&format)
             .map_err(|text| RuntimeError::Settings(text.into()))?;

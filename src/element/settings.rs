@@ -155,7 +155,7 @@ impl NetworkSettings {
     /// The graph that `model` names. Where it is unset, an encoder takes the embedded one, and a decoder `None`: the
     /// stream names its tokenizer.
     pub fn graph(&self, role: Role) -> Result<Option<Graph>, TokenizerError> {
-        let wanted = self.options.wanted();
+        let wanted = self.options.variant();
         match (&self.model, role) {
             (Some(model), _) => tokenizer::open(model, role, wanted).map(Some),
             (None, Role::Encoder) => tokenizer::embedded_if(role, wanted).map(Some),

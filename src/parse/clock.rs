@@ -1,17 +1,17 @@
-//! Which times the parser's buffers, segments and answers have.
+//! The times of the parser's buffers, segments and answers to queries.
 
-use super::joined::shifted;
+use super::timeline::shifted;
 
-/// PTS stay as they are in the stream, and the stream is played from its first one on: that is stream time 0.
+/// PTS stay as they are in the stream. Playback starts at the first PTS, which is stream time 0.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The first PTS; `None` until it is known, and where upstream says the times.
+    /// The first PTS in nanoseconds; `None` until it is known, and if upstream's segment is in time.
     pub origin: Option<u64>,
-    /// The base class was told to seek: it knows where its segment starts.
+    /// The base class has done a seek, so its segment has the right start.
     pub sought: bool,
-    /// What was added to the packets' own PTS to come to upstream's, where upstream has times.
+    /// Upstream's PTS minus the packet's own, for the last packet that has both.
     anchor: Option<i64>,
-    /// The segment event that was changed last, as it was and as it is: it may be sent again.
+    /// The last segment that was adjusted, before and after: the base class may send the event again.
     sent: Option<(
         gst::FormattedSegment<gst::ClockTime>,
         gst::FormattedSegment<gst::ClockTime>,
@@ -19,8 +19,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The PTS of a packet for which upstream has a time of its own: that one counts. A packet without one goes on
-    /// from the last that had one.
+    /// The PTS of a packet, from upstream's timestamp if there is one. A packet without one has the same offset from
+    /// its own PTS as the last packet that had one. All in nanoseconds.
     pub fn upstream(&mut self, upstream: Option<u64>, own: Option<u64>) -> Option<u64> {
         match (upstream, own) {
             (Some(upstream), Some(own)) => {
@@ -32,12 +32,12 @@ impl Clock {
         }
     }
 
-    /// Forgets what was known by upstream's times and the segment before.
+    /// Forgets the offset to upstream's PTS, for a new segment from upstream.
     pub fn new_segment(&mut self) {
         self.anchor = None;
     }
 
-    /// The base class's segment as downstream gets it. `first` is the PTS of the buffer that follows on it.
+    /// Adjusts the base class's segment for downstream. `first`: PTS of the next buffer, in nanoseconds.
     pub fn segment(
         &mut self,
         segment: &gst::FormattedSegment<gst::ClockTime>,
@@ -62,13 +62,13 @@ impl Clock {
         changed
     }
 
-    /// A time of the file as stream time.
+    /// The stream time of a PTS.
     pub fn stream_time(&self, time: gst::ClockTime) -> gst::ClockTime {
         time.saturating_sub(gst::ClockTime::from_nseconds(self.origin.unwrap_or(0)))
     }
 
-    /// Stream time as a time of the file.
-    pub fn file_time(&self, time: gst::ClockTime) -> gst::ClockTime {
+    /// The PTS at a stream time.
+    pub fn pts(&self, time: gst::ClockTime) -> gst::ClockTime {
         gst::ClockTime::from_nseconds(shifted(time.nseconds(), self.origin.unwrap_or(0) as i64))
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn upstreams_times_count_and_are_gone_on_from() {
+    fn upstreams_pts_is_used_and_continued() {
         let mut clock = Clock::default();
         assert_eq!(clock.upstream(None, Some(7)), Some(7));
         assert_eq!(clock.upstream(Some(1000), Some(0)), Some(1000));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_starts_with_the_first_packet_and_a_seek_is_counted_from_there() {
+    fn a_segment_starts_at_the_first_packet_and_seeks_count_from_there() {
         gst::init().unwrap();
         let at = gst::ClockTime::from_mseconds;
         let mut clock = Clock {
@@ -100,16 +100,13 @@ mod tests {
         let mut base = gst::FormattedSegment::<gst::ClockTime>::new();
         let first = clock.segment(&base, Some(at(8000).nseconds()));
         assert_eq!((first.start(), first.time()), (Some(at(8000)), Some(at(0))));
-        // The same event once more, later.
+        // The same event again, at a later buffer.
         assert_eq!(clock.segment(&base, Some(at(8400).nseconds())), first);
         clock.sought = true;
         base.set_start(at(8700));
         base.set_time(at(8700));
         let sought = clock.segment(&base, Some(at(8500).nseconds()));
         assert_eq!((sought.start(), sought.time()), (Some(at(8700)), Some(at(700))));
-        assert_eq!(
-            (clock.stream_time(at(8900)), clock.file_time(at(900))),
-            (at(900), at(8900))
-        );
+        assert_eq!((clock.stream_time(at(8900)), clock.pts(at(900))), (at(900), at(8900)));
     }
 }

@@ -1,28 +1,29 @@
-//! Where a file's segments start, and how long it is: found by its packet headers alone where it is undamaged. No
-//! GStreamer in here.
+//! The segment starts of a file and its duration. Only packet headers are read where the file is undamaged. Free of
+//! GStreamer.
 
-use super::joined::Timeline;
+use super::timeline::Timeline;
 use super::walk::Walker;
 use crate::stream::{Found, PacketHeader};
 
-/// Bytes read for a packet header, and often enough for a stream header.
+/// Bytes read for a packet header; often enough for a stream header.
 const HEADER_READ: usize = 1024;
-/// Bytes read at once where headers have to be searched for.
+/// Bytes read at once to search for a header.
 const SEARCH_READ: usize = 1 << 16;
 
-/// A segment's start: where to read and what time it is there.
+/// A segment start: where to read, and the state of parsing there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Where reading begins: at the stream header, or at the packet where that one does not stand right in front.
+    /// Where reading begins: at the stream header in front of the packet, or else at the packet.
     pub offset: u64,
-    /// Of the stream header that holds.
+    /// Offset of the current stream header.
     pub header_at: u64,
+    /// PTS on the timeline, in nanoseconds.
     pub time: u64,
-    /// The timeline just before.
+    /// The timeline before this packet.
     pub timeline: Timeline,
 }
 
-/// What to do about a time that is not a segment's start.
+/// Which segment start to take for a time between two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snap {
     Before,
@@ -30,22 +31,25 @@ pub enum Snap {
     Nearest,
 }
 
-// A segment takes 61 bytes or more of the file.
+// A segment takes at least 61 bytes of the file, so the index is at most about twice as large.
 const _: () = assert!(size_of::<Start>() <= 128);
 
 /// The index of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
-    /// In the order of both offset and time.
+    /// Ordered by offset and by time.
     starts: Vec<Start>,
-    /// Of the first packet that has a PTS.
+    /// PTS of the first packet that has one, in nanoseconds.
     begin: Option<u64>,
-    /// Where the last packet ends; `None` where no packet has a PTS.
+    /// Where the last packet ends, in nanoseconds; `None` if no packet has a PTS.
     end: Option<u64>,
 }
 
 impl Index {
-    /// Goes through a file of `size` bytes. `read` gives that many bytes from an offset on, fewer only at the end.
+    /// Indexes a file of `size` bytes. `read(offset, n)` returns `n` bytes, fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// Those of `read`.
     pub fn build<B: AsRef<[u8]>, E>(size: u64, read: impl FnMut(u64, usize) -> Result<B, E>) -> Result<Self, E> {
         let (mut index, mut timeline) = (Self::default(), Timeline::default());
         let mut walker = Walker::default();
@@ -55,20 +59,20 @@ impl Index {
             offset: 0,
             bytes: None,
         };
-        let (mut offset, mut wanted, mut read_ahead) = (0, HEADER_READ, HEADER_READ);
-        // The stream header that holds, and where it ends.
+        let (mut offset, mut needed, mut read_ahead) = (0, HEADER_READ, HEADER_READ);
+        // Where the current stream header begins and ends.
         let (mut header_at, mut header_end) = (0, 0);
         while offset < size {
-            let data = window.get(offset, wanted, read_ahead)?;
-            let missing = data.len() < wanted;
-            // What a stream header or packet refuses ends the stream when it is played, too.
+            let data = window.get(offset, needed, read_ahead)?;
+            let missing = data.len() < needed;
+            // Playback ends with an error here, too.
             let Ok(found) = walker.look(data) else { break };
             let passed = match found {
                 Found::Short(bytes) if !missing => {
-                    wanted = bytes;
+                    needed = bytes;
                     continue;
                 }
-                // Cut off, or its length is wrong: whole packets may follow.
+                // The end cuts it off, or its length is wrong: whole packets may follow.
                 Found::Short(_) => walker.give_up(data),
                 Found::Header { bytes } => {
                     (header_at, header_end) = (offset, offset + bytes as u64);
@@ -102,7 +106,7 @@ impl Index {
                 }
             };
             offset += passed as u64;
-            wanted = HEADER_READ;
+            needed = HEADER_READ;
         }
         index.end = timeline.end();
         Ok(index)
@@ -117,7 +121,7 @@ impl Index {
         self.starts.push(Start {
             offset: at.0,
             header_at: at.1,
-            // Where time steps back inside a stream: what is searched in order, is in order.
+            // PTS may step back inside a stream, but the binary search needs ascending times.
             time: self.starts.last().map_or(time, |last| last.time.max(time)),
             timeline,
         });
@@ -128,22 +132,22 @@ impl Index {
         &self.starts
     }
 
-    /// Time of the first packet.
+    /// PTS of the first packet, in nanoseconds.
     pub fn begin(&self) -> Option<u64> {
         self.begin
     }
 
-    /// Where the last packet ends.
+    /// Where the last packet ends, in nanoseconds.
     pub fn end(&self) -> Option<u64> {
         self.end
     }
 
-    /// Whether there is but one place to start from.
+    /// Whether there is only one segment start.
     pub fn has_one_start(&self) -> bool {
         self.starts.len() == 1
     }
 
-    /// The segment's start for `time`; where there is none on the side asked for, the next on the other.
+    /// The segment start for `time`, in nanoseconds. If there is none on the side of `snap`, the nearest on the other.
     pub fn start(&self, time: u64, snap: Snap) -> Option<&Start> {
         let after = self.starts.partition_point(|start| start.time <= time);
         let before = after.checked_sub(1).and_then(|at| self.starts.get(at));
@@ -160,17 +164,17 @@ impl Index {
         Some(if take_after { after } else { before })
     }
 
-    /// The segment's start that reading from `offset` on begins with.
+    /// The segment start where reading begins at `offset`.
     pub fn start_at(&self, offset: u64) -> Option<&Start> {
         let at = self.starts.binary_search_by_key(&offset, |start| start.offset);
         at.ok().map(|at| &self.starts[at])
     }
 }
 
-/// The bytes read last, so that a search does not read them again for every step.
+/// The bytes read last, so that a search does not read them again for each byte that it advances.
 struct Window<R, B> {
     read: R,
-    /// Of the file.
+    /// Bytes of the file.
     size: u64,
     offset: u64,
     bytes: Option<B>,
@@ -181,30 +185,30 @@ where
     R: FnMut(u64, usize) -> Result<B, E>,
     B: AsRef<[u8]>,
 {
-    /// The bytes from `offset` on, at least `wanted` but at the file's end. If reading, reads at least `read_ahead`.
-    fn get(&mut self, offset: u64, wanted: usize, read_ahead: usize) -> Result<&[u8], E> {
+    /// The bytes from `offset`, at least `needed` unless the file ends. Reads at least `read_ahead` bytes at once.
+    fn get(&mut self, offset: u64, needed: usize, read_ahead: usize) -> Result<&[u8], E> {
         let held = self.bytes.as_ref().map_or(0, |bytes| bytes.as_ref().len() as u64);
-        let end = self.size.min(offset + wanted as u64);
+        let end = self.size.min(offset + needed as u64);
         if !(self.offset..=self.offset + held).contains(&offset) || end > self.offset + held {
-            self.bytes = Some((self.read)(offset, wanted.max(read_ahead))?);
+            self.bytes = Some((self.read)(offset, needed.max(read_ahead))?);
             self.offset = offset;
         }
         let bytes = self.bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
         Ok(&bytes[(offset - self.offset) as usize..])
     }
 
-    /// Whether `packet`, whose header stands at `offset`, counts as there: see [`walk`](super::walk).
+    /// Whether the bytes at `offset` that look like the header of `packet` are one: see [`walk`](super::walk).
     fn has_packet(&mut self, walker: &Walker, offset: u64, packet: &PacketHeader) -> Result<bool, E> {
         let end = offset + packet.packet_bytes() as u64;
         if end >= self.size {
             return Ok(end == self.size);
         }
-        let mut wanted = HEADER_READ;
+        let mut needed = HEADER_READ;
         loop {
-            let next = self.get(end, wanted, HEADER_READ)?;
+            let next = self.get(end, needed, HEADER_READ)?;
             match walker.follows(next) {
                 Ok(true) => return Ok(true),
-                Err(bytes) if next.len() >= wanted => wanted = bytes,
+                Err(bytes) if next.len() >= needed => needed = bytes,
                 _ => break,
             }
         }
@@ -214,70 +218,14 @@ where
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, StreamHeader, Writer};
+    use crate::parse::testing::{file, format, packets};
+    use crate::stream::{Packet, StreamHeader};
 
-    /// Bytes of the payload of a packet here: much more than is read of it.
-    const PAYLOAD: usize = 40_000;
-
-    fn writer() -> Writer {
-        let format = TokenFormat {
-            model: "toy".into(),
-            digest: "0".repeat(64),
-            regularizer: Regularizer::Fsq { levels: vec![16, 16] },
-            token_type: TokenType::Uint16,
-            coding: Coding::default(),
-            grid_width: 200,
-            grid_height: 200,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: 1600,
-            height: 1600,
-            framerate: Fraction::new(30, 1),
-            pixel_aspect_ratio: Fraction::new(1, 1),
-            colorimetry: None,
-        };
-        Writer::new(format, "toy").unwrap()
-    }
-
-    fn packets(segments: u64, first_pts: u64) -> impl Iterator<Item = Packet> {
-        (0..3 * segments).map(move |i| Packet {
-            segment_start: i.is_multiple_of(3),
-            segment_end: i % 3 == 2,
-            latent_frames: 1,
-            real_frames: 1,
-            pts: Some(first_pts + i * 100),
-            duration: Some(100),
-            payload: vec![0; PAYLOAD],
-            ..Packet::default()
-        })
-    }
-
-    /// Segments of three packets of 100 ns each.
-    pub fn file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let mut writer = writer();
-        let packets = packets(segments, first_pts);
-        let mut bytes: Vec<u8> = packets.flat_map(|packet| writer.write(&packet).unwrap()).collect();
-        bytes.extend(writer.end().unwrap());
-        bytes
-    }
-
-    /// Segments as in [`file`] of one writer whose times begin anew. Of both parts, the number of segments and the
-    /// first PTS.
-    pub fn anew(first: (u64, u64), second: (u64, u64)) -> Vec<u8> {
-        let mut writer = writer();
-        packets(first.0, first.1)
-            .chain(packets(second.0, second.1))
-            .flat_map(|packet| writer.write(&packet).unwrap())
-            .collect()
-    }
-
-    /// A [`file`] as version 1.0 writes it.
+    /// A [`file`] as version 1.0 of the format has it.
     fn old_file(segments: u64, first_pts: u64) -> Vec<u8> {
-        let format = writer().format().clone();
+        let format = format(200);
         let header = StreamHeader::encode(&format, None, None).unwrap();
         let stream = StreamHeader::decode(&header).unwrap().0.checksum;
         let packets = packets(segments, first_pts);
@@ -325,8 +273,8 @@ pub mod tests {
     }
 
     #[test]
-    fn joined_files_without_stream_ids_are_told_by_their_times() {
-        // The second begins anew, the third after a gap, the fourth where the third began.
+    fn joined_files_without_stream_ids_are_recognised_by_their_times() {
+        // The second starts over, the third starts after a gap, the fourth where the third started.
         let bytes = [old_file(2, 0), old_file(1, 0), old_file(1, 5000), old_file(1, 5000)].concat();
         let (index, _) = build(&bytes);
         assert_eq!(
@@ -350,7 +298,7 @@ pub mod tests {
             (0, starts[2].offset)
         );
         assert!(index.starts[1].offset > starts[1].offset);
-        // Lost: five bytes of a payload; and the end mark, and the last byte before it.
+        // Five bytes of a payload are lost; so are the end mark and the last byte in front of it.
         bytes.drain(at + 2000..at + 2005);
         let end = bytes.windows(7).rposition(|bytes| bytes == b"\x89VIDTOK").unwrap();
         bytes.truncate(end - 1);

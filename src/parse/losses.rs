@@ -1,26 +1,29 @@
-//! What is missing of a stream, and when to speak of it: a badly damaged file would fill the bus. No GStreamer in here.
+//! Counts what is missing in a stream, and decides what to report: a warning for every place would flood the bus of a
+//! badly damaged file. Free of GStreamer.
 
 use super::framer::Damage;
 use crate::stream::{Hole, Loss};
 
-/// Counts losses. Of each kind it speaks of the first at once, and sums up the others at the end.
+/// Counts losses. The first one of each kind is reported at once; the others are summed up at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
+    /// Damaged places.
     pub places: u64,
+    /// Bytes skipped there.
     pub bytes: u64,
     pub holes: u64,
-    /// As far as they are known.
+    /// Missing latent frames, as far as known.
     pub latent_frames: u64,
     /// Packets that came twice or too late, and were left out.
     pub repeated: u64,
-    /// What was spoken of: places, bytes, holes.
-    told: (u64, u64, u64),
-    /// A hole was spoken of that is none of damaged bytes.
-    spoke_of_hole: bool,
+    /// Places, bytes and holes that were reported.
+    reported: (u64, u64, u64),
+    /// A hole was reported that damaged bytes did not make.
+    hole_reported: bool,
 }
 
 impl Losses {
-    /// Takes note of bytes that were skipped. The text to warn with, if they are to be spoken of now.
+    /// Counts skipped bytes. Returns the text of a warning if they are to be reported now.
     pub fn add_damage(&mut self, damage: Damage) -> Option<String> {
         let Damage { bytes, offset } = damage;
         self.places += 1;
@@ -28,42 +31,42 @@ impl Losses {
         if self.places > 1 {
             return None;
         }
-        (self.told.0, self.told.1) = (1, bytes);
+        (self.reported.0, self.reported.1) = (1, bytes);
         Some(format!(
-            "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose start is \
-             missing. The decoder's on-loss says what is shown up to the next segment start; if there is more damage, it is summed \
-             up at the end"
+            "Skipped {bytes} bytes at byte {offset} of the stream: they are damaged, or belong to a segment whose \
+             start is missing. The decoder's on-loss says what is shown up to the next segment start; if there is \
+             more damage, it is summed up at the end"
         ))
     }
 
-    /// Takes note of a hole in front of byte `offset`. One that `damage` has made was spoken of with it.
+    /// Counts a hole in front of byte `offset`. A hole made by `damage` is reported with the damage.
     pub fn add_hole(&mut self, hole: Hole, offset: u64, damage: bool) -> Option<String> {
         self.holes += 1;
-        // Packets may claim anything.
+        // Saturating, as packets may claim any number.
         let missing = hole.latent_frames.filter(|_| hole.loss != Loss::Repeated);
         self.latent_frames = self.latent_frames.saturating_add(missing.unwrap_or(0));
-        if !damage && self.spoke_of_hole {
+        if !damage && self.hole_reported {
             return None;
         }
-        self.told.2 += 1;
+        self.reported.2 += 1;
         if damage {
             return None;
         }
-        self.spoke_of_hole = true;
+        self.hole_reported = true;
         Some(format!(
-            "The stream is not whole before byte {offset}: {hole}. The decoder's on-loss says what is shown up to the next \
-             segment start; if there are more holes, they are summed up at the end"
+            "The stream is not whole before byte {offset}: {hole}. The decoder's on-loss says what is shown up to the \
+             next segment start; if there are more holes, they are summed up at the end"
         ))
     }
 
-    /// The text that sums up what was not spoken of since the last time, if anything.
+    /// The text of a warning about what was not reported so far; `None` if everything was.
     pub fn sum_up(&mut self) -> Option<String> {
         let (places, bytes, holes) = (
-            self.places - self.told.0,
-            self.bytes - self.told.1,
-            self.holes - self.told.2,
+            self.places - self.reported.0,
+            self.bytes - self.reported.1,
+            self.holes - self.reported.2,
         );
-        self.told = (self.places, self.bytes, self.holes);
+        self.reported = (self.places, self.bytes, self.holes);
         let damage = (places > 0).then(|| format!("skipped {bytes} more bytes, at {places} places"));
         let holes = (holes > 0).then(|| format!("met {holes} more holes between packets"));
         let parts: Vec<String> = damage.into_iter().chain(holes).collect();
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_damage_is_told_and_the_others_are_summed_up() {
+    fn the_first_damage_is_reported_and_the_others_are_summed_up() {
         let mut losses = Losses::default();
         assert_eq!(losses.sum_up(), None);
         let at = |at: u64| Damage {
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_hole_is_told_unless_it_comes_of_damage() {
+    fn the_first_hole_is_reported_unless_damage_made_it() {
         let hole = Hole {
             loss: Loss::Missing,
             latent_frames: Some(3),
@@ -103,7 +106,7 @@ mod tests {
         let mut losses = Losses::default();
         assert_eq!(losses.add_hole(hole, 10, true), None);
         assert_eq!(losses.sum_up(), None);
-        // Nor does that one keep the next from being told, at once.
+        // The next hole is reported at once.
         let text = losses.add_hole(hole, 700, false).unwrap();
         assert!(text.contains("byte 700") && text.contains("3 latent frames"), "{text}");
         assert_eq!((losses.add_hole(hole, 800, false), losses.latent_frames), (None, 9));

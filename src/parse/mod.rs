@@ -1,4 +1,9 @@
-//! `vidtokparse`: bytes of a `.vidtok` file or pipe to packets; and what recognizes such bytes.
+//! `vidtokparse`, which cuts a byte stream into packets, and the typefinder that recognizes such streams.
+//!
+//! [`imp`] is the element; [`packets`], [`output`], [`raw`], [`file`](mod@file), [`remote`], [`seek`], [`segment`] and
+//! [`report`] are its parts by topic. The logic below them is free of GStreamer: [`framer`] and [`walk`] cut the
+//! stream, [`index`] and [`search`] find segment starts, [`timeline`] places PTS, [`losses`] counts what is missing,
+//! [`cutter`] cuts bare tokens.
 
 use gst::glib;
 use gst::prelude::*;
@@ -7,17 +12,24 @@ use crate::caps::{MEDIA_TYPE, StreamFormat};
 use crate::stream::MAGIC;
 
 mod clock;
+mod cutter;
+mod file;
 mod framer;
 mod imp;
 mod index;
-mod joined;
 mod losses;
 mod output;
+mod packets;
 mod raw;
 mod remote;
 mod report;
 mod search;
 mod seek;
+mod segment;
+mod state;
+#[cfg(test)]
+mod testing;
+mod timeline;
 mod walk;
 
 glib::wrapper! {
@@ -39,7 +51,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Some("vidtok"),
         Some(&caps),
         |typefind| {
-            // Of any version: the parser says which it cannot read.
+            // Every version matches; the parser says if it cannot read the version.
             if typefind.peek(0, MAGIC.len() as u32) == Some(&MAGIC[..]) {
                 typefind.suggest(gst::TypeFindProbability::Maximum, &byte_stream_caps());
             }
@@ -47,14 +59,14 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     )
 }
 
-/// The byte stream, not known to come in whole packets: what only the parser takes.
+/// Caps of a byte stream in buffers that may end anywhere, which only the parser takes.
 fn byte_stream_caps() -> gst::Caps {
     gst::Caps::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Framed.as_str())
         .build()
 }
 
-/// What the parser takes: the byte stream, and bare tokens.
+/// Caps of the parser's input: a byte stream, or bare tokens.
 fn input_caps() -> gst::Caps {
     let mut caps = byte_stream_caps();
     caps.get_mut()

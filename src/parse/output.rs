@@ -1,10 +1,10 @@
-//! The parser's output: caps, and a buffer for each packet.
+//! The parser's output: caps, and a buffer per packet or end mark.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::framer::{Frame, FramerError};
+use super::framer::{FramerError, PacketSpan};
 use super::imp::{CAT, VidtokParse};
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
@@ -12,7 +12,7 @@ use crate::meta::{self, TokenMeta};
 use crate::stream::{Coder, Packet, PacketHeader, StreamError, StreamHeader};
 
 impl VidtokParse {
-    /// Sets the source pad's caps where the stream header or downstream's wishes have changed.
+    /// Sets the source pad's caps if the stream header has changed, or what downstream accepts.
     pub fn negotiate(&self) -> Result<(), gst::FlowError> {
         let src = self.obj().src_pad().clone();
         let (format, output) = {
@@ -21,24 +21,24 @@ impl VidtokParse {
             (header.format.clone(), state.output.clone())
         };
         let reconfigure = src.check_reconfigure();
-        if !reconfigure && output.as_ref().is_some_and(|(known, _)| *known == format) {
+        if !reconfigure && output.as_ref().is_some_and(|(current, _)| *current == format) {
             return Ok(());
         }
-        // Framed comes first; where downstream takes neither, it refuses these caps and the user reads them.
+        // Framed is preferred. If downstream takes neither, it refuses these caps, and the error shows them.
         let allowed = src.allowed_caps();
-        let takes = |wanted| {
+        let takes = |stream_format| {
             allowed
                 .as_ref()
-                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(wanted)))
+                .is_none_or(|allowed| allowed.can_intersect(&format.to_caps(stream_format)))
         };
         let stream_format = [StreamFormat::Framed, StreamFormat::Raw]
             .into_iter()
-            .find(|wanted| takes(*wanted));
-        let output_now = (format, stream_format.unwrap_or(StreamFormat::Framed));
-        if output.as_ref() == Some(&output_now) {
+            .find(|stream_format| takes(*stream_format));
+        let new_output = (format, stream_format.unwrap_or(StreamFormat::Framed));
+        if output.as_ref() == Some(&new_output) {
             return Ok(());
         }
-        let caps = output_now.0.to_caps(output_now.1);
+        let caps = new_output.0.to_caps(new_output.1);
         gst::debug!(CAT, imp = self, "Output is {caps}");
         let mut tags = gst::TagList::new();
         tags.make_mut()
@@ -46,12 +46,12 @@ impl VidtokParse {
         self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
         self.push_caps(&caps)?;
         let mut state = self.state();
-        state.coder = Some(Coder::new(output_now.0.clone()));
-        state.output = Some(output_now);
+        state.coder = Some(Coder::new(new_output.0.clone()));
+        state.output = Some(new_output);
         Ok(())
     }
 
-    /// Tells downstream what comes.
+    /// Sends caps downstream.
     pub fn push_caps(&self, caps: &gst::Caps) -> Result<(), gst::FlowError> {
         let src = self.obj().src_pad().clone();
         if src.push_event(gst::event::Caps::new(caps)) {
@@ -63,12 +63,12 @@ impl VidtokParse {
         }
     }
 
-    /// The frame as downstream wants it. `data` are the bytes of `buffer`.
+    /// A buffer with the packet in the stream format that downstream takes. `data` are the bytes of `buffer`.
     pub fn output_buffer(
         &self,
         buffer: &gst::BufferRef,
         data: &[u8],
-        found: &Frame,
+        span: &PacketSpan,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
         match stream_format {
@@ -76,29 +76,28 @@ impl VidtokParse {
                 let raw = {
                     let mut state = self.state();
                     let coder = state.coder.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-                    raw_buffer(&data[found.packet_at..], &found.packet, &format, coder)
+                    raw_buffer(&data[span.packet_at..], &span.packet, &format, coder)
                 };
                 raw.map_err(|error| self.fail(&FramerError::Stream(error)))
             }
-            StreamFormat::Framed if found.packet.segment_start && found.packet_at == 0 => {
-                // The stream header was somewhere else.
+            StreamFormat::Framed if span.packet.segment_start && span.packet_at == 0 => {
+                // Its stream header is missing or not in front of it: add the current one.
                 let header = self
                     .state()
                     .framer
                     .header()
                     .map_or(Vec::new(), |(_, bytes)| bytes.to_vec());
-                Ok(gst::Buffer::from_mut_slice([&header, &data[..found.bytes]].concat()))
+                Ok(gst::Buffer::from_mut_slice([&header, &data[..span.bytes]].concat()))
             }
             StreamFormat::Framed => {
-                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..found.bytes);
+                let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..span.bytes);
                 region.map_err(|_| gst::FlowError::Error)
             }
         }
     }
 
-    /// A buffer of the end mark at `offset`, which `buffer` starts with; `None` where downstream takes raw tokens, and
-    /// in key-unit trick mode. Something was lost in front of it where that is `damaged`, and may have been at a
-    /// `discont`.
+    /// A buffer with the end mark at `offset`, which `buffer` starts with. `None` if downstream takes raw tokens, and
+    /// in key-unit trick mode. `damaged` and `discont`: see [`State::note_loss`](super::state::State::note_loss).
     pub fn end_mark(
         &self,
         buffer: &gst::BufferRef,
@@ -115,10 +114,10 @@ impl VidtokParse {
             state.note_loss(damaged, discont);
             state.continuity.end(mark)
         };
-        self.tell_of_hole(hole, offset, damaged);
+        self.report_hole(hole, offset, damaged);
         let mut state = self.state();
         state.timeline.end_mark(mark);
-        // Nothing is shown for it: its time is the end of what was shown last.
+        // No picture belongs to it, so its PTS is the end of the packet before.
         let end = state
             .times
             .0
@@ -138,11 +137,11 @@ impl VidtokParse {
         Ok(Some(output))
     }
 
-    /// Gives the buffer of a packet its flags.
-    pub fn decorate(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
+    /// Sets flags and duration of a packet's buffer.
+    pub fn set_times_and_flags(&self, buffer: &mut gst::BufferRef, packet: &PacketHeader, discont: bool) {
         let mut state = self.state();
-        // No PTS yet: the base class would add the packet to its index, where a seek then finds it though it is no
-        // segment start.
+        // No PTS yet: with one, the base class would add the packet to its index, and a seek could go to a packet that
+        // does not start a segment.
         buffer.set_pts(gst::ClockTime::NONE);
         buffer.set_duration(state.times.1);
         if !packet.segment_start {
@@ -156,7 +155,7 @@ impl VidtokParse {
     }
 }
 
-/// The tokens of the packet that `data` starts with, and in a meta what they cannot say.
+/// The tokens of the packet that `data` starts with; the other fields of the packet are in a meta.
 fn raw_buffer(
     data: &[u8],
     header: &PacketHeader,

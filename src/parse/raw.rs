@@ -1,4 +1,4 @@
-//! Bare tokens, as in a file of numbers, cut into latent frames.
+//! Bare tokens, as in a file of numbers: recognised by their caps, cut into latent frames by [`Cutter`].
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
+use super::cutter::Cutter;
 use super::imp::{CAT, VidtokParse};
 use crate::caps::{self, MEDIA_TYPE, StreamFormat};
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
-use crate::timeline::{Grouping, frames_to_time};
 use crate::tokenizer;
 
-/// Caps of bytes that are bare tokens: buffers may end anywhere.
+/// Caps of bare tokens in buffers that may end anywhere.
 ///
-/// Nobody writes this alignment; it keeps buffers of whole latent frames, which say `packet`, from being cut again.
-/// Caps that say none are [accepted](accepts) all the same.
+/// The field `alignment=none` keeps out buffers of whole latent frames, which have `alignment=packet` and need no
+/// parser. Caps without the field are [accepted](accepts), too.
 pub fn caps_template() -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", StreamFormat::Raw.as_str())
@@ -24,106 +24,40 @@ pub fn caps_template() -> gst::Structure {
         .build()
 }
 
-/// Whether these are caps of bare tokens, which the template alone would refuse for what they leave out.
+/// Whether these are caps of bare tokens without `alignment`, which the template does not match.
 pub fn accepts(caps: &gst::CapsRef) -> bool {
     caps.structure(0).is_some_and(|s| {
         s.name() == MEDIA_TYPE && caps::stream_format(s) == Ok(StreamFormat::Raw) && !s.has_field("alignment")
     })
 }
 
-/// How bytes are cut.
-#[derive(Clone, Debug)]
-pub struct Cutter {
-    format: TokenFormat,
-    grouping: Grouping,
-    framerate_is_assumed: bool,
+/// The tokens that `caps` describe.
+///
+/// # Errors
+/// Says what the caps lack or contradict, or that there is no such tokenizer.
+fn cutter(caps: &gst::CapsRef) -> Result<Cutter, String> {
+    let (digest, name) = caps::named_tokenizer(caps).map_err(|e| e.0)?;
+    let tokenizer = tokenizer::describe(digest.as_deref(), &name).map_err(|e| e.to_string())?;
+    let format = TokenFormat::from_raw_caps(caps, &tokenizer).map_err(|e| e.0)?;
+    Ok(Cutter::new(format, tokenizer.grouping()))
 }
 
-/// What a piece stands for: a latent frame, or all of a window's.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Piece {
-    pub segment_start: bool,
-    pub frames: u32,
-    /// In nanoseconds, as is the duration; `None` without a framerate.
-    pub pts: Option<u64>,
-    pub duration: Option<u64>,
-}
-
-impl Cutter {
-    /// For tokens of these caps.
-    ///
-    /// # Errors
-    /// Says what the caps lack or contradict, or that there is no such tokenizer.
-    pub fn new(caps: &gst::CapsRef) -> Result<Self, String> {
-        let (digest, name) = caps::named_tokenizer(caps).map_err(|e| e.0)?;
-        let tokenizer = tokenizer::describe(digest.as_deref(), &name).map_err(|e| e.to_string())?;
-        let format = TokenFormat::from_raw_caps(caps, &tokenizer).map_err(|e| e.0)?;
-        Ok(Self {
-            format,
-            grouping: tokenizer.grouping(),
-            framerate_is_assumed: caps.structure(0).is_none_or(|s| !s.has_field("framerate")),
-        })
-    }
-
-    /// Bytes of a piece.
-    pub fn bytes(&self) -> usize {
-        self.format.raw_latent_frame_bytes() * self.grouping.step_latent_frames()
-    }
-
-    /// What piece number `number` stands for.
-    pub fn piece(&self, number: u64) -> Piece {
-        let (first, end) = (self.grouping.frames_in(number), self.grouping.frames_in(number + 1));
-        let time = |frame| frames_to_time(frame, self.format.framerate);
-        let (pts, end_time) = (time(first), time(end));
-        Piece {
-            segment_start: number == 0 || matches!(self.grouping, Grouping::Windows { .. }),
-            frames: (end - first) as u32,
-            pts,
-            duration: pts.zip(end_time).map(|(pts, end)| end - pts),
-        }
-    }
-
-    /// When `bytes` bytes end.
-    pub fn end(&self, bytes: u64) -> Option<u64> {
-        self.piece(bytes / self.bytes() as u64).pts
-    }
-
-    /// What to tell of bytes at the end that are no whole piece.
-    pub fn left_over(&self, bytes: usize) -> String {
-        let Self { format, grouping, .. } = self;
-        let latent_frames = match grouping.step_latent_frames() {
-            1 => "a latent frame".to_string(),
-            window => format!("a window of {window} latent frames"),
-        };
-        format!(
-            "The tokens end in the middle of {latent_frames}: {bytes} bytes are left over, of {} that {latent_frames} of {}×{} \
-             pixels takes ({}×{} cells, {}). Are size and token type the right ones?",
-            self.bytes(),
-            format.width,
-            format.height,
-            format.grid_width,
-            format.grid_height,
-            format.token_type.as_str(),
-        )
-    }
-}
-
-/// Whether the stream is one of bare tokens. Known once the first bytes come.
+/// Whether the input is bare tokens. Known once the first bytes arrive.
 #[derive(Debug, Default)]
-pub(super) enum Mode {
+pub enum Mode {
     #[default]
     Unknown,
     ByteStream,
     Raw {
         cutter: Arc<Cutter>,
-        /// Of the next piece.
+        /// Number of the next piece.
         number: u64,
     },
 }
 
 impl VidtokParse {
-    /// Cuts a piece off bare tokens. Gives `frame` back where the stream is none of such.
-    pub(super) fn handle_raw<'a>(
+    /// Cuts a piece off bare tokens. Returns `frame` if the input is a byte stream instead.
+    pub fn handle_raw<'a>(
         &'a self,
         frame: gst_base::BaseParseFrame<'a>,
     ) -> Result<Option<gst_base::BaseParseFrame<'a>>, gst::FlowError> {
@@ -133,7 +67,7 @@ impl VidtokParse {
         }
         let (cutter, number) = match &mut self.state().raw {
             Mode::Raw { cutter, number } => {
-                // Played anew from its beginning.
+                // Back at the beginning, as after a restart.
                 *number = if frame.offset() == 0 { 0 } else { *number };
                 (cutter.clone(), *number)
             }
@@ -143,7 +77,7 @@ impl VidtokParse {
         Ok(None)
     }
 
-    /// What the caps say: those that came, or that a file's filter would have.
+    /// The mode for the sink pad's caps or, in pull mode, for those of a caps filter behind the file.
     fn find_mode(&self) -> Result<Mode, gst::FlowError> {
         let sink = self.obj().sink_pad().clone();
         let queried = || self.is_pulling().then(|| sink.peer_query_caps(None));
@@ -154,21 +88,21 @@ impl VidtokParse {
         }) else {
             return Ok(Mode::ByteStream);
         };
-        let cutter = Cutter::new(&caps).map_err(|text| {
+        let cutter = cutter(&caps).map_err(|text| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("Bare tokens cannot be read: {text}"));
             gst::FlowError::NotNegotiated
         })?;
-        if cutter.framerate_is_assumed {
+        if caps.structure(0).is_none_or(|s| !s.has_field("framerate")) {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Format,
                 (
                     "The caps of the tokens have no framerate: {} is taken. Add framerate=N/D where it is another",
-                    cutter.format.framerate
+                    cutter.format().framerate
                 )
             );
         }
-        let caps = cutter.format.to_caps(StreamFormat::Raw);
+        let caps = cutter.format().to_caps(StreamFormat::Raw);
         gst::debug!(CAT, imp = self, "Cutting bytes into {caps}");
         if self.is_pulling() {
             let size = sink.peer_query_duration::<gst::format::Bytes>();
@@ -190,7 +124,7 @@ impl VidtokParse {
         let available = buffer.size();
         if available < bytes {
             if parse.is_draining() {
-                self.tell_of_left_over(&cutter.left_over(available), number);
+                self.report_leftover(&cutter.leftover(available), number);
                 frame.set_flags(gst_base::BaseParseFrameFlags::DROP);
                 parse.finish_frame(frame, available as u32)?;
             }
@@ -224,7 +158,7 @@ impl VidtokParse {
         Ok(())
     }
 
-    fn tell_of_left_over(&self, text: &str, pieces: u64) {
+    fn report_leftover(&self, text: &str, pieces: u64) {
         if pieces == 0 {
             gst::element_imp_error!(self, gst::StreamError::Decode, ("{text}"));
         } else {
@@ -237,38 +171,19 @@ impl VidtokParse {
 mod tests {
     use super::*;
 
-    fn cutter(fields: &str) -> Result<Cutter, String> {
+    fn cutter_of(fields: &str) -> Result<Cutter, String> {
         gst::init().unwrap();
         let caps = format!("video/x-vidtok,stream-format=raw,{fields}");
-        Cutter::new(&caps.parse::<gst::Caps>().unwrap())
+        cutter(&caps.parse::<gst::Caps>().unwrap())
     }
 
-    const BUILT_IN: &str = "model=vidtok-small-488-32768,width=384,height=288";
-
     #[test]
-    fn a_latent_frame_is_as_long_as_its_frames() {
-        let cutter = cutter(&format!("{BUILT_IN},framerate=25/1")).unwrap();
-        // 36 × 48 cells of two bytes.
+    fn short_caps_are_completed_by_the_tokenizer() {
+        let cutter = cutter_of("model=vidtok-small-488-32768,width=384,height=288,framerate=25/1").unwrap();
+        assert_eq!((cutter.format().grid_width, cutter.format().grid_height), (48, 36));
+        // Cells of two bytes; a causal tokenizer's first latent frame stands for one frame, the others for four.
         assert_eq!(cutter.bytes(), 3456);
-        let ms = |ms: u64| Some(ms * 1_000_000);
-        let piece = |segment_start, frames, pts, duration| Piece {
-            segment_start,
-            frames,
-            pts: ms(pts),
-            duration: ms(duration),
-        };
-        assert_eq!(cutter.piece(0), piece(true, 1, 0, 40));
-        assert_eq!(cutter.piece(1), piece(false, 4, 40, 160));
-        assert_eq!(cutter.piece(2), piece(false, 4, 200, 160));
-        assert_eq!(cutter.end(3 * 3456 + 1), ms(360));
-    }
-
-    #[test]
-    fn what_is_left_over_is_said_in_numbers() {
-        let text = cutter(BUILT_IN).unwrap().left_over(1000);
-        for part in ["1000 bytes", "3456", "384×288", "48×36", "uint16"] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
+        assert_eq!((cutter.piece(0).frames, cutter.piece(1).frames), (1, 4));
     }
 
     #[test]
@@ -282,7 +197,7 @@ mod tests {
                 "grid-width=40",
             ),
         ] {
-            let error = cutter(fields).unwrap_err();
+            let error = cutter_of(fields).unwrap_err();
             assert!(error.contains(part), "{part} in {error}");
         }
     }

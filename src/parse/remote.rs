@@ -1,231 +1,106 @@
-//! Duration and seeks where bytes are pushed, as over HTTP or behind a queue, by an upstream that seeks by bytes.
+//! Duration and seeks in bytes that are pushed, as over HTTP or behind a queue, if upstream can seek by bytes.
 //!
-//! While a [search](super::search) reads here and there, what comes is kept from the base class and from downstream: a
-//! probe on the sink pad takes it. In the end the base class sees a seek by bytes of its own, or the stream from its
-//! start on.
+//! During a [search](super::search), a probe on the sink pad takes all data, so that neither the base class nor
+//! downstream sees it. Afterwards the base class does one seek by bytes, or gets the stream from its start.
 //!
-//! Seeks of a search, once playing, are sent from a thread of their own: the streaming thread has to be free for the
-//! flush that they cause.
+//! During playback, a search sends its seeks from another thread: the streaming thread must be free for the flush that
+//! they cause.
+
+mod job;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+pub use job::Remote;
+use job::{Awaited, Job, Reaction};
 
 use super::imp::{CAT, VidtokParse};
 use super::index::Snap;
-use super::search::{Ends, Found, Locate, Next, Opening};
-use super::seek::Target;
-
-/// What is known of an upstream that pushes, and what is being looked for there.
-#[derive(Debug, Default)]
-pub struct Remote {
-    /// Set once the stream's ends are known: then it can be sought in.
-    ends: Option<Ends>,
-    job: Option<Job>,
-    /// The next bytes are the stream's first, and its ends are to be looked for.
-    fresh: bool,
-    /// It turned out that the stream cannot be sought in.
-    is_refused: bool,
-    awaited: Awaited,
-    /// Told apart by this, a search that another has replaced goes no further.
-    generation: u64,
-}
-
-/// Which bytes a search takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Awaited {
-    /// Those that come next.
-    #[default]
-    Following,
-    /// Those that begin there; others are of an earlier seek.
-    From(u64),
-    /// None, until the search has said where to read.
-    Nothing,
-}
-
-#[derive(Debug)]
-enum Job {
-    /// Holds what came of the stream's start, until upstream has sought for the first time.
-    Open(Box<Opening>, Vec<gst::Buffer>),
-    /// The stream is to come once more from its start on.
-    Return,
-    Locate(Box<Locate>, Target),
-    /// The base class is about to seek.
-    Leave,
-}
-
-/// What to do about something that has come.
-enum Act {
-    Pass,
-    Drop,
-    /// Read elsewhere, in the first search.
-    Read(u64),
-    /// These were taken for nothing.
-    Replay(Vec<gst::Buffer>),
-    /// Read elsewhere, or end the search.
-    Later(Next<Found>, u64),
-}
-
-impl Remote {
-    pub fn ends(&self) -> Option<Ends> {
-        self.ends
-    }
-
-    /// Says that the stream's times are other than its ends said. Returns whether anything said so.
-    pub fn refuse(&mut self) -> bool {
-        self.is_refused = true;
-        self.ends.take().is_some()
-    }
-
-    /// For another stream. What still comes for this one's searches is told apart.
-    pub fn renewed(&self) -> Self {
-        Self {
-            generation: self.generation + 1,
-            ..Self::default()
-        }
-    }
-
-    /// Takes bytes, none where the stream ends.
-    fn feed(&mut self, bytes: &[u8], buffer: Option<&gst::Buffer>) -> Act {
-        if self.job.is_none() {
-            return Act::Pass;
-        }
-        if self.awaited != Awaited::Following {
-            return Act::Drop;
-        }
-        match self.job.take() {
-            Some(Job::Open(mut opening, mut held)) => {
-                // What comes from elsewhere is of no use to the base class, and may be much.
-                if opening.is_at_start() {
-                    held.extend(buffer.cloned());
-                }
-                let next = opening.feed(bytes);
-                if let Next::Done(ends) = &next {
-                    self.ends = Some(*ends);
-                }
-                match next {
-                    Next::More => self.job = Some(Job::Open(opening, held)),
-                    Next::Failed if opening.is_at_start() => return Act::Replay(held),
-                    Next::Read(from) => {
-                        self.awaited = Awaited::From(from);
-                        self.job = Some(Job::Open(opening, held));
-                        return Act::Read(from);
-                    }
-                    Next::Done(_) | Next::Failed => {
-                        self.awaited = Awaited::From(0);
-                        self.job = Some(Job::Return);
-                        return Act::Read(0);
-                    }
-                }
-                Act::Drop
-            }
-            Some(Job::Locate(mut search, target)) => {
-                let next = search.feed(bytes);
-                self.job = Some(Job::Locate(search, target));
-                if next == Next::More {
-                    return Act::Drop;
-                }
-                self.awaited = Awaited::Nothing;
-                Act::Later(next, self.generation)
-            }
-            job => {
-                self.job = job;
-                Act::Drop
-            }
-        }
-    }
-
-    /// Whether a segment event is none of downstream's business.
-    fn takes_segment(&mut self, from: Option<u64>) -> bool {
-        if self.job.is_none() {
-            return false;
-        }
-        if from.is_some_and(|from| self.awaited == Awaited::From(from)) {
-            self.awaited = Awaited::Following;
-            if matches!(self.job, Some(Job::Return)) {
-                self.job = None;
-            }
-        }
-        true
-    }
-}
+use super::search::{EndsSearch, Next, SeekPoint, StartSearch};
+use crate::system::lock::lock;
 
 impl VidtokParse {
-    /// Keeps from the base class what comes for a search.
+    /// Takes data and events that belong to a search; the base class does not see them.
     pub fn watch_sink(&self, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         let is_data = matches!(
             info.data,
             Some(gst::PadProbeData::Buffer(_) | gst::PadProbeData::BufferList(_))
         );
         if is_data && std::mem::take(&mut self.state().remote.fresh) {
-            self.open();
+            self.find_ends();
         }
-        let act = match &info.data {
+        let reaction = match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => match buffer.map_readable() {
                 Ok(map) => self.state().remote.feed(&map, Some(buffer)),
-                Err(_) => Act::Pass,
+                Err(_) => Reaction::Pass,
             },
             Some(gst::PadProbeData::BufferList(list)) => {
                 if self.state().remote.job.is_none() {
                     return gst::PadProbeReturn::Ok;
                 }
-                // One by one they come here again.
+                // Each buffer passes this probe again.
                 return self.replay(list.iter_owned().collect(), info);
             }
             Some(gst::PadProbeData::Event(event)) => self.watch_event(event),
-            _ => Act::Pass,
+            _ => Reaction::Pass,
         };
-        match act {
-            Act::Pass => gst::PadProbeReturn::Ok,
-            Act::Drop => gst::PadProbeReturn::Handled,
-            Act::Replay(held) => self.replay(held, info),
-            Act::Read(from) => {
+        match reaction {
+            Reaction::Pass => gst::PadProbeReturn::Ok,
+            Reaction::Drop => gst::PadProbeReturn::Handled,
+            Reaction::Replay(held) => self.replay(held, info),
+            Reaction::Read(from) => {
                 self.announce_ends();
                 self.read_first(from, info)
             }
-            Act::Later(next, generation) => {
-                self.obj().call_async(move |parse| parse.imp().go_on(next, generation));
+            Reaction::Later(next, generation) => {
+                self.obj()
+                    .call_async(move |parse| parse.imp().continue_search(next, generation));
                 gst::PadProbeReturn::Handled
             }
         }
     }
 
-    fn watch_event(&self, event: &gst::Event) -> Act {
+    fn watch_event(&self, event: &gst::Event) -> Reaction {
         match event.view() {
             gst::EventView::FlushStart(_) => {
                 let remote = &mut self.state().remote;
                 if matches!(remote.job, Some(Job::Leave)) {
                     remote.job = None;
                 }
-                remote.job.as_ref().map_or(Act::Pass, |_| Act::Drop)
+                remote.job.as_ref().map_or(Reaction::Pass, |_| Reaction::Drop)
             }
-            gst::EventView::FlushStop(_) => self.state().remote.job.as_ref().map_or(Act::Pass, |_| Act::Drop),
+            gst::EventView::FlushStop(_) => self
+                .state()
+                .remote
+                .job
+                .as_ref()
+                .map_or(Reaction::Pass, |_| Reaction::Drop),
             gst::EventView::StreamStart(_) => {
                 let remote = &mut self.state().remote;
                 if remote.job.is_none() {
                     (remote.ends, remote.is_refused) = (None, false);
                 }
-                Act::Pass
+                Reaction::Pass
             }
             gst::EventView::Segment(view) => {
                 let segment = view.segment().downcast_ref::<gst::format::Bytes>();
                 let from = segment.and_then(|segment| segment.start()).map(|start| *start);
                 if self.state().remote.takes_segment(from) {
-                    // Bytes may come only behind a segment event; the flush has removed the one before.
+                    // The flush has removed the pad's segment event, and the pad takes no data without one.
                     let _ = self.obj().sink_pad().store_sticky_event(event);
-                    return Act::Drop;
+                    return Reaction::Drop;
                 }
                 let remote = &mut self.state().remote;
                 remote.fresh = from == Some(0) && remote.ends.is_none() && !remote.is_refused;
-                Act::Pass
+                Reaction::Pass
             }
             gst::EventView::Eos(_) => self.state().remote.feed(&[], None),
-            _ => Act::Pass,
+            _ => Reaction::Pass,
         }
     }
 
-    /// Begins to look for the stream's ends, where upstream can be sought in.
-    fn open(&self) {
+    /// Begins the search for the stream's ends, if upstream can seek.
+    fn find_ends(&self) {
         let pad = self.obj().sink_pad().clone();
         if refuses_ranges(&pad) {
             gst::info!(CAT, imp = self, "The server does not say that it serves ranges");
@@ -245,7 +120,10 @@ impl VidtokParse {
         gst::debug!(CAT, imp = self, "Upstream has {size} bytes and can be sought in");
         let remote = &mut self.state().remote;
         remote.awaited = Awaited::Following;
-        remote.job = Some(Job::Open(Box::new(Opening::new(size)), Vec::new()));
+        remote.job = Some(Job::FindEnds {
+            search: Box::new(EndsSearch::new(size)),
+            held: Vec::new(),
+        });
     }
 
     fn announce_ends(&self) {
@@ -257,11 +135,11 @@ impl VidtokParse {
         self.announce_duration();
     }
 
-    /// Reads elsewhere for the first time, or returns to the start.
+    /// Seeks upstream in the search for the stream's ends, or back to the start after it.
     fn read_first(&self, from: u64, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         if self.read_from(from) {
-            // They come again.
-            if let Some(Job::Open(_, held)) = &mut self.state().remote.job {
+            // The held bytes will come again.
+            if let Some(Job::FindEnds { held, .. }) = &mut self.state().remote.job {
                 held.clear();
             }
             return gst::PadProbeReturn::Handled;
@@ -273,8 +151,8 @@ impl VidtokParse {
         );
         let job = self.state().remote.job.take();
         match job {
-            // Nothing has changed upstream.
-            Some(Job::Open(opening, held)) if opening.is_first_read() => self.replay(held, info),
+            // Upstream has not moved yet.
+            Some(Job::FindEnds { search, held }) if search.is_first_read() => self.replay(held, info),
             _ => {
                 gst::element_imp_error!(
                     self,
@@ -287,7 +165,7 @@ impl VidtokParse {
         }
     }
 
-    /// Gives the base class what was taken.
+    /// Gives the base class the held buffers.
     fn replay(&self, held: Vec<gst::Buffer>, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
         let pad = self.obj().sink_pad().clone();
         let is_event = matches!(info.data, Some(gst::PadProbeData::Event(_)));
@@ -301,15 +179,16 @@ impl VidtokParse {
         gst::PadProbeReturn::Handled
     }
 
+    /// Seeks upstream to a byte. Returns whether upstream does so.
     fn read_from(&self, offset: u64) -> bool {
-        // The end is set, too: upstream would keep the one of an earlier seek.
+        // The stop is set, too: otherwise upstream keeps the stop of an earlier seek.
         let set = gst::SeekType::Set;
         let (from, to) = (gst::format::Bytes::from_u64(offset), gst::format::Bytes::NONE);
         let seek = gst::event::Seek::builder(1.0, gst::SeekFlags::FLUSH, set, from, set, to);
         self.obj().sink_pad().push_event(seek.build())
     }
 
-    /// Seeks by time in what is pushed.
+    /// Seeks by time in pushed bytes. Returns whether that is possible.
     pub fn seek_remotely(&self, seek: &gst::event::Seek) -> bool {
         let Some(ends) = self.state().remote.ends else {
             return false;
@@ -326,26 +205,25 @@ impl VidtokParse {
             );
             return false;
         }
-        // One at a time; the newest counts.
-        let _seeking = self.seeking.lock().unwrap();
+        // One seek at a time; a later one replaces the search.
+        let _seeking = lock(&self.seeking);
         let snap = if target.to_key() { target.snap() } else { Snap::Before };
         let stop = target.stop.map(gst::ClockTime::nseconds);
-        let (search, next) = Locate::new(ends, target.time.nseconds(), snap, stop);
+        let (search, next) = StartSearch::new(ends, target.time.nseconds(), snap, stop);
         {
             let remote = &mut self.state().remote;
             remote.generation += 1;
             remote.awaited = Awaited::Nothing;
-            remote.job = Some(Job::Locate(Box::new(search), target));
+            remote.job = Some(Job::FindStart(Box::new(search), target));
         }
-        // What downstream holds would keep the streaming thread from being flushed.
+        // First flush downstream: the streaming thread may be blocked there, and cannot be flushed from upstream then.
         let src = self.obj().src_pad().clone();
         src.push_event(gst::event::FlushStart::builder().seqnum(seek.seqnum()).build());
         let reads = matches!(next, Next::Read(_));
-        let done = self.follow(next);
+        let done = self.perform(next);
         if reads || !done {
-            // As after any seek, what was before it is gone now. The streaming thread was flushed out of downstream;
-            // what follows is the search's, until the base class seeks, which has to wait for this one, and flushes
-            // once more.
+            // Downstream is flushed, as after any seek. The search takes all data from here on, until the base class
+            // does its seek, which waits for this one to end and flushes again.
             src.push_event(gst::event::FlushStop::builder(true).seqnum(seek.seqnum()).build());
         }
         if !done {
@@ -354,23 +232,25 @@ impl VidtokParse {
         done
     }
 
-    /// Does what a search wants, unless another has replaced it.
-    fn go_on(&self, next: Next<Found>, generation: u64) {
-        let _seeking = self.seeking.lock().unwrap();
+    /// Continues a search, unless it was replaced.
+    fn continue_search(&self, next: Next<SeekPoint>, generation: u64) {
+        let _seeking = lock(&self.seeking);
         let remote_generation = self.state().remote.generation;
-        if generation == remote_generation && !self.follow(next) {
+        if generation == remote_generation && !self.perform(next) {
             gst::element_imp_error!(self, gst::ResourceError::Seek, ("Upstream does not seek any more"));
         }
     }
 
-    fn follow(&self, next: Next<Found>) -> bool {
+    /// Seeks to where the search wants to read or, at its end, to what it found. Returns whether upstream and base
+    /// class did so.
+    fn perform(&self, next: Next<SeekPoint>) -> bool {
         let found = match next {
             Next::Read(from) => {
                 self.state().remote.awaited = Awaited::From(from);
                 return self.read_from(from);
             }
             Next::Done(found) => Some(found),
-            // Times are in no order. Only what is played from its start on has the right ones.
+            // PTS are not in order: only playback from the start of the stream finds the right times.
             Next::Failed => None,
             Next::More => return false,
         };
@@ -383,12 +263,12 @@ impl VidtokParse {
             if found.is_none() {
                 (ends.in_order, ends.one_segment) = (false, true);
             }
-            let found = found.unwrap_or(ends.first.found());
-            // Where the first start may be the only one, key-unit seeks would lead nowhere else.
+            let found = found.unwrap_or(ends.first.seek_point());
+            // If there may be only one segment, key-unit seeks would always lead to its start.
             let first = remote.ends.filter(|ends| ends.one_segment).map(|ends| ends.first.pts);
             match remote.job.replace(Job::Leave) {
-                Some(Job::Locate(_, target)) => (target, first, found),
-                // The element was stopped.
+                Some(Job::FindStart(_, target)) => (target, first, found),
+                // The element was stopped meanwhile.
                 _ => {
                     remote.job = None;
                     return true;
@@ -404,8 +284,8 @@ impl VidtokParse {
     }
 }
 
-/// Whether bytes come from a server that may ignore where they are to begin. The source would take that for possible
-/// until it is too late: then it ends with an error.
+/// Whether bytes come from a server that does not announce ranges. A source that asks such a server for a range may get
+/// the whole file instead, and ends with an error.
 fn refuses_ranges(pad: &gst::Pad) -> bool {
     let mut refuses = false;
     pad.sticky_events_foreach(|event| {
@@ -419,34 +299,4 @@ fn refuses_ranges(pad: &gst::Pad) -> bool {
         std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
     });
     refuses
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse::walk::tests::stream;
-
-    #[test]
-    fn only_the_streams_start_is_held() {
-        gst::init().unwrap();
-        let bytes = [stream(10, 8, 0), vec![0; 1 << 20]].concat();
-        let mut remote = Remote {
-            job: Some(Job::Open(Box::new(Opening::new(bytes.len() as u64)), Vec::new())),
-            ..Remote::default()
-        };
-        let (mut at, mut reads) = (0, 0);
-        while remote.job.is_some() {
-            let end = bytes.len().min(at + 4096);
-            let buffer = gst::Buffer::from_slice(bytes[at..end].to_vec());
-            at = end;
-            if let Act::Read(from) = remote.feed(&bytes[at - buffer.size()..end], Some(&buffer)) {
-                assert!(remote.takes_segment(Some(from)));
-                (at, reads) = (from as usize, reads + 1);
-            }
-            if let Some(Job::Open(_, held)) = &remote.job {
-                assert!(held.len() <= 1, "{} buffers of the stream's end", held.len());
-            }
-        }
-        assert!(reads > 3, "{reads} windows");
-    }
 }

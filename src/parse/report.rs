@@ -1,4 +1,4 @@
-//! What the parser tells: warnings, errors, statistics.
+//! The parser's reports to applications: warnings, errors, statistics.
 
 use gst::glib;
 use gst::prelude::*;
@@ -36,9 +36,8 @@ impl VidtokParse {
             .build()
     }
 
-    /// Says what there is to say about bytes in front of `offset` that are no packet.
-    /// Returns whether there are any.
-    pub fn tell_of_damage(&self, offset: u64) -> bool {
+    /// Reports bytes in front of `offset` that were skipped. Returns whether there are any.
+    pub fn report_damage(&self, offset: u64) -> bool {
         let text = {
             let mut state = self.state();
             let Some(damage) = state.framer.take_damage(offset) else {
@@ -51,9 +50,8 @@ impl VidtokParse {
         true
     }
 
-    /// Says that there is a `hole` in front of `offset`, if there is one. One that `damaged` bytes have made was
-    /// spoken of.
-    pub fn tell_of_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
+    /// Reports a `hole` in front of `offset`. A hole that `damaged` bytes have made is reported with the damage.
+    pub fn report_hole(&self, hole: Option<Hole>, offset: u64, damaged: bool) {
         let Some(hole) = hole else { return };
         let text = {
             let mut state = self.state();
@@ -63,9 +61,9 @@ impl VidtokParse {
         self.warn(text);
     }
 
-    /// Says what there is to say at the stream's end.
-    pub fn tell_of_end(&self) {
-        // An upstream in time may end at a stop of its own.
+    /// Reports at the end of the stream: damage, a sum of what was not reported, a missing end mark.
+    pub fn report_end(&self) {
+        // A segment in time may end at upstream's own stop position.
         let has_stop = self
             .obj()
             .segment()
@@ -80,7 +78,7 @@ impl VidtokParse {
                 gst::info!(CAT, imp = self, "Stream is cut off, {} bytes left over", damage.bytes);
             }
             let damage = damage.filter(|_| cut.is_none());
-            // Damage there says that already.
+            // Damage at the end is reported itself.
             let no_end = damage.is_none()
                 && state.numbered
                 && !state.continuity.has_ended()
@@ -117,7 +115,7 @@ impl VidtokParse {
             FramerError::NotVidTok(bytes) => gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,
-                ("There is no VidTok stream header in the first {bytes} bytes: this is no .vidtok stream")
+                ("There is no VidTok stream header in the first {bytes} bytes: this is not a .vidtok stream")
             ),
         }
         gst::FlowError::Error

@@ -1,5 +1,5 @@
-//! Seeks, and what the parser answers about time. Where bytes are pulled, the file's [index](super::index) says where
-//! to read; where they are pushed, [`remote`](super::remote) looks for it.
+//! Seeks, and answers to queries about time. A file that is pulled has an [index](super::index) of where to read; in
+//! pushed bytes, [`remote`](super::remote) searches for it.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -7,9 +7,9 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, VidtokParse};
-use super::index::{Index, Snap};
+use super::index::Snap;
 
-/// A seek that can be done, in the file's times.
+/// A seek that can be done; its times are PTS.
 #[derive(Clone, Debug)]
 pub struct Target {
     rate: f64,
@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Which start a key-unit seek snaps to.
+    /// Which segment start a key-unit seek goes to.
     pub fn snap(&self) -> Snap {
         let has = |flag| self.flags.contains(flag);
         match (has(gst::SeekFlags::SNAP_BEFORE), has(gst::SeekFlags::SNAP_AFTER)) {
@@ -35,15 +35,15 @@ impl Target {
         self.flags.contains(gst::SeekFlags::KEY_UNIT)
     }
 
-    /// Whether nothing would be played from `time` on.
+    /// Whether playback from `time`, in nanoseconds, would be at or after the stop position.
     pub fn is_behind_stop(&self, time: u64) -> bool {
         self.stop.is_some_and(|stop| time >= stop.nseconds())
     }
 
-    /// The seek that the base class is to do, and the segment start that it begins at.
+    /// The seek event for the base class, to `start`.
     fn event(&self, start: gst::ClockTime) -> gst::Event {
         let to_keys = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_NEAREST;
-        // The base class looks for its index entry only in accurate seeks; others it would estimate.
+        // The base class uses its index only for accurate seeks; for others it estimates the offset.
         let flags = (self.flags - to_keys) | gst::SeekFlags::ACCURATE;
         let set = gst::SeekType::Set;
         let event = gst::event::Seek::builder(self.rate, flags, set, start, self.stop_type, self.stop);
@@ -52,7 +52,7 @@ impl Target {
 }
 
 impl VidtokParse {
-    /// What `seek` wants; `None` where it cannot be done.
+    /// What `seek` asks for; `None` if it cannot be done.
     pub fn target(&self, seek: &gst::event::Seek) -> Option<Target> {
         let (rate, flags, start_type, start, stop_type, stop) = seek.get();
         if rate <= 0.0 || flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
@@ -79,14 +79,15 @@ impl VidtokParse {
         Some(Target {
             rate,
             flags,
-            time: state.clock.file_time(time),
-            stop: stop.map(|stop| state.clock.file_time(stop)),
+            time: state.clock.pts(time),
+            stop: stop.map(|stop| state.clock.pts(stop)),
             stop_type,
             seqnum: seek.seqnum(),
         })
     }
 
-    /// Lets the base class go to the segment that starts at `offset` and `time`. Key-unit seeks show it from there on.
+    /// Has the base class seek to the segment that starts at byte `offset` and PTS `time`, in nanoseconds. With
+    /// `to_key`, playback starts there, otherwise at the target.
     pub fn go_to(&self, target: &Target, offset: u64, time: u64, to_key: bool) -> bool {
         let time = gst::ClockTime::from_nseconds(time);
         gst::debug!(
@@ -105,19 +106,7 @@ impl VidtokParse {
         self.parent_src_event(target.event(if to_key { time } else { target.time }))
     }
 
-    /// Seeks in what is pulled.
-    pub fn seek_in_file(&self, seek: &gst::event::Seek) -> bool {
-        let (target, index) = (self.target(seek), self.state().index.clone());
-        let (Some(target), Some(index)) = (target, index) else {
-            return false;
-        };
-        let to_key = target.to_key() && !index.has_one_start();
-        match start_for(&index, &target, to_key) {
-            Some((offset, time)) => self.go_to(&target, offset, time, to_key && !target.is_behind_stop(time)),
-            None => false,
-        }
-    }
-
+    /// Answers a query at the source pad. Returns whether it could.
     pub fn answer(&self, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Seeking(seeking) => {
@@ -133,11 +122,11 @@ impl VidtokParse {
                 }
                 true
             }
-            // The base class would ask upstream, which may answer without knowing.
+            // The base class would ask upstream, which may answer with a position that is not the parser's.
             gst::QueryViewMut::Position(position)
                 if position.format() == gst::Format::Time && !self.state().upstream_in_time =>
             {
-                // Not from its segment, which the streaming thread holds as long as it waits downstream.
+                // Not from the pad's segment: the streaming thread holds its lock while downstream blocks.
                 let state = self.state();
                 if let Some(time) = state.times.0 {
                     position.set(state.clock.stream_time(time));
@@ -162,6 +151,7 @@ impl VidtokParse {
         }
     }
 
+    /// Whether seeks are possible, and the stream time at which the stream ends, if it is known.
     pub fn seek_range(&self) -> (bool, Option<gst::ClockTime>) {
         let state = self.state();
         let (seekable, end) = match (&state.index, state.remote.ends()) {
@@ -171,18 +161,6 @@ impl VidtokParse {
         let end = end.map(|end| state.clock.stream_time(gst::ClockTime::from_nseconds(end)));
         (seekable, end)
     }
-}
-
-/// Where to begin for `target`: offset and time.
-fn start_for(index: &Index, target: &Target, to_key: bool) -> Option<(u64, u64)> {
-    let find = |snap| index.start(target.time.nseconds(), snap);
-    let wanted = find(if to_key { target.snap() } else { Snap::Before })?;
-    let start = if target.is_behind_stop(wanted.time) {
-        find(Snap::Before)?
-    } else {
-        wanted
-    };
-    Some((start.offset, start.time))
 }
 
 fn set_not_seekable(seeking: &mut gst::query::Seeking, format: gst::Format) {

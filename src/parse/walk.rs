@@ -1,15 +1,15 @@
-//! How a stream is walked through: the same way when it is played and when it is indexed. No GStreamer in here.
+//! Walks through a stream from packet to packet, in the same way for playback and for the index. Free of GStreamer.
 //!
-//! A packet counts as there where its body is undamaged, **or** something intact follows on it: another packet, a
-//! stream header, the stream's end. So an index needs no bodies but those of packets that nothing follows on (as where
-//! a file was cut and another appended: the packet's length would lead past the next stream header), and a player
-//! needs no bytes behind a packet whose body is good. Both come to the same packets.
+//! Bytes with an undamaged packet header are a packet if the body is undamaged **or** something undamaged follows:
+//! another packet, a stream header, the end of the stream. So the index reads a body only if nothing follows it, as
+//! where a file was cut and another one appended: there the packet's length leads past the next stream header. And
+//! playback needs no bytes behind a packet whose body is undamaged. Both find the same packets.
 
 use std::sync::Arc;
 
 use crate::stream::{Fault, Found, MAGIC, PacketHeader, Scanner, StreamError, StreamHeader};
 
-/// Where in a stream the walk is. Looks at packet headers; the caller, which has the bytes, judges bodies.
+/// The state of a walk. Looks at headers only; the caller has the bytes and checks bodies.
 #[derive(Clone, Debug)]
 pub struct Walker {
     scanner: Scanner,
@@ -24,12 +24,12 @@ impl Default for Walker {
 }
 
 impl Walker {
-    /// The stream header that holds.
+    /// The current stream header.
     pub fn header(&self) -> Option<&Arc<StreamHeader>> {
         self.scanner.header()
     }
 
-    /// What `data` starts with. A packet is seen by its header alone.
+    /// What `data` starts with. Of a packet, only the header is checked.
     pub fn look(&mut self, data: &[u8]) -> Result<Found, StreamError> {
         if data.is_empty() {
             return Ok(Found::Short(1));
@@ -37,8 +37,8 @@ impl Walker {
         self.scanner.scan(data)
     }
 
-    /// Whether `data`, which stands behind a packet, starts with something intact: `Err(n)` where `n` bytes of it are
-    /// needed to say so.
+    /// Whether `data`, which stands behind a packet, starts with an undamaged packet or stream header. `Err(n)`: the
+    /// answer needs `n` bytes of it.
     pub fn follows(&self, data: &[u8]) -> Result<bool, usize> {
         // Magic and sync word differ in their third byte.
         let found = match data.get(..3) {
@@ -49,26 +49,25 @@ impl Walker {
         match found {
             Ok(follows) => Ok(follows),
             Err(Fault::Short(bytes)) => Err(bytes),
-            // Intact, though of no use: the stream ends there with an error.
+            // Undamaged, but unreadable: the stream ends there with an error.
             Err(Fault::Refused(_)) => Ok(true),
             Err(Fault::Damaged { .. }) => Ok(false),
         }
     }
 
-    /// Goes on behind a stream header, an end mark or a packet of that many bytes, which may have been looked at more
-    /// than once.
+    /// Moves past a stream header, an end mark or a packet of that many bytes. Looking alone does not move.
     pub fn pass(&mut self, bytes: usize) {
         self.scanner.pass(bytes);
     }
 
-    /// Passes over the first of `data`, which [looked](Self::look) like `packet` and is none, as its body says, or the
-    /// stream's end if that `cuts` it off. Returns how many bytes.
+    /// Moves past the start of `data`, where [`look`](Self::look) found `packet`, but its body is damaged or, with
+    /// `cuts`, cut off by the end of the stream. Returns how many bytes to skip.
     pub fn deny(&mut self, data: &[u8], packet: &PacketHeader, cuts: bool) -> usize {
         let checked = if cuts { 0 } else { packet.packet_bytes() };
         self.scanner.deny(data, checked)
     }
 
-    /// Passes over the first of `data`, which the end cuts off.
+    /// Moves past the start of `data`, which the end of the stream cuts off. Returns how many bytes to skip.
     pub fn give_up(&mut self, data: &[u8]) -> usize {
         self.scanner.give_up(data)
     }
@@ -85,22 +84,22 @@ impl Walker {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use proptest::prelude::*;
 
-    use super::super::framer::{Framer, Step};
+    use super::super::framer::{Action, Framer};
     use super::super::index::Index;
-    use super::super::joined::Timeline;
-    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
-    use crate::stream::{Packet, SYNC, Writer};
+    use super::super::testing::stream;
+    use super::super::timeline::Timeline;
+    use crate::stream::SYNC;
 
-    /// What is done to a stream before it is joined to others.
+    /// What happens to a stream before it is joined to others.
     #[derive(Clone, Debug)]
     enum Fate {
         Whole,
-        /// Its end is gone.
+        /// The end is missing.
         Cut(usize),
-        /// Its start is gone.
+        /// The start is missing.
         Late(usize),
         Flip(usize),
         Remove(usize, usize),
@@ -141,55 +140,7 @@ pub mod tests {
         bytes
     }
 
-    /// A stream of `packets` packets, every third of them a segment's start, with payloads of `grid`² bytes for each
-    /// latent frame.
-    pub fn stream(grid: u32, packets: u64, first_pts: u64) -> Vec<u8> {
-        let format = TokenFormat {
-            model: "toy".into(),
-            digest: "0".repeat(64),
-            regularizer: Regularizer::Fsq { levels: vec![16, 16] },
-            token_type: TokenType::Uint16,
-            coding: Coding::default(),
-            grid_width: grid,
-            grid_height: grid,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: grid * 8,
-            height: grid * 8,
-            framerate: Fraction::new(30, 1),
-            pixel_aspect_ratio: Fraction::new(1, 1),
-            colorimetry: None,
-        };
-        let mut writer = Writer::new(format, format!("stream {grid}").replace(' ', "-")).unwrap();
-        let packet = |i: u64| {
-            let latent_frames = 1 + (i % 2) as u32;
-            Packet {
-                segment_start: i.is_multiple_of(3),
-                segment_end: i % 6 == 2,
-                latent_frames,
-                real_frames: 1,
-                pts: Some(first_pts + i * 100),
-                duration: Some(100),
-                payload: (0..grid * grid * latent_frames)
-                    .map(|at| (at * 7 + i as u32) as u8)
-                    .collect(),
-                ..Packet::default()
-            }
-        };
-        let mut bytes = Vec::new();
-        for i in 0..packets {
-            bytes.extend(writer.write(&packet(i)).unwrap());
-            // Where the packet did not say so.
-            if i % 3 == 2 && i + 1 < packets {
-                bytes.extend(writer.end_segment().unwrap().unwrap_or_default());
-            }
-        }
-        bytes.extend(writer.end().unwrap());
-        bytes
-    }
-
-    /// Where segments start and at which time, and where the last packet ends: as the index says.
+    /// Offsets and times of segment starts and the end of the last packet, from the index.
     fn indexed(bytes: &[u8]) -> (Vec<(u64, u64)>, Option<u64>) {
         let read = |offset: u64, length: usize| {
             let rest = &bytes[offset as usize..];
@@ -200,43 +151,42 @@ pub mod tests {
         (starts.collect(), index.end())
     }
 
-    /// The same, as it is played in pieces of at least `piece` bytes.
+    /// The same from playback, in pieces of at least `piece` bytes.
     fn played(bytes: &[u8], piece: usize) -> (Vec<(u64, u64)>, Option<u64>) {
         let (mut framer, mut timeline, mut starts) = (Framer::default(), Timeline::default(), Vec::<(u64, u64)>::new());
-        let (mut at, mut wanted, mut header) = (0, 1, None);
+        let (mut at, mut needed, mut header) = (0, 1, None);
         while at < bytes.len() {
-            let end = bytes.len().min(at + wanted.max(piece));
-            // A stream header that was damaged so that it seems to be of a newer version ends the stream at its very
-            // start.
-            let Ok(step) = framer.next(&bytes[at..end], at as u64, end == bytes.len()) else {
+            let end = bytes.len().min(at + needed.max(piece));
+            // Damage may make a stream header seem to be of a newer version, which ends playback.
+            let Ok(action) = framer.next(&bytes[at..end], at as u64, end == bytes.len()) else {
                 break;
             };
             let header_bytes = framer.header().map_or(0, |(_, header)| header.len());
-            // Where the packet is read from: its stream header, if that stands right in front.
-            let (passed, from, packet) = match step {
-                Step::Wait(more) => {
+            // Reading starts at the stream header if it stands directly in front of the packet.
+            let (passed, from, packet) = match action {
+                Action::Wait(more) => {
                     assert!(more > end - at, "no progress at {at}");
-                    wanted = more;
+                    needed = more;
                     continue;
                 }
-                Step::Drop(count) => {
+                Action::Skip(count) => {
                     let is_header = framer
                         .header()
                         .is_some_and(|(_, header)| bytes[at..at + count] == *header);
                     header = is_header.then_some(at + count);
                     at += count;
-                    wanted = 1;
+                    needed = 1;
                     continue;
                 }
-                Step::Frame(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
-                Step::Frame(frame) if header == Some(at) => (frame.bytes, at - header_bytes, frame.packet),
-                Step::Lost(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
-                Step::Frame(frame) => (frame.bytes, at, frame.packet),
-                Step::Lost(packet) => (packet.packet_bytes(), at, packet),
-                Step::End { bytes, mark } => {
+                Action::Packet(frame) if frame.packet_at > 0 => (frame.bytes, at, frame.packet),
+                Action::Packet(frame) if header == Some(at) => (frame.bytes, at - header_bytes, frame.packet),
+                Action::SkipDamaged(packet) if header == Some(at) => (packet.packet_bytes(), at - header_bytes, packet),
+                Action::Packet(frame) => (frame.bytes, at, frame.packet),
+                Action::SkipDamaged(packet) => (packet.packet_bytes(), at, packet),
+                Action::EndMark { bytes, mark } => {
                     timeline.end_mark(&mark);
                     at += bytes;
-                    wanted = 1;
+                    needed = 1;
                     continue;
                 }
             };
@@ -246,7 +196,7 @@ pub mod tests {
                 starts.push((from as u64, time.max(latest)));
             }
             at += passed;
-            wanted = 1;
+            needed = 1;
         }
         (starts, timeline.end())
     }
@@ -273,11 +223,11 @@ pub mod tests {
     fn a_cut_file_does_not_swallow_the_one_behind_it() {
         let whole = stream(20, 6, 0);
         let header = whole.windows(4).position(|bytes| bytes == SYNC).unwrap();
-        // Shorter than its magic and version it could be of a newer version.
+        // Cut inside magic and version, the header could seem to be of a newer version.
         for cut in (8..whole.len()).step_by(7) {
             let bytes = [&whole[..cut], &whole[..]].concat();
             let (starts, _) = indexed(&bytes);
-            // Its packet, where what was cut off is as long as the stream header in front of it.
+            // At the packet instead, if the cut packet's length leads right behind the next stream header.
             let found = |at: usize| starts.iter().any(|(offset, _)| *offset == at as u64);
             assert!(found(cut) || found(cut + header), "cut at {cut}");
             assert_eq!(starts, played(&bytes, 700).0, "cut at {cut}");

@@ -1,7 +1,8 @@
 //! Whether a picture fits into memory. This is checked before its state is allocated; where ONNX Runtime is refused
 //! memory nevertheless, the error is the same.
 
-use crate::runtime::error::{Details, RuntimeError};
+use crate::details::Details;
+use crate::runtime::error::RuntimeError;
 use crate::runtime::session::{Port, Session};
 use crate::system::memory::{self, Free};
 use crate::tokenizer::{Description, Graph, Role, Target};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ort::environment::Environment;
 
+use crate::details::Details;
 use crate::runtime::budget::{self, Demand};
-use crate::runtime::error::{Details, ProviderFault, RuntimeError};
+use crate::runtime::error::{ProviderFault, RuntimeError};
 use crate::runtime::library::{self, CAT};
 use crate::runtime::options::Options;
 use crate::runtime::provider::ExecutionProvider;
@@ -89,7 +90,7 @@ fn form_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>)
     if graph.target != Target::Cpu || provider.target() != Target::Gpu {
         return None;
     }
-    graph.in_form_for(Target::Gpu).unwrap_or_else(|error| {
+    graph.variant_for(Target::Gpu).unwrap_or_else(|error| {
         notes.push(format!("\"{}\" runs the form for CPUs: {error}", provider.name()));
         None
     })

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
+use crate::details::Details;
 use crate::stream::StreamError;
 use crate::tokenizer::TokenizerError;
 
@@ -55,48 +55,6 @@ pub enum ProviderFault {
     Other,
 }
 
-/// A text for the user, and what it was made from.
-#[derive(Clone, Debug)]
-pub struct Details {
-    text: String,
-    cause: Option<Cause>,
-}
-
-/// An error in one place for all members of a batch, which fail together.
-pub(super) type Cause = Arc<dyn Error + Send + Sync>;
-
-impl Details {
-    pub(super) fn with_cause(text: impl Into<String>, cause: Cause) -> Self {
-        Self {
-            text: text.into(),
-            cause: Some(cause),
-        }
-    }
-
-    /// Another text with the same cause.
-    pub(super) fn with_text(&self, text: String) -> Self {
-        Self {
-            text,
-            cause: self.cause.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Details {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl<T: Into<String>> From<T> for Details {
-    fn from(text: T) -> Self {
-        Self {
-            text: text.into(),
-            cause: None,
-        }
-    }
-}
-
 impl fmt::Display for RuntimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,7 +81,7 @@ impl Error for RuntimeError {
             | Self::Settings(details)
             | Self::Caps(details)
             | Self::Memory(details)
-            | Self::Run(details) => details.cause.as_ref().map(|cause| &**cause as &(dyn Error + 'static)),
+            | Self::Run(details) => details.cause(),
             Self::Cancelled => None,
             Self::Tokenizer(error) => Some(error),
             Self::Stream(error) => Some(error),
@@ -145,6 +103,8 @@ impl From<StreamError> for RuntimeError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -166,7 +126,7 @@ mod tests {
         let not_found = TokenizerError::NotFound("no such model".into());
         let error = RuntimeError::from(not_found.clone());
         assert_eq!(error.to_string(), "no such model");
-        assert_eq!(error.source().and_then(|e| e.downcast_ref()), Some(&not_found));
+        assert!(error.source().is_some_and(|cause| cause.is::<TokenizerError>()));
         let newer = StreamError::NewerVersion(9);
         let error = RuntimeError::from(newer.clone());
         assert_eq!(error.source().and_then(|e| e.downcast_ref()), Some(&newer));

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
-use crate::runtime::error::{Cause, Details, RuntimeError};
+use crate::details::{Cause, Details};
+use crate::runtime::error::RuntimeError;
 use crate::system::file;
 use crate::system::lock::lock;
 

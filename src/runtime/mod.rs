@@ -35,7 +35,9 @@ mod sharing;
 mod step;
 
 pub use cancel::Cancel;
-pub use error::{Details, ProviderFault, RuntimeError};
+pub use error::{ProviderFault, RuntimeError};
+
+pub use crate::details::Details;
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
 pub use options::Options;

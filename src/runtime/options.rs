@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::runtime::provider::{ExecutionProvider, Setup};
-use crate::tokenizer::{Precision, Target, Wanted};
+use crate::tokenizer::{Precision, Target, VariantChoice};
 
 const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -72,8 +72,8 @@ impl Options {
     }
 
     /// The tokenizer's graph that suits.
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
+    pub fn variant(&self) -> VariantChoice {
+        VariantChoice {
             target: self.target(),
             precision: self.precision,
         }

@@ -1,22 +1,24 @@
-//! What a graph's file holds: its bytes, with the weights that it keeps in files beside it. Read when the graph is
-//! checked, and read again when it is to run; both must be the same.
+//! The content of a graph file: its bytes, with external weights put in. It is read when the graph is checked, and
+//! again before the graph runs; both must be equal.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::external::with_weights;
 use super::onnx::{self, Fault, Model};
+use crate::details::Details;
 use crate::system::file;
 use crate::system::memory::{self, Free};
 
 /// Protobuf's own limit.
 const MAX_BYTES: u64 = (1 << 31) - 1;
 
-/// SHA-256 of a graph's bytes and weights: tells graphs apart.
+/// SHA-256 of a graph's bytes and weights, to tell graphs apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity([u8; 32]);
 
@@ -39,7 +41,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The bytes of the graph in a file, and what is read of it. Every file is opened once.
+/// The bytes of a graph file with all weights in it, and its metadata. Opens every file once.
 ///
 /// # Errors
 /// Says what is wrong with the file, without its name.
@@ -47,32 +49,35 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
     read_into(path, memory::free())
 }
 
-/// The same where so much memory is free.
+/// The same with that much free memory; `None`: unknown.
 fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault> {
     let free = free.filter(|free| free.bytes < MAX_BYTES);
-    let refused = |error: std::io::Error| match free {
-        Some(free) if error.kind() == ErrorKind::FileTooLarge => {
-            format!("{error}, as no more memory is free{}", free.bound)
-        }
-        _ => error.to_string(),
+    let refused = |what: &str, error: std::io::Error| {
+        let text = match free {
+            Some(free) if error.kind() == ErrorKind::FileTooLarge => {
+                format!("{what}{error}, as no more memory is free{}", free.bound)
+            }
+            _ => format!("{what}{error}"),
+        };
+        Fault::Refused(Details::with_cause(text, Arc::new(error)))
     };
-    let mut most = free.map_or(MAX_BYTES, |free| free.bytes);
-    let bytes = file::read(path, most).map_err(|error| Fault::Refused(refused(error)))?;
+    let mut max_bytes = free.map_or(MAX_BYTES, |free| free.bytes);
+    let bytes = file::read(path, max_bytes).map_err(|error| refused("", error))?;
     let model = onnx::read(&bytes)?;
     if model.files.is_empty() {
         return Ok((bytes, model));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut files = HashMap::new();
-    most -= bytes.len() as u64;
+    max_bytes -= bytes.len() as u64;
     for name in &model.files {
-        // A link could lead out of the folder.
-        let read = file::read_unlinked(&folder.join(name), most);
-        let data = read.map_err(|error| Fault::Refused(format!("its weights in {name}: {}", refused(error))))?;
-        most -= data.len() as u64;
+        // Without following links, which could lead out of the folder.
+        let read = file::read_unlinked(&folder.join(name), max_bytes);
+        let data = read.map_err(|error| refused(&format!("its weights in {name}: "), error))?;
+        max_bytes -= data.len() as u64;
         files.insert(name.clone(), data);
     }
-    let bytes = with_weights(&bytes, &files, most.saturating_add(bytes.len() as u64))?;
+    let bytes = with_weights(&bytes, &files, max_bytes.saturating_add(bytes.len() as u64))?;
     Ok((bytes, model))
 }
 
@@ -82,14 +87,14 @@ mod tests {
     use crate::system::memory::Bound;
 
     #[test]
-    fn memory_is_named_where_it_is_what_bounds_a_file() {
+    fn memory_is_named_if_it_limits_the_size_of_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let said = |size: u64, free: u64| {
             file.as_file().set_len(size).unwrap();
             let bound = Bound::ControlGroup;
             match read_into(file.path(), Some(Free { bytes: free, bound })) {
-                Err(Fault::Refused(text)) => text,
-                other => panic!("{other:?}"),
+                Err(Fault::Refused(details)) => details.to_string(),
+                _ => panic!("the file was taken"),
             }
         };
         let text = said(100, 10);
@@ -97,7 +102,7 @@ mod tests {
             text.contains("100 bytes, at most 10 are read, as no more memory is free in this control"),
             "{text}"
         );
-        // Here it is protobuf's limit.
+        // Here protobuf's limit is the lower one.
         let text = said(1 << 40, 1 << 41);
         assert!(
             text.contains("at most 2147483647") && !text.contains("memory"),
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_told_apart() {
+    fn other_bytes_have_another_identity() {
         // FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Identity::of(b"abc").to_string(), abc);

@@ -1,9 +1,10 @@
-//! A tokenizer's description: the same keys in `tokenizer.json` and, with `vidtok.` in front, in each graph.
+//! A tokenizer's description. `tokenizer.json` has the keys as they are, the graphs with the prefix `vidtok.`:
+//! `docs/graphs.md` specifies them.
 
 use crate::format::{MAX_CHANNELS, MAX_SPACE_FACTOR, MAX_TIME_FACTOR, MAX_WINDOW, Regularizer, is_digest};
 use crate::timeline::Grouping;
 
-/// Version of the description's keys that this code reads.
+/// The version of the description that this code reads.
 const FORMAT: &str = "1";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,32 +14,33 @@ pub struct Description {
     pub digest: String,
     pub family: String,
     pub regularizer: Regularizer,
-    /// Video frames a latent frame stands for.
+    /// Video frames per latent frame.
     pub time_factor: u32,
-    /// Pixels a side of a cell.
+    /// Width and height of a cell in pixels.
     pub space_factor: u32,
     pub causal: bool,
-    /// Frames of a window; 0 where causal.
+    /// Video frames per window; 0 if causal.
     pub window: u32,
-    /// Frames that the decoder's output is late; 0 or up to `time_factor - 1`.
+    /// Frames by which the decoder's output is late: up to `time_factor - 1`, 0 unless causal.
     pub decoder_delay: u32,
     pub licence: String,
 }
 
 impl Description {
-    /// Reads the keys that `get` knows, without the prefix. Lists are comma separated.
+    /// Reads the description with `get`, which returns the value of a key without prefix. Lists are separated by
+    /// commas.
     ///
     /// # Errors
-    /// Names the key that is missing, malformed or in contradiction to another.
+    /// Names the key that is missing, malformed or contradicts another.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let text = |key: &str| get(key).ok_or_else(|| format!("the key \"{key}\" is missing"));
         let bad = |key: &str, value: &str| format!("the key \"{key}\" has the impossible value \"{value}\"");
-        let number = |key: &str, most: u32| {
+        let number = |key: &str, max: u32| {
             let value = text(key)?;
             value
                 .parse::<u32>()
                 .ok()
-                .filter(|v| *v <= most)
+                .filter(|v| *v <= max)
                 .ok_or_else(|| bad(key, &value))
         };
         let format = text("format")?;
@@ -85,7 +87,7 @@ impl Description {
         Ok(description)
     }
 
-    /// Returns the first key whose value cannot be.
+    /// Returns the first key with an impossible value.
     fn check(&self) -> Result<(), (&'static str, String)> {
         if !is_digest(&self.digest) {
             return Err(("digest", self.digest.clone()));
@@ -104,8 +106,8 @@ impl Description {
         if !window_fits {
             return Err(("window", self.window.to_string()));
         }
-        let most = if self.causal { self.time_factor - 1 } else { 0 };
-        if self.decoder_delay > most {
+        let max_delay = if self.causal { self.time_factor - 1 } else { 0 };
+        if self.decoder_delay > max_delay {
             return Err(("decoder-delay", self.decoder_delay.to_string()));
         }
         Ok(())
@@ -129,6 +131,7 @@ impl Description {
         .find_map(|(key, same)| (!same).then_some(key))
     }
 
+    /// How the tokenizer groups frames into latent frames.
     pub fn grouping(&self) -> Grouping {
         let factor = self.time_factor as usize;
         if self.causal {
@@ -141,15 +144,20 @@ impl Description {
         }
     }
 
-    /// A side of the picture, padded to whole cells.
+    /// Width or height of the picture in pixels, padded to whole cells.
     pub fn padded(&self, pixels: u32) -> u32 {
         pixels.div_ceil(self.space_factor) * self.space_factor
     }
 
-    /// The first digits of the digest, for people.
+    /// The start of the digest, enough for users to tell tokenizers apart.
     pub fn short_digest(&self) -> &str {
-        &self.digest[..12]
+        short_digest(&self.digest)
     }
+}
+
+/// The start of a digest, enough for users to tell tokenizers apart.
+pub(crate) fn short_digest(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 #[cfg(test)]
@@ -182,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_needed_and_named() {
+    fn a_missing_key_is_named() {
         let description = read(&keys()).unwrap();
         assert_eq!(description.grouping(), Grouping::Causal { factor: 4 });
         assert_eq!(description.padded(33), 40);

@@ -1,6 +1,6 @@
-//! Weights of an ONNX file in files beside it: which they are, and putting them into it.
+//! External data: weights that an ONNX file keeps in files beside it, and putting them in.
 //!
-//! ONNX Runtime would open such files by itself, when and where we do not see it; so it never has to.
+//! Otherwise ONNX Runtime would open those files itself, unchecked.
 
 use std::collections::HashMap;
 use std::path::{Component, Path};
@@ -8,13 +8,13 @@ use std::path::{Component, Path};
 use super::onnx::{Fault, graph, model, read_entry, tensor, text};
 use super::protobuf::{self, Field, Fields, Value};
 
-/// Where an initializer's data are, if not in it.
+/// Where an initializer has its external data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outside {
     pub tensor: String,
     pub file: String,
     offset: u64,
-    /// `None`: up to the file's end.
+    /// `None`: up to the end of the file.
     length: Option<u64>,
 }
 
@@ -28,7 +28,7 @@ impl Outside {
         } = self;
         let bytes = files.get(file).map(Vec::as_slice).unwrap_or_default();
         let refused = || {
-            Fault::Refused(format!(
+            Fault::refused(format!(
                 "the weights \"{tensor}\" reach beyond the end of {file}, which has {} bytes",
                 bytes.len()
             ))
@@ -47,20 +47,20 @@ impl Outside {
     }
 }
 
-/// Where a tensor's data are; `None`: in it.
+/// Where a tensor has its data; `None`: in the tensor.
 pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
-    let (mut name, mut is_outside) = (String::new(), false);
+    let (mut name, mut is_external) = (String::new(), false);
     let mut said: HashMap<String, String> = HashMap::new();
     for field in Fields::new(bytes) {
         let field = field?;
         match (field.number, field.value) {
             (tensor::NAME, Value::Bytes(bytes)) => name = text(bytes),
-            (tensor::DATA_LOCATION, Value::Number(location)) => is_outside |= location == tensor::EXTERNAL,
+            (tensor::DATA_LOCATION, Value::Number(location)) => is_external |= location == tensor::EXTERNAL,
             (tensor::EXTERNAL_DATA, Value::Bytes(bytes)) => {
-                is_outside = true;
+                is_external = true;
                 let (key, value) = read_entry(bytes)?;
                 if said.insert(key.clone(), value).is_some() {
-                    return Err(Fault::Refused(format!(
+                    return Err(Fault::refused(format!(
                         "the tensor \"{name}\" says twice what the \"{key}\" of its data is"
                     )));
                 }
@@ -68,19 +68,20 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
             _ => (),
         }
     }
-    if !is_outside {
+    if !is_external {
         return Ok(None);
     }
     let file = said.remove("location").unwrap_or_default();
     if !is_plain_name(&file) {
-        return Err(Fault::Refused(format!(
-            "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's own folder"
+        return Err(Fault::refused(format!(
+            "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's \
+             own folder"
         )));
     }
     let number = |key: &str| match said.get(key) {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {
-            Fault::Refused(format!(
+            Fault::refused(format!(
                 "the tensor \"{name}\" has data of the impossible {key} \"{text}\" in {file}"
             ))
         }),
@@ -96,14 +97,16 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
 
 fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
-    // Of "name/" and "name/." a path's only part is the name, too.
+    // "name/" and "name/." have one component as well, so it must be the whole name.
     let whole = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
     whole && parts.next().is_none() && !name.contains('\0')
 }
 
-/// The same ONNX file with all weights in it. `files` are the bytes of those that it refers to, by name. `most`: bytes
-/// that it may have then.
-pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, most: u64) -> Result<Vec<u8>, Fault> {
+/// The ONNX file with all weights in it. `files`: the files that it refers to, by name.
+///
+/// # Errors
+/// Weights reach beyond the end of their file, or the result would have more than `max_bytes`.
+pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, max_bytes: u64) -> Result<Vec<u8>, Fault> {
     let mut all = Vec::with_capacity(bytes.len());
     for field in Fields::new(bytes) {
         let field = field?;
@@ -111,17 +114,20 @@ pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, most: u64) -
             all.extend_from_slice(field.raw);
             continue;
         };
-        let length = protobuf::begin(model::GRAPH, &mut all);
-        for field in Fields::new(graph) {
-            put_with_weights(&field?, files, most, &mut all)?;
-        }
-        protobuf::end(length, &mut all);
+        protobuf::put_message(model::GRAPH, &mut all, |all| {
+            Fields::new(graph).try_for_each(|field| put_with_weights(&field?, files, max_bytes, all))
+        })?;
     }
     Ok(all)
 }
 
-/// Appends a field of a graph, an initializer with its data in it.
-fn put_with_weights(field: &Field, files: &HashMap<String, Vec<u8>>, most: u64, to: &mut Vec<u8>) -> Result<(), Fault> {
+/// Appends a field of a graph; an initializer gets its data.
+fn put_with_weights(
+    field: &Field,
+    files: &HashMap<String, Vec<u8>>,
+    max_bytes: u64,
+    to: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let (graph::INITIALIZER, Value::Bytes(tensor)) = (field.number, field.value) else {
         to.extend_from_slice(field.raw);
         return Ok(());
@@ -131,22 +137,22 @@ fn put_with_weights(field: &Field, files: &HashMap<String, Vec<u8>>, most: u64, 
         return Ok(());
     };
     let data = outside.data(files)?;
-    // Small files may say again and again that the same bytes are theirs.
-    if (to.len() as u64).saturating_add(data.len() as u64) > most {
-        return Err(Fault::Refused(format!(
-            "with its weights it has more than the {most} bytes that are read"
+    // A small file may refer to the same bytes many times.
+    if (to.len() as u64).saturating_add(data.len() as u64) > max_bytes {
+        return Err(Fault::refused(format!(
+            "with its weights it has more than the {max_bytes} bytes that are read"
         )));
     }
-    let length = protobuf::begin(graph::INITIALIZER, to);
-    for field in Fields::new(tensor) {
-        let field = field?;
-        if ![tensor::EXTERNAL_DATA, tensor::DATA_LOCATION, tensor::RAW_DATA].contains(&field.number) {
-            to.extend_from_slice(field.raw);
+    protobuf::put_message(graph::INITIALIZER, to, |to| {
+        for field in Fields::new(tensor) {
+            let field = field?;
+            if ![tensor::EXTERNAL_DATA, tensor::DATA_LOCATION, tensor::RAW_DATA].contains(&field.number) {
+                to.extend_from_slice(field.raw);
+            }
         }
-    }
-    protobuf::put_bytes(tensor::RAW_DATA, data, to);
-    protobuf::end(length, to);
-    Ok(())
+        protobuf::put_bytes(tensor::RAW_DATA, data, to);
+        Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -161,7 +167,7 @@ mod tests {
         let bytes = with_initializer(&tensor);
         let files = HashMap::from([("w.bin".to_string(), b"abcd".to_vec())]);
         let expected = message(&[(tensor::NAME, b"w"), (tensor::RAW_DATA, b"bc")]);
-        // Lengths that are filled in afterwards take more bytes.
+        // Not compared as a whole: lengths that are filled in afterwards take more bytes.
         let all = with_weights(&bytes, &files, 1000).unwrap();
         let graph = messages(&all, &[model::GRAPH]).next().unwrap().unwrap().1;
         let initializer = messages(graph, &[graph::INITIALIZER]).next().unwrap().unwrap().1;
@@ -181,10 +187,12 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(fields(&all), fields(&other));
-        let fail = |said: &[(&str, &str)], most| match with_weights(&with_initializer(&weights(said)), &files, most) {
-            Err(Fault::Refused(text)) => text,
-            other => panic!("{other:?}"),
-        };
+        let fail =
+            |said: &[(&str, &str)], max_bytes| match with_weights(&with_initializer(&weights(said)), &files, max_bytes)
+            {
+                Err(Fault::Refused(details)) => details.to_string(),
+                _ => panic!("it was taken"),
+            };
         assert!(fail(&[("location", "w.bin"), ("offset", "5")], 1000).contains("beyond the end"));
         assert!(fail(&[("location", "w.bin"), ("offset", "3"), ("length", "2")], 1000).contains("beyond the end"));
         assert!(fail(&[("location", "w.bin"), ("length", "18446744073709551615")], 1000).contains("beyond the end"));

@@ -1,4 +1,4 @@
-//! Finding a tokenizer: by folder, graph file, name or digest.
+//! Finds a tokenizer by folder, graph file, name or digest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,135 +7,154 @@ use serde::Deserialize;
 
 use super::onnx::{self, Fault};
 use super::{
-    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, Wanted, contents,
-    embedded as built_in,
+    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
+    embedded as built_in, short_digest,
 };
+use crate::details::Details;
 use crate::system::file;
 
-/// Environment variable with folders that hold tokenizer folders, separated by `:`.
+/// The environment variable with the folders that hold tokenizer folders, separated by `:`.
 pub const SEARCH_PATH_VARIABLE: &str = "GST_VIDTOK_MODEL_PATH";
 const DESCRIPTION_FILE: &str = "tokenizer.json";
-/// A description is a kilobyte; anything far above is not one.
+/// A description has about a kilobyte.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
+/// In messages, the place of the embedded tokenizer.
+const EMBEDDED: &str = "the embedded tokenizer";
 
-/// What a `tokenizer.json` says of its tokenizer.
+/// The description in a `tokenizer.json`. Public for the fuzz targets.
 ///
 /// # Errors
-/// Names what is missing or impossible.
+/// Names the key that is missing or impossible.
 pub fn read_description(json: &str) -> Result<Description, String> {
-    Folder::parse(json).map(|folder| folder.description)
+    let folder = Folder::parse(json).map_err(|details| details.to_string())?;
+    Ok(folder.description)
 }
 
-/// The graph for `role` of the tokenizer in the plugin, which is one for a CPU in single precision.
+/// The embedded tokenizer's graph for `role`. Its only variant is for CPUs and in single precision.
+///
+/// # Errors
+/// `Invalid`, if the plugin was built with a broken tokenizer.
 pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
-    let folder = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
+    let folder = Folder::embedded()?;
     let bytes = match role {
         Role::Encoder => built_in::ENCODER,
         Role::Decoder => built_in::DECODER,
     };
-    let place = "the embedded tokenizer";
-    let model = onnx::read(bytes).map_err(|fault| refused(place, fault))?;
-    checked(Source::Embedded(bytes), place, &model, role, Some(&folder.description))
+    let model = onnx::read(bytes).map_err(|fault| refused(EMBEDDED, fault))?;
+    checked(
+        Source::Embedded(bytes),
+        EMBEDDED,
+        &model,
+        role,
+        Some(&folder.description),
+    )
 }
 
-/// The same where the precision that is wanted is its own.
+/// The embedded tokenizer's graph, if it has the required precision.
 ///
 /// # Errors
-/// `NotFound` where another one is wanted.
-pub fn embedded_if(role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
-    expect(embedded(role)?, wanted.precision, "the embedded tokenizer")
+/// `NotFound` if another precision is required.
+pub fn embedded_if(role: Role, choice: VariantChoice) -> Result<Graph, TokenizerError> {
+    check_precision(embedded(role)?, choice.precision, EMBEDDED)
 }
 
-/// `graph`, unless another precision is wanted.
-fn expect(graph: Graph, wanted: Option<Precision>, place: &str) -> Result<Graph, TokenizerError> {
-    match wanted {
-        Some(wanted) if graph.precision != wanted => Err(TokenizerError::NotFound(format!(
-            "{place} is in {}, and precision={} is set: leave it unset, or name a tokenizer folder that has such graphs",
+/// `graph`, unless another precision is required.
+fn check_precision(graph: Graph, required: Option<Precision>, place: &str) -> Result<Graph, TokenizerError> {
+    match required {
+        Some(required) if graph.precision != required => Err(TokenizerError::not_found(format!(
+            "{place} is in {}, and precision={} is set: leave it unset, or name a tokenizer folder that has such \
+             graphs",
             graph.precision.as_str(),
-            wanted.as_str()
+            required.as_str()
         ))),
         _ => Ok(graph),
     }
 }
 
-/// The graph for `role` that `model` names: a tokenizer folder, a graph file, or a name on the search path.
+/// The graph for `role` of the tokenizer `model`: a folder, a graph file, or a name on the search path.
 ///
 /// # Errors
-/// `NotFound` with the places that were looked at; `Invalid` with what is wrong with what is there.
-pub fn open(model: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
-    let wanted = wanted.into();
+/// `NotFound` lists the places that were searched; `Invalid` says what is wrong with the tokenizer.
+pub fn open(model: &str, role: Role, choice: impl Into<VariantChoice>) -> Result<Graph, TokenizerError> {
+    let choice = choice.into();
     let path = Path::new(model);
     if path.is_dir() {
-        return from_folder(path, role, wanted);
+        return from_folder(path, role, choice);
     }
-    // What is no regular file says so when it is opened.
+    // Reading it fails with the reason if it is not a regular file.
     if path.exists() {
         if path.file_name().is_some_and(|name| name == DESCRIPTION_FILE) {
-            return from_folder(path.parent().unwrap_or(Path::new(".")), role, wanted);
+            return from_folder(path.parent().unwrap_or(Path::new(".")), role, choice);
         }
-        return expect(from_file(path.to_path_buf(), role, None)?, wanted.precision, model);
+        return check_precision(from_file(path.to_path_buf(), role, None)?, choice.precision, model);
     }
-    let looked = search_path();
+    let places = search_path();
     if !model.contains('/') {
-        for folder in tokenizer_folders(&looked) {
+        for folder in tokenizer_folders(&places) {
             let named = folder.file_name().is_some_and(|name| name == model);
             if named || Folder::read(&folder).is_ok_and(|f| f.description.name == model) {
-                return from_folder(&folder, role, wanted);
+                return from_folder(&folder, role, choice);
             }
         }
-        if Folder::parse(built_in::DESCRIPTION).is_ok_and(|f| f.description.name == model) {
-            return embedded_if(role, wanted);
+        if Folder::embedded().is_ok_and(|f| f.description.name == model) {
+            return embedded_if(role, choice);
         }
     }
-    Err(TokenizerError::NotFound(format!(
-        "no tokenizer \"{model}\": it is neither a folder, nor a graph file, nor a name in {}. Set {SEARCH_PATH_VARIABLE} to \
-         the folder that holds tokenizer folders",
-        list(&looked)
+    Err(TokenizerError::not_found(format!(
+        "no tokenizer \"{model}\": it is neither a folder, nor a graph file, nor a name in {}. Set \
+         {SEARCH_PATH_VARIABLE} to the folder that holds tokenizer folders",
+        list(&places)
     )))
 }
 
-/// The graph for `role` of the tokenizer with `digest`. Reads `tokenizer.json` files only, until one fits.
+/// The graph for `role` of the tokenizer with `digest`. Of other tokenizers, only `tokenizer.json` is read. `name` is
+/// for the error's text.
 ///
 /// # Errors
-/// `NotFound` with the places that were looked at; `name` says which tokenizer is needed.
-pub fn by_digest(digest: &str, name: &str, role: Role, wanted: impl Into<Wanted>) -> Result<Graph, TokenizerError> {
-    let wanted = wanted.into();
-    let own = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
+/// `NotFound` lists the places that were searched; `Invalid` says what is wrong with the tokenizer.
+pub fn by_digest(
+    digest: &str,
+    name: &str,
+    role: Role,
+    choice: impl Into<VariantChoice>,
+) -> Result<Graph, TokenizerError> {
+    let choice = choice.into();
+    let own = Folder::embedded()?;
     let own = own.description;
     if own.digest == digest {
-        return embedded_if(role, wanted);
+        return embedded_if(role, choice);
     }
-    let looked = search_path();
-    for folder in tokenizer_folders(&looked) {
+    let places = search_path();
+    for folder in tokenizer_folders(&places) {
         if Folder::read(&folder).is_ok_and(|f| f.description.digest == digest) {
-            return from_folder(&folder, role, wanted);
+            return from_folder(&folder, role, choice);
         }
     }
     let embedded = if own.name == name {
         format!(
             "the plugin embeds another version of it (digest {}…)",
-            short(&own.digest)
+            own.short_digest()
         )
     } else {
         "it is not embedded in the plugin".into()
     };
-    Err(TokenizerError::NotFound(format!(
+    Err(TokenizerError::not_found(format!(
         "the tokens were made by tokenizer \"{name}\" (digest {}…); {embedded}, and it was not found in {}. Set \
          {SEARCH_PATH_VARIABLE} to the folder that holds its folder, or set the property \"model\"",
-        short(digest),
-        list(&looked)
+        short_digest(digest),
+        list(&places)
     )))
 }
 
-/// What the tokenizer of this digest says of itself or, where the digest is not known, the one of this name. Reads
-/// `tokenizer.json` files only, on the search path: names may come from anywhere, and are no files to open.
+/// The description of the tokenizer with this digest or, without a digest, with this name. Only `tokenizer.json` files
+/// on the search path are read: the name may come from a stream, and is never opened as a file.
 ///
 /// # Errors
-/// `NotFound` with the places that were looked at.
+/// `NotFound` lists the places that were searched.
 pub fn describe(digest: Option<&str>, name: &str) -> Result<Description, TokenizerError> {
-    let looked = search_path();
-    let own = Folder::parse(built_in::DESCRIPTION).map_err(|e| invalid("the embedded tokenizer", &e))?;
-    let mut found = tokenizer_folders(&looked).filter_map(|folder| {
+    let places = search_path();
+    let own = Folder::embedded()?;
+    let mut found = tokenizer_folders(&places).filter_map(|folder| {
         let read = Folder::read(&folder).ok()?.description;
         let is_folder = || folder.file_name().is_some_and(|folder| folder == name);
         let fits = digest.map_or_else(|| read.name == name || is_folder(), |digest| read.digest == digest);
@@ -149,19 +168,14 @@ pub fn describe(digest: Option<&str>, name: &str) -> Result<Description, Tokeniz
         return Ok(own.description);
     }
     found.next().ok_or_else(|| {
-        let digest = digest.map_or_else(String::new, |digest| format!(" (digest {}…)", short(digest)));
-        TokenizerError::NotFound(format!(
+        let digest = digest.map_or_else(String::new, |digest| format!(" (digest {}…)", short_digest(digest)));
+        TokenizerError::not_found(format!(
             "no tokenizer \"{name}\"{digest}: the plugin embeds \"{}\", and there is none of that name in {}. Set \
              {SEARCH_PATH_VARIABLE} to the folder that holds tokenizer folders",
             own.description.name,
-            list(&looked)
+            list(&places)
         ))
     })
-}
-
-/// The start of a digest, enough to tell tokenizers apart.
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }
 
 fn search_path() -> Vec<PathBuf> {
@@ -185,7 +199,7 @@ fn list(folders: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// The folders below `folders` that hold a description, in a stable order; `folders` themselves too.
+/// `folders` and the folders directly below that have a description, in a stable order.
 fn tokenizer_folders(folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> + '_ {
     folders.iter().flat_map(|folder| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -203,7 +217,7 @@ struct Folder {
     variants: Vec<Variant>,
 }
 
-/// A pair of graphs made for one kind of machine.
+/// A pair of graphs for one target in one precision.
 #[derive(Debug, Deserialize)]
 struct Variant {
     target: String,
@@ -213,14 +227,18 @@ struct Variant {
 }
 
 impl Folder {
-    fn read(folder: &Path) -> Result<Self, String> {
+    fn read(folder: &Path) -> Result<Self, Details> {
         let json = file::read_text(&folder.join(DESCRIPTION_FILE), MAX_DESCRIPTION_BYTES);
-        Self::parse(&json.map_err(|e| e.to_string())?)
+        Self::parse(&json.map_err(Details::of)?)
     }
 
-    fn parse(json: &str) -> Result<Self, String> {
+    fn embedded() -> Result<Self, TokenizerError> {
+        Self::parse(built_in::DESCRIPTION).map_err(|e| TokenizerError::at(EMBEDDED, e))
+    }
+
+    fn parse(json: &str) -> Result<Self, Details> {
         use serde_json::Value;
-        let object: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        let object: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(Details::of)?;
         let plain = |value: &Value| match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -230,52 +248,54 @@ impl Folder {
             other => Some(plain(other)),
         })?;
         let variants = object.get("variants").cloned().unwrap_or_default();
-        let variants = serde_json::from_value(variants).map_err(|e| format!("the key \"variants\": {e}"))?;
+        let variants = serde_json::from_value(variants)
+            .map_err(|e| Details::with_cause(format!("the key \"variants\": {e}"), Arc::new(e)))?;
         Ok(Self { description, variants })
     }
 
-    /// The variant that suits best.
-    fn variant(&self, wanted: Wanted) -> Option<&Variant> {
-        let forms: Vec<_> = self
+    /// The best variant.
+    fn variant(&self, choice: VariantChoice) -> Option<&Variant> {
+        let variants: Vec<_> = self
             .variants
             .iter()
             .map(|v| (&v.target[..], &v.precision[..]))
             .collect();
-        wanted.choose(&forms).map(|index| &self.variants[index])
+        choice.choose(&variants).map(|index| &self.variants[index])
     }
 }
 
-fn from_folder(folder: &Path, role: Role, wanted: Wanted) -> Result<Graph, TokenizerError> {
+fn from_folder(folder: &Path, role: Role, choice: VariantChoice) -> Result<Graph, TokenizerError> {
     let place = description_place(folder);
     if !folder.join(DESCRIPTION_FILE).exists() {
-        return Err(TokenizerError::NotFound(format!(
+        return Err(TokenizerError::not_found(format!(
             "the folder \"{}\" has no {DESCRIPTION_FILE}: a tokenizer folder is made by models/export.py",
             folder.display()
         )));
     }
-    let read = Folder::read(folder).map_err(|e| invalid(&place, &e))?;
-    let missing = || match wanted.precision {
-        Some(precision) => TokenizerError::NotFound(format!(
+    let read = Folder::read(folder).map_err(|e| TokenizerError::at(&place, e))?;
+    let missing = || match choice.precision {
+        Some(precision) => TokenizerError::not_found(format!(
             "{place}: it lists no graphs in {0}: make some with models/export.py --precision {0}{1}",
             precision.as_str(),
-            match wanted.target {
+            match choice.target {
                 Target::Gpu => " --target gpu",
                 Target::Cpu => "",
             }
         )),
-        None => invalid(&place, "it lists no graphs for a CPU or a GPU"),
+        None => TokenizerError::at(&place, "it lists no graphs for a CPU or a GPU"),
     };
-    let variant = read.variant(wanted).ok_or_else(missing)?;
+    let variant = read.variant(choice).ok_or_else(missing)?;
     from_variant(folder, role, variant, &read.description)
 }
 
-/// The graph for `role` in a tokenizer's folder that is for `target` and of this precision; `None`: it lists no such.
-pub(super) fn form_in_folder(
+/// The graph for `role` in the variant for `target` in `precision`; `None` if the tokenizer's folder has no such
+/// variant.
+pub(super) fn variant_in_folder(
     folder: &Path,
     role: Role,
     (target, precision): (Target, Precision),
 ) -> Result<Option<Graph>, TokenizerError> {
-    let read = Folder::read(folder).map_err(|e| invalid(&description_place(folder), &e))?;
+    let read = Folder::read(folder).map_err(|e| TokenizerError::at(&description_place(folder), e))?;
     let fits = |variant: &&Variant| variant.target == target.as_str() && variant.precision == precision.as_str();
     let variant = read.variants.iter().find(fits);
     variant
@@ -293,11 +313,11 @@ fn from_variant(
         Role::Encoder => &variant.encoder,
         Role::Decoder => &variant.decoder,
     };
-    // A description comes from elsewhere: it may name files beside it, not anywhere on the machine.
+    // The description may be hostile: it must not name files outside its folder.
     if file.components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
-        return Err(invalid(
+        return Err(TokenizerError::at(
             &description_place(folder),
-            &format!("the graph \"{}\" is not in its folder", file.display()),
+            format!("the graph \"{}\" is not in its folder", file.display()),
         ));
     }
     let graph = from_file(folder.join(file), role, Some(description))?;
@@ -306,9 +326,9 @@ fn from_variant(
         ("precision", &variant.precision, graph.precision.as_str()),
     ] {
         if said != found {
-            return Err(invalid(
+            return Err(TokenizerError::at(
                 &graph.location(),
-                &format!("the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"),
+                format!("the key \"vidtok.{key}\" contradicts {DESCRIPTION_FILE}: the files do not belong together"),
             ));
         }
     }
@@ -330,14 +350,15 @@ fn from_file(path: PathBuf, role: Role, expected: Option<&Description>) -> Resul
     checked(source, &place, &model, role, expected)
 }
 
-/// The bytes of the graph at `path`, which were `identity` when they were checked.
+/// The bytes of the graph at `path`, if they still have this `identity`.
 pub(super) fn read_again(path: &Path, identity: &Identity) -> Result<Vec<u8>, TokenizerError> {
     let place = path.display().to_string();
     let (bytes, _) = contents::read(path).map_err(|fault| refused(&place, fault))?;
     if Identity::of(&bytes) != *identity {
-        return Err(invalid(
+        return Err(TokenizerError::at(
             &place,
-            "it, or a file with its weights, was replaced after it was checked: set the element to NULL and start it again",
+            "it, or a file with its weights, was replaced after it was checked: set the element to NULL and start it \
+             again",
         ));
     }
     Ok(bytes)
@@ -352,7 +373,7 @@ fn checked(
     expected: Option<&Description>,
 ) -> Result<Graph, TokenizerError> {
     let metadata = &model.metadata;
-    let fail = |text: &str| invalid(place, text);
+    let fail = |text: &str| TokenizerError::at(place, text);
     let prefixed = |key: &str| metadata.get(&format!("vidtok.{key}")).cloned();
     if !metadata.keys().any(|key| key.starts_with("vidtok.")) {
         return Err(fail(
@@ -371,7 +392,7 @@ fn checked(
     let description = Description::read(prefixed).map_err(|e| fail(&format!("vidtok metadata: {e}")))?;
     let attention_parts = prefixed("attention-parts").map_or(Ok(0), |text| text.parse());
     let impossible = |key: &str| fail(&format!("the key \"vidtok.{key}\" has an impossible value"));
-    // Whoever says neither is one of the first graphs, which all were for a CPU in single precision.
+    // The first graphs have neither key; they are for CPUs and in single precision.
     let target = prefixed("target").map_or(Some(Target::Cpu), |text| Target::parse(&text));
     let target = target.ok_or_else(|| impossible("target"))?;
     let precision = prefixed("precision").map_or(Some(Precision::Fp32), |text| Precision::parse(&text));
@@ -413,13 +434,9 @@ fn not_onnx(place: &str) -> String {
     }
 }
 
-fn invalid(place: &str, text: &str) -> TokenizerError {
-    TokenizerError::Invalid(format!("{place}: {text}"))
-}
-
 fn refused(place: &str, fault: Fault) -> TokenizerError {
     match fault {
-        Fault::NotOnnx => invalid(place, &not_onnx(place)),
-        Fault::Refused(text) => invalid(place, &text),
+        Fault::NotOnnx => TokenizerError::at(place, not_onnx(place)),
+        Fault::Refused(details) => TokenizerError::at(place, details),
     }
 }

@@ -1,27 +1,37 @@
-//! Tokenizers: what they say of themselves, where they are found, the embedded one.
+//! Tokenizers: their descriptions, where they are found, and the embedded one.
 //!
-//! A tokenizer is a folder with `tokenizer.json` and ONNX graphs, each of which repeats the description in its
-//! own metadata. Everything here works without ONNX Runtime.
+//! A tokenizer is a folder with `tokenizer.json` and variants: pairs of ONNX graphs, each for a [`Target`] and in a
+//! [`Precision`]. Every graph repeats the description in its metadata. `docs/graphs.md` specifies the keys, and the
+//! inputs and outputs of graphs. Nothing here needs ONNX Runtime.
 
 mod contents;
 mod description;
 mod embedded;
+mod error;
 mod external;
-mod form;
 mod lookup;
 mod onnx;
 pub(crate) mod protobuf;
+mod variant;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use contents::Identity;
 pub use description::Description;
+pub(crate) use description::short_digest;
+pub use error::TokenizerError;
+pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
+pub(crate) use lookup::{describe, embedded_if};
+pub use variant::{Precision, Target, VariantChoice};
+
+// Public for the fuzz targets only.
+#[doc(hidden)]
 pub use external::with_weights;
-pub use form::{Precision, Target, Wanted};
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, describe, embedded, embedded_if, open, read_description};
+#[doc(hidden)]
+pub use lookup::read_description;
+#[doc(hidden)]
 pub use onnx::read as read_onnx;
 
 /// What a graph does.
@@ -43,48 +53,49 @@ impl Role {
 /// Where a graph's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A file, and what it held, weights in files beside it included, when it was checked.
+    /// A file, and the identity of its content, external weights included, when it was checked.
     File(PathBuf, Identity),
     Embedded(&'static [u8]),
 }
 
-/// One graph of a tokenizer, checked to be what it was looked up as.
+/// One graph of a tokenizer whose metadata was checked.
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub description: Arc<Description>,
     pub role: Role,
     pub target: Target,
     pub precision: Precision,
-    /// How many parts attention over all positions takes its queries in; 0: the graph has none, or does not say.
+    /// Parts that the queries of global attention are split into; 0: no such attention, or not specified.
     pub attention_parts: u32,
-    /// Channels of the layer next to the pixels; 0: there is no convolution to tell it by.
+    /// Channels of the convolution next to the pixels; 0: unknown.
     pub channels: u32,
     pub source: Source,
-    /// The tokenizer folder that it was chosen from; `None`: it was named itself, or is embedded.
+    /// The tokenizer folder that it was chosen from; `None` for a graph file that was named directly, and for the
+    /// embedded graphs.
     folder: Option<PathBuf>,
 }
 
 impl Graph {
-    /// The same tokenizer's graph in the form for `target`, of this precision; `None`: there is no other to choose.
+    /// The same graph in the variant for `target`, of the same precision; `None` if there is no such variant.
     ///
     /// # Errors
-    /// The tokenizer's folder lists one, and it cannot be used.
-    pub fn in_form_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
+    /// The tokenizer's folder lists the variant, but it cannot be used.
+    pub fn variant_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
-        let found = lookup::form_in_folder(folder, self.role, (target, self.precision))?;
-        // A folder may have been written anew meanwhile.
+        let found = lookup::variant_in_folder(folder, self.role, (target, self.precision))?;
+        // The folder may have been replaced meanwhile.
         Ok(found.filter(|found| found.description.digest == self.description.digest))
     }
 
-    /// Whether `name` is the tokenizer's, or its folder's.
+    /// Whether `name` is the name of the tokenizer or of its folder.
     pub fn is_named(&self, name: &str) -> bool {
         let folder = self.folder.as_ref().and_then(|folder| folder.file_name());
         self.description.name == name || folder.is_some_and(|folder| folder == name)
     }
 
-    /// Where the graph comes from, for people.
+    /// Where the graph comes from, in words for the user.
     pub fn location(&self) -> String {
         match &self.source {
             Source::File(path, _) => path.display().to_string(),
@@ -92,11 +103,11 @@ impl Graph {
         }
     }
 
-    /// The ONNX file that was checked, with all weights in it. A file is read again: kept from READY on, it would take
-    /// as much memory again as the network.
+    /// The ONNX file that was checked, with all weights in it. The file is read again: keeping it since READY would
+    /// double the memory that the weights take.
     ///
     /// # Errors
-    /// The file cannot be read any more, or is another one by now.
+    /// The file cannot be read any more, or its content has changed.
     pub fn bytes(&self) -> Result<Cow<'static, [u8]>, TokenizerError> {
         match &self.source {
             Source::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
@@ -104,19 +115,3 @@ impl Graph {
         }
     }
 }
-
-/// Why a tokenizer cannot be used: text for the user, and whether it was found at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenizerError {
-    NotFound(String),
-    Invalid(String),
-}
-
-impl fmt::Display for TokenizerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::NotFound(text) | Self::Invalid(text)) = self;
-        f.write_str(text)
-    }
-}
-
-impl std::error::Error for TokenizerError {}

@@ -1,18 +1,18 @@
-//! An ONNX file, read without ONNX Runtime: its metadata, and which other files it refers to. Nothing is run before
-//! both are known to be good.
+//! Reads the metadata of an ONNX file and which other files it refers to, without ONNX Runtime. Both are checked before
+//! the graph runs. `docs/graphs.md` specifies the metadata.
 //!
-//! A field that may be there once is read wherever it stands, as readers of protobuf merge repeated ones. So what is
-//! refused is refused by its parts: a place of external data counts even where nothing says that the tensor is
-//! external.
+//! Readers of protobuf merge repeated fields, so every occurrence of a field counts here. A reference to external data
+//! is refused even if nothing else marks the tensor as external.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::external::outside;
 use super::protobuf::{Field, Fields, Malformed, Value, numbers};
+use crate::details::Details;
 
-/// Most nodes, attributes and tensors: ONNX Runtime makes objects of each, and a graph of ours has a few thousand.
+/// Limit of nodes, attributes and tensors. ONNX Runtime makes an object of each; the project's graphs have thousands.
 const MAX_PARTS: usize = 1 << 20;
-/// Most messages within each other, as protobuf's own readers have it.
+/// Limit of nested messages, as in protobuf's own readers.
 const MAX_DEPTH: usize = 100;
 
 /// Numbers of fields in onnx.proto.
@@ -66,15 +66,20 @@ mod entry {
     pub const VALUE: u64 = 2;
 }
 
-/// The operator that stands for a part of a graph compiled elsewhere, often in another file.
+/// The operator for a part of a graph that was compiled before, often in another file.
 const COMPILED: &[u8] = b"EPContext";
 
 /// Why a file cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Fault {
     NotOnnx,
-    /// In words.
-    Refused(String),
+    Refused(Details),
+}
+
+impl Fault {
+    pub(super) fn refused(text: impl Into<Details>) -> Self {
+        Self::Refused(text.into())
+    }
 }
 
 impl From<Malformed> for Fault {
@@ -83,20 +88,21 @@ impl From<Malformed> for Fault {
     }
 }
 
-/// What is read of an ONNX file.
+/// What was read from an ONNX file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     pub metadata: HashMap<String, String>,
-    /// Plain names of the files in the graph's folder that hold weights.
+    /// Names of the files in the graph's folder that hold weights.
     pub files: BTreeSet<String>,
-    /// Channels that convolutions make of pixels' three, or three of.
+    /// The most channels that a convolution has on one side and three, those of pixels, on the other; 0: unknown.
     pub channels: u32,
 }
 
 /// Reads an ONNX file.
 ///
 /// # Errors
-/// Says what is refused: data in files that are not in the graph's folder, and elsewhere than in the graph's weights.
+/// The file is not ONNX; has external data in another folder, or for other tensors than the graph's weights; has parts
+/// that were compiled before; or has too many parts.
 pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
     let mut model = Model::default();
     let mut walk = Walk::default();
@@ -136,7 +142,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
     Ok(model)
 }
 
-/// Goes through everything in a graph that may hold a tensor.
+/// Walks through everything in a graph that may hold a tensor.
 #[derive(Default)]
 struct Walk {
     parts: usize,
@@ -145,7 +151,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// `main`: the model's own graph, whose initializers may have their data elsewhere.
+    /// `main`: the model's own graph, whose initializers may have external data.
     fn graph(&mut self, bytes: &[u8], depth: usize, main: bool) -> Result<(), Fault> {
         for part in messages(bytes, &[graph::NODE, graph::INITIALIZER, graph::SPARSE_INITIALIZER]) {
             match part? {
@@ -167,8 +173,8 @@ impl Walk {
         for part in messages(bytes, &[node::OP_TYPE, node::ATTRIBUTE]) {
             match part? {
                 (node::OP_TYPE, COMPILED) => {
-                    return Err(Fault::Refused(
-                        "it holds a part that was compiled elsewhere (EPContext)".into(),
+                    return Err(Fault::refused(
+                        "it holds a part that was compiled elsewhere (EPContext)",
                     ));
                 }
                 (node::OP_TYPE, _) => (),
@@ -202,7 +208,7 @@ impl Walk {
         self.count(depth)?;
         match outside(bytes)? {
             None => Ok(()),
-            Some(outside) => Err(Fault::Refused(format!(
+            Some(outside) => Err(Fault::refused(format!(
                 "the constant \"{}\" has its data in the file {}: only the graph's weights may be in another file",
                 outside.tensor, outside.file
             ))),
@@ -212,12 +218,12 @@ impl Walk {
     fn count(&mut self, depth: usize) -> Result<(), Fault> {
         self.parts += 1;
         if self.parts > MAX_PARTS {
-            return Err(Fault::Refused(format!(
+            return Err(Fault::refused(format!(
                 "it has more than {MAX_PARTS} nodes, attributes and tensors"
             )));
         }
         if depth > MAX_DEPTH {
-            return Err(Fault::Refused(format!(
+            return Err(Fault::refused(format!(
                 "it has more than {MAX_DEPTH} graphs within each other"
             )));
         }
@@ -241,7 +247,7 @@ pub(super) fn messages<'a>(
     })
 }
 
-/// Channels that weights make of three, or three of; 0 where they are no convolution's of that kind.
+/// The channels of a convolution's weights that have three channels on the other side; 0 for other tensors.
 fn channels_beside_pixels(tensor: &[u8]) -> Result<u32, Malformed> {
     let mut sizes = Vec::new();
     for field in Fields::new(tensor) {
@@ -251,7 +257,7 @@ fn channels_beside_pixels(tensor: &[u8]) -> Result<u32, Malformed> {
                 value: Value::Number(size),
                 ..
             } => sizes.push(size),
-            // Packed into one field.
+            // All sizes packed into one field.
             Field {
                 number: tensor::DIMS,
                 value: Value::Bytes(packed),
@@ -286,7 +292,7 @@ pub(super) mod tests {
     use super::super::protobuf::put_bytes;
     use super::*;
 
-    /// A message of fields of bytes.
+    /// A message of fields with bytes.
     pub fn message(fields: &[(u64, &[u8])]) -> Vec<u8> {
         let mut bytes = Vec::new();
         fields
@@ -305,7 +311,7 @@ pub(super) mod tests {
         bytes
     }
 
-    /// A tensor with data elsewhere.
+    /// A tensor with external data.
     pub fn weights(said: &[(&str, &str)]) -> Vec<u8> {
         let mut bytes = message(&[(tensor::NAME, b"w")]);
         for (key, value) in said {
@@ -321,19 +327,19 @@ pub(super) mod tests {
 
     fn refused(bytes: &[u8]) -> String {
         match read(bytes) {
-            Err(Fault::Refused(text)) => text,
+            Err(Fault::Refused(details)) => details.to_string(),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn metadata_is_read_and_other_files_are_told_apart() {
+    fn metadata_is_read_and_other_bytes_are_not_onnx() {
         let bytes = file(&[(model::GRAPH, b""), (model::METADATA, &pair("vidtok.role", "encoder"))]);
         assert_eq!(read(&bytes).unwrap().metadata["vidtok.role"], "encoder");
-        assert_eq!(read(&bytes[..bytes.len() - 3]), Err(Fault::NotOnnx));
-        assert_eq!(read(b"not an ONNX file"), Err(Fault::NotOnnx));
-        assert_eq!(read(b""), Err(Fault::NotOnnx));
-        assert_eq!(read(&[0x08, 8]), Err(Fault::NotOnnx));
+        assert!(matches!(read(&bytes[..bytes.len() - 3]), Err(Fault::NotOnnx)));
+        assert!(matches!(read(b"not an ONNX file"), Err(Fault::NotOnnx)));
+        assert!(matches!(read(b""), Err(Fault::NotOnnx)));
+        assert!(matches!(read(&[0x08, 8]), Err(Fault::NotOnnx)));
     }
 
     #[test]
@@ -366,7 +372,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Protobuf merges what stands twice, so the place may be in one part and the rest in another.
+    /// Protobuf merges repeated fields, so the location may be in one occurrence and the rest in another.
     #[test]
     fn a_place_counts_wherever_it_stands() {
         let place = message(&[(tensor::EXTERNAL_DATA, &pair("location", "../w.bin"))]);
@@ -376,7 +382,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn data_elsewhere_are_refused_everywhere_but_in_weights() {
+    fn external_data_is_refused_except_in_weights() {
         let tensor = weights(&[("location", "w.bin")]);
         let attribute = |number| message(&[(node::ATTRIBUTE, &message(&[(number, &tensor)]))]);
         let sparse = message(&[(sparse::VALUES, &tensor)]);
@@ -404,7 +410,7 @@ pub(super) mod tests {
     #[test]
     fn channels_are_those_next_to_the_pixels() {
         let of = |dims: &[u8]| {
-            // One field each, and all of them packed into one.
+            // A field per size, and all sizes packed into one field.
             let single: Vec<u8> = dims
                 .iter()
                 .flat_map(|size| [(tensor::DIMS as u8) << 3, *size])

@@ -1,8 +1,7 @@
-//! The wire format of protobuf, read field by field without taking memory. Of an ONNX file only little is wanted, and
-//! where every message becomes an object, as `prost` makes them, a stranger's file can ask for dozens of times its
-//! size.
+//! The wire format of protobuf. It is read field by field and without allocation: with an object per message, as
+//! protobuf libraries make them, a hostile ONNX file could take dozens of times its size in memory.
 
-/// A field: its number, its value, and all of its bytes.
+/// A field of a message; `raw` is all of its bytes, key included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
     pub number: u64,
@@ -13,17 +12,17 @@ pub struct Field<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Number(u64),
-    /// A text, a message, or packed numbers.
+    /// Text, a message, or packed numbers.
     Bytes(&'a [u8]),
-    /// Four or eight bytes that nobody here wants.
+    /// Four or eight bytes, which are not needed here.
     Fixed,
 }
 
-/// The bytes are no protobuf message, or one with groups, which ONNX has none of.
+/// The bytes are not a protobuf message, or one with groups, which ONNX does not use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// The fields of a message; ends after the first error.
+/// Iterates over the fields of a message; ends after the first error.
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -44,7 +43,7 @@ impl<'a> Fields<'a> {
             5 => self.take(4).map(|_| Value::Fixed)?,
             _ => return Err(Malformed),
         };
-        // Protobuf reads keys as 32 bits; field 0 is not allowed.
+        // Keys have 32 bits, and 0 is not a field number.
         let number = key >> 3;
         if number == 0 || key > u64::from(u32::MAX) {
             return Err(Malformed);
@@ -58,7 +57,7 @@ impl<'a> Fields<'a> {
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.0.split_first().ok_or(Malformed)?;
             self.0 = rest;
-            // Of the tenth byte one bit is left.
+            // Only one bit of a tenth byte counts.
             number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(number);
@@ -90,46 +89,40 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Numbers that are packed into a field, up to the first that is cut.
+/// The numbers packed into a field, up to the first incomplete one.
 pub fn numbers(packed: &[u8]) -> impl Iterator<Item = u64> {
     let mut rest = Fields::new(packed);
     std::iter::from_fn(move || rest.number().ok())
 }
 
-/// Bytes of a length that is filled in afterwards: enough for 35 bits.
+/// Bytes reserved for the length of a message, which is known only after it is written: enough for 35 bits.
 const LENGTH_BYTES: usize = 5;
 
-/// Appends a field of one number.
+/// Appends a field with a number.
 pub fn put_integer(number: u64, value: u64, to: &mut Vec<u8>) {
     put_number(number << 3, to);
     put_number(value, to);
 }
 
-/// Appends a field of bytes.
+/// Appends a field with bytes or text.
 pub fn put_bytes(number: u64, bytes: &[u8], to: &mut Vec<u8>) {
     put_number(number << 3 | 2, to);
     put_number(bytes.len() as u64, to);
     to.extend_from_slice(bytes);
 }
 
-/// Begins a message; returns what [`end`] needs when everything in it has been appended.
-pub fn begin(number: u64, to: &mut Vec<u8>) -> usize {
+/// Appends a field with a message, whose own fields `write` appends. Returns what `write` returns.
+pub fn put_message<R>(number: u64, to: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     put_number(number << 3 | 2, to);
+    let length_at = to.len();
     to.extend_from_slice(&[0; LENGTH_BYTES]);
-    to.len()
-}
-
-/// Ends a message that was begun.
-pub fn end(begun: usize, to: &mut [u8]) {
-    let mut length = to.len() - begun;
-    let (last, others) = to[begun - LENGTH_BYTES..begun]
-        .split_last_mut()
-        .expect("there are five");
-    for byte in others {
-        *byte = length as u8 | 0x80;
-        length >>= 7;
+    let result = write(to);
+    let length = (to.len() - length_at - LENGTH_BYTES) as u64;
+    for (place, byte) in to[length_at..length_at + LENGTH_BYTES].iter_mut().enumerate() {
+        let more = if place + 1 < LENGTH_BYTES { 0x80 } else { 0 };
+        *byte = (length >> (7 * place)) as u8 & 0x7f | more;
     }
-    *last = length as u8;
+    result
 }
 
 fn put_number(mut number: u64, to: &mut Vec<u8>) {
@@ -150,7 +143,7 @@ mod tests {
             .collect()
     }
 
-    /// Examples of protobuf's own description of its encoding.
+    /// Examples from the encoding page of protobuf's documentation.
     #[test]
     fn fields_are_read_as_protobuf_writes_them() {
         assert_eq!(fields(&[0x08, 0x96, 0x01]), Ok(vec![(1, Value::Number(150))]));
@@ -174,7 +167,7 @@ mod tests {
             &[0x12, 0x07, b't'],
             &[0x0d, 1, 2, 3],
             &[0x00, 0x01],
-            // Groups, and a kind that is none.
+            // Groups, and an unknown wire type.
             &[0x0b, 0x0c],
             &[0x0e],
             // A number of eleven bytes, and a length beyond any memory.
@@ -189,15 +182,12 @@ mod tests {
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
         put_bytes(9, &[7; 300], &mut bytes);
-        put_integer(1, 150, &mut bytes);
-        let begun = begin(5, &mut bytes);
-        bytes.extend([8; 200]);
-        end(begun, &mut bytes);
-        assert!(bytes.windows(3).any(|written| written == [0x08, 0x96, 0x01]));
+        put_message(5, &mut bytes, |to| to.extend([8; 200]));
+        put_integer(3, u64::MAX, &mut bytes);
         let expected = vec![
             (9, Value::Bytes(&[7; 300])),
-            (1, Value::Number(150)),
             (5, Value::Bytes(&[8; 200])),
+            (3, Value::Number(u64::MAX)),
         ];
         assert_eq!(fields(&bytes), Ok(expected));
     }

@@ -1,8 +1,7 @@
-//! Every surface that a stranger's bytes reach, with the inputs in `fuzz/corpus` and changed ones, the same at every
-//! run.
+//! Runs the fuzz targets with the inputs in `fuzz/corpus` and with random changes of them, the same in every run.
 //!
-//! `VIDTOK_FUZZ_RUNS` is how many changed inputs each target gets, `VIDTOK_FUZZ_SEED` which ones. An input that is a
-//! finding is kept in `target/tmp`.
+//! `VIDTOK_FUZZ_RUNS` is the number of changed inputs per target, `VIDTOK_FUZZ_SEED` their random seed. An input on
+//! which a target fails is written to `target/tmp`.
 
 mod mutate;
 #[path = "../../fuzz/targets/mod.rs"]
@@ -13,13 +12,13 @@ use std::path::{Path, PathBuf};
 use mutate::Mutator;
 use targets::Target;
 
-/// Runs for every day: of pure logic, and of elements.
+/// Default numbers of changed inputs, for targets without and with elements.
 const PURE: usize = 3000;
 const ELEMENT: usize = 150;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number")))
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
@@ -30,10 +29,10 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-fn run(target: Target, every_day: usize) {
+fn run(target: Target, default_runs: usize) {
     let seeds = corpus(target.name);
     assert!(!seeds.is_empty());
-    let runs = number("VIDTOK_FUZZ_RUNS").map_or(every_day, |runs| runs as usize);
+    let runs = number("VIDTOK_FUZZ_RUNS").map_or(default_runs, |runs| runs as usize);
     let mut mutator = Mutator::new(&seeds, number("VIDTOK_FUZZ_SEED").unwrap_or(1));
     let changed = std::iter::repeat_with(|| mutator.next()).take(runs);
     for input in seeds.iter().cloned().chain(changed) {

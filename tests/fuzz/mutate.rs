@@ -1,9 +1,9 @@
-//! Changes inputs at random, always the same way for the same seed.
+//! Changes inputs at random. The same seed gives the same changes.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Numbers at whose edges code is wrong.
+/// Numbers at the limits of types and checks.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -60,7 +60,7 @@ impl<'a> Mutator<'a> {
                 input.splice(at..at, fresh);
             }
             5 => {
-                // A piece of any seed, also of this one.
+                // A piece of any seed, possibly the same.
                 let other = &self.seeds[self.below(self.seeds.len())];
                 let start = self.below(other.len() + 1);
                 let piece = &other[start..(start + length).min(other.len())];

@@ -1,4 +1,4 @@
-//! What is said of damage and of missing packets.
+//! Warnings and counters of damage and of missing packets.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn has_discont(sample: &gst::Sample) -> bool {
 }
 
 #[test]
-fn much_damage_is_told_once_and_summed_up() {
+fn much_damage_is_reported_once_and_summed_up() {
     let format = format(64);
     let mut pieces = pieces(&format, 200);
     for piece in pieces.iter_mut().skip(1).step_by(2) {
@@ -76,11 +76,11 @@ fn packets_of_two_writers_are_told_apart() {
             .collect::<Vec<_>>()
     };
     let (first, second) = (of("first"), of("second"));
-    // The second one's end in the first one's place: only its own stream header tells how to read it.
+    // The end of the second stream without its stream header is unreadable.
     let player = Player::play(&[&first[..7], &second[7..]].concat().concat(), "vidtokparse");
     assert_eq!(player.samples().len(), 7);
     assert_eq!(player.warnings().len(), 1);
-    // One behind the other's unfinished segment.
+    // The second stream behind an unfinished segment of the first.
     let player = Player::play(&[&first[..7], &second[..]].concat().concat(), "vidtokparse");
     let samples = player.samples();
     assert_eq!(samples.len(), 17);
@@ -164,7 +164,7 @@ fn a_discont_of_an_end_mark_stays() {
 }
 
 #[test]
-fn a_stream_without_its_end_is_told() {
+fn a_stream_without_its_end_is_reported() {
     let format = format(64);
     let whole = pieces(&format, 3);
     let has_ended = |player: &Player| player.parser().property::<gst::Structure>("stats").get::<bool>("ended");
@@ -180,7 +180,7 @@ fn a_stream_without_its_end_is_told() {
             );
             assert_eq!(has_ended(&player), Ok(ended));
         }
-        // To a stop, and with one packet a segment, there is no end to come to.
+        // Playback to a stop, or of one packet per segment, does not reach the end mark.
         for (to, flags) in [
             (SEGMENT + SEGMENT / 2, gst::SeekFlags::ACCURATE),
             (

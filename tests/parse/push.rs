@@ -1,4 +1,4 @@
-//! Duration and seeks where bytes are pushed: behind a queue, and from a server.
+//! Duration and seeks in pushed bytes: behind a queue, and from a server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::times::late;
 use super::*;
 
-/// A server of one file, with ranges. It counts requests, and stops with the test's process.
+/// An HTTP server of one file, which counts requests and lives as long as the test's process.
 struct Server {
     address: std::net::SocketAddr,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
-    /// A server that does not know `ranges` sends all it has.
+    /// Without `ranges`, it always sends the whole file.
     fn new(bytes: Vec<u8>, ranges: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, requests) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
@@ -29,7 +29,7 @@ impl Server {
     }
 }
 
-/// A player of what `server` has.
+/// A player of the file on `server`.
 fn over_http(server: &Server) -> Player {
     let found = gst::ElementFactory::find("souphttpsrc");
     assert!(
@@ -40,7 +40,7 @@ fn over_http(server: &Server) -> Player {
     Player::with_source(&source, None)
 }
 
-/// Answers the requests of one connection, until the client is gone.
+/// Answers the requests of one connection until the client closes it.
 fn serve(client: TcpStream, bytes: &[u8], ranges: bool, requests: &AtomicUsize) -> Option<()> {
     let mut lines = BufReader::new(client.try_clone().ok()?).lines();
     let mut client = client;
@@ -77,19 +77,21 @@ fn serve(client: TcpStream, bytes: &[u8], ranges: bool, requests: &AtomicUsize) 
     }
 }
 
-/// Many short segments, or one; with a payload that makes it 1 MB or so.
-fn stream(segments: u64, later: u64) -> (Vec<Packet>, Vec<Vec<u8>>) {
-    let format = TokenFormat {
-        grid_width: 40,
+/// A format of large pictures, so that 60 segments have about 1 MB.
+fn large_format() -> TokenFormat {
+    TokenFormat {
         grid_height: 40,
-        width: 320,
         height: 320,
         ..format(320)
-    };
-    late(&format, segments, later)
+    }
 }
 
-/// Checks duration, seeks of each kind, and what is played after the last one.
+/// Packets and pieces of a stream in that format which starts at PTS `later`, in nanoseconds.
+fn stream(segments: u64, later: u64) -> (Vec<Packet>, Vec<Vec<u8>>) {
+    late(&large_format(), segments, later)
+}
+
+/// Checks the duration, seeks of each kind, and playback after the last one.
 fn assert_seekable(player: &Player, packets: &[Packet], pieces: &[Vec<u8>], segments: u64, later: u64) {
     let duration = ClockTime::from_nseconds(segments * SEGMENT);
     assert_eq!(player.pipeline.query_duration::<ClockTime>(), Some(duration));
@@ -128,13 +130,7 @@ fn assert_seekable(player: &Player, packets: &[Packet], pieces: &[Vec<u8>], segm
     }
     player.buffers.lock().unwrap().clear();
     player.pipeline.set_state(gst::State::Playing).unwrap();
-    let to = ClockTime::from_nseconds((last - 1) * SEGMENT);
-    player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
-    player.samples();
-    let buffers = player.buffers.lock().unwrap();
-    let at = ((last - 1) * PACKETS_PER_SEGMENT) as usize;
-    let (packets, pieces) = (&packets[at..], &pieces[at..]);
-    assert_framed(&buffers[buffers.len() - pieces.len()..], packets, pieces);
+    player.assert_plays_from(last - 1, packets, pieces);
     assert_eq!(player.warnings(), Vec::<String>::new());
 }
 
@@ -157,7 +153,7 @@ fn a_file_is_sought_in_over_http() {
     let player = over_http(&server);
     player.pipeline.set_state(gst::State::Paused).unwrap();
     player.wait_for_state();
-    // Its start, its end, its start again.
+    // Requests for the start, the end, and the start again.
     assert!(server.requests.load(Ordering::Relaxed) <= 4);
     assert_seekable(&player, &packets, &pieces, 60, 8_000_000_000);
     let requests = server.requests.load(Ordering::Relaxed);
@@ -199,16 +195,7 @@ fn many_seeks_in_what_is_pushed_end_where_they_should() {
         player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
     }
     player.buffers.lock().unwrap().clear();
-    let to = ClockTime::from_nseconds(39 * SEGMENT);
-    player.pipeline.seek_simple(gst::SeekFlags::FLUSH, to).unwrap();
-    player.samples();
-    let buffers = player.buffers.lock().unwrap();
-    let at = 39 * PACKETS_PER_SEGMENT as usize;
-    assert_framed(
-        &buffers[buffers.len() - pieces[at..].len()..],
-        &packets[at..],
-        &pieces[at..],
-    );
+    player.assert_plays_from(39, &packets, &pieces);
 }
 
 #[test]
@@ -227,18 +214,11 @@ fn what_is_joined_plays_behind_a_queue_without_seeks() {
 }
 
 #[test]
-fn times_that_begin_anew_are_found_by_playing_behind_a_queue() {
+fn times_that_start_over_are_found_by_playing_behind_a_queue() {
     let (packets, pieces) = stream(60, 0);
-    // Of one writer, whose segments go on being counted.
-    let format = TokenFormat {
-        grid_width: 40,
-        grid_height: 40,
-        width: 320,
-        height: 320,
-        ..format(320)
-    };
-    let mut writer = Writer::new(format, "a-stream").unwrap();
-    let mut anew: Vec<Vec<u8>> = packets
+    // From one writer, which goes on counting segments.
+    let mut writer = Writer::new(large_format(), "a-stream").unwrap();
+    let mut restarted: Vec<Vec<u8>> = packets
         .iter()
         .chain(&packets)
         .map(|packet| {
@@ -250,13 +230,13 @@ fn times_that_begin_anew_are_found_by_playing_behind_a_queue() {
                 .unwrap()
         })
         .collect();
-    anew.push(writer.end().unwrap());
-    for bytes in [pieces.concat().repeat(2), anew.concat()] {
+    restarted.push(writer.end().unwrap());
+    for bytes in [pieces.concat().repeat(2), restarted.concat()] {
         let player = Player::pause(&bytes, "queue ! vidtokparse");
         for to in [10, 30, 45, 20] {
             let to = to * SEGMENT + FRAME;
             let (first, from) = player.seek(gst::SeekFlags::ACCURATE, to);
-            // Something is shown, of that time.
+            // The target is shown.
             assert_eq!(from, to);
             assert!(first.pts().unwrap().nseconds() <= to);
         }
@@ -282,7 +262,7 @@ fn a_seek_is_not_held_to_the_stop_of_an_earlier_one() {
     let (_, pieces) = stream(60, 0);
     let player = Player::pause(&pieces.concat(), "queue ! vidtokparse");
     let at = |segment: u64| ClockTime::from_nseconds(segment * SEGMENT);
-    // From segment, to segment.
+    // Numbers of the segments to start and to stop at.
     for (from, to) in [(40, None), (10, Some(12)), (50, None), (5, None)] {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let stop = to.map(at);

@@ -1,8 +1,8 @@
-//! What is played when: late starts, upstream's times, gaps, joins, steps back, trick modes, seeks that snap.
+//! Times of playback: late starts, upstream's times, gaps, joins, steps back, trick modes, key-unit seeks.
 
 use super::*;
 
-/// The packets of [`super::packets`], `later` nanoseconds later, and their pieces; the last one is the end mark.
+/// The packets of [`super::packets`], `later` nanoseconds later, and their pieces. The last piece is the end mark.
 pub fn late(format: &TokenFormat, segments: u64, later: u64) -> (Vec<Packet>, Vec<Vec<u8>>) {
     let mut packets = packets(format, segments);
     for packet in &mut packets {
@@ -27,7 +27,7 @@ fn at(nanoseconds: u64) -> ClockTime {
     ClockTime::from_nseconds(nanoseconds)
 }
 
-/// A pushed stream in time, without threads.
+/// A parser whose input segment is in time, without threads.
 fn in_time() -> Harness {
     init();
     let mut harness = Harness::new("vidtokparse");
@@ -120,28 +120,28 @@ fn a_file_that_was_joined_late_has_no_gap() {
 }
 
 #[test]
-fn upstreams_times_count_where_it_has_them() {
+fn upstreams_timestamps_count_if_it_has_them() {
     let format = format(64);
     let (packets, pieces) = (packets(&format, 2), pieces(&format, 2));
     let shift = 1_000_000_000;
     let own = |i: usize| packets[i].pts.unwrap();
     let shifted: Vec<_> = (0..packets.len()).map(|i| Some(own(i) + shift)).collect();
 
-    // A buffer a packet.
+    // One packet per buffer.
     let mut harness = in_time();
     for (piece, pts) in pieces.iter().zip(&shifted) {
         harness.push(timed(piece, *pts)).unwrap();
     }
     assert_eq!(out(&mut harness), shifted);
 
-    // Three packets a buffer: the others go on from the first.
+    // Three packets per buffer: the times of the others follow from the first.
     let mut harness = in_time();
     for (three, pts) in pieces.chunks(3).zip(shifted.chunks(3)) {
         harness.push(timed(&three.concat(), pts[0])).unwrap();
     }
     assert_eq!(out(&mut harness), shifted);
 
-    // Packets in parts, of which the first or all have a time; the stream header alone in front of them.
+    // Packets in several buffers, of which the first or all have a time; the stream header is in a buffer of its own.
     for all in [false, true] {
         let mut harness = in_time();
         for (piece, pts) in pieces.iter().zip(&shifted) {
@@ -160,7 +160,7 @@ fn upstreams_times_count_where_it_has_them() {
         assert_eq!(out(&mut harness), shifted);
     }
 
-    // No times: the packets' own.
+    // Without timestamps, the packets' own times count.
     let mut harness = in_time();
     for piece in &pieces {
         harness.push(timed(piece, None)).unwrap();
@@ -186,13 +186,13 @@ fn no_caps_are_made_up_before_a_stream_header() {
     assert!(harness.push_event(gap()));
     harness.push(timed(&pieces[0][40..], None)).unwrap();
     harness.push(timed(&pieces[1], None)).unwrap();
-    // Inside a packet, too, it cuts nothing off.
+    // A gap event inside a packet does not cut it off.
     for (piece, cut) in pieces[2..].iter().zip([60, 1, 5, 11]) {
         harness.push(timed(&piece[..cut], None)).unwrap();
         assert!(harness.push_event(gap()));
         harness.push(timed(&piece[cut..], None)).unwrap();
     }
-    // Between packets it passes.
+    // A gap event between packets is passed on.
     assert!(harness.push_event(gap()));
     assert_eq!(out(&mut harness).len(), 6);
     let events: Vec<_> = std::iter::from_fn(|| harness.try_pull_event()).collect();
@@ -214,7 +214,7 @@ fn no_caps_are_made_up_before_a_stream_header() {
 }
 
 #[test]
-fn key_unit_trick_modes_have_one_packet_a_segment() {
+fn key_unit_trick_modes_have_one_packet_per_segment() {
     let format = format(64);
     let pieces = pieces(&format, 6);
     for middle in ["vidtokparse", "queue ! vidtokparse"] {
@@ -242,7 +242,7 @@ fn key_unit_trick_modes_have_one_packet_a_segment() {
         assert!(flags.contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS), "{middle}");
         assert_eq!(player.warnings(), Vec::<String>::new());
         drop(buffers);
-        // And back.
+        // Back to normal playback.
         player.buffers.lock().unwrap().clear();
         player
             .pipeline
@@ -293,7 +293,7 @@ fn a_seek_that_snaps_stays_before_its_stop() {
             assert_eq!(segment.stop(), Some(at(to)), "{middle}");
             assert_eq!(player.buffers.lock().unwrap()[0].pts(), Some(at(shown)), "{middle}");
         }
-        // A stop before the start is no seek.
+        // A seek with a stop before its start is refused.
         let (flags, set) = (gst::SeekFlags::FLUSH, gst::SeekType::Set);
         let seek = gst::event::Seek::new(1.0, flags, set, at(2 * FRAME), set, at(FRAME));
         assert!(!player.parser().send_event(seek), "{middle}");

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and tables; nothing is measured."""
+"""The benchmark's arithmetic and tables. Nothing is measured."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_summary_takes_the_median_turn_and_percentiles_of_all_steps() -> None:
     assert figures["mean-ms"] == 20
     assert figures["fps"] == 200
     assert figures["p50-ms"] == 20
-    # Between the fifth step in order, 30, and the sixth, 90: at ¾ of the way.
+    # Sorted, the fifth step is 30 and the sixth 90; the percentile is at ¾ between them.
     assert figures["p95-ms"] == pytest.approx(75)
     assert figures["worst-ms"] == 90
     assert figures["steps"] == 6
@@ -62,10 +62,10 @@ def test_the_whole_report() -> None:
         runs={"element": run, "bare": run},
         share=0.5,
         reference={"modes": modes},
-        **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0, "beside-bare": 0.75},
+        **{"gflop": 3.0, "gflops": 200.0, "sgemm-gflops": 400.0, "ratio-to-bare": 0.75},
     )
     rows = [
-        {"streams": n, "threads": 1, "frames-a-second": 100.0 * n, "cpu-ms-a-step": 9.0, "running-mib": 80.0}
+        {"networks": n, "threads": 1, "frames-per-second": 100.0 * n, "cpu-ms-per-step": 9.0, "running-mib": 80.0}
         for n in (1, 2)
     ]
     text = report.markdown(
@@ -74,7 +74,7 @@ def test_the_whole_report() -> None:
             "versions": {"ONNX Runtime": "1.0"},
             "options": {"provider": "cpu", "repeats": 1},
             "cases": [measured],
-            "streams": [{"role": "encoder", "rows": rows}],
+            "parallel": [{"role": "encoder", "rows": rows}],
         }
     )
     lines = text.splitlines()
@@ -92,7 +92,7 @@ def test_the_whole_report() -> None:
 
 
 def turn(*steps: float, start: float = 50.0, peak: float = 80.0) -> dict[str, object]:
-    """What a turn's process prints, of steps of four frames."""
+    """The figures that a turn's process prints, for steps of four frames."""
     return {
         "step-ms": list(steps),
         "step-frames": 4,
@@ -112,8 +112,8 @@ def test_figures_of_a_case() -> None:
     figures = benchmark.result(runs, [100.0, 300.0, 200.0], 2.0, referred)
     assert figures["runs"]["element"]["start-ms"] == 2
     assert figures["runs"]["element"]["peak-mib"] == 80
-    assert figures["beside-bare"] == 0.5
-    # 2 GFLOP in 20 ms, beside the median of NumPy's products, which is more than PyTorch's.
+    assert figures["ratio-to-bare"] == 0.5
+    # 2 GFLOP in 20 ms. The median of NumPy's products is faster than PyTorch's.
     assert figures["gflops"] == pytest.approx(100)
     assert figures["sgemm-gflops"] == 200
     assert figures["share"] == pytest.approx(0.5)
@@ -131,7 +131,7 @@ def test_half_precision_is_compared_with_half_precision() -> None:
     assert "share" not in figures
 
 
-# Answers like reference.py.
+# A process that answers like reference.py.
 CHILD = """
 import json, sys
 import numpy
@@ -165,7 +165,7 @@ def test_a_mode_of_the_reference_that_fails_stops_nothing(breaks_at: str, tmp_pa
     assert figures["modes"]["broken"] == {"error": "it broke"}
 
 
-def test_a_reference_that_does_not_start_says_where_it_says_why(tmp_path: Path) -> None:
+def test_a_reference_that_does_not_start_names_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = Peer([sys.executable, "-c", "raise SystemExit('no torch')"], ["eager"], peer.without_tuning(1), log, log)
     with pytest.raises(SystemExit, match=str(log)), child:
@@ -174,7 +174,7 @@ def test_a_reference_that_does_not_start_says_where_it_says_why(tmp_path: Path) 
 
 
 def model(nodes: list[onnx.NodeProto], inputs: dict[str, tuple], weights: dict[str, tuple]) -> onnx.ModelProto:
-    """With the shapes that ONNX works out; inputs and weights are {name: shape}."""
+    """A model with inferred shapes; inputs and weights are {name: shape}."""
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -214,19 +214,19 @@ def test_an_unknown_shape_is_an_error() -> None:
 
 
 def test_operations_of_the_exported_graphs_are_in_proportion_to_the_picture(tmp_path: Path) -> None:
-    """A quarter of the positions takes a quarter of the work, but for attention: a sixteenth."""
+    """A quarter of the positions takes a quarter of the operations, in attention a sixteenth."""
     graphs.export(8, tmp_path)
     for role in ("encoder", "decoder"):
         small, large = (graphs.gflop(tmp_path / f"{role}.onnx", size) for size in (64, 128))
-        # Scores and their product with the values, [positions, positions, channels] each.
+        # Scores, and their product with the values: [positions, positions, channels] each.
         attention = [2 * 2 * (size / 8) ** 4 * 32 / 1e9 for size in (64, 128)]
         assert (large - attention[1]) / (small - attention[0]) == pytest.approx(4)
 
 
 def test_options_depend_on_quick() -> None:
     long, short = options.parse([]), options.parse(["--quick"])
-    assert (long.repeats, long.streams, options.steps(long, "ch32")) == (5, [1, 2, 4, 8], 10)
-    assert (short.repeats, short.streams, options.steps(short, "ch32")) == (1, [1, 2], 3)
+    assert (long.repeats, long.networks, options.steps(long, "ch32")) == (5, [1, 2, 4, 8], 10)
+    assert (short.repeats, short.networks, options.steps(short, "ch32")) == (1, [1, 2], 3)
     assert options.sizes(long, "ch128") == [128]
     chosen = options.parse(["--quick", "--repeats", "3", "--sizes", "64,128", "--only", "ch128", "--only", "ch32"])
     assert (chosen.repeats, chosen.sizes, chosen.only) == (3, [64, 128], ["ch32", "ch128"])

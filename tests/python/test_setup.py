@@ -1,4 +1,4 @@
-"""What setting up gets from elsewhere, and what it compiles."""
+"""The packages that set-up installs, and what it compiles."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def name(requirement: str) -> str:
 
 
 def requirements(path: Path) -> list[str]:
-    """Of a requirements file: its lines without comments, those that go on joined."""
+    """The lines of a requirements file without comments; continued lines are joined."""
     lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
@@ -47,7 +47,7 @@ def test_every_package_is_pinned_to_a_version_and_its_hashes(asked: Path) -> Non
     "script", ["export.py", *(f"training/{name}.py" for name in ("train", "to_onnx", "evaluate", "evaluate_student"))]
 )
 def test_help_is_there_before_anything_is_installed(script: str) -> None:
-    # -S: without the packages that are installed.
+    # -S: without installed packages.
     command = [sys.executable, "-S", "-E", ROOT / "models" / script, "--help"]
     shown = subprocess.run(command, capture_output=True, text=True)
     assert shown.returncode == 0 and shown.stdout.startswith("usage: "), shown.stderr
@@ -71,7 +71,7 @@ def test_evaluation_needs_no_pytorch() -> None:
 
 
 def compiled_plugin_again() -> bool:
-    # As tests/run.sh builds: with fewer targets Cargo takes other features of some crates, and compiles those again.
+    # The targets of tests/run.sh: with fewer, Cargo selects other features of some crates and compiles those again.
     targets = ["--workspace", "--lib", "--bins", "--tests", "--benches"]
     command = ["cargo", "build", "--locked", *targets, "--message-format=json", "--quiet"]
     messages = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -80,9 +80,9 @@ def compiled_plugin_again() -> bool:
 
 
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo")
-def test_a_file_that_is_no_source_compiles_nothing_again() -> None:
+def test_a_new_file_that_is_not_a_source_compiles_nothing_again() -> None:
     compiled_plugin_again()
-    # The README has tokenizers exported to here.
+    # The README exports tokenizers to this folder.
     with tempfile.TemporaryDirectory(dir=ROOT / "models") as folder:
         (Path(folder) / "encoder.onnx").write_bytes(b"a new graph")
         assert not compiled_plugin_again()

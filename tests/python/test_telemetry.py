@@ -1,4 +1,4 @@
-"""ONNX Runtime in Python sends no telemetry, in a process as users start it: no variable of CI, empty folders."""
+"""ONNX Runtime in Python sends no telemetry. The processes have empty folders and no variables of CI, as users have."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ USE = "onnxruntime.InferenceSession({model!r}, providers=['CPUExecutionProvider'
 
 
 def files_written(folder: Path, program: str) -> list[Path]:
-    """What a Python program writes below folders of its own in `folder`."""
+    """The files that a Python program writes to its home and cache folders, which are below `folder`."""
     environment = {name: str(folder / name) for name in FOLDERS}
     for path in environment.values():
         Path(path).mkdir(parents=True)

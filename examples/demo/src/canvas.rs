@@ -1,10 +1,10 @@
-//! A picture to put other pictures and text on.
+//! A picture on which other pictures and text are drawn.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 const WEIGHT: FontWeight = FontWeight::Regular;
 
-/// RGB, white at first, without padding between rows.
+/// An RGB picture without padding between rows; white at first.
 pub struct Canvas {
     pub width: usize,
     pub height: usize,
@@ -16,7 +16,7 @@ pub struct Canvas {
 pub struct Text(RasterHeight);
 
 impl Text {
-    /// The largest that is no higher than `height`, or the smallest there is.
+    /// The largest size up to `height` pixels, or the smallest size of the font.
     pub fn within(height: usize) -> Self {
         Self(match height {
             32.. => RasterHeight::Size32,
@@ -44,7 +44,7 @@ impl Canvas {
         }
     }
 
-    /// Fills a rectangle with what `pixel` gives for each place in it.
+    /// Fills a rectangle with the colours that `pixel` returns for each position in it.
     pub fn fill(&mut self, left: usize, top: usize, size: (usize, usize), pixel: impl Fn(usize, usize) -> [u8; 3]) {
         for y in 0..size.1 {
             for x in 0..size.0 {
@@ -53,7 +53,7 @@ impl Canvas {
         }
     }
 
-    /// Writes in black. What the font does not have is a question mark, what does not fit is cut.
+    /// Writes black text. Letters that the font lacks become question marks; text that does not fit is cut.
     pub fn write(&mut self, left: usize, top: usize, size: Text, text: &str) {
         let mut at = left;
         for letter in text.chars() {
@@ -80,7 +80,7 @@ impl Canvas {
 mod tests {
     use super::*;
 
-    /// Whether there is anything dark in the columns from `left` to before `right`.
+    /// Whether the columns from `left` up to, but not including, `right` have dark pixels.
     fn has_ink(canvas: &Canvas, left: usize, right: usize) -> bool {
         let row = |row: &[u8]| row[left * 3..right * 3].iter().any(|value| *value < 64);
         canvas.pixels.chunks_exact(canvas.width * 3).any(row)

@@ -1,6 +1,6 @@
-//! Tokenizes a video, reconstructs it from the tokens alone, and measures both: the program that `demo.sh` runs.
+//! Tokenizes a video, reconstructs it from the tokens alone, and measures both. `demo.sh` runs this program.
 //!
-//! It finds the elements as an application would, through `GST_PLUGIN_PATH`, and links nothing of the plugin.
+//! Like any application, it finds the elements through `GST_PLUGIN_PATH`; it does not link the plugin.
 
 mod canvas;
 mod metrics;
@@ -20,14 +20,14 @@ use results::Results;
 use source::{SMALLEST, Source};
 use writer::Format;
 
-/// The folder of this program; the checkout is two above.
+/// The folder of this program, two levels below the checkout.
 const PROGRAM: &str = env!("CARGO_MANIFEST_DIR");
-/// Each is followed by its value.
+/// Options, each followed by a value.
 const OPTIONS: [&str; 5] = ["--size", "--frames", "--key-interval", "--model", "--output"];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What `demo.sh --help` says.
+/// The options that `demo.sh --help` describes.
 struct Options {
     video: PathBuf,
     size: u32,
@@ -70,9 +70,9 @@ impl Options {
                 return Err(format!("unknown option {argument}: see demo.sh --help").into());
             }
             let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
-            let number = |least: u32| {
-                let number = value.parse().ok().filter(|number| *number >= least);
-                number.ok_or_else(|| format!("{argument} needs a number from {least} on, not \"{value}\""))
+            let number = |min: u32| {
+                let number = value.parse().ok().filter(|number| *number >= min);
+                number.ok_or_else(|| format!("{argument} needs a number from {min} on, not \"{value}\""))
             };
             match argument.as_str() {
                 "--size" => options.size = number(SMALLEST)?,
@@ -151,7 +151,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
         Some(seconds) => format!("{} kbit/s", thousands(bits / seconds / 1e3)),
         None => format!("{} kbit", thousands(bits / 1e3)),
     };
-    // A frame more or less is a matter of rounding.
+    // Rounding may add one frame.
     let missing = match source.expected_frames() {
         Some(expected) if expected > encoding.frames + 1 => format!(" (by its length, the file has {expected})"),
         _ => String::new(),
@@ -167,7 +167,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
         ("Tokens", rate(token_bytes * 8.0)),
         ("Raw video", format!("{} (RGB), {}", rate(raw_bits), ratio(raw_bits))),
     ];
-    // Only of a whole file is the share that the frames have in its bytes known.
+    // Only the size of the whole file is known, not that of the first frames.
     if !source.is_cut() {
         let file_bits = std::fs::metadata(&source.path)?.len() as f64 * 8.0;
         rows.push((
@@ -198,7 +198,7 @@ fn print_table(source: &Source, encoding: &Encoding, comparison: &Comparison) ->
     Ok(())
 }
 
-/// `84,934.7`: with separators and as many decimals as matter.
+/// The number with separators, such as `84,934`; below 100 with a decimal.
 fn thousands(number: f64) -> String {
     let text = format!("{number:.1}");
     let (whole, decimal) = text.split_once('.').unwrap_or((&text, "0"));

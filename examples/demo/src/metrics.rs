@@ -1,19 +1,19 @@
-//! How far a reconstruction is from the original: PSNR and SSIM of RGB pictures without padding between rows.
+//! Compares a reconstruction with the original: PSNR and SSIM of RGB pictures without padding between rows.
 
-/// BT.601, as the training code has it.
+/// Luma weights of BT.601, as in the training code.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// The window of the SSIM paper: 11×11, standard deviation 1.5.
 const WINDOW: usize = 11;
 const DEVIATION: f32 = 1.5;
 
-/// In dB, over all three colours; 120 for equal pictures.
+/// PSNR in dB over all three colours; 120 for equal pictures.
 pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     let squares: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
     let error = squares as f64 / a.len().max(1) as f64;
     10.0 * (255f64.powi(2) / error.max(255f64.powi(2) / 1e12)).log10()
 }
 
-/// Of luma; the mean over all places where the window lies within the picture.
+/// Mean SSIM of luma over all positions where the window is inside the picture.
 pub fn ssim(a: &[u8], b: &[u8], width: usize) -> f64 {
     let (a, b) = (luma(a), luma(b));
     let blurred_product = |x: &[f32], y: &[f32]| {
@@ -51,7 +51,7 @@ fn luma(picture: &[u8]) -> Vec<f32> {
     picture.chunks_exact(3).map(weighted).collect()
 }
 
-/// Means under the window, at the places where it lies within the picture: first along rows, then along columns.
+/// Weighted means under the window at all positions inside the picture: first along rows, then along columns.
 fn blur(picture: &[f32], width: usize) -> Vec<f32> {
     let window = window();
     let narrow = (width + 1).saturating_sub(WINDOW);

@@ -1,4 +1,5 @@
-//! The two pipelines: the video to a file of tokens, and that file back to video, beside the original.
+//! The two pipelines: from the video to a file of tokens, and from that file back to video, to compare with the
+//! original.
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -15,10 +16,10 @@ use crate::pipeline::{self, Frames, Running, TICK, element};
 use crate::source::Source;
 use crate::writer::{Format, align_pictures, read_sound};
 
-/// Moments in the picture.
+/// Columns of the picture.
 const COLUMNS: u64 = 4;
 
-/// What the first pass made.
+/// Result of the first pass.
 pub struct Encoding {
     pub frames: u64,
     pub latent_frames: u64,
@@ -32,32 +33,32 @@ pub struct Encoding {
     pub end: Option<gst::ClockTime>,
 }
 
-/// What the second pass made and measured.
+/// Result of the second pass.
 pub struct Comparison {
     pub frames: u64,
     /// Frames whose time differs from the original's.
     pub mistimed: u64,
-    /// What the frames last, by their times.
+    /// Duration of the frames by their times.
     pub seconds: Option<f64>,
     pub psnr: f64,
     pub ssim: f64,
     pub speed: Speed,
     pub columns: Vec<Column>,
-    /// What was made of the sound.
+    /// Whether the sound was kept, in words.
     pub sound: String,
 }
 
-/// In frames a second.
+/// Speed in frames per second.
 pub enum Speed {
-    /// Of an element's network.
+    /// The speed of an element's network.
     Network { fps: f64, real_time_factor: f64 },
-    /// Of a whole pass: an element says only how its network compares with real time, which a video without a frame
-    /// rate does not have.
+    /// The speed of a whole pass, for a video without a frame rate: an element reports its speed only relative to real
+    /// time.
     Pass { fps: f64 },
 }
 
 impl Speed {
-    /// `source_fps`: the video's frame rate; `frames` took `pass`.
+    /// From an element's statistics and the video's frame rate or, without one, from `frames` in the time `pass`.
     fn new(stats: &gst::StructureRef, source_fps: Option<f64>, frames: u64, pass: Duration) -> Self {
         match source_fps.zip(stats.get::<f64>("real-time-factor").ok()) {
             Some((fps, real_time_factor)) => Self::Network {
@@ -85,10 +86,10 @@ impl fmt::Display for Speed {
     }
 }
 
-/// Whether there are both halves of the tokenizer: without the second, the work of the first pass would be lost.
+/// Checks that the tokenizer has encoder and decoder, before the first pass spends time.
 pub fn check_tokenizer(model: Option<&str>) -> Result<()> {
     for (half, name) in [("vidtokenc", "encoder"), ("vidtokdec", "decoder")] {
-        // In a pipeline, for its bus.
+        // In a pipeline, whose bus gets the error.
         let pipeline = pipeline::launch(&format!("{half} name={name} ! fakesink"))?;
         element(&pipeline, name)?.set_property("model", model);
         Running::ready(&pipeline)?;
@@ -96,7 +97,7 @@ pub fn check_tokenizer(model: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Turns the video into a file of tokens.
+/// Encodes the video to a file of tokens.
 pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&str>) -> Result<Encoding> {
     let pipeline = source.pipeline("vidtokenc name=encoder ! filesink name=file")?;
     let encoder = element(&pipeline, "encoder")?;
@@ -131,7 +132,7 @@ pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&st
     })
 }
 
-/// The stream time at which the last frame so far ends, in what the element takes.
+/// The stream time at which the last frame ends that the element has taken.
 fn watch_end(element: &gst::Element) -> Result<Arc<Mutex<Option<gst::ClockTime>>>> {
     let end = Arc::new(Mutex::new(None));
     let pad = element.static_pad("sink").ok_or("an element without a pad")?;
@@ -152,7 +153,7 @@ fn watch_end(element: &gst::Element) -> Result<Arc<Mutex<Option<gst::ClockTime>>
     Ok(end)
 }
 
-/// Turns the tokens back into video, writes it to a file, and compares it with the original.
+/// Decodes the tokens, writes the video to a file, and compares it with the original.
 pub fn decode(
     source: &Source,
     encoding: &Encoding,
@@ -164,7 +165,7 @@ pub fn decode(
     let original = source.pipeline("appsink name=frames sync=false max-buffers=4")?;
     let end = encoding.end.filter(|_| source.is_cut());
     let (has_sound, sound) = format.sound_of(source, end);
-    // The file does not wait for a first frame before it plays: it comes after the comparison has taken some.
+    // The file's sink is async=false: its first frame comes only after the comparison has taken some frames.
     let restored = pipeline::launch(&format!(
         "filesrc name=tokens ! vidtokparse ! video/x-vidtok,stream-format=raw ! tee name=raw \
          raw. ! queue ! vidtokdec name=decoder ! tee name=pictures \
@@ -238,7 +239,7 @@ fn count(stats: &gst::StructureRef, name: &str) -> u64 {
     stats.get(name).unwrap_or(0)
 }
 
-/// A line on the terminal that is written over; elsewhere only its last state.
+/// A progress line that is updated on a terminal; otherwise only its last state is printed.
 struct Progress {
     what: &'static str,
     total: Option<u64>,
@@ -265,7 +266,7 @@ impl Progress {
         }
     }
 
-    /// Says what it took, and gives it.
+    /// Prints the elapsed time and returns it.
     fn finish(&self, frames: u64) -> Duration {
         let elapsed = self.started.elapsed();
         let start = if std::io::stderr().is_terminal() { "\r" } else { "" };

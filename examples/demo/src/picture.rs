@@ -1,4 +1,4 @@
-//! One picture of it all: rows of originals, reconstructions and token maps, a column for each moment.
+//! The picture of the results: rows of originals, reconstructions and token maps, with a column per moment.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use crate::canvas::{Canvas, Text};
 use crate::pipeline::stream_time;
 use crate::source::Source;
 
-/// White space between the tiles, and around text.
+/// White space between tiles and around text, in pixels.
 const GAP: usize = 8;
-/// Narrower pictures are shown larger, so that there is room for text.
+/// Narrower pictures are enlarged to make room for text.
 const NARROWEST_TILE: usize = 160;
 const ENCODE_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
@@ -40,7 +40,7 @@ impl Column {
         }
     }
 
-    /// Takes the latent frame of this moment from a buffer of raw tokens, if it is there.
+    /// Takes the latent frame of this moment from a buffer of raw tokens, if the buffer contains it.
     pub fn look_at(&mut self, sample: &gst::Sample) -> Result<()> {
         let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else {
             return Ok(());
@@ -59,7 +59,7 @@ impl Column {
 }
 
 impl TokenMap {
-    /// Colours of the latent frame that lies at `share` of the way through `tokens`.
+    /// Colours of the latent frame at the relative position `share` in `tokens`.
     fn new(caps: &gst::StructureRef, tokens: &[u8], share: f64) -> Result<Self> {
         let size = |name| caps.get::<i32>(name).map(|value| value as usize);
         let (width, height) = (size("grid-width")?, size("grid-height")?);
@@ -101,11 +101,11 @@ impl TokenMap {
 
 fn values(token_type: &str, bytes: &[u8]) -> Result<Vec<f32>> {
     Ok(match token_type {
-        // Exact: an index has at most 24 bits.
         "uint16" => bytes
             .chunks_exact(2)
             .map(|b| f32::from(u16::from_le_bytes([b[0], b[1]])))
             .collect(),
+        // Exact, as indices have at most 24 bits.
         "uint32" => bytes
             .chunks_exact(4)
             .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32)
@@ -122,7 +122,7 @@ fn values(token_type: &str, bytes: &[u8]) -> Result<Vec<f32>> {
     })
 }
 
-/// The digits of an FSQ index, the lowest first, each from 0 to 1.
+/// The digits of an FSQ index, lowest first, scaled to 0 to 1.
 fn digits(index: u32, levels: &[u32]) -> impl Iterator<Item = f32> {
     levels.iter().scan(index, |rest, level| {
         let digit = *rest % level;
@@ -131,7 +131,7 @@ fn digits(index: u32, levels: &[u32]) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Red, green and blue are the means of every third of the values, which lie between 0 and 1.
+/// A colour whose red, green and blue are the means of every third value, from values between 0 and 1.
 fn colour(values: impl Iterator<Item = f32>) -> [u8; 3] {
     let (mut sums, mut counts) = ([0.0; 3], [0.0f32; 3]);
     for (index, value) in values.enumerate() {
@@ -160,8 +160,8 @@ pub fn write(file: &Path, source: &Source, columns: &[Column]) -> Result<()> {
     Ok(std::fs::write(file, &png)?)
 }
 
-/// The time of each column, then a heading and a row of pictures for each of originals, reconstructions and tokens.
-/// `size`: width and height of the pictures.
+/// Draws the time of each column, then a heading and a row of pictures for originals, reconstructions and tokens.
+/// `size`: width and height of the pictures in pixels.
 fn compose(size: (usize, usize), columns: &[Column]) -> Canvas {
     let scale = NARROWEST_TILE.div_ceil(size.0.max(1));
     let tile = (size.0 * scale, size.1 * scale);
@@ -192,7 +192,7 @@ fn compose(size: (usize, usize), columns: &[Column]) -> Canvas {
 }
 
 impl Column {
-    /// Of the picture in a row, pictures being `width` wide.
+    /// A pixel of the picture in `row`; pictures have `width` columns.
     fn pixel(&self, row: usize, width: usize, x: usize, y: usize) -> [u8; 3] {
         let at = (y * width + x) * 3;
         let of = |picture: &[u8]| [picture[at], picture[at + 1], picture[at + 2]];
@@ -204,7 +204,7 @@ impl Column {
     }
 }
 
-/// What the rows show, the longer first, for where there is room.
+/// Headings of the rows, the longer first, which is used if it fits.
 fn headings(columns: &[Column]) -> [Vec<String>; 3] {
     let both = |long: &str, short: &str| vec![long.to_string(), short.to_string()];
     let tokens = columns.iter().find_map(|column| column.map.as_ref()).map(|map| {
@@ -218,7 +218,7 @@ fn headings(columns: &[Column]) -> [Vec<String>; 3] {
     ]
 }
 
-/// `0.30 s`, and from a minute on `1:00.30`.
+/// `0.30 s`; from one minute on `1:00.30`.
 fn time_label(time: gst::ClockTime) -> String {
     let hundredths = (time.mseconds() + 5) / 10;
     let (seconds, hundredths) = (hundredths / 100, hundredths % 100);
@@ -267,7 +267,7 @@ mod tests {
             )
         };
         let canvas = compose((64, 48), &[moment(0), moment(1)]);
-        // Three times as large, with text of 16 pixels.
+        // Enlarged three times, with text of 16 pixels.
         assert_eq!(
             (canvas.width, canvas.height),
             (2 * (192 + 8) + 8, 8 + 24 + 3 * (24 + 144 + 8))
@@ -275,7 +275,7 @@ mod tests {
         let at = |x: usize, y: usize| canvas.pixels[(y * canvas.width + x) * 3];
         assert_eq!([at(8, 56), at(199, 199), at(208, 56)], [200; 3]);
         assert_eq!([at(8, 56 + 176), at(399, 199 + 176)], [100; 2]);
-        // Ink in the line of times, and in the headings of what is there.
+        // Dark pixels in the line of times and in two headings.
         for top in [8, 32, 32 + 176] {
             let dark = |y: usize| (8..canvas.width).any(|x| at(x, y) < 64);
             assert!((top..top + 16).any(dark), "{top}");
@@ -297,7 +297,7 @@ mod tests {
         let tokens: Vec<u8> = [0u16, 1, 2, 7].iter().flat_map(|index| index.to_le_bytes()).collect();
         let map = TokenMap::new(&caps, &tokens, 0.75).unwrap();
         assert_eq!((map.at(7, 3), map.at(8, 3)), ([0, 255, 0], [255; 3]));
-        // A picture may end inside a cell, or be a little larger than its cells after a wrong header.
+        // Positions outside the grid, as after a wrong header, have the colour of the nearest cell.
         assert_eq!(map.at(30, 9), [255; 3]);
     }
 }

@@ -1,12 +1,13 @@
-//! Pipelines: made, run, ended, and what they say when they fail.
+//! Makes, runs and ends pipelines, and reads their errors.
 
 use gst::prelude::*;
 
 use crate::Result;
 
-/// How often progress is shown and errors are looked for.
+/// Interval of progress and of checks for errors.
 pub const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
+/// A pipeline of a launch line.
 pub fn launch(description: &str) -> Result<gst::Pipeline> {
     let pipeline = gst::parse::launch(description)?.downcast::<gst::Pipeline>();
     Ok(pipeline.map_err(|_| "not a pipeline")?)
@@ -23,12 +24,12 @@ pub fn sink(pipeline: &gst::Pipeline, name: &str) -> Result<gst_app::AppSink> {
     Ok(sink.map_err(|_| format!("{name} is not an appsink"))?)
 }
 
-/// Has a decodebin leave streams of a kind, such as `audio`, undecoded.
+/// Makes a decodebin leave streams of a kind, such as `audio`, undecoded.
 pub fn leave_undecoded(decodebin: &gst::Element, kind: &'static str) {
     decodebin.connect("autoplug-continue", false, move |arguments| {
         let pad = arguments.get(1).and_then(|pad| pad.get::<gst::Pad>().ok());
         let caps = arguments.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
-        // What is not from a demuxer may be a whole file, such as video/quicktime.
+        // Caps that do not come from a demuxer may be those of a whole file, such as video/quicktime.
         let is_stream = pad
             .and_then(|pad| pad.parent_element())
             .is_some_and(|from| is_demuxer(&from));
@@ -44,13 +45,13 @@ fn is_demuxer(element: &gst::Element) -> bool {
     class.is_some_and(|class| class.contains("Demux"))
 }
 
-/// `video`, `audio`, `text`, …
+/// The kind of stream with these caps: `video`, `audio`, `text`, …
 pub fn kind_of(caps: &gst::CapsRef) -> Option<String> {
     let (kind, _) = caps.structure(0)?.name().split_once('/')?;
     Some(kind.to_string())
 }
 
-/// Has a running pipeline throw away what comes out of a pad.
+/// Discards the data of a pad in a running pipeline.
 pub fn ignore(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<()> {
     let sink = gst::ElementFactory::make("fakesink")
         .property("sync", false)
@@ -62,19 +63,19 @@ pub fn ignore(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<()> {
     Ok(())
 }
 
-/// A sample's place in its stream: what a file of tokens keeps of times.
+/// A sample's stream time, which a file of tokens keeps.
 pub fn stream_time(sample: &gst::Sample) -> Option<gst::ClockTime> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     segment.to_stream_time(sample.buffer()?.pts())
 }
 
-/// The error that a pipeline has posted, with what an element has to say about it.
+/// The text of the error that a pipeline has posted.
 fn bus_error(pipeline: &gst::Pipeline) -> Option<String> {
     let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
     Some(error_text(&message))
 }
 
-/// What an error message says. Where that is general, the reason is in the details, behind the place in the source.
+/// The text of an error message. The message may be general; then the reason is in the details, behind the source line.
 pub fn error_text(message: &gst::Message) -> String {
     let gst::MessageView::Error(error) = message.view() else {
         return "unknown error".into();
@@ -89,13 +90,15 @@ pub fn error_text(message: &gst::Message) -> String {
     }
 }
 
-/// What decodebin calls a decoder that it misses.
+/// Decodebin's description of a missing decoder.
 pub fn missing_decoder(message: &gst::Message) -> Option<String> {
-    let told = message.structure().filter(|told| told.name() == "missing-plugin")?;
-    told.get::<String>("name").ok()
+    let structure = message
+        .structure()
+        .filter(|structure| structure.name() == "missing-plugin")?;
+    structure.get::<String>("name").ok()
 }
 
-/// A pipeline that runs, and stops when this is dropped.
+/// A running pipeline, which stops on drop.
 pub struct Running<'a> {
     pipeline: &'a gst::Pipeline,
     bus: gst::Bus,
@@ -106,12 +109,12 @@ impl<'a> Running<'a> {
         Self::set(pipeline, gst::State::Playing)
     }
 
-    /// Up to where elements have what they need.
+    /// Up to READY, where elements have loaded what they need.
     pub fn ready(pipeline: &'a gst::Pipeline) -> Result<Self> {
         Self::set(pipeline, gst::State::Ready)
     }
 
-    /// Up to the first frame.
+    /// Up to PAUSED, at the first frame.
     pub fn pause(pipeline: &'a gst::Pipeline) -> Result<Self> {
         Self::set(pipeline, gst::State::Paused)
     }
@@ -127,7 +130,7 @@ impl<'a> Running<'a> {
         Ok(running)
     }
 
-    /// Waits for the end or an error, but not longer than `timeout`.
+    /// Waits up to `timeout` for the end or an error. Returns whether the pipeline has ended.
     pub fn is_over(&self, timeout: gst::ClockTime) -> Result<bool> {
         let message = self
             .bus
@@ -146,13 +149,13 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The pictures that arrive at a playing pipeline's appsink "frames".
+/// The pictures at the appsink "frames" of a playing pipeline.
 pub struct Frames<'a> {
     pub running: Running<'a>,
     sink: gst_app::AppSink,
 }
 
-/// RGB without padding between rows.
+/// An RGB picture without padding between rows.
 pub struct Frame {
     pub time: Option<gst::ClockTime>,
     pub rgb: Vec<u8>,

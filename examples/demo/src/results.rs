@@ -1,4 +1,4 @@
-//! Where the results go: together, when all are there.
+//! The files of results, which appear together once all are complete.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use signal_hook::iterator::Signals;
 
 use crate::Result;
 
-/// A folder for results in the making, within the one they are for. Dropped, it takes along what is in it.
+/// A folder for unfinished results, inside the output folder. It is removed on drop, with everything in it.
 pub struct Results {
     output: PathBuf,
-    /// Whether `output` was made for these results.
+    /// `output` was created for these results.
     made: bool,
     partial: PathBuf,
 }
@@ -28,12 +28,12 @@ impl Results {
         })
     }
 
-    /// A file in the making.
+    /// The path of an unfinished file.
     pub fn file(&self, name: &str) -> PathBuf {
         self.partial.join(name)
     }
 
-    /// Moves the files to where they belong, over those of an earlier run.
+    /// Moves the files to the output folder and replaces those of an earlier run.
     pub fn keep(mut self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let mut kept = Vec::new();
         for name in names {
@@ -45,15 +45,15 @@ impl Results {
         Ok(kept)
     }
 
-    /// Does the same as dropping it when the user interrupts the program.
+    /// Removes the folder also when the user interrupts the program.
     pub fn forget_on_interrupt(&self) -> Result<()> {
         let (output, made, partial) = (self.output.clone(), self.made, self.partial.clone());
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 remove(&output, made, &partial);
-                // As a shell says it of a program that a signal ended. Without destructors: those of ONNX Runtime would
-                // take away what its threads, which still run, are using.
+                // The exit status that shells use for signals. No destructors run: those of ONNX Runtime would free
+                // memory that its threads still use.
                 signal_hook::low_level::exit(128 + signal);
             }
         });
@@ -70,7 +70,7 @@ impl Drop for Results {
 fn remove(output: &Path, made: bool, partial: &Path) {
     let _ = std::fs::remove_dir_all(partial);
     if made {
-        // Only where it is empty.
+        // Removes only an empty folder.
         let _ = std::fs::remove_dir(output);
     }
 }

@@ -1,4 +1,4 @@
-//! The video: its size, rate and length, its sound, and the pipeline that decodes it.
+//! The video: its size, frame rate, duration and sound, and the pipeline that decodes it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use gst::prelude::*;
 use crate::Result;
 use crate::pipeline::{self, element, error_text, missing_decoder};
 
-/// Decoded, upright, whole pictures: of the first video stream in the file.
+/// Elements for progressive and upright pictures.
 const PICTURES: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
 const PREROLL_TIMEOUT: Duration = Duration::from_secs(30);
-/// The least that a side may have: muxers take no smaller pictures, and their SSIM means nothing.
+/// The minimum width and height: muxers refuse smaller pictures, and their SSIM is meaningless.
 pub const SMALLEST: u32 = 16;
-/// The message that the file has no further streams.
+/// Name of the message that all streams of the file are known.
 const ALL_STREAMS: &str = "all-streams";
 
 pub struct Source {
     pub path: PathBuf,
-    /// Size after scaling: what is tokenized.
+    /// Width after scaling, in pixels, as `height`.
     pub width: u32,
     pub height: u32,
     /// The stream time at which the file starts to play.
@@ -31,16 +31,16 @@ pub struct Source {
     max_frames: Option<u32>,
 }
 
-/// Whether there is sound that can be decoded.
+/// Whether the file has sound that can be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sound {
     None,
     Decoded,
-    /// With what GStreamer calls the decoder that is missing.
+    /// Holds GStreamer's description of the missing decoder.
     WithoutDecoder(String),
 }
 
-/// What a file has streams of.
+/// Kinds of streams in a file.
 #[derive(Default)]
 struct Streams {
     video: bool,
@@ -48,7 +48,7 @@ struct Streams {
 }
 
 impl Source {
-    /// Looks at a video. `size` is the most that its shorter side may have.
+    /// Opens a video. `size`: maximum of its shorter side in pixels. `max_frames`: take only the first frames.
     pub fn open(path: &Path, size: u32, max_frames: Option<u32>) -> Result<Self> {
         let of_this = |why: String| format!("{}: {why}", path.display());
         let kind = std::fs::metadata(path).map_err(|error| of_this(error.to_string()))?;
@@ -56,7 +56,7 @@ impl Source {
             return Err(of_this("this is a folder; name a video in it".into()).into());
         }
         if !kind.is_file() {
-            return Err(of_this("this is no regular file; it is read several times".into()).into());
+            return Err(of_this("this is not a regular file; it is read several times".into()).into());
         }
         std::fs::File::open(path).map_err(|error| of_this(error.to_string()))?;
 
@@ -69,8 +69,8 @@ impl Source {
         let all = bus.downgrade();
         streams.connect_no_more_pads(move |_| {
             if let Some(bus) = all.upgrade() {
-                let told = gst::message::Application::new(gst::Structure::new_empty(ALL_STREAMS));
-                let _ = bus.post(told);
+                let message = gst::message::Application::new(gst::Structure::new_empty(ALL_STREAMS));
+                let _ = bus.post(message);
             }
         });
         let running = pipeline::Running::pause(&pipeline).map_err(|error| of_this(error.to_string()))?;
@@ -112,7 +112,7 @@ impl Source {
         })
     }
 
-    /// A pipeline of the frames to be tokenized and what takes them.
+    /// A pipeline that decodes and scales the frames for the elements `then`.
     pub fn pipeline(&self, then: &str) -> Result<gst::Pipeline> {
         let Self { width, height, .. } = self;
         let par = self.video.par();
@@ -125,17 +125,17 @@ impl Source {
             &self.path,
         )?;
         pipeline::leave_undecoded(&element(&pipeline, "streams")?, "audio");
-        if let Some(most) = self.max_frames {
-            end_after(&pipeline, most)?;
+        if let Some(max) = self.max_frames {
+            end_after(&pipeline, max)?;
         }
         Ok(pipeline)
     }
 
-    /// How many frames are to be expected, as far as the file says.
+    /// The expected number of frames, if the file has a frame rate and a duration.
     pub fn expected_frames(&self) -> Option<u64> {
         let fps = self.fps()?;
         let frames = (self.duration?.seconds_f64() * fps).round() as u64;
-        Some(self.max_frames.map_or(frames, |most| frames.min(most.into())))
+        Some(self.max_frames.map_or(frames, |max| frames.min(max.into())))
     }
 
     pub fn fps(&self) -> Option<f64> {
@@ -147,7 +147,7 @@ impl Source {
         self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
 
-    /// Whether only the first frames are taken.
+    /// Whether only the first frames are used.
     pub fn is_cut(&self) -> bool {
         self.max_frames.is_some()
     }
@@ -169,7 +169,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Waits until all streams are known and the first frame is there. Gives the decoder that is missing for one of them.
+/// Waits until all streams are known and the first frame is decoded. Returns a decoder that is missing for a stream.
 fn preroll(bus: &gst::Bus, streams: &gst::Element) -> std::result::Result<Option<String>, String> {
     let (mut known, mut shown, mut missing) = (false, false, None::<String>);
     let end = Instant::now() + PREROLL_TIMEOUT;
@@ -188,7 +188,7 @@ fn preroll(bus: &gst::Bus, streams: &gst::Element) -> std::result::Result<Option
             }
             gst::MessageView::AsyncDone(_) => shown = true,
             gst::MessageView::Element(_) => missing = missing_decoder(&message).or(missing),
-            gst::MessageView::Application(told) if told.structure().is_some_and(|s| s.name() == ALL_STREAMS) => {
+            gst::MessageView::Application(sent) if sent.structure().is_some_and(|s| s.name() == ALL_STREAMS) => {
                 known = true;
                 let found = found(streams);
                 if !found.video {
@@ -209,7 +209,7 @@ fn lacks_decoder(decoder: &str) -> String {
     format!("GStreamer has no {decoder} here: install the plugins that have it (on Debian gstreamer1.0-libav has most)")
 }
 
-/// The streams that are decoded.
+/// The kinds of streams that are decoded.
 fn found(streams: &gst::Element) -> Streams {
     let mut found = Streams::default();
     for pad in streams.src_pads() {
@@ -222,7 +222,7 @@ fn found(streams: &gst::Element) -> Streams {
     found
 }
 
-/// `video`, `audio`, `text`, …
+/// The kind of stream on a pad: `video`, `audio`, `text`, …
 pub fn kind(pad: &gst::Pad) -> Option<String> {
     pipeline::kind_of(&pad.current_caps().unwrap_or_else(|| pad.query_caps(None)))
 }
@@ -236,23 +236,23 @@ fn playback_start(pad: &gst::Pad) -> gst::ClockTime {
     segment.unwrap_or_default()
 }
 
-/// Lets the stream end after `most` frames.
-fn end_after(pipeline: &gst::Pipeline, most: u32) -> Result<()> {
+/// Ends the stream after `max` frames.
+fn end_after(pipeline: &gst::Pipeline, max: u32) -> Result<()> {
     let pad = pipeline.by_name("scaled").and_then(|scaled| scaled.static_pad("src"));
     let seen = AtomicU32::new(0);
     pad.ok_or("no pad to count frames at")?
         .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if seen.fetch_add(1, Ordering::Relaxed) < most {
+            if seen.fetch_add(1, Ordering::Relaxed) < max {
                 return gst::PadProbeReturn::Ok;
             }
-            // Whoever sends frames hears that no more are wanted, and ends the stream.
+            // On this result, the source of the frames ends the stream.
             info.flow_res = Err(gst::FlowError::Eos);
             gst::PadProbeReturn::Handled
         });
     Ok(())
 }
 
-/// A pipeline that decodes a file. The first video stream goes to `then`, of which "pictures" is the first element.
+/// A pipeline that decodes a file. The first video stream goes to the elements `then`, which begin with "pictures".
 fn launch(then: &str, path: &Path) -> Result<gst::Pipeline> {
     let description = format!("filesrc name=video ! decodebin name=streams  {then}");
     let pipeline = pipeline::launch(&description)?;
@@ -271,8 +271,8 @@ fn launch(then: &str, path: &Path) -> Result<gst::Pipeline> {
     Ok(pipeline)
 }
 
-/// Scales a picture down, if need be, so that its shorter side is at most `size`. The other side then is even: see
-/// `Format::elements`.
+/// The size of a picture after scaling down, so that its shorter side has at most `size` pixels. The other side is even
+/// then: see `Format::elements`.
 fn fit(width: u32, height: u32, size: u32) -> (u32, u32) {
     let short = width.min(height).max(1);
     if short <= size {
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(fit(1920, 1080, 360), (640, 360));
         assert_eq!(fit(1080, 1920, 360), (360, 640));
         assert_eq!(fit(321, 241, 360), (321, 241));
-        // 640.5, 640.5 and 241.1 pixels: an odd side is only what was asked for.
+        // The longer side would be 640.5, 640.5 and 241.5 pixels. Only the shorter side may be odd, as asked for.
         assert_eq!(fit(854, 480, 360), (640, 360));
         assert_eq!(fit(480, 854, 360), (360, 640));
         assert_eq!(fit(485, 484, 241), (242, 241));

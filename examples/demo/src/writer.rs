@@ -1,4 +1,4 @@
-//! Writing the reconstruction as a video, with the sound of the original.
+//! Writes the reconstruction as a video, with the sound of the original.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::pipeline::{self, Running, TICK, element, ignore, leave_undecoded, sink};
 use crate::source::{Sound, Source, kind};
 
-/// Files for the reconstruction, best first.
+/// Formats for the reconstruction, best first.
 const FORMATS: [Format; 3] = [
     Format {
         extension: "mp4",
@@ -33,13 +33,13 @@ const FORMATS: [Format; 3] = [
 pub struct Format {
     pub extension: &'static str,
     video: &'static str,
-    /// Encoders, of which any will do.
+    /// Sound encoders; the first available one is used.
     sound: &'static [&'static str],
     muxer: &'static str,
 }
 
 impl Format {
-    /// The best that can be written here.
+    /// The best format whose elements are available.
     pub fn best() -> Result<&'static Self> {
         let usable = |format: &&Self| is_there(format.video) && is_there(format.muxer);
         let none = "no video encoder: install gstreamer1.0-plugins-ugly or gstreamer1.0-plugins-good";
@@ -50,13 +50,13 @@ impl Format {
         self.sound.iter().copied().find(|encoder| is_there(encoder))
     }
 
-    /// Whether the sound, up to the stream time `end`, is kept, and what is to be said of that.
+    /// Whether the sound up to the stream time `end` is kept, and the same in words.
     pub fn sound_of(&self, source: &Source, end: Option<gst::ClockTime>) -> (bool, String) {
         match (&source.sound, self.sound_encoder()) {
             (Sound::None, _) => (false, "the video has none".into()),
             (Sound::WithoutDecoder(decoder), _) => (false, format!("not kept: GStreamer has no {decoder} here")),
             (Sound::Decoded, None) => (false, format!("not kept: there is no {} here", self.sound.join(" or "))),
-            // A file with a stream that has nothing in it would not play.
+            // A file with an empty stream would not play.
             (Sound::Decoded, Some(_)) if !is_heard(source, end).unwrap_or(false) => {
                 (false, "not kept: there is none beside these frames".into())
             }
@@ -64,7 +64,7 @@ impl Format {
         }
     }
 
-    /// What a file of the source's reconstruction is, to the user.
+    /// Describes the file of the reconstruction to the user.
     pub fn describe(&self, source: &Source) -> &'static str {
         if self.extension == "mp4" && !source.has_even_sides() {
             "the reconstruction, in 4:4:4 as its size is odd: not every player shows that"
@@ -73,12 +73,12 @@ impl Format {
         }
     }
 
-    /// Elements that write pictures, which come to the queue "shown", and with `sound` the first sound stream of the file
+    /// Elements that write the pictures from the queue "shown" and, with `sound`, the first sound stream of the file
     /// that the element "original" reads.
     pub fn elements(&self, source: &Source, sound: bool) -> String {
         let Self { video, muxer, .. } = self;
-        // Left alone, RGB becomes 4:4:4, which few players play. 4:2:0 has pairs of columns and rows, and x264enc
-        // takes no odd sizes of it: pictures of such a size stay 4:4:4, as nothing is cut off or added.
+        // By default, RGB becomes 4:4:4, which few players support. 4:2:0 needs even sizes, and pictures are neither
+        // cropped nor padded, so pictures of odd size stay 4:4:4.
         let sampling = if source.has_even_sides() {
             "video/x-raw,format=I420 ! "
         } else {
@@ -98,13 +98,13 @@ impl Format {
     }
 }
 
-/// Whether there is the element that a description begins with.
+/// Whether the first element of a description is available.
 fn is_there(description: &str) -> bool {
     let name = description.split(' ').next().unwrap_or_default();
     gst::ElementFactory::find(name).is_some()
 }
 
-/// Lets pictures play when those of the original do: `start` is the stream time at which its file starts to play.
+/// Makes pictures play at the times of the original, whose file starts to play at the stream time `start`.
 pub fn align_pictures(pipeline: &gst::Pipeline, start: gst::ClockTime) -> Result<()> {
     let pad = element(pipeline, "shown")?
         .static_pad("sink")
@@ -124,7 +124,7 @@ pub fn align_pictures(pipeline: &gst::Pipeline, start: gst::ClockTime) -> Result
     Ok(())
 }
 
-/// The segment in which the same stream times have a running time that is 0 at `start`.
+/// The segment with the same stream times, whose running time is 0 at `start`.
 fn starting_at(
     segment: &gst::FormattedSegment<gst::ClockTime>,
     start: gst::ClockTime,
@@ -142,7 +142,7 @@ fn starting_at(
     aligned
 }
 
-/// Whether any sound comes out of the file, up to the stream time `end`.
+/// Whether the file has any sound up to the stream time `end`.
 fn is_heard(source: &Source, end: Option<gst::ClockTime>) -> Result<bool> {
     let description =
         "filesrc name=original ! decodebin name=streams  queue name=heard ! appsink name=sound sync=false";
@@ -160,7 +160,7 @@ fn is_heard(source: &Source, end: Option<gst::ClockTime>) -> Result<bool> {
     }
 }
 
-/// Reads the sound of a file, up to the stream time `end` where there is one.
+/// Reads the sound of a file, up to the stream time `end` if it is set.
 pub fn read_sound(pipeline: &gst::Pipeline, path: &Path, end: Option<gst::ClockTime>) -> Result<()> {
     element(pipeline, "original")?.set_property("location", path);
     let heard = element(pipeline, "heard")?
@@ -178,7 +178,7 @@ pub fn read_sound(pipeline: &gst::Pipeline, path: &Path, end: Option<gst::ClockT
             if time.is_none_or(|time| time < end) {
                 return gst::PadProbeReturn::Ok;
             }
-            // Where other streams go on, nobody upstream ends this one.
+            // The other streams go on, so upstream does not send the end of this one.
             let _ = pad.send_event(gst::event::Eos::new());
             info.flow_res = Err(gst::FlowError::Eos);
             gst::PadProbeReturn::Handled
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn pictures_keep_their_stream_time_and_play_when_the_original_does() {
         gst::init().unwrap();
-        // Segments of the tokens; where the original starts to play; a picture's PTS; its stream time, and when it plays.
+        // Segment of the tokens, start of the original, a picture's PTS, its stream time, and its running time.
         for (mut tokens, start, pts, time, plays) in [
             (segment(0, 0), 0, 3, 3, 3),
             (segment(8, 8), 8, 9, 9, 1),

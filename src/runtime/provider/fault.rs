@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::runtime::error::{Details, ProviderFault, RuntimeError};
+use crate::details::Details;
+use crate::runtime::error::{ProviderFault, RuntimeError};
 use crate::runtime::library;
 
 const NOT_BUILT_IN: [&str; 2] = ["is not enabled in this build", "is not supported in this build"];

@@ -14,7 +14,8 @@ use gst::glib;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 
-use crate::runtime::error::{Details, RuntimeError};
+use crate::details::Details;
+use crate::runtime::error::RuntimeError;
 use crate::tokenizer::{Precision, Target};
 
 /// What runs the network. A provider that is asked for by name is used, or the error says why not: another one never

@@ -2,7 +2,7 @@
 
 use ort::value::TensorElementType;
 
-use crate::tokenizer::protobuf::{begin, end, put_bytes, put_integer};
+use crate::tokenizer::protobuf::{put_bytes, put_integer, put_message};
 
 const IR_VERSION: u64 = 8;
 const OPSET: u64 = 17;
@@ -46,8 +46,8 @@ pub fn model(operator: &str, inputs: &[TensorElementType], output: TensorElement
     let names: Vec<String> = (0..inputs.len()).map(|index| format!("input{index}")).collect();
     let mut model = Vec::new();
     put_integer(field::model::IR_VERSION, IR_VERSION, &mut model);
-    message(field::model::GRAPH, &mut model, |graph| {
-        message(field::graph::NODE, graph, |node| {
+    put_message(field::model::GRAPH, &mut model, |graph| {
+        put_message(field::graph::NODE, graph, |node| {
             for name in &names {
                 put_bytes(field::node::INPUT, name.as_bytes(), node);
             }
@@ -60,7 +60,7 @@ pub fn model(operator: &str, inputs: &[TensorElementType], output: TensorElement
         }
         put_value(field::graph::OUTPUT, OUTPUT, output, graph);
     });
-    message(field::model::OPSET_IMPORT, &mut model, |opset| {
+    put_message(field::model::OPSET_IMPORT, &mut model, |opset| {
         put_integer(field::opset::VERSION, OPSET, opset);
     });
     model
@@ -69,21 +69,14 @@ pub fn model(operator: &str, inputs: &[TensorElementType], output: TensorElement
 /// Appends the declaration of an input or output.
 fn put_value(number: u64, name: &str, element: TensorElementType, to: &mut Vec<u8>) {
     let element = ort::sys::ONNXTensorElementDataType::from(element) as u64;
-    message(number, to, |value| {
+    put_message(number, to, |value| {
         put_bytes(field::value::NAME, name.as_bytes(), value);
-        message(field::value::TYPE, value, |value_type| {
-            message(field::value_type::TENSOR, value_type, |tensor| {
+        put_message(field::value::TYPE, value, |value_type| {
+            put_message(field::value_type::TENSOR, value_type, |tensor| {
                 put_integer(field::tensor_type::ELEMENT, element, tensor);
             });
         });
     });
-}
-
-/// Appends a message that `fill` writes.
-fn message(number: u64, to: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
-    let begun = begin(number, to);
-    fill(to);
-    end(begun, to);
 }
 
 #[cfg(test)]

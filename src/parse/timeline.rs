@@ -1,72 +1,70 @@
-//! One timeline for streams that were joined, or whose own time steps back.
+//! One timeline for streams that were joined, or whose own PTS step back. Free of GStreamer.
 
 use std::sync::Arc;
 
-use crate::stream::{PacketHeader, Position, StreamHeader};
+use crate::stream::{MAX_TIME, PacketHeader, Position, StreamHeader};
 
-/// Latest time given, so that no sum overflows and none means "unknown".
-const LATEST: u64 = i64::MAX as u64;
+/// A segment of the same stream that starts this much before the latest PTS, in nanoseconds, is other video that was
+/// recorded behind the first, as by `concat`. Switching between live sources steps back by less.
+const RESTART_STEP: u64 = 500_000_000;
 
-/// So far back, in nanoseconds, time goes where other video was recorded behind the first, as by `concat`. Switching from
-/// one source to another takes it back by less.
-const ANEW: u64 = 500_000_000;
-
-/// Gives packets their times.
+/// Gives packets their PTS on one timeline.
 ///
-/// Another stream follows directly on the one before it. Which stream a packet is of, its stream header's id says, and
-/// segments that are counted from 0 again. Where there is no id, a segment that starts a packet's length or more
-/// before the latest one is taken for another stream. In one stream nothing is moved, unless it begins anew: from its
-/// start, or a later segment by [`ANEW`] or more before the latest one. A shorter step back than a packet is evened out. A
-/// packet that comes twice is one.
+/// A stream follows directly on the stream before it. Another stream has another id in its stream header, or counts
+/// its segments from 0 again. Where there is no id, a segment that starts at least one packet's duration before the
+/// latest PTS is taken for another stream.
+///
+/// Within one stream, PTS are kept, unless the stream starts over: with a segment at its first PTS or before, or with
+/// a later segment that steps back by [`RESTART_STEP`] or more. A step back by less than a packet's duration is
+/// evened out. A packet that comes twice gets the same PTS twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// What is added to PTS now.
+    /// Added to the PTS in packets, in nanoseconds.
     shift: i64,
     part: Option<Part>,
-    /// Latest PTS given, and how long the packet is that has it.
+    /// The latest PTS given, and the duration of that packet.
     latest: Option<u64>,
-    length: u64,
-    /// End of the packet that ends last.
+    latest_duration: u64,
+    /// The latest end of a packet.
     end: u64,
-    /// Which packet came before, if it was numbered, as long as its stream goes on.
-    last: Option<Last>,
+    /// The packet before, if it is numbered and its stream goes on.
+    last: Option<PacketKey>,
 }
 
-/// What a packet is known by. The whole header would be kept for each segment of a file.
+/// What a packet is recognised by. A file's index keeps one per segment, so it is smaller than a packet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Last {
+struct PacketKey {
     pts: u64,
     position: Position,
-    /// Checksum of its stream header.
-    stream: u32,
+    stream_header_crc: u32,
 }
 
-/// What is joined: a stream.
+/// One of the streams that were joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     stream: Arc<StreamHeader>,
-    /// Its first PTS, as given.
+    /// Its first PTS on the timeline.
     start: u64,
-    /// Another came before it.
+    /// Another stream came before it.
     is_later: bool,
 }
 
 impl Timeline {
-    /// Takes the next packet, which `stream` is the stream header of, and returns its PTS.
+    /// Takes the next packet and its stream header. Returns the PTS in nanoseconds; `None` if the packet has none.
     pub fn place(&mut self, stream: &Arc<StreamHeader>, packet: &PacketHeader) -> Option<u64> {
         let own = packet.pts?;
         let mut pts = shifted(own, self.shift);
-        let this = packet.position.map(|position| Last {
+        let key = packet.position.map(|position| PacketKey {
             pts: own,
             position,
-            stream: packet.stream_header_crc,
+            stream_header_crc: packet.stream_header_crc,
         });
-        if this.is_some() && self.last == this {
+        if key.is_some() && self.last == key {
             return self.latest.map(|latest| latest.max(pts));
         }
-        let length = self.length.max(packet.duration.unwrap_or(0));
-        let begins_part = self.begins_part(stream, packet, pts, length);
-        self.last = this.filter(|_| !packet.end_of_stream);
+        let duration = self.latest_duration.max(packet.duration.unwrap_or(0));
+        let begins_part = self.begins_part(stream, packet, pts, duration);
+        self.last = key.filter(|_| !packet.end_of_stream);
         if begins_part {
             let is_later = self.latest.is_some();
             pts = if is_later { self.end } else { pts };
@@ -79,11 +77,11 @@ impl Timeline {
             });
         }
         match self.latest {
-            Some(latest) if packet.segment_start && pts < latest && latest - pts < length => pts = latest,
+            Some(latest) if packet.segment_start && pts < latest && latest - pts < duration => pts = latest,
             _ => (),
         }
         if self.latest.is_none_or(|latest| pts >= latest) {
-            (self.latest, self.length) = (Some(pts), packet.duration.unwrap_or(0));
+            (self.latest, self.latest_duration) = (Some(pts), packet.duration.unwrap_or(0));
         }
         self.end = self.end.max(shifted(pts, packet.duration.unwrap_or(0) as i64));
         Some(pts)
@@ -96,23 +94,24 @@ impl Timeline {
         }
     }
 
-    /// Whether what came last is not of the stream that came first.
+    /// Whether the packet before belongs to a later stream than the first.
     pub fn is_joined(&self) -> bool {
         self.part.as_ref().is_some_and(|part| part.is_later)
     }
 
-    /// Where the last packet ends; `None` as long as no packet had a PTS.
+    /// Where the last packet ends, in nanoseconds; `None` until a packet has a PTS.
     pub fn end(&self) -> Option<u64> {
         self.latest.map(|_| self.end)
     }
 
-    /// Whether the segment that `packet` starts is a stream's first, and no later one of those before.
-    fn counts_anew(&self, packet: &PacketHeader) -> bool {
+    /// Whether `packet` is in segment 0, and that number is not the overflow of the counter.
+    fn restarts_count(&self, packet: &PacketHeader) -> bool {
         let number = |position: Option<Position>| position.and_then(|at| at.segment);
         number(packet.position) == Some(0) && number(self.last.map(|last| last.position)) != Some(u32::MAX)
     }
 
-    /// Whether the segment that `packet` starts is behind the last one, and does not come twice or too late.
+    /// Whether the segment of `packet` has a higher number than the segment before, so it is neither a repetition nor
+    /// late.
     fn goes_on(&self, packet: &PacketHeader) -> bool {
         let number = |position: Option<Position>| position.and_then(|at| at.segment);
         let last = number(self.last.map(|last| last.position));
@@ -122,25 +121,25 @@ impl Timeline {
         ahead.is_some_and(|ahead| (1..=u32::MAX / 2).contains(&ahead))
     }
 
-    fn begins_part(&self, stream: &Arc<StreamHeader>, packet: &PacketHeader, pts: u64, length: u64) -> bool {
+    fn begins_part(&self, stream: &Arc<StreamHeader>, packet: &PacketHeader, pts: u64, duration: u64) -> bool {
         let (Some(part), Some(latest)) = (&self.part, self.latest) else {
             return true;
         };
         let same = is_same(&part.stream, stream);
-        if same == Some(false) || (packet.segment_start && self.counts_anew(packet)) {
+        if same == Some(false) || (packet.segment_start && self.restarts_count(packet)) {
             return true;
         }
         let steps_back = packet.segment_start && pts <= latest;
-        let least = match same {
+        let min_step = match same {
             Some(_) if !self.goes_on(packet) => return steps_back && pts <= part.start,
-            Some(_) => length.max(ANEW),
-            None => length,
+            Some(_) => duration.max(RESTART_STEP),
+            None => duration,
         };
-        steps_back && (pts <= part.start || latest - pts >= least)
+        steps_back && (pts <= part.start || latest - pts >= min_step)
     }
 }
 
-/// Whether both are of one stream; `None` where nothing says so.
+/// Whether both headers are of one stream; `None` if neither has an id.
 fn is_same(a: &StreamHeader, b: &StreamHeader) -> Option<bool> {
     match (&a.stream_id, &b.stream_id) {
         (None, None) => None,
@@ -148,44 +147,23 @@ fn is_same(a: &StreamHeader, b: &StreamHeader) -> Option<bool> {
     }
 }
 
-/// `time` moved by `shift`.
+/// `time` moved by `shift`, both in nanoseconds: not below 0 and not above [`MAX_TIME`].
 pub fn shifted(time: u64, shift: i64) -> u64 {
-    time.saturating_add_signed(shift).min(LATEST)
+    time.saturating_add_signed(shift).min(MAX_TIME)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
+    use crate::parse::testing::format;
     use crate::stream::{Packet, StreamHeader, Writer};
 
-    fn format() -> TokenFormat {
-        let regularizer = Regularizer::Fsq { levels: vec![16, 16] };
-        TokenFormat {
-            model: "toy".into(),
-            digest: "0".repeat(64),
-            token_type: TokenType::default_for(&regularizer),
-            regularizer,
-            coding: Coding::default(),
-            grid_width: 1,
-            grid_height: 1,
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            width: 8,
-            height: 8,
-            framerate: Fraction::new(25, 1),
-            pixel_aspect_ratio: Fraction::new(1, 1),
-            colorimetry: None,
-        }
-    }
-
-    /// Segments of one packet of 40 each, which start at `starts`, by the writer `id`; without one as version 1.0
-    /// writes.
+    /// Segments of one packet of 40 ns that start at `starts`, in a stream with that id; without an id, as version 1.0
+    /// of the format has them.
     fn segments(id: Option<&str>, starts: &[u64]) -> Vec<(Arc<StreamHeader>, PacketHeader)> {
-        let header = StreamHeader::encode(&format(), id, None).unwrap();
+        let header = StreamHeader::encode(&format(1), id, None).unwrap();
         let header = Arc::new(StreamHeader::decode(&header).unwrap().0);
-        let mut writer = Writer::new(format(), id.unwrap_or("none")).unwrap();
+        let mut writer = Writer::new(format(1), id.unwrap_or("none")).unwrap();
         let packet = |&pts: &u64| {
             let packet = Packet {
                 segment_start: true,
@@ -199,7 +177,7 @@ mod tests {
             };
             let bytes = match id {
                 Some(_) => writer.write(&packet).unwrap(),
-                None => packet.encode(&format(), header.checksum, None).unwrap(),
+                None => packet.encode(&format(1), header.checksum, None).unwrap(),
             };
             let at = bytes.windows(4).position(|bytes| bytes == b"\x89VTP").unwrap();
             (header.clone(), PacketHeader::decode(&bytes[at..]).unwrap())
@@ -216,12 +194,12 @@ mod tests {
 
     #[test]
     fn a_step_back_in_one_stream_shifts_nothing() {
-        // As an input-selector makes them; the last one is longer than a packet.
+        // As behind an input-selector; the last step is longer than a packet.
         let starts = [0, 40, 20, 60, 100, 70, 110, 150, 50, 190];
         let evened = vec![0, 40, 40, 60, 100, 100, 110, 150];
         let (times, end) = placed(&[segments(Some("a"), &starts)]);
         assert_eq!((&times[..8], times[9], end), (&evened[..], 190, Some(230)));
-        // Without an id only a shorter step than a packet.
+        // Without an id, only steps shorter than a packet.
         let (times, end) = placed(&[segments(None, &starts[..8])]);
         assert_eq!((times, end), (evened, Some(190)));
     }
@@ -237,13 +215,13 @@ mod tests {
             let times = vec![8000, 8040, 8080, 8120, 8160, 8200];
             assert_eq!(placed(&parts), (times, Some(8240)), "{second} {third}");
         }
-        // A file of one packet, twice; and one that begins anew by itself.
+        // A file of one packet, twice; and one stream that starts over.
         assert_eq!(placed(&[segments(None, &[0]), segments(None, &[0])]).0, [0, 40]);
         assert_eq!(
             placed(&[segments(Some("a"), &[0, 40, 80, 0, 40])]).0,
             [0, 40, 80, 120, 160]
         );
-        // A larger step back is taken for another stream where nothing else tells; a gap is none.
+        // Without an id, a larger step back is another stream; a gap is not.
         assert_eq!(
             placed(&[segments(None, &[10, 50, 90, 20, 60, 900])]).0,
             [10, 50, 90, 130, 170, 1010]
@@ -252,17 +230,25 @@ mod tests {
 
     #[test]
     fn other_video_of_the_same_writer_follows_directly() {
-        // Two clips of two seconds behind each other, the second of which begins at 125 ms.
+        // Two clips of two seconds; the second begins at 125 ms.
         let ms = 1_000_000;
         let clips = [0, 1000, 2000, 125, 1125].map(|start| start * ms);
         let (times, end) = placed(&[segments(Some("a"), &clips)]);
         let second = 2000 * ms + 40;
         assert_eq!(times, [0, 1000 * ms, 2000 * ms, second, second + 1000 * ms]);
         assert_eq!(end, Some(second + 1000 * ms + 40));
-        // A segment that comes twice is none.
+        // A repeated segment is not other video.
         let mut twice = segments(Some("a"), &[0, 1000 * ms, 2000 * ms]);
         twice.insert(3, twice[1].clone());
         assert_eq!(placed(&[twice]).0, [0, 1000 * ms, 2000 * ms, 1000 * ms]);
+    }
+
+    #[test]
+    fn times_end_at_the_limit_of_the_byte_stream() {
+        let parts = [segments(Some("a"), &[MAX_TIME - 50]), segments(Some("b"), &[0, 40, 80])];
+        let (times, end) = placed(&parts);
+        assert_eq!(times, [MAX_TIME - 50, MAX_TIME - 10, MAX_TIME, MAX_TIME]);
+        assert_eq!(end, Some(MAX_TIME));
     }
 
     #[test]
