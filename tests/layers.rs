@@ -85,20 +85,23 @@ impl Layers {
         let mut faults = Vec::new();
         for import in imports(module, &code(text)) {
             let target: Vec<&str> = import.target.iter().map(String::as_str).collect();
-            let Some([part, ..]) = target.strip_prefix(self.of) else {
-                continue;
+            let part = match target.strip_prefix(self.of) {
+                Some([part, ..]) => *part,
+                Some([]) => "",
+                None => continue,
             };
-            let reexported = self.reexported.iter().find(|(name, _)| name == part);
-            let part = reexported.map_or(*part, |(_, from)| *from);
+            let reexported = self.reexported.iter().find(|(name, _)| *name == part);
+            let part = reexported.map_or(part, |(_, from)| *from);
             let rule = match self.level(part) {
                 _ if part == *own => continue,
-                None => format!("\"{part}\" is no part: import it from the file that defines it"),
+                _ if part.is_empty() => "it is the module of all parts: name the part".into(),
+                None => format!("\"{part}\" is not a part: import it from the file that defines it"),
                 Some(level) if level > own_level => format!("\"{own}\" is below \"{part}\""),
                 Some(level) if level == own_level => format!("\"{own}\" is beside \"{part}\""),
                 Some(_) if !import.absolute => "a path to another part begins with crate::".into(),
                 Some(_) => continue,
             };
-            let path = target.join("::");
+            let path = if target.is_empty() { "crate".into() } else { target.join("::") };
             faults.push(format!("{}:{}: imports {path}: {rule}", name.display(), import.line));
         }
         faults
@@ -260,6 +263,12 @@ fn imports(module: &[&str], code: &str) -> Vec<Import> {
                 inline.retain(|(outside, _)| *outside < depth);
             }
             "mod" if follows(2, "{") => inline.push((depth, tokens[at + 1].1)),
+            // An alias of the crate, with which paths could begin.
+            "crate" if follows(1, "as") || (at > 0 && tokens[at - 1].1 == "extern") => imports.push(Import {
+                line,
+                absolute: true,
+                target: Vec::new(),
+            }),
             "crate" | "super" | "self" if follows(1, "::") => {
                 let visibility = at > 0 && tokens[at - 1].1 == "in";
                 let mut paths = Vec::new();
@@ -372,6 +381,10 @@ mod tests {
     fn g() { if true {} self::k() }
 }
 use self::own::i;
+use crate as c;
+extern crate self as d;
+use super::super::{self as e, *};
+macro_rules! of { ($part:ident) => { $crate::$part::A } }
 "##;
     let found: Vec<(usize, String)> = imports(&["a", "b"], &code(text))
         .into_iter()
@@ -388,6 +401,11 @@ use self::own::i;
         (12, "a::up"),
         (14, "a::b::tests::k"),
         (16, "a::b::own::i"),
+        (17, ""),
+        (18, ""),
+        (19, ""),
+        (19, ""),
+        (20, ""),
     ];
     let expected: Vec<_> = expected.map(|(line, path)| (line, path.to_string())).into();
     assert_eq!(found, expected);
@@ -429,7 +447,12 @@ fn a_fault_names_file_line_and_rule() {
         (
             "high",
             "use crate::top::Thing;",
-            "f.rs:1: imports top::Thing: \"Thing\" is no part: import it from the file that defines it",
+            "f.rs:1: imports top::Thing: \"Thing\" is not a part: import it from the file that defines it",
+        ),
+        (
+            "low",
+            "use super::super::*;",
+            "f.rs:1: imports top: it is the module of all parts: name the part",
         ),
         ("new", "", "f.rs: \"new\" is in no layer: add it"),
     ] {
