@@ -53,7 +53,7 @@ impl StreamFormat {
 }
 
 /// Template caps for pads with whole packets. `framed` comes first, so that a `filesink` without caps gets it.
-pub fn packet_template() -> gst::Caps {
+pub(crate) fn packet_template() -> gst::Caps {
     [StreamFormat::Framed, StreamFormat::Raw]
         .into_iter()
         .map(packet_structure)
@@ -61,14 +61,14 @@ pub fn packet_template() -> gst::Caps {
 }
 
 /// Template caps for pads that take tokens. `raw` caps need no `alignment`, as no bin plugs elements by them.
-pub fn input_template() -> gst::Caps {
+pub(crate) fn input_template() -> gst::Caps {
     let mut raw = packet_structure(StreamFormat::Raw);
     raw.remove_field("alignment");
     gst::Caps::from_iter([packet_structure(StreamFormat::Framed), raw])
 }
 
 /// `video/x-vidtok` of one stream format, with no other field fixed.
-pub fn packet_structure(format: StreamFormat) -> gst::Structure {
+pub(crate) fn packet_structure(format: StreamFormat) -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", format.as_str())
         .field("alignment", "packet")

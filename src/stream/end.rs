@@ -36,7 +36,7 @@ pub struct Totals {
 
 impl Totals {
     /// The totals with `latent_frames` and `frames` more.
-    pub fn plus(self, latent_frames: u32, frames: u32) -> Self {
+    pub(super) fn plus(self, latent_frames: u32, frames: u32) -> Self {
         Self {
             latent_frames: self.latent_frames.saturating_add(latent_frames.into()),
             frames: self.frames.saturating_add(frames.into()),

@@ -11,7 +11,7 @@ use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 /// First bytes of a stream header; a byte with the major version follows.
 pub const MAGIC: [u8; 7] = *b"\x89VIDTOK";
 /// The major version written, and the only one read.
-pub const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// Length of magic, version, and the JSON's length.
 const START_BYTES: usize = MAGIC.len() + size_of::<u8>() + size_of::<u32>();
@@ -109,7 +109,7 @@ impl StreamHeader {
 
     /// The major version of the header that `data` starts with, if this reader does not know it. Checks no checksum: use it
     /// at the start of a stream only, where nothing else can stand.
-    pub fn newer_version(data: &[u8]) -> Option<u8> {
+    pub(super) fn newer_version(data: &[u8]) -> Option<u8> {
         let version = *data.strip_prefix(&MAGIC)?.first()?;
         (version > VERSION).then_some(version)
     }

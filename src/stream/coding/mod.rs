@@ -129,7 +129,7 @@ impl Coder {
     ///
     /// # Errors
     /// The payload ends before, or holds values that are not tokens of the format.
-    pub fn decode_part(&mut self, payload: &[u8], first: u32, latent_frames: u32) -> Result<Tokens, StreamError> {
+    pub(crate) fn decode_part(&mut self, payload: &[u8], first: u32, latent_frames: u32) -> Result<Tokens, StreamError> {
         match &mut self.state {
             State::Packed => packed::decode(payload, &self.format, first, latent_frames),
             #[cfg(test)]
