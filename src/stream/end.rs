@@ -150,8 +150,8 @@ mod tests {
         let totals =
             |latent_frames: &str, frames: &str| format!(r#"{{"latent-frames":{latent_frames},"frames":{frames}}}"#);
         let number = |number: u64| number.to_string();
-        let most = totals(&number(largest), &number(largest * 64));
-        let read = decode(&format!(r#","end":{{"segment":{most},"stream":{most}}}"#)).unwrap();
+        let max = totals(&number(largest), &number(largest * 64));
+        let read = decode(&format!(r#","end":{{"segment":{max},"stream":{max}}}"#)).unwrap();
         assert_eq!(read.end.unwrap().segment.latent_frames, largest);
         for bad in [
             "7".into(),
