@@ -27,6 +27,14 @@ pub(crate) const MAX_FRACTION: u32 = i32::MAX as u32;
 /// Video frames of a window. The byte stream does not say how long one is.
 pub(crate) const MAX_WINDOW: u32 = 256;
 
+/// Whether `text` can be a model's name or a colorimetry: one short line.
+pub(crate) fn is_short_line(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES && !text.contains(char::is_control)
+}
+
+/// Indices that `uint16` holds.
+const UINT16_CODES: u32 = 1 << 16;
+
 /// Whether `text` is a tokenizer's digest: 64 lower-case hexadecimal digits, a SHA-256.
 pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -42,6 +50,11 @@ pub enum Regularizer {
 }
 
 impl Regularizer {
+    /// The name of [`Self::Fsq`] in caps, stream headers and descriptions.
+    pub(crate) const FSQ: &str = "fsq";
+    /// The name of [`Self::Kl`].
+    pub(crate) const KL: &str = "kl";
+
     /// Number of FSQ indices; `None` for continuous tokens.
     pub fn codebook_size(&self) -> Option<u32> {
         match self {
@@ -118,7 +131,7 @@ impl TokenType {
     /// The smallest type for the tokens of `regularizer`: `uint16` up to 65,536 codes, `float32` for KL.
     pub fn default_for(regularizer: &Regularizer) -> Self {
         match regularizer.codebook_size() {
-            Some(size) if size <= 1 << 16 => Self::Uint16,
+            Some(size) if size <= UINT16_CODES => Self::Uint16,
             Some(_) => Self::Uint32,
             None => Self::Float32,
         }
@@ -127,7 +140,7 @@ impl TokenType {
     /// Whether tokens of `regularizer` fit this type.
     pub(crate) fn fits(self, regularizer: &Regularizer) -> bool {
         match regularizer.codebook_size() {
-            Some(size) => self == Self::Uint32 || (self == Self::Uint16 && size <= 1 << 16),
+            Some(size) => self == Self::Uint32 || (self == Self::Uint16 && size <= UINT16_CODES),
             None => matches!(self, Self::Float16 | Self::Float32),
         }
     }
@@ -300,7 +313,7 @@ impl TokenFormat {
             return fail("the tokenizer digest is not 64 hexadecimal digits".into());
         }
         for text in [&self.model].into_iter().chain(&self.colorimetry) {
-            if text.len() > MAX_TEXT_BYTES || text.contains(char::is_control) {
+            if !is_short_line(text) {
                 return fail("the model's name or the colorimetry is not a short line of text".into());
             }
         }

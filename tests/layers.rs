@@ -101,7 +101,11 @@ impl Layers {
                 Some(_) if !import.absolute => "a path to another part begins with crate::".into(),
                 Some(_) => continue,
             };
-            let path = if target.is_empty() { "crate".into() } else { target.join("::") };
+            let path = if target.is_empty() {
+                "crate".into()
+            } else {
+                target.join("::")
+            };
             faults.push(format!("{}:{}: imports {path}: {rule}", name.display(), import.line));
         }
         faults

@@ -193,8 +193,8 @@ impl Fields {
 impl From<&TokenFormat> for Fields {
     fn from(format: &TokenFormat) -> Self {
         let (regularizer, levels, channels) = match &format.regularizer {
-            Regularizer::Fsq { levels } => ("fsq", Some(levels.clone()), None),
-            Regularizer::Kl { channels } => ("kl", None, Some(*channels)),
+            Regularizer::Fsq { levels } => (Regularizer::FSQ, Some(levels.clone()), None),
+            Regularizer::Kl { channels } => (Regularizer::KL, None, Some(*channels)),
         };
         Self {
             model: format.model.clone(),
@@ -228,10 +228,10 @@ impl TryFrom<Fields> for TokenFormat {
         let fail = |reason: String| Err(StreamError::Header(reason));
         let coding = Coding::parse(&fields.coding)?;
         let regularizer = match (fields.regularizer.as_str(), fields.levels, fields.channels) {
-            ("fsq", Some(levels), None) => Regularizer::Fsq { levels },
-            ("kl", None, Some(channels)) => Regularizer::Kl { channels },
-            ("fsq", ..) => return fail("an fsq stream has \"levels\" and no \"channels\"".into()),
-            ("kl", ..) => return fail("a kl stream has \"channels\" and no \"levels\"".into()),
+            (Regularizer::FSQ, Some(levels), None) => Regularizer::Fsq { levels },
+            (Regularizer::KL, None, Some(channels)) => Regularizer::Kl { channels },
+            (Regularizer::FSQ, ..) => return fail("an fsq stream has \"levels\" and no \"channels\"".into()),
+            (Regularizer::KL, ..) => return fail("a kl stream has \"channels\" and no \"levels\"".into()),
             (other, ..) => return fail(format!("unknown regularizer \"{other}\", known are \"fsq\" and \"kl\"")),
         };
         // First, as hostile levels would overflow the codebook's size.
