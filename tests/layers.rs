@@ -1,7 +1,7 @@
 //! Which part of the crate may import which: lower parts never import higher ones.
 //!
 //! Reads the source files and looks at every path that begins with `crate::`, `super::` or `self::`, in `use` lines and
-//! elsewhere, tests included.
+//! elsewhere, tests included. It cannot see a call of a method that a higher part adds to a lower part's type.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -56,20 +56,68 @@ fn lower_parts_of_the_runtime_do_not_import_higher_ones() {
     check(&RUNTIME);
 }
 
+#[test]
+fn the_architecture_page_shows_these_layers() {
+    let page = include_str!("../ARCHITECTURE.md");
+    for layers in [CRATE, RUNTIME] {
+        let line = layers.to_string();
+        assert!(page.lines().any(|found| found == line), "ARCHITECTURE.md lacks: {line}");
+    }
+}
+
+/// Parts that use neither GStreamer nor ONNX Runtime. Other files say so in their first comment.
+const PURE: [&str; 4] = ["details", "format", "timeline", "stream"];
+
+#[test]
+fn pure_parts_use_neither_gstreamer_nor_onnx_runtime() {
+    let mut pure = 0;
+    for Source { name, module, text } in sources() {
+        let comment: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let of_pure = module.first().is_some_and(|part| PURE.contains(&part.as_str()));
+        if !of_pure && !comment.contains("Free of GStreamer") {
+            continue;
+        }
+        pure += 1;
+        let code = code(&text);
+        let tokens = tokens(&code);
+        let outside = tokens
+            .iter()
+            .find(|(_, token)| token.starts_with("gst") && *token != "gstvidtok" || ["glib", "ort"].contains(token));
+        assert_eq!(outside, None, "{}", name.display());
+    }
+    assert!(pure > 20, "{pure} files");
+}
+
 fn check(layers: &Layers) {
+    let mut faults = Vec::new();
+    for Source { name, module, text } in sources() {
+        let module: Vec<&str> = module.iter().map(String::as_str).collect();
+        faults.extend(layers.faults(&name, &module, &text));
+    }
+    let layers = format!("Imports go from left to right: {layers}");
+    assert!(faults.is_empty(), "\n{}\n{layers}", faults.join("\n"));
+}
+
+struct Source {
+    name: PathBuf,
+    module: Vec<String>,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
     assert!(files.len() > 50, "{} has no sources", src.display());
-    let mut faults = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let name = Path::new("src").join(file.strip_prefix(&src).unwrap());
-        let module = module_of(file.strip_prefix(&src).unwrap());
-        let module: Vec<&str> = module.iter().map(String::as_str).collect();
-        faults.extend(layers.faults(&name, &module, &text));
-    }
-    assert!(faults.is_empty(), "\n{}\n{layers}", faults.join("\n"));
+    let source = |file: PathBuf| {
+        let below = file.strip_prefix(&src).unwrap();
+        Source {
+            name: Path::new("src").join(below),
+            module: module_of(below),
+            text: std::fs::read_to_string(&file).unwrap(),
+        }
+    };
+    files.into_iter().map(source).collect()
 }
 
 impl Layers {
@@ -119,7 +167,7 @@ impl Layers {
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let levels: Vec<String> = self.levels.iter().rev().map(|level| level.join(", ")).collect();
-        write!(f, "Imports go from left to right: {}", levels.join(" → "))
+        f.write_str(&levels.join(" → "))
     }
 }
 
