@@ -98,6 +98,7 @@ impl TokenFormat {
         }
     }
 
+    /// Fixed caps of tokens of this format. [`from_caps`](Self::from_caps) reads them.
     pub fn to_caps(&self, stream_format: StreamFormat) -> gst::Caps {
         let mut caps = packet_structure(stream_format);
         caps.set("model", &self.model);

@@ -9,11 +9,14 @@ use crate::timeline::Grouping;
 /// The version of the description that this code reads.
 const FORMAT: &str = "1";
 
+/// What a tokenizer is, as its folder and each of its graphs say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
+    /// Names the tokenizer for people; it may be ambiguous.
     pub name: String,
     /// SHA-256 over configuration and weights, 64 lower-case hexadecimal digits: encoder and decoder share it.
     pub digest: String,
+    /// Kind of network, such as `causal_v1_1`.
     pub family: String,
     pub regularizer: Regularizer,
     /// Video frames per latent frame.
