@@ -11,24 +11,32 @@ use serde::{Deserialize, Serialize};
 /// Pixels of a picture's width and of its height.
 pub const MAX_DIMENSION: u32 = 1 << 15;
 /// Pixels of a cell's width and of its height.
-pub const MAX_SPACE_FACTOR: u32 = 64;
+pub(crate) const MAX_SPACE_FACTOR: u32 = 64;
 /// Video frames of a latent frame.
-pub const MAX_TIME_FACTOR: u32 = 64;
+pub(crate) const MAX_TIME_FACTOR: u32 = 64;
 /// Cells of a latent frame: bounds what one packet makes a reader allocate.
-pub const MAX_GRID_CELLS: u64 = 1 << 22;
+pub(crate) const MAX_GRID_CELLS: u64 = 1 << 22;
 /// Different FSQ indices.
-pub const MAX_CODEBOOK: u32 = 1 << 24;
+pub(crate) const MAX_CODEBOOK: u32 = 1 << 24;
 /// Channels of a KL latent.
-pub const MAX_CHANNELS: u32 = 64;
+pub(crate) const MAX_CHANNELS: u32 = 64;
 /// Bytes of the model's name, and of the colorimetry.
-pub const MAX_TEXT_BYTES: usize = 256;
+pub(crate) const MAX_TEXT_BYTES: usize = 256;
 /// Either number of a fraction: GStreamer's are signed.
-pub const MAX_FRACTION: u32 = i32::MAX as u32;
+pub(crate) const MAX_FRACTION: u32 = i32::MAX as u32;
 /// Video frames of a window. The byte stream does not say how long one is.
-pub const MAX_WINDOW: u32 = 256;
+pub(crate) const MAX_WINDOW: u32 = 256;
+
+/// Whether `text` can be a model's name or a colorimetry: one short line.
+pub(crate) fn is_short_line(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES && !text.contains(char::is_control)
+}
+
+/// Indices that `uint16` holds.
+const UINT16_CODES: u32 = 1 << 16;
 
 /// Whether `text` is a tokenizer's digest: 64 lower-case hexadecimal digits, a SHA-256.
-pub fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -42,6 +50,11 @@ pub enum Regularizer {
 }
 
 impl Regularizer {
+    /// The name of [`Self::Fsq`] in caps, stream headers and descriptions.
+    pub(crate) const FSQ: &str = "fsq";
+    /// The name of [`Self::Kl`].
+    pub(crate) const KL: &str = "kl";
+
     /// Number of FSQ indices; `None` for continuous tokens.
     pub fn codebook_size(&self) -> Option<u32> {
         match self {
@@ -51,7 +64,7 @@ impl Regularizer {
     }
 
     /// Values per cell of a latent frame: 1 for FSQ.
-    pub fn values_per_cell(&self) -> usize {
+    pub(crate) fn values_per_cell(&self) -> usize {
         match self {
             Self::Fsq { .. } => 1,
             Self::Kl { channels } => *channels as usize,
@@ -93,7 +106,7 @@ pub enum TokenType {
 }
 
 impl TokenType {
-    pub const ALL: [Self; 4] = [Self::Uint16, Self::Uint32, Self::Float16, Self::Float32];
+    pub(crate) const ALL: [Self; 4] = [Self::Uint16, Self::Uint32, Self::Float16, Self::Float32];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -118,16 +131,16 @@ impl TokenType {
     /// The smallest type for the tokens of `regularizer`: `uint16` up to 65,536 codes, `float32` for KL.
     pub fn default_for(regularizer: &Regularizer) -> Self {
         match regularizer.codebook_size() {
-            Some(size) if size <= 1 << 16 => Self::Uint16,
+            Some(size) if size <= UINT16_CODES => Self::Uint16,
             Some(_) => Self::Uint32,
             None => Self::Float32,
         }
     }
 
     /// Whether tokens of `regularizer` fit this type.
-    pub fn fits(self, regularizer: &Regularizer) -> bool {
+    pub(crate) fn fits(self, regularizer: &Regularizer) -> bool {
         match regularizer.codebook_size() {
-            Some(size) => self == Self::Uint32 || (self == Self::Uint16 && size <= 1 << 16),
+            Some(size) => self == Self::Uint32 || (self == Self::Uint16 && size <= UINT16_CODES),
             None => matches!(self, Self::Float16 | Self::Float32),
         }
     }
@@ -145,7 +158,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    pub const ALL: &[Self] = &[
+    pub(crate) const ALL: &[Self] = &[
         Self::Packed,
         #[cfg(test)]
         Self::Delta,
@@ -248,7 +261,7 @@ pub struct TokenFormat {
 
 impl TokenFormat {
     /// Cells of a latent frame.
-    pub fn grid_cells(&self) -> usize {
+    pub(crate) fn grid_cells(&self) -> usize {
         self.grid_width as usize * self.grid_height as usize
     }
 
@@ -263,7 +276,7 @@ impl TokenFormat {
     }
 
     /// Whether packets of `other` are read and decoded just like those of this format.
-    pub fn decodes_like(&self, other: &Self) -> bool {
+    pub(crate) fn decodes_like(&self, other: &Self) -> bool {
         let what = |f: &Self| {
             (
                 f.grid_width,
@@ -300,7 +313,7 @@ impl TokenFormat {
             return fail("the tokenizer digest is not 64 hexadecimal digits".into());
         }
         for text in [&self.model].into_iter().chain(&self.colorimetry) {
-            if text.len() > MAX_TEXT_BYTES || text.contains(char::is_control) {
+            if !is_short_line(text) {
                 return fail("the model's name or the colorimetry is not a short line of text".into());
             }
         }

@@ -1,10 +1,12 @@
 //! Which part of the crate may import which: lower parts never import higher ones.
 //!
 //! Reads the source files and looks at every path that begins with `crate::`, `super::` or `self::`, in `use` lines and
-//! elsewhere, tests included.
+//! elsewhere, tests included. It cannot see a call of a method that a higher part adds to a lower part's type.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// Modules from low to high. A module may import those of lower levels, and itself.
 struct Layers {
@@ -56,20 +58,80 @@ fn lower_parts_of_the_runtime_do_not_import_higher_ones() {
     check(&RUNTIME);
 }
 
+#[test]
+fn the_architecture_page_shows_these_layers() {
+    let page = include_str!("../ARCHITECTURE.md");
+    for layers in [CRATE, RUNTIME] {
+        let line = layers.to_string();
+        assert!(page.lines().any(|found| found == line), "ARCHITECTURE.md lacks: {line}");
+    }
+}
+
+/// Parts that use neither GStreamer nor ONNX Runtime. Other files say so in their first comment.
+const PURE: [&str; 4] = ["details", "format", "timeline", "stream"];
+
+#[test]
+fn pure_parts_use_neither_gstreamer_nor_onnx_runtime() {
+    let mut pure = 0;
+    for Source { name, module, text } in sources() {
+        let comment: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let of_pure = module.first().is_some_and(|part| PURE.contains(&part.as_str()));
+        if !of_pure && !comment.contains("Free of GStreamer") {
+            continue;
+        }
+        pure += 1;
+        let tokens = tokens(&text);
+        let outside = tokens.iter().find(|(_, token)| {
+            token.starts_with("gst") && *token != "gstvidtok" || ["glib", "ort"].contains(&token.as_str())
+        });
+        assert_eq!(outside, None, "{}", name.display());
+    }
+    assert!(pure > 20, "{pure} files");
+}
+
 fn check(layers: &Layers) {
+    let mut faults = Vec::new();
+    for Source { name, module, text } in sources() {
+        let module: Vec<&str> = module.iter().map(String::as_str).collect();
+        faults.extend(layers.faults(&name, &module, &text));
+        if brings_in_a_file(&text) {
+            faults.push(format!(
+                "{}: brings in a file whose name does not say its module",
+                name.display()
+            ));
+        }
+    }
+    let layers = format!("Imports go from left to right: {layers}");
+    assert!(faults.is_empty(), "\n{}\n{layers}", faults.join("\n"));
+}
+
+/// Whether the code has `include!` or `#[path = …]`. Then a file's name does not say its module.
+fn brings_in_a_file(text: &str) -> bool {
+    let tokens = tokens(text);
+    let names: Vec<&str> = tokens.iter().map(|(_, token)| token.as_str()).collect();
+    names.windows(2).any(|pair| pair == ["include", "!"]) || names.windows(3).any(|three| three == ["[", "path", "="])
+}
+
+struct Source {
+    name: PathBuf,
+    module: Vec<String>,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
     assert!(files.len() > 50, "{} has no sources", src.display());
-    let mut faults = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let name = Path::new("src").join(file.strip_prefix(&src).unwrap());
-        let module = module_of(file.strip_prefix(&src).unwrap());
-        let module: Vec<&str> = module.iter().map(String::as_str).collect();
-        faults.extend(layers.faults(&name, &module, &text));
-    }
-    assert!(faults.is_empty(), "\n{}\n{layers}", faults.join("\n"));
+    let source = |file: PathBuf| {
+        let below = file.strip_prefix(&src).unwrap();
+        Source {
+            name: Path::new("src").join(below),
+            module: module_of(below),
+            text: std::fs::read_to_string(&file).unwrap(),
+        }
+    };
+    files.into_iter().map(source).collect()
 }
 
 impl Layers {
@@ -83,22 +145,29 @@ impl Layers {
             return vec![format!("{}: \"{own}\" is in no layer: add it", name.display())];
         };
         let mut faults = Vec::new();
-        for import in imports(module, &code(text)) {
+        for import in imports(module, text) {
             let target: Vec<&str> = import.target.iter().map(String::as_str).collect();
-            let Some([part, ..]) = target.strip_prefix(self.of) else {
-                continue;
+            let part = match target.strip_prefix(self.of) {
+                Some([part, ..]) => *part,
+                Some([]) => "",
+                None => continue,
             };
-            let reexported = self.reexported.iter().find(|(name, _)| name == part);
-            let part = reexported.map_or(*part, |(_, from)| *from);
+            let reexported = self.reexported.iter().find(|(name, _)| *name == part);
+            let part = reexported.map_or(part, |(_, from)| *from);
             let rule = match self.level(part) {
                 _ if part == *own => continue,
-                None => format!("\"{part}\" is no part: import it from the file that defines it"),
+                _ if part.is_empty() => "it is the module of all parts: name the part".into(),
+                None => format!("\"{part}\" is not a part: import it from the file that defines it"),
                 Some(level) if level > own_level => format!("\"{own}\" is below \"{part}\""),
                 Some(level) if level == own_level => format!("\"{own}\" is beside \"{part}\""),
                 Some(_) if !import.absolute => "a path to another part begins with crate::".into(),
                 Some(_) => continue,
             };
-            let path = target.join("::");
+            let path = if target.is_empty() {
+                "crate".into()
+            } else {
+                target.join("::")
+            };
             faults.push(format!("{}:{}: imports {path}: {rule}", name.display(), import.line));
         }
         faults
@@ -112,7 +181,7 @@ impl Layers {
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let levels: Vec<String> = self.levels.iter().rev().map(|level| level.join(", ")).collect();
-        write!(f, "Imports go from left to right: {}", levels.join(" → "))
+        f.write_str(&levels.join(" → "))
     }
 }
 
@@ -139,98 +208,41 @@ fn module_of(file: &Path) -> Vec<String> {
     module
 }
 
-/// A source text without comments and without the contents of strings and characters. Lines stay where they are.
-fn code(text: &str) -> String {
-    let mut code = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let skipped = comment(rest).or_else(|| raw_string(rest)).or_else(|| quoted(rest));
-        if let Some(length) = skipped {
-            code.push(' ');
-            code.extend(rest[..length].matches('\n'));
-            rest = &rest[length..];
-            continue;
-        }
-        // A name in one piece: the r of `for` begins no raw string.
-        let length = match rest.find(|c: char| !is_of_name(c)) {
-            Some(0) => first.len_utf8(),
-            end => end.unwrap_or(rest.len()),
-        };
-        code.push_str(&rest[..length]);
-        rest = &rest[length..];
-    }
-    code
+/// Names, `::`, and single characters, each with its line. Comments and strings are left out.
+fn tokens(text: &str) -> Vec<(usize, String)> {
+    let mut tokens = Vec::new();
+    flatten(text.parse().unwrap(), &mut tokens);
+    tokens
 }
 
-fn is_of_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// Bytes of the comment that `text` begins with.
-fn comment(text: &str) -> Option<usize> {
-    if text.starts_with("//") {
-        return Some(text.find('\n').unwrap_or(text.len()));
-    }
-    if !text.starts_with("/*") {
-        return None;
-    }
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        let rest = &text[at..];
-        at += match () {
-            () if rest.starts_with("/*") => {
-                depth += 1;
-                2
+fn flatten(stream: TokenStream, tokens: &mut Vec<(usize, String)>) {
+    let mut after_colon = false;
+    for tree in stream {
+        let line = tree.span().start().line;
+        let was_after_colon = std::mem::take(&mut after_colon);
+        match tree {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Parenthesis | Delimiter::None => ("(", ")"),
+                };
+                tokens.push((line, open.into()));
+                flatten(group.stream(), tokens);
+                tokens.push((group.span_close().start().line, close.into()));
             }
-            () if rest.starts_with("*/") => {
-                depth -= 1;
-                2
+            TokenTree::Ident(name) => tokens.push((line, name.to_string())),
+            TokenTree::Punct(punct) if punct.as_char() == ':' && was_after_colon => {
+                tokens.pop();
+                tokens.push((line, "::".into()));
             }
-            () => rest.chars().next().map_or(1, char::len_utf8),
-        };
-        if depth == 0 {
-            return Some(at);
+            TokenTree::Punct(punct) => {
+                after_colon = punct.as_char() == ':' && punct.spacing() == Spacing::Joint;
+                tokens.push((line, punct.as_char().into()));
+            }
+            TokenTree::Literal(_) => (),
         }
     }
-    Some(text.len())
-}
-
-/// Bytes of the raw string that `text` begins with.
-fn raw_string(text: &str) -> Option<usize> {
-    let start = ["r", "br", "cr"].iter().find_map(|prefix| {
-        let hashes = text.strip_prefix(prefix)?;
-        let body = hashes.trim_start_matches('#');
-        let count = hashes.len() - body.len();
-        body.starts_with('"').then_some((prefix.len() + count + 1, count))
-    });
-    let (start, hashes) = start?;
-    let end = format!("\"{}", "#".repeat(hashes));
-    let length = text[start..].find(&end).map(|at| start + at + end.len());
-    Some(length.unwrap_or(text.len()))
-}
-
-/// Bytes of the string or character that `text` begins with. A lifetime is neither.
-fn quoted(text: &str) -> Option<usize> {
-    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    if quote == '\'' {
-        let mut chars = text[1..].chars();
-        let is_character = match chars.next() {
-            Some('\\') => true,
-            Some(_) => chars.next() == Some('\''),
-            None => false,
-        };
-        if !is_character {
-            return None;
-        }
-    }
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        if !escaped && c == quote {
-            return Some(at + 1);
-        }
-        escaped = !escaped && c == '\\';
-    }
-    Some(text.len())
 }
 
 /// A path in a source file.
@@ -243,9 +255,10 @@ struct Import {
     target: Vec<String>,
 }
 
-/// The paths in `code`, of `module`, that begin with `crate`, `super` or `self`.
-fn imports(module: &[&str], code: &str) -> Vec<Import> {
-    let tokens = tokens(code);
+/// The paths in the text of `module` that begin with `crate`, `super` or `self`.
+fn imports(module: &[&str], text: &str) -> Vec<Import> {
+    let tokens = tokens(text);
+    let tokens: Vec<(usize, &str)> = tokens.iter().map(|(line, token)| (*line, token.as_str())).collect();
     let mut imports = Vec::new();
     // Modules that begin and end within the file, by the depth of braces that they are in.
     let (mut inline, mut depth): (Vec<(usize, &str)>, usize) = (Vec::new(), 0);
@@ -260,6 +273,12 @@ fn imports(module: &[&str], code: &str) -> Vec<Import> {
                 inline.retain(|(outside, _)| *outside < depth);
             }
             "mod" if follows(2, "{") => inline.push((depth, tokens[at + 1].1)),
+            // An alias of the crate, with which paths could begin.
+            "crate" if follows(1, "as") || (at > 0 && tokens[at - 1].1 == "extern") => imports.push(Import {
+                line,
+                absolute: true,
+                target: Vec::new(),
+            }),
             "crate" | "super" | "self" if follows(1, "::") => {
                 let visibility = at > 0 && tokens[at - 1].1 == "in";
                 let mut paths = Vec::new();
@@ -280,24 +299,6 @@ fn imports(module: &[&str], code: &str) -> Vec<Import> {
         at += 1;
     }
     imports
-}
-
-/// Names, `::`, and single characters, each with its line.
-fn tokens(code: &str) -> Vec<(usize, &str)> {
-    let mut tokens = Vec::new();
-    for (line, text) in code.lines().enumerate() {
-        let mut rest = text.trim_start();
-        while let Some(first) = rest.chars().next() {
-            let length = match rest.find(|c: char| !is_of_name(c)) {
-                Some(0) if rest.starts_with("::") => 2,
-                Some(0) => first.len_utf8(),
-                end => end.unwrap_or(rest.len()),
-            };
-            tokens.push((line + 1, &rest[..length]));
-            rest = rest[length..].trim_start();
-        }
-    }
-    tokens
 }
 
 /// Reads the path, or the tree of them, that begins at a token, behind the names `before`. Returns the token after it.
@@ -323,7 +324,7 @@ fn path<'a>(
             at += 1;
             break;
         }
-        if !token(at).starts_with(is_of_name) {
+        if !token(at).starts_with(|c: char| c.is_alphanumeric() || c == '_') {
             // `*`, or generics.
             paths.push(before.clone());
             break;
@@ -372,8 +373,12 @@ mod tests {
     fn g() { if true {} self::k() }
 }
 use self::own::i;
+use crate as c;
+extern crate self as d;
+use super::super::{self as e, *};
+macro_rules! of { ($part:ident) => { $crate::$part::A } }
 "##;
-    let found: Vec<(usize, String)> = imports(&["a", "b"], &code(text))
+    let found: Vec<(usize, String)> = imports(&["a", "b"], text)
         .into_iter()
         .map(|import| (import.line, import.target.join("::")))
         .collect();
@@ -388,9 +393,24 @@ use self::own::i;
         (12, "a::up"),
         (14, "a::b::tests::k"),
         (16, "a::b::own::i"),
+        (17, ""),
+        (18, ""),
+        (19, ""),
+        (19, ""),
+        (20, ""),
     ];
     let expected: Vec<_> = expected.map(|(line, path)| (line, path.to_string())).into();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_file_that_is_brought_in_is_noticed() {
+    for text in ["#[path = \"a.rs\"]\nmod b;", "include!(\"a.rs\");"] {
+        assert!(brings_in_a_file(text), "{text}");
+    }
+    for text in ["let path = include_bytes!(\"a\");", "[path]", "// include!(\"a.rs\")"] {
+        assert!(!brings_in_a_file(text), "{text}");
+    }
 }
 
 #[test]
@@ -429,7 +449,12 @@ fn a_fault_names_file_line_and_rule() {
         (
             "high",
             "use crate::top::Thing;",
-            "f.rs:1: imports top::Thing: \"Thing\" is no part: import it from the file that defines it",
+            "f.rs:1: imports top::Thing: \"Thing\" is not a part: import it from the file that defines it",
+        ),
+        (
+            "low",
+            "use super::super::*;",
+            "f.rs:1: imports top: it is the module of all parts: name the part",
         ),
         ("new", "", "f.rs: \"new\" is in no layer: add it"),
     ] {

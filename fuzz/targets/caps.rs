@@ -3,7 +3,7 @@
 
 use arbitrary::{Result, Unstructured};
 use gstvidtok::caps::{self, MEDIA_TYPE, StreamFormat};
-use gstvidtok::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
+use gstvidtok::format::{Regularizer, TokenFormat};
 use gstvidtok::tokenizer::Description;
 
 const FIELDS: [&str; 19] = [
@@ -85,7 +85,7 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
         name: "toy".into(),
         digest: "0123456789abcdef".repeat(4),
         family: "toy".into(),
-        regularizer: regularizer.clone(),
+        regularizer,
         time_factor: 4,
         space_factor: 8,
         causal: true,
@@ -93,23 +93,7 @@ fn caps(input: &mut Unstructured) -> Result<(gst::Caps, Description)> {
         decoder_delay: 0,
         licence: "MIT".into(),
     };
-    let format = TokenFormat {
-        model: tokenizer.name.clone(),
-        digest: tokenizer.digest.clone(),
-        token_type: TokenType::default_for(&regularizer),
-        regularizer,
-        coding: Coding::default(),
-        grid_width: 8,
-        grid_height: 8,
-        time_factor: 4,
-        space_factor: 8,
-        causal: true,
-        width: 64,
-        height: 64,
-        framerate: Fraction::new(25, 1),
-        pixel_aspect_ratio: Fraction::new(1, 1),
-        colorimetry: None,
-    };
+    let format = TokenFormat::of(&tokenizer, 64, 64);
     let stream_format = input.choose(&[Some(StreamFormat::Framed), Some(StreamFormat::Raw), None])?;
     let mut caps = match stream_format {
         Some(stream_format) => format.to_caps(*stream_format),

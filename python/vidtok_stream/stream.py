@@ -20,7 +20,7 @@ from .tokens import Tokens
 # A hostile file of a few megabytes could ask for the times of more frames than fit into memory.
 MAX_FRAMES = 1 << 26
 # Payloads unpacked at once: enough that NumPy's own overhead does not count.
-LOT_BYTES = 1 << 20
+BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -199,7 +199,7 @@ class _Builder:
         self.name = name
         self.format = format
         self.tokens: list[Tokens] = [np.empty((0, *format.latent_shape), format.dtype)]
-        self.lot: list[Packet] = []
+        self.batch: list[Packet] = []
         self.latent_frames = 0
         self.real = array("q")
         self.pts = array("q")
@@ -234,24 +234,24 @@ class _Builder:
         pts, durations = frame_times(packet.pts, packet.duration, packet.offsets, frames, self.format.framerate)
         self.pts.extend(pts)
         self.durations.extend(durations)
-        if self.lot and packet.latent_frames != self.lot[0].latent_frames:
+        if self.batch and packet.latent_frames != self.batch[0].latent_frames:
             self.unpack()
-        self.lot.append(packet)
-        if len(self.lot) * len(packet.payload) >= LOT_BYTES:
+        self.batch.append(packet)
+        if len(self.batch) * len(packet.payload) >= BATCH_BYTES:
             self.unpack()
 
     def unpack(self) -> None:
-        """Turns the packets of the lot, all of one length, into tokens."""
-        lot, self.lot = self.lot, []
-        payloads = [packet.payload for packet in lot]
+        """Turns the packets of the batch, all of one length, into tokens."""
+        batch, self.batch = self.batch, []
+        payloads = [packet.payload for packet in batch]
         try:
-            self.tokens.append(coding.decode(payloads, self.format, lot[0].latent_frames))
+            self.tokens.append(coding.decode(payloads, self.format, batch[0].latent_frames))
         except StreamError as error:
-            first, last = lot[0].byte_position, lot[-1].byte_position
+            first, last = batch[0].byte_position, batch[-1].byte_position
             raise StreamError(f"{self.name}, in a packet at byte {first} to {last}: {error}") from error
 
     def finish(self) -> Stream:
-        if self.lot:
+        if self.batch:
             self.unpack()
         return Stream(
             format=self.format,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::picture::picture;
 use super::segments::Segments;
+use crate::details::Details;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
 use crate::stream::StreamError;
@@ -123,7 +124,7 @@ impl Decoder {
                 shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
             })?;
             on_step(elapsed, self.network.streams());
-            let mut pictures = pictures.map_err(|e| RuntimeError::Run(e.to_string().into()))?;
+            let mut pictures = pictures.map_err(|error| RuntimeError::Run(Details::of(error)))?;
             if next.uncertain {
                 set_flag(&mut pictures, gst::BufferFlags::CORRUPTED);
             }

@@ -1,6 +1,9 @@
 //! Which graph decodes the tokens of some caps: the one that the user has named, or the one that the caps name.
 
+use std::sync::Arc;
+
 use crate::caps::{self, StreamFormat};
+use crate::details::Details;
 use crate::format::{FormatError, TokenFormat};
 use crate::runtime::RuntimeError;
 use crate::tokenizer::{self, Graph, Role, TokenizerError, VariantChoice};
@@ -18,25 +21,25 @@ pub struct Decodable {
 pub struct FoundGraph(Option<(VariantChoice, Graph)>);
 
 impl FoundGraph {
-    fn by_digest(&mut self, digest: &str, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
-        if let Some(graph) = self.same(wanted, |graph| graph.description.digest == digest) {
+    fn by_digest(&mut self, digest: &str, name: &str, choice: VariantChoice) -> Result<Graph, RuntimeError> {
+        if let Some(graph) = self.same(choice, |graph| graph.description.digest == digest) {
             return Ok(graph);
         }
-        let graph = tokenizer::by_digest(digest, name, Role::Decoder, wanted)?;
-        self.0 = Some((wanted, graph.clone()));
+        let graph = tokenizer::by_digest(digest, name, Role::Decoder, choice)?;
+        self.0 = Some((choice, graph.clone()));
         Ok(graph)
     }
 
-    fn by_name(&mut self, name: &str, wanted: VariantChoice) -> Result<Graph, RuntimeError> {
-        match self.same(wanted, |graph| graph.is_named(name)) {
+    fn by_name(&mut self, name: &str, choice: VariantChoice) -> Result<Graph, RuntimeError> {
+        match self.same(choice, |graph| graph.is_named(name)) {
             Some(graph) => Ok(graph),
-            None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, wanted),
+            None => self.by_digest(&tokenizer::describe(None, name)?.digest, name, choice),
         }
     }
 
-    fn same(&self, wanted: VariantChoice, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
+    fn same(&self, choice: VariantChoice, fits: impl Fn(&Graph) -> bool) -> Option<Graph> {
         let (by, graph) = self.0.as_ref()?;
-        (*by == wanted && fits(graph)).then(|| graph.clone())
+        (*by == choice && fits(graph)).then(|| graph.clone())
     }
 }
 
@@ -45,19 +48,19 @@ impl Decodable {
     pub fn new(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: VariantChoice,
+        choice: VariantChoice,
         found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let raw = caps
             .structure(0)
             .is_some_and(|s| caps::stream_format(s) == Ok(StreamFormat::Raw));
         if raw {
-            return Self::of_raw(caps, named, wanted, found);
+            return Self::of_raw(caps, named, choice, found);
         }
         let (format, stream_format) = TokenFormat::from_caps(caps).map_err(refused)?;
         let graph = match named {
             Some(graph) => check_digest(graph, &format.digest, &format.model)?,
-            None => found.by_digest(&format.digest, &format.model, wanted)?,
+            None => found.by_digest(&format.digest, &format.model, choice)?,
         };
         check(&format, &graph)?;
         Ok(Self {
@@ -71,14 +74,14 @@ impl Decodable {
     fn of_raw(
         caps: &gst::CapsRef,
         named: Option<Graph>,
-        wanted: VariantChoice,
+        choice: VariantChoice,
         found: &mut FoundGraph,
     ) -> Result<Self, RuntimeError> {
         let graph = match (caps::named_tokenizer(caps), named) {
             (Ok((Some(digest), name)), Some(graph)) => check_digest(graph, &digest, &name)?,
-            (Ok((Some(digest), name)), None) => found.by_digest(&digest, &name, wanted)?,
+            (Ok((Some(digest), name)), None) => found.by_digest(&digest, &name, choice)?,
             (Ok((None, name)), Some(graph)) => check_name(graph, &name)?,
-            (Ok((None, name)), None) => found.by_name(&name, wanted)?,
+            (Ok((None, name)), None) => found.by_name(&name, choice)?,
             (Err(_), Some(graph)) => graph,
             (Err(error), None) => return Err(refused(error)),
         };
@@ -91,7 +94,8 @@ impl Decodable {
 }
 
 fn refused(error: FormatError) -> RuntimeError {
-    RuntimeError::Caps(format!("these tokens cannot be decoded: {error}").into())
+    let text = format!("these tokens cannot be decoded: {error}");
+    RuntimeError::Caps(Details::with_cause(text, Arc::new(error)))
 }
 
 fn invalid(text: String) -> RuntimeError {
@@ -146,28 +150,26 @@ fn check(format: &TokenFormat, graph: &Graph) -> Result<(), RuntimeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::tokenizer::{Precision, Target};
 
     #[test]
     fn what_was_found_is_not_looked_up_again() {
         gst::init().unwrap();
-        let wanted = VariantChoice::from(Target::Cpu);
+        let choice = VariantChoice::from(Target::Cpu);
         let mut graph = tokenizer::embedded(Role::Decoder).unwrap();
         let digest = "ab".repeat(32);
         let description = Arc::make_mut(&mut graph.description);
         (description.name, description.digest) = ("nowhere".into(), digest.clone());
-        let mut found = FoundGraph(Some((wanted, graph)));
+        let mut found = FoundGraph(Some((choice, graph)));
         // No such tokenizer exists: a second look-up would fail.
-        assert!(found.by_digest(&digest, "nowhere", wanted).is_ok());
-        assert!(found.by_name("nowhere", wanted).is_ok());
+        assert!(found.by_digest(&digest, "nowhere", choice).is_ok());
+        assert!(found.by_name("nowhere", choice).is_ok());
         let half = VariantChoice {
             precision: Some(Precision::Fp16),
-            ..wanted
+            ..choice
         };
         assert!(found.by_digest(&digest, "nowhere", half).is_err());
-        assert!(found.by_name("elsewhere", wanted).is_err());
+        assert!(found.by_name("elsewhere", choice).is_err());
     }
 }

@@ -28,7 +28,7 @@ pub struct Lateness {
     /// Steps of the latest segment so far.
     steps: u64,
     /// The segment before the latest one.
-    segment: Option<Segment>,
+    segment: Option<SegmentSize>,
     skipping: bool,
     /// A packet was left out since the network was last fast enough for a segment.
     slow: bool,
@@ -36,13 +36,13 @@ pub struct Lateness {
 
 /// A segment. The next one is expected to be like it.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct SegmentSize {
     /// From its start to the next one's.
     length: u64,
     steps: u64,
 }
 
-impl Segment {
+impl SegmentSize {
     /// How much longer than it lasts it takes to decode, where a step takes `step`.
     fn excess(self, step: u64) -> u64 {
         self.steps.saturating_mul(step).saturating_sub(self.length)
@@ -87,7 +87,7 @@ impl Lateness {
         if packet.segment_start {
             if let Some(length) = self.start.and_then(|start| time.checked_sub(start)) {
                 let steps = self.steps;
-                self.segment = Some(Segment { length, steps });
+                self.segment = Some(SegmentSize { length, steps });
             }
             self.start = Some(time);
             self.steps = 0;

@@ -8,7 +8,7 @@ use crate::stream::{Hole, Link};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstVidtokOnLoss")]
 #[repr(u32)]
-pub enum OnLoss {
+pub enum LossPolicy {
     #[default]
     #[enum_value(name = "Show nothing until the next segment start", nick = "wait")]
     Wait,
@@ -30,7 +30,7 @@ pub enum Verdict {
     LeaveOutRepeated,
 }
 
-impl OnLoss {
+impl LossPolicy {
     /// `has_started`: a packet was decoded since the beginning or the last flush, so that decoding can continue.
     pub fn judge(self, link: Link, has_started: bool) -> Verdict {
         match (link, self) {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn only_uncertain_packets_are_subject_to_the_policy() {
-        for policy in [OnLoss::Wait, OnLoss::Continue] {
+        for policy in [LossPolicy::Wait, LossPolicy::Continue] {
             for link in [Link::Follows, Link::Starts, Link::Joins] {
                 assert_eq!(policy.judge(link, true), Verdict::Decode);
             }
@@ -84,9 +84,9 @@ mod tests {
             // There is nothing to continue from.
             assert_eq!(policy.judge(Link::Uncertain, false), Verdict::LeaveOut);
         }
-        assert_eq!(OnLoss::Wait.judge(Link::Uncertain, true), Verdict::LeaveOut);
+        assert_eq!(LossPolicy::Wait.judge(Link::Uncertain, true), Verdict::LeaveOut);
         assert_eq!(
-            OnLoss::Continue.judge(Link::Uncertain, true),
+            LossPolicy::Continue.judge(Link::Uncertain, true),
             Verdict::DecodeAsUncertain
         );
     }

@@ -16,9 +16,9 @@ pub struct Segments {
     /// By how many frames the decoder's output is late.
     delay: usize,
     format: TokenFormat,
-    position: Position,
+    phase: Phase,
     /// The segments that are not shown to their end, in order.
-    queue: VecDeque<Segment>,
+    queue: VecDeque<QueuedSegment>,
     /// End of the latest frame: the PTS of a packet without one.
     next_pts: Option<u64>,
     /// The next segment follows something that was left out.
@@ -27,7 +27,7 @@ pub struct Segments {
 
 /// Where in the stream the next packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Position {
+enum Phase {
     /// No packet was taken since the beginning or the last reset: there is nothing to continue from.
     Start,
     /// In the segment at the back of the queue.
@@ -36,7 +36,7 @@ enum Position {
     AfterSegment,
 }
 
-struct Segment {
+struct QueuedSegment {
     presentation: Presentation,
     packets: VecDeque<UnreadTokens>,
     coder: Coder,
@@ -76,7 +76,7 @@ impl Segments {
             grouping: tokenizer.grouping(),
             delay: tokenizer.decoder_delay as usize,
             format,
-            position: Position::Start,
+            phase: Phase::Start,
             queue: VecDeque::new(),
             next_pts: None,
             discont: false,
@@ -101,7 +101,7 @@ impl Segments {
 
     /// Forgets everything, and waits for a segment start.
     pub fn reset(&mut self) {
-        self.position = Position::Start;
+        self.phase = Phase::Start;
         self.queue.clear();
         self.next_pts = None;
         self.discont = false;
@@ -115,8 +115,8 @@ impl Segments {
 
     /// Ends the segment: the steps that show its last frames come next, and then a segment start has to.
     pub fn end(&mut self) {
-        if self.position == Position::InSegment {
-            self.position = Position::AfterSegment;
+        if self.phase == Phase::InSegment {
+            self.phase = Phase::AfterSegment;
         }
     }
 
@@ -128,12 +128,12 @@ impl Segments {
 
     /// Whether packets that start no segment can be decoded.
     pub fn in_segment(&self) -> bool {
-        self.position == Position::InSegment
+        self.phase == Phase::InSegment
     }
 
     /// Whether a packet could continue from what was decoded before it.
     pub fn has_started(&self) -> bool {
-        self.position != Position::Start
+        self.phase != Phase::Start
     }
 
     /// Adds a packet. `uncertain`: something before it is missing, and up to the next segment start it is decoded all the
@@ -151,7 +151,7 @@ impl Segments {
             self.next_pts = last.duration.and_then(|duration| last.pts.checked_add(duration));
         }
         if input.segment_start || !self.in_segment() {
-            self.queue.push_back(Segment {
+            self.queue.push_back(QueuedSegment {
                 presentation: match input.segment_start {
                     true => Presentation::new(self.grouping, self.delay),
                     false => Presentation::without_start(self.grouping, self.delay),
@@ -162,7 +162,7 @@ impl Segments {
                 discont: std::mem::take(&mut self.discont),
                 uncertain: false,
             });
-            self.position = Position::InSegment;
+            self.phase = Phase::InSegment;
         }
         if let Some(segment) = self.queue.back_mut() {
             segment.presentation.push(input.latent_frames.into(), frames);
@@ -227,11 +227,11 @@ impl Segments {
             }
             self.queue.pop_front();
         }
-        Ok(self.queue.front_mut().and_then(Segment::take_step))
+        Ok(self.queue.front_mut().and_then(QueuedSegment::take_step))
     }
 }
 
-impl Segment {
+impl QueuedSegment {
     /// Reads the tokens of the next step, if there is one. `is_complete`: no packet of the segment will come any more.
     fn prepare_step(
         &mut self,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::loss::OnLoss;
+use super::loss::LossPolicy;
 use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenFormat;
 use crate::tokenizer::Role;
@@ -18,7 +18,7 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// 0: no limit.
     pub max_pixels: u32,
-    pub on_loss: OnLoss,
+    pub on_loss: LossPolicy,
 }
 
 impl Default for Settings {
@@ -26,7 +26,7 @@ impl Default for Settings {
         Self {
             network: NetworkSettings::default(),
             max_pixels: DEFAULT_MAX_PIXELS,
-            on_loss: OnLoss::default(),
+            on_loss: LossPolicy::default(),
         }
     }
 }
@@ -42,7 +42,7 @@ impl Settings {
                 .default_value(DEFAULT_MAX_PIXELS)
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecEnum::builder::<OnLoss>("on-loss")
+            glib::ParamSpecEnum::builder::<LossPolicy>("on-loss")
                 .nick("On loss")
                 .blurb("What to do with packets when those before them are damaged, missing, doubled or of another stream")
                 .mutable_playing()

@@ -1,7 +1,10 @@
 //! What the decoder's unit tests share.
 
+use super::input::Input;
+use super::tokens::UnreadTokens;
 use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
-use crate::stream::Tokens;
+use crate::stream::{Link, Tokens};
+use crate::timeline::PacketTimes;
 
 /// 39×53 pixels: 5 × 7 cells of 15 bits, at 25 frames a second.
 pub fn format() -> TokenFormat {
@@ -21,6 +24,29 @@ pub fn format() -> TokenFormat {
         framerate: Fraction::new(25, 1),
         pixel_aspect_ratio: Fraction::new(1, 1),
         colorimetry: None,
+    }
+}
+
+/// How long a frame lasts, in nanoseconds.
+pub const FRAME: u64 = 40_000_000;
+
+/// A packet whose first frame has the number `first`.
+pub fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: u64, payload: Vec<u8>) -> Input {
+    Input {
+        segment_start,
+        segment_end: false,
+        link: Link::Follows,
+        hole: None,
+        hole_is_known: false,
+        latent_frames,
+        real_frames,
+        times: Some(PacketTimes {
+            pts: first * FRAME,
+            duration: Some(real_frames * FRAME),
+            offsets: None,
+        }),
+        shift: 0,
+        tokens: UnreadTokens::of_payload(payload, latent_frames),
     }
 }
 

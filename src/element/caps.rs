@@ -44,6 +44,9 @@ pub enum StreamFormat {
 }
 
 impl StreamFormat {
+    /// `framed` comes first, so that a `filesink` without caps gets it.
+    pub(super) const ALL: [Self; 2] = [Self::Framed, Self::Raw];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Framed => "framed",
@@ -52,23 +55,20 @@ impl StreamFormat {
     }
 }
 
-/// Template caps for pads with whole packets. `framed` comes first, so that a `filesink` without caps gets it.
-pub fn packet_template() -> gst::Caps {
-    [StreamFormat::Framed, StreamFormat::Raw]
-        .into_iter()
-        .map(packet_structure)
-        .collect()
+/// Template caps for pads with whole packets.
+pub(crate) fn packet_template() -> gst::Caps {
+    StreamFormat::ALL.into_iter().map(packet_structure).collect()
 }
 
 /// Template caps for pads that take tokens. `raw` caps need no `alignment`, as no bin plugs elements by them.
-pub fn input_template() -> gst::Caps {
+pub(crate) fn input_template() -> gst::Caps {
     let mut raw = packet_structure(StreamFormat::Raw);
     raw.remove_field("alignment");
     gst::Caps::from_iter([packet_structure(StreamFormat::Framed), raw])
 }
 
 /// `video/x-vidtok` of one stream format, with no other field fixed.
-pub fn packet_structure(format: StreamFormat) -> gst::Structure {
+pub(crate) fn packet_structure(format: StreamFormat) -> gst::Structure {
     gst::Structure::builder(MEDIA_TYPE)
         .field("stream-format", format.as_str())
         .field("alignment", "packet")
@@ -98,6 +98,7 @@ impl TokenFormat {
         }
     }
 
+    /// Fixed caps of tokens of this format. [`from_caps`](Self::from_caps) reads them.
     pub fn to_caps(&self, stream_format: StreamFormat) -> gst::Caps {
         let mut caps = packet_structure(stream_format);
         caps.set("model", &self.model);
@@ -244,11 +245,9 @@ const OPTIONAL: [&str; 5] = ["levels", "codebook-size", "channels", "token-type"
 
 /// The stream format that caps name.
 pub fn stream_format(s: &gst::StructureRef) -> Result<StreamFormat, FormatError> {
-    match text(s, "stream-format")?.as_str() {
-        "framed" => Ok(StreamFormat::Framed),
-        "raw" => Ok(StreamFormat::Raw),
-        other => Err(FormatError(format!("unknown stream-format \"{other}\""))),
-    }
+    let name = text(s, "stream-format")?;
+    let known = StreamFormat::ALL.into_iter().find(|format| format.as_str() == name);
+    known.ok_or_else(|| FormatError(format!("unknown stream-format \"{name}\"")))
 }
 
 /// The tokenizer's digest, if the caps have it, and its name: what to look it up by.
@@ -316,29 +315,6 @@ mod tests {
         assert!(TokenFormat::from_caps(&broken).unwrap_err().0.contains("6×3"));
     }
 
-    fn tokenizer() -> Description {
-        let keys = [
-            ("format", "1"),
-            ("name", "toy"),
-            ("digest", &"0123456789abcdef".repeat(4)),
-            ("family", "causal_v1_1"),
-            ("causal", "true"),
-            ("regularizer", "fsq"),
-            ("levels", "8,8,8,8,8"),
-            ("time-factor", "4"),
-            ("space-factor", "8"),
-            ("window", "0"),
-            ("decoder-delay", "3"),
-            ("licence", "MIT"),
-        ];
-        let get = |key: &str| {
-            keys.iter()
-                .find(|(name, _)| *name == key)
-                .map(|(_, value)| value.to_string())
-        };
-        Description::read(get).unwrap()
-    }
-
     fn raw_caps(fields: &str) -> gst::Caps {
         gst::init().unwrap();
         format!("video/x-vidtok,stream-format=raw,{fields}").parse().unwrap()
@@ -346,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_tokenizer_and_a_size_are_enough_for_raw_tokens() {
-        let full = TokenFormat::from_raw_caps(&raw_caps("model=toy,width=39,height=24"), &tokenizer()).unwrap();
+        let full = TokenFormat::from_raw_caps(&raw_caps("model=toy,width=39,height=24"), &Description::toy()).unwrap();
         let expected = TokenFormat {
             framerate: Fraction::new(25, 1),
             pixel_aspect_ratio: Fraction::new(1, 1),
@@ -357,7 +333,7 @@ mod tests {
         // Fields that are there count, and all of them may be there.
         let all = format(Regularizer::Fsq { levels: vec![8; 5] });
         assert_eq!(
-            TokenFormat::from_raw_caps(&all.to_caps(StreamFormat::Raw), &tokenizer()),
+            TokenFormat::from_raw_caps(&all.to_caps(StreamFormat::Raw), &Description::toy()),
             Ok(all)
         );
     }
@@ -381,7 +357,7 @@ mod tests {
             ("width=39,height=24,model=(int)5", &["model=5"]),
             ("width=39,height=24,codebook-size=(string)32768", &["codebook-size"]),
         ] {
-            let error = TokenFormat::from_raw_caps(&raw_caps(fields), &tokenizer()).unwrap_err();
+            let error = TokenFormat::from_raw_caps(&raw_caps(fields), &Description::toy()).unwrap_err();
             for part in parts {
                 assert!(error.0.contains(part), "{part} in {error}");
             }

@@ -28,7 +28,7 @@ pub fn filtered(caps: gst::Caps, filter: Option<&gst::Caps>) -> gst::Caps {
 /// type.
 pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<TokenType>)>) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
-    for format in [StreamFormat::Framed, StreamFormat::Raw] {
+    for format in StreamFormat::ALL {
         for s in video.iter() {
             let mut tokens = caps::packet_structure(format);
             for field in SHARED {

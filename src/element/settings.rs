@@ -155,10 +155,10 @@ impl NetworkSettings {
     /// The graph that `model` names. Where it is unset, an encoder takes the embedded one, and a decoder `None`: the
     /// stream names its tokenizer.
     pub fn graph(&self, role: Role) -> Result<Option<Graph>, TokenizerError> {
-        let wanted = self.options.variant();
+        let choice = self.options.variant();
         match (&self.model, role) {
-            (Some(model), _) => tokenizer::open(model, role, wanted).map(Some),
-            (None, Role::Encoder) => tokenizer::embedded_if(role, wanted).map(Some),
+            (Some(model), _) => tokenizer::open(model, role, choice).map(Some),
+            (None, Role::Encoder) => tokenizer::embedded_if(role, choice).map(Some),
             (None, Role::Decoder) => Ok(None),
         }
     }

@@ -10,6 +10,7 @@ use super::pixels::FrameStack;
 use super::posterior::Sampler;
 use super::timing::Arrival;
 use crate::caps::StreamFormat;
+use crate::details::Details;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::timeline::{Group, Groups};
@@ -138,7 +139,7 @@ impl Encoder {
     ) -> Result<Option<Encoded>, RuntimeError> {
         let picture = frame
             .plane_data(0)
-            .map_err(|e| RuntimeError::Run(e.to_string().into()))?;
+            .map_err(|error| RuntimeError::Run(Details::of(error)))?;
         self.stack
             .set(self.groups.filled(), picture, frame.plane_stride()[0] as usize);
         self.groups.set_key_interval(key_interval);

@@ -10,6 +10,7 @@ use super::imp::{CAT, VidtokEnc};
 use super::latency::Latency;
 use super::packets::Packets;
 use crate::caps::StreamFormat;
+use crate::details::Details;
 use crate::element::{BusReport, NetworkElement, frame_duration, negotiation, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
@@ -40,7 +41,6 @@ impl VidtokEnc {
         outcaps: &gst::CapsRef,
     ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
         let graph = self.graph()?;
-        let fail = |error: &dyn std::fmt::Display| RuntimeError::Caps(error.to_string().into());
         let chosen = |field| outcaps.structure(0).and_then(|s| first_text(s, field));
         let is_raw = chosen("stream-format").as_deref() == Some(StreamFormat::Raw.as_str());
         let token_type = chosen("token-type").and_then(|name| TokenType::parse(&name));
@@ -48,9 +48,9 @@ impl VidtokEnc {
         let token_type = token_type
             .or(set)
             .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|e| fail(&e))?;
+        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|error| RuntimeError::Caps(Details::of(error)))?;
         let format = negotiation::token_format(&video, incaps, &graph.description, token_type);
-        format.check().map_err(|e| fail(&e))?;
+        format.check().map_err(|error| RuntimeError::Caps(Details::of(error)))?;
         let stream_format = if is_raw {
             StreamFormat::Raw
         } else {

@@ -17,8 +17,8 @@ pub enum Change {
 
 /// Compares two segments, of any format.
 pub fn change(before: &gst::Segment, after: &gst::Segment) -> Change {
-    let timeline = |segment: &gst::Segment| segment.downcast_ref().map(Timeline::of);
-    let (Some(before), Some(after)) = (timeline(before), timeline(after)) else {
+    let mapping = |segment: &gst::Segment| segment.downcast_ref().map(TimeMapping::of);
+    let (Some(before), Some(after)) = (mapping(before), mapping(after)) else {
         // Segments in bytes and other formats have no timeline.
         return if before == after { Change::Same } else { Change::New };
     };
@@ -34,7 +34,7 @@ pub fn change(before: &gst::Segment, after: &gst::Segment) -> Change {
 }
 
 /// When a segment shows its frames.
-struct Timeline {
+struct TimeMapping {
     start: i128,
     rate: f64,
     /// What is added to a PTS for stream time, and the rate of stream time.
@@ -43,7 +43,7 @@ struct Timeline {
     to_running_time: (i128, f64, i128),
 }
 
-impl Timeline {
+impl TimeMapping {
     fn of(segment: &PlaybackSegment) -> Self {
         let nanoseconds = |time: Option<gst::ClockTime>| time.map_or(0, |time| i128::from(time.nseconds()));
         let (start, rate) = (nanoseconds(segment.start()), segment.rate());

@@ -6,6 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::posterior::{Latent, Sampler};
+use crate::details::Details;
 use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenType;
 use crate::runtime::RuntimeError;
@@ -169,6 +170,6 @@ impl element::Settings for Settings {
 
     fn check(&self) -> Result<(), RuntimeError> {
         let Some(id) = &self.stream_id else { return Ok(()) };
-        check_stream_id(id).map_err(|error| RuntimeError::Settings(error.to_string().into()))
+        check_stream_id(id).map_err(|error| RuntimeError::Settings(Details::of(error)))
     }
 }

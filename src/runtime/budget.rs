@@ -198,7 +198,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::format::Regularizer;
     use crate::runtime::library;
     use crate::runtime::options::Options;
     use crate::runtime::provider::ExecutionProvider;
@@ -209,18 +208,7 @@ mod tests {
 
     #[test]
     fn the_error_names_what_is_needed_and_what_would_fit() {
-        let tokenizer = Description {
-            name: "toy".into(),
-            digest: "ab".repeat(32),
-            family: "toy".into(),
-            regularizer: Regularizer::Fsq { levels: vec![8; 5] },
-            time_factor: 4,
-            space_factor: 8,
-            causal: true,
-            window: 0,
-            decoder_delay: 0,
-            licence: "MIT".into(),
-        };
+        let tokenizer = Description::toy();
         let explain = |state, layers, attention, bytes| {
             let needs = Needs {
                 state,

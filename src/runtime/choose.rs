@@ -72,8 +72,8 @@ fn try_provider(
     // Before the graph is read, which may have hundreds of megabytes.
     load_provider(environment, options)?;
     let mut notes = Vec::new();
-    let form = form_for(provider, graph, &mut notes);
-    let graph = form.as_ref().unwrap_or(graph);
+    let variant = other_variant(provider, graph, &mut notes);
+    let graph = variant.as_ref().unwrap_or(graph);
     let made = session::make(environment, graph, options, size, notes, report);
     let session = made.map_err(|error| match error {
         RuntimeError::Memory(details) => budget::no_room_for(graph, &details),
@@ -86,7 +86,7 @@ fn try_provider(
 }
 
 /// Another form of the graph, if one suits the provider better: with `auto`, the graph was chosen before the provider.
-fn form_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>) -> Option<Graph> {
+fn other_variant(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>) -> Option<Graph> {
     if graph.target != Target::Cpu || provider.target() != Target::Gpu {
         return None;
     }

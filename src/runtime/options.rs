@@ -72,7 +72,7 @@ impl Options {
     }
 
     /// The tokenizer's graph that suits.
-    pub fn variant(&self) -> VariantChoice {
+    pub(crate) fn variant(&self) -> VariantChoice {
         VariantChoice {
             target: self.target(),
             precision: self.precision,
@@ -80,7 +80,7 @@ impl Options {
     }
 
     /// How much longer a step may take because it waits for other members.
-    pub fn longest_wait(&self) -> Duration {
+    pub(crate) fn longest_wait(&self) -> Duration {
         if self.batch_streams > 1 {
             self.batch_timeout
         } else {

@@ -96,7 +96,7 @@ impl Loss {
 /// what the caller calls lost is a hole in them.
 #[derive(Clone, Debug, Default)]
 pub struct Continuity {
-    header: Identity,
+    header: StreamIdentity,
     segment: Option<Segment>,
     /// Totals of the stream so far; `None` unless all of it was read.
     stream: Option<Totals>,
@@ -110,12 +110,12 @@ pub struct Continuity {
 
 /// What tells streams apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Identity {
+struct StreamIdentity {
     id: Option<String>,
     checksum: u32,
 }
 
-impl Identity {
+impl StreamIdentity {
     fn is_stream_of(&self, other: &Self) -> bool {
         match (&self.id, &other.id) {
             (Some(a), Some(b)) => a == b,
@@ -128,7 +128,7 @@ impl Identity {
 /// The current segment, or the one that has ended last.
 #[derive(Clone, Debug)]
 struct Segment {
-    stream: Identity,
+    stream: StreamIdentity,
     latest: PacketHeader,
     /// Totals of what was read or is known to be missing. `latent_frames` is the number of the next latent frame.
     totals: Totals,
@@ -138,7 +138,7 @@ struct Segment {
 }
 
 impl Segment {
-    fn of(stream: Identity, packet: &PacketHeader) -> Self {
+    fn of(stream: StreamIdentity, packet: &PacketHeader) -> Self {
         let mut segment = Self {
             stream,
             latest: packet.clone(),
@@ -178,7 +178,7 @@ impl Continuity {
     /// Takes a stream header. End marks go to [`end`](Self::end).
     pub fn header(&mut self, header: &StreamHeader) {
         if self.header.checksum != header.checksum {
-            self.header = Identity {
+            self.header = StreamIdentity {
                 id: header.stream_id.clone(),
                 checksum: header.checksum,
             };
@@ -210,7 +210,7 @@ impl Continuity {
         let lost = std::mem::take(&mut self.lost);
         // The packet's stream header was not read: its checksum tells the stream apart.
         if self.header.checksum != packet.stream_header_crc {
-            self.header = Identity {
+            self.header = StreamIdentity {
                 id: None,
                 checksum: packet.stream_header_crc,
             };

@@ -36,7 +36,7 @@ pub struct Totals {
 
 impl Totals {
     /// The totals with `latent_frames` and `frames` more.
-    pub fn plus(self, latent_frames: u32, frames: u32) -> Self {
+    pub(super) fn plus(self, latent_frames: u32, frames: u32) -> Self {
         Self {
             latent_frames: self.latent_frames.saturating_add(latent_frames.into()),
             frames: self.frames.saturating_add(frames.into()),
@@ -150,8 +150,8 @@ mod tests {
         let totals =
             |latent_frames: &str, frames: &str| format!(r#"{{"latent-frames":{latent_frames},"frames":{frames}}}"#);
         let number = |number: u64| number.to_string();
-        let most = totals(&number(largest), &number(largest * 64));
-        let read = decode(&format!(r#","end":{{"segment":{most},"stream":{most}}}"#)).unwrap();
+        let max = totals(&number(largest), &number(largest * 64));
+        let read = decode(&format!(r#","end":{{"segment":{max},"stream":{max}}}"#)).unwrap();
         assert_eq!(read.end.unwrap().segment.latent_frames, largest);
         for bad in [
             "7".into(),

@@ -11,7 +11,7 @@ use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 /// First bytes of a stream header; a byte with the major version follows.
 pub const MAGIC: [u8; 7] = *b"\x89VIDTOK";
 /// The major version written, and the only one read.
-pub const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// Length of magic, version, and the JSON's length.
 const START_BYTES: usize = MAGIC.len() + size_of::<u8>() + size_of::<u32>();
@@ -109,7 +109,7 @@ impl StreamHeader {
 
     /// The major version of the header that `data` starts with, if this reader does not know it. Checks no checksum: use it
     /// at the start of a stream only, where nothing else can stand.
-    pub fn newer_version(data: &[u8]) -> Option<u8> {
+    pub(super) fn newer_version(data: &[u8]) -> Option<u8> {
         let version = *data.strip_prefix(&MAGIC)?.first()?;
         (version > VERSION).then_some(version)
     }
@@ -193,8 +193,8 @@ impl Fields {
 impl From<&TokenFormat> for Fields {
     fn from(format: &TokenFormat) -> Self {
         let (regularizer, levels, channels) = match &format.regularizer {
-            Regularizer::Fsq { levels } => ("fsq", Some(levels.clone()), None),
-            Regularizer::Kl { channels } => ("kl", None, Some(*channels)),
+            Regularizer::Fsq { levels } => (Regularizer::FSQ, Some(levels.clone()), None),
+            Regularizer::Kl { channels } => (Regularizer::KL, None, Some(*channels)),
         };
         Self {
             model: format.model.clone(),
@@ -228,10 +228,10 @@ impl TryFrom<Fields> for TokenFormat {
         let fail = |reason: String| Err(StreamError::Header(reason));
         let coding = Coding::parse(&fields.coding)?;
         let regularizer = match (fields.regularizer.as_str(), fields.levels, fields.channels) {
-            ("fsq", Some(levels), None) => Regularizer::Fsq { levels },
-            ("kl", None, Some(channels)) => Regularizer::Kl { channels },
-            ("fsq", ..) => return fail("an fsq stream has \"levels\" and no \"channels\"".into()),
-            ("kl", ..) => return fail("a kl stream has \"channels\" and no \"levels\"".into()),
+            (Regularizer::FSQ, Some(levels), None) => Regularizer::Fsq { levels },
+            (Regularizer::KL, None, Some(channels)) => Regularizer::Kl { channels },
+            (Regularizer::FSQ, ..) => return fail("an fsq stream has \"levels\" and no \"channels\"".into()),
+            (Regularizer::KL, ..) => return fail("a kl stream has \"channels\" and no \"levels\"".into()),
             (other, ..) => return fail(format!("unknown regularizer \"{other}\", known are \"fsq\" and \"kl\"")),
         };
         // First, as hostile levels would overflow the codebook's size.

@@ -8,4 +8,5 @@ mod times;
 
 pub use grouping::{Group, Grouping, Groups};
 pub use presentation::{Presentation, Step};
-pub use times::{FrameTime, PacketTimes, frames_to_time, regular_offsets, shifted};
+pub use times::{FrameTime, PacketTimes, frames_to_time};
+pub(crate) use times::{regular_offsets, shifted};

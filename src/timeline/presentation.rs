@@ -44,7 +44,7 @@ impl Presentation {
     }
 
     /// The same for the rest of a segment whose start is missing: what comes is neither its first step nor its second.
-    pub fn without_start(grouping: Grouping, delay: usize) -> Self {
+    pub(crate) fn without_start(grouping: Grouping, delay: usize) -> Self {
         Self {
             steps: 2,
             // Two steps' worth, so that each latent frame to come stands for as many frames as any other.
@@ -104,7 +104,7 @@ impl Presentation {
     }
 
     /// Whether real frames are left to show: a step before the last of them is needed, if only for the state it leaves.
-    pub fn has_frames_left(&self) -> bool {
+    pub(crate) fn has_frames_left(&self) -> bool {
         self.real_frames > 0
     }
 

@@ -16,7 +16,7 @@ impl FrameTime {
 }
 
 /// `frames`, `shift` nanoseconds later; `None` if one of them would be before zero.
-pub fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
+pub(crate) fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
     frames
         .iter()
         .map(|frame| {
@@ -53,7 +53,8 @@ pub struct PacketTimes {
     pub pts: u64,
     /// Time from the first frame's PTS to the last one's end.
     pub duration: Option<u64>,
-    /// Time from `pts` to each frame but the first; `None` if [`regular_offsets`] gives the same.
+    /// Time from `pts` to each frame but the first; `None`: they are regular, on the framerate's grid or
+    /// evenly spaced.
     pub offsets: Option<Vec<u64>>,
 }
 
@@ -99,7 +100,7 @@ impl PacketTimes {
 
 /// The offsets of the frames after a packet's first one if the packet has none: on the framerate's grid, counted from the
 /// first grid point at or after `pts`; without a framerate, evenly over `duration`.
-pub fn regular_offsets(pts: u64, duration: Option<u64>, frames: usize, framerate: Fraction) -> Option<Vec<u64>> {
+pub(crate) fn regular_offsets(pts: u64, duration: Option<u64>, frames: usize, framerate: Fraction) -> Option<Vec<u64>> {
     let count = frames as u64;
     if let Some(first) = frame_at_or_after(pts, framerate) {
         let base = frames_to_time(first, framerate)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::external::with_weights;
-use super::onnx::{self, Fault, Model};
+use super::onnx::{self, Model, OnnxFault};
 use crate::details::Details;
 use crate::system::file;
 use crate::system::memory::{self, Free};
@@ -45,12 +45,12 @@ impl fmt::Debug for Identity {
 ///
 /// # Errors
 /// Says what is wrong with the file, without its name.
-pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
+pub fn read(path: &Path) -> Result<(Vec<u8>, Model), OnnxFault> {
     read_into(path, memory::free())
 }
 
 /// The same with that much free memory; `None`: unknown.
-fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault> {
+fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), OnnxFault> {
     let free = free.filter(|free| free.bytes < MAX_BYTES);
     let refused = |what: &str, error: std::io::Error| {
         let text = match free {
@@ -59,7 +59,7 @@ fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault>
             }
             _ => format!("{what}{error}"),
         };
-        Fault::Refused(Details::with_cause(text, Arc::new(error)))
+        OnnxFault::Refused(Details::with_cause(text, Arc::new(error)))
     };
     let mut max_bytes = free.map_or(MAX_BYTES, |free| free.bytes);
     let bytes = file::read(path, max_bytes).map_err(|error| refused("", error))?;
@@ -93,7 +93,7 @@ mod tests {
             file.as_file().set_len(size).unwrap();
             let bound = Bound::ControlGroup;
             match read_into(file.path(), Some(Free { bytes: free, bound })) {
-                Err(Fault::Refused(details)) => details.to_string(),
+                Err(OnnxFault::Refused(details)) => details.to_string(),
                 _ => panic!("the file was taken"),
             }
         };

@@ -1,17 +1,22 @@
 //! A tokenizer's description. `tokenizer.json` has the keys as they are, the graphs with the prefix `vidtok.`:
 //! `docs/graphs.md` specifies them.
 
-use crate::format::{MAX_CHANNELS, MAX_SPACE_FACTOR, MAX_TIME_FACTOR, MAX_WINDOW, Regularizer, is_digest};
+use crate::format::{
+    MAX_CHANNELS, MAX_SPACE_FACTOR, MAX_TIME_FACTOR, MAX_WINDOW, Regularizer, is_digest, is_short_line,
+};
 use crate::timeline::Grouping;
 
 /// The version of the description that this code reads.
 const FORMAT: &str = "1";
 
+/// What a tokenizer is, as its folder and each of its graphs say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
+    /// Names the tokenizer for people; it may be ambiguous.
     pub name: String,
     /// SHA-256 over configuration and weights, 64 lower-case hexadecimal digits: encoder and decoder share it.
     pub digest: String,
+    /// Kind of network, such as `causal_v1_1`.
     pub family: String,
     pub regularizer: Regularizer,
     /// Video frames per latent frame.
@@ -50,7 +55,7 @@ impl Description {
             ));
         }
         let regularizer = match text("regularizer")?.as_str() {
-            "fsq" => {
+            Regularizer::FSQ => {
                 let levels = text("levels")?;
                 let parsed = levels
                     .split(',')
@@ -60,7 +65,7 @@ impl Description {
                     levels: parsed.ok_or_else(|| bad("levels", &levels))?,
                 }
             }
-            "kl" => Regularizer::Kl {
+            Regularizer::KL => Regularizer::Kl {
                 channels: number("channels", MAX_CHANNELS)?,
             },
             other => return Err(bad("regularizer", other)),
@@ -89,6 +94,10 @@ impl Description {
 
     /// Returns the first key with an impossible value.
     fn check(&self) -> Result<(), (&'static str, String)> {
+        if !is_short_line(&self.name) {
+            let start: String = self.name.chars().take(40).collect();
+            return Err(("name", format!("{}…", start.escape_debug())));
+        }
         if !is_digest(&self.digest) {
             return Err(("digest", self.digest.clone()));
         }
@@ -155,6 +164,25 @@ impl Description {
     }
 }
 
+#[cfg(test)]
+impl Description {
+    /// A causal 4×8×8 FSQ tokenizer with a codebook of 32,768 for unit tests.
+    pub fn toy() -> Self {
+        Self {
+            name: "toy".into(),
+            digest: "0123456789abcdef".repeat(4),
+            family: "toy".into(),
+            regularizer: Regularizer::Fsq { levels: vec![8; 5] },
+            time_factor: 4,
+            space_factor: 8,
+            causal: true,
+            window: 0,
+            decoder_delay: 0,
+            licence: "MIT".into(),
+        }
+    }
+}
+
 /// The start of a digest, enough for users to tell tokenizers apart.
 pub(crate) fn short_digest(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
@@ -201,6 +229,46 @@ mod tests {
         }
     }
 
+    /// The limits in docs/graphs.md: what is in front of the first cell's value, and the value.
+    fn documented(limit: &str) -> usize {
+        let rows = include_str!("../../docs/graphs.md")
+            .split("\n## Limits\n")
+            .nth(1)
+            .unwrap();
+        let row = rows
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("| {limit} | ")));
+        let number = row.unwrap().split([' ', '|']).next().unwrap().replace(',', "");
+        number.parse().unwrap()
+    }
+
+    #[test]
+    fn the_documented_limits_are_held() {
+        // Keys that a causal FSQ tokenizer has as they are, and what else the value at the limit needs.
+        let read_with = |changes: &[(&'static str, String)]| {
+            let mut keys = keys();
+            keys.extend(changes.iter().cloned());
+            read(&keys)
+        };
+        let codebook = documented("the product of `levels`, the codebook's size");
+        let channels = documented("`channels`, and the number of `levels`");
+        let check =
+            |key: &'static str, limit: usize, value: &dyn Fn(usize) -> String, others: &[(&'static str, &str)]| {
+                let others: Vec<_> = others.iter().map(|(key, value)| (*key, value.to_string())).collect();
+                let with = |size| read_with(&[&others[..], &[(key, value(size))]].concat());
+                assert!(with(limit).is_ok(), "{key} at {limit}: {:?}", with(limit));
+                assert!(with(limit + 1).is_err(), "{key} above {limit}");
+            };
+        let number = |size: usize| size.to_string();
+        check("name", documented("`name`"), &|size| "n".repeat(size), &[]);
+        check("time-factor", documented("`time-factor`"), &number, &[]);
+        check("space-factor", documented("`space-factor`"), &number, &[]);
+        check("levels", codebook, &number, &[]);
+        check("channels", channels, &number, &[("regularizer", "kl")]);
+        let windows = [("causal", "false"), ("decoder-delay", "0"), ("time-factor", "1")];
+        check("window", documented("`window`"), &number, &windows);
+    }
+
     #[test]
     fn impossible_values_are_named() {
         for (key, value) in [
@@ -214,6 +282,7 @@ mod tests {
             ("decoder-delay", "4"),
             ("causal", "maybe"),
             ("format", "2"),
+            ("name", "two\nlines"),
         ] {
             let mut broken = keys();
             broken.insert(key, value.into());

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
-use super::onnx::{Fault, graph, model, read_entry, tensor, text};
+use super::onnx::{OnnxFault, graph, model, read_entry, tensor, text};
 use super::protobuf::{self, Field, Fields, Value};
 
 /// Where an initializer has its external data.
@@ -19,7 +19,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    fn data<'a>(&self, files: &'a HashMap<String, Vec<u8>>) -> Result<&'a [u8], Fault> {
+    fn data<'a>(&self, files: &'a HashMap<String, Vec<u8>>) -> Result<&'a [u8], OnnxFault> {
         let Self {
             tensor,
             file,
@@ -28,7 +28,7 @@ impl Outside {
         } = self;
         let bytes = files.get(file).map(Vec::as_slice).unwrap_or_default();
         let refused = || {
-            Fault::refused(format!(
+            OnnxFault::refused(format!(
                 "the weights \"{tensor}\" reach beyond the end of {file}, which has {} bytes",
                 bytes.len()
             ))
@@ -48,7 +48,7 @@ impl Outside {
 }
 
 /// Where a tensor has its data; `None`: in the tensor.
-pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
+pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, OnnxFault> {
     let (mut name, mut is_external) = (String::new(), false);
     let mut said: HashMap<String, String> = HashMap::new();
     for field in Fields::new(bytes) {
@@ -60,7 +60,7 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
                 is_external = true;
                 let (key, value) = read_entry(bytes)?;
                 if said.insert(key.clone(), value).is_some() {
-                    return Err(Fault::refused(format!(
+                    return Err(OnnxFault::refused(format!(
                         "the tensor \"{name}\" says twice what the \"{key}\" of its data is"
                     )));
                 }
@@ -73,7 +73,7 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
     }
     let file = said.remove("location").unwrap_or_default();
     if !is_plain_name(&file) {
-        return Err(Fault::refused(format!(
+        return Err(OnnxFault::refused(format!(
             "the tensor \"{name}\" has its data in \"{file}\", which is not the plain name of a file in the graph's \
              own folder"
         )));
@@ -81,7 +81,7 @@ pub fn outside(bytes: &[u8]) -> Result<Option<Outside>, Fault> {
     let number = |key: &str| match said.get(key) {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {
-            Fault::refused(format!(
+            OnnxFault::refused(format!(
                 "the tensor \"{name}\" has data of the impossible {key} \"{text}\" in {file}"
             ))
         }),
@@ -106,7 +106,7 @@ fn is_plain_name(name: &str) -> bool {
 ///
 /// # Errors
 /// Weights reach beyond the end of their file, or the result would have more than `max_bytes`.
-pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, max_bytes: u64) -> Result<Vec<u8>, Fault> {
+pub fn with_weights(bytes: &[u8], files: &HashMap<String, Vec<u8>>, max_bytes: u64) -> Result<Vec<u8>, OnnxFault> {
     let mut all = Vec::with_capacity(bytes.len());
     for field in Fields::new(bytes) {
         let field = field?;
@@ -127,7 +127,7 @@ fn put_with_weights(
     files: &HashMap<String, Vec<u8>>,
     max_bytes: u64,
     to: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<(), OnnxFault> {
     let (graph::INITIALIZER, Value::Bytes(tensor)) = (field.number, field.value) else {
         to.extend_from_slice(field.raw);
         return Ok(());
@@ -139,7 +139,7 @@ fn put_with_weights(
     let data = outside.data(files)?;
     // A small file may refer to the same bytes many times.
     if (to.len() as u64).saturating_add(data.len() as u64) > max_bytes {
-        return Err(Fault::refused(format!(
+        return Err(OnnxFault::refused(format!(
             "with its weights it has more than the {max_bytes} bytes that are read"
         )));
     }
@@ -190,7 +190,7 @@ mod tests {
         let fail =
             |said: &[(&str, &str)], max_bytes| match with_weights(&with_initializer(&weights(said)), &files, max_bytes)
             {
-                Err(Fault::Refused(details)) => details.to_string(),
+                Err(OnnxFault::Refused(details)) => details.to_string(),
                 _ => panic!("it was taken"),
             };
         assert!(fail(&[("location", "w.bin"), ("offset", "5")], 1000).contains("beyond the end"));

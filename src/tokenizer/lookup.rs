@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::onnx::{self, Fault};
+use super::onnx::{self, OnnxFault};
 use super::{
     Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
     embedded as built_in, short_digest,
@@ -434,9 +434,9 @@ fn not_onnx(place: &str) -> String {
     }
 }
 
-fn refused(place: &str, fault: Fault) -> TokenizerError {
+fn refused(place: &str, fault: OnnxFault) -> TokenizerError {
     match fault {
-        Fault::NotOnnx => TokenizerError::at(place, not_onnx(place)),
-        Fault::Refused(details) => TokenizerError::at(place, details),
+        OnnxFault::NotOnnx => TokenizerError::at(place, not_onnx(place)),
+        OnnxFault::Refused(details) => TokenizerError::at(place, details),
     }
 }

@@ -22,8 +22,8 @@ pub use contents::Identity;
 pub use description::Description;
 pub(crate) use description::short_digest;
 pub use error::TokenizerError;
-pub use lookup::{SEARCH_PATH_VARIABLE, by_digest, embedded, open};
-pub(crate) use lookup::{describe, embedded_if};
+pub(crate) use lookup::{SEARCH_PATH_VARIABLE, describe, embedded_if};
+pub use lookup::{by_digest, embedded, open};
 pub use variant::{Precision, Target, VariantChoice};
 
 // Public for the fuzz targets only.
@@ -66,9 +66,9 @@ pub struct Graph {
     pub target: Target,
     pub precision: Precision,
     /// Parts that the queries of global attention are split into; 0: no such attention, or not specified.
-    pub attention_parts: u32,
+    pub(crate) attention_parts: u32,
     /// Channels of the convolution next to the pixels; 0: unknown.
-    pub channels: u32,
+    pub(crate) channels: u32,
     pub source: Source,
     /// The tokenizer folder that it was chosen from; `None` for a graph file that was named directly, and for the
     /// embedded graphs.
@@ -80,7 +80,7 @@ impl Graph {
     ///
     /// # Errors
     /// The tokenizer's folder lists the variant, but it cannot be used.
-    pub fn variant_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
+    pub(crate) fn variant_for(&self, target: Target) -> Result<Option<Self>, TokenizerError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
@@ -90,7 +90,7 @@ impl Graph {
     }
 
     /// Whether `name` is the name of the tokenizer or of its folder.
-    pub fn is_named(&self, name: &str) -> bool {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
         let folder = self.folder.as_ref().and_then(|folder| folder.file_name());
         self.description.name == name || folder.is_some_and(|folder| folder == name)
     }

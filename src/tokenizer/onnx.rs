@@ -71,18 +71,18 @@ const COMPILED: &[u8] = b"EPContext";
 
 /// Why a file cannot be used.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub enum OnnxFault {
     NotOnnx,
     Refused(Details),
 }
 
-impl Fault {
+impl OnnxFault {
     pub(super) fn refused(text: impl Into<Details>) -> Self {
         Self::Refused(text.into())
     }
 }
 
-impl From<Malformed> for Fault {
+impl From<Malformed> for OnnxFault {
     fn from(_: Malformed) -> Self {
         Self::NotOnnx
     }
@@ -103,7 +103,7 @@ pub struct Model {
 /// # Errors
 /// The file is not ONNX; has external data in another folder, or for other tensors than the graph's weights; has parts
 /// that were compiled before; or has too many parts.
-pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
+pub fn read(bytes: &[u8]) -> Result<Model, OnnxFault> {
     let mut model = Model::default();
     let mut walk = Walk::default();
     let (mut has_version, mut has_graph) = (false, false);
@@ -136,7 +136,7 @@ pub fn read(bytes: &[u8]) -> Result<Model, Fault> {
         }
     }
     if !has_version || !has_graph {
-        return Err(Fault::NotOnnx);
+        return Err(OnnxFault::NotOnnx);
     }
     (model.files, model.channels) = (walk.files, walk.channels);
     Ok(model)
@@ -152,7 +152,7 @@ struct Walk {
 
 impl Walk {
     /// `main`: the model's own graph, whose initializers may have external data.
-    fn graph(&mut self, bytes: &[u8], depth: usize, main: bool) -> Result<(), Fault> {
+    fn graph(&mut self, bytes: &[u8], depth: usize, main: bool) -> Result<(), OnnxFault> {
         for part in messages(bytes, &[graph::NODE, graph::INITIALIZER, graph::SPARSE_INITIALIZER]) {
             match part? {
                 (graph::NODE, node) => self.node(node, depth + 1)?,
@@ -168,12 +168,12 @@ impl Walk {
         Ok(())
     }
 
-    fn node(&mut self, bytes: &[u8], depth: usize) -> Result<(), Fault> {
+    fn node(&mut self, bytes: &[u8], depth: usize) -> Result<(), OnnxFault> {
         self.count(depth)?;
         for part in messages(bytes, &[node::OP_TYPE, node::ATTRIBUTE]) {
             match part? {
                 (node::OP_TYPE, COMPILED) => {
-                    return Err(Fault::refused(
+                    return Err(OnnxFault::refused(
                         "it holds a part that was compiled elsewhere (EPContext)",
                     ));
                 }
@@ -184,7 +184,7 @@ impl Walk {
         Ok(())
     }
 
-    fn attribute(&mut self, bytes: &[u8], depth: usize) -> Result<(), Fault> {
+    fn attribute(&mut self, bytes: &[u8], depth: usize) -> Result<(), OnnxFault> {
         use attribute::{GRAPH, GRAPHS, SPARSE_TENSOR, SPARSE_TENSORS, TENSOR, TENSORS};
         self.count(depth)?;
         for part in messages(bytes, &[TENSOR, TENSORS, GRAPH, GRAPHS, SPARSE_TENSOR, SPARSE_TENSORS]) {
@@ -197,33 +197,33 @@ impl Walk {
         Ok(())
     }
 
-    fn sparse(&mut self, bytes: &[u8], depth: usize) -> Result<(), Fault> {
+    fn sparse(&mut self, bytes: &[u8], depth: usize) -> Result<(), OnnxFault> {
         for part in messages(bytes, &[sparse::VALUES, sparse::INDICES]) {
             self.tensor(part?.1, depth + 1)?;
         }
         Ok(())
     }
 
-    fn tensor(&mut self, bytes: &[u8], depth: usize) -> Result<(), Fault> {
+    fn tensor(&mut self, bytes: &[u8], depth: usize) -> Result<(), OnnxFault> {
         self.count(depth)?;
         match outside(bytes)? {
             None => Ok(()),
-            Some(outside) => Err(Fault::refused(format!(
+            Some(outside) => Err(OnnxFault::refused(format!(
                 "the constant \"{}\" has its data in the file {}: only the graph's weights may be in another file",
                 outside.tensor, outside.file
             ))),
         }
     }
 
-    fn count(&mut self, depth: usize) -> Result<(), Fault> {
+    fn count(&mut self, depth: usize) -> Result<(), OnnxFault> {
         self.parts += 1;
         if self.parts > MAX_PARTS {
-            return Err(Fault::refused(format!(
+            return Err(OnnxFault::refused(format!(
                 "it has more than {MAX_PARTS} nodes, attributes and tensors"
             )));
         }
         if depth > MAX_DEPTH {
-            return Err(Fault::refused(format!(
+            return Err(OnnxFault::refused(format!(
                 "it has more than {MAX_DEPTH} graphs within each other"
             )));
         }
@@ -327,7 +327,7 @@ pub(super) mod tests {
 
     fn refused(bytes: &[u8]) -> String {
         match read(bytes) {
-            Err(Fault::Refused(details)) => details.to_string(),
+            Err(OnnxFault::Refused(details)) => details.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -336,10 +336,10 @@ pub(super) mod tests {
     fn metadata_is_read_and_other_bytes_are_not_onnx() {
         let bytes = file(&[(model::GRAPH, b""), (model::METADATA, &pair("vidtok.role", "encoder"))]);
         assert_eq!(read(&bytes).unwrap().metadata["vidtok.role"], "encoder");
-        assert!(matches!(read(&bytes[..bytes.len() - 3]), Err(Fault::NotOnnx)));
-        assert!(matches!(read(b"not an ONNX file"), Err(Fault::NotOnnx)));
-        assert!(matches!(read(b""), Err(Fault::NotOnnx)));
-        assert!(matches!(read(&[0x08, 8]), Err(Fault::NotOnnx)));
+        assert!(matches!(read(&bytes[..bytes.len() - 3]), Err(OnnxFault::NotOnnx)));
+        assert!(matches!(read(b"not an ONNX file"), Err(OnnxFault::NotOnnx)));
+        assert!(matches!(read(b""), Err(OnnxFault::NotOnnx)));
+        assert!(matches!(read(&[0x08, 8]), Err(OnnxFault::NotOnnx)));
     }
 
     #[test]

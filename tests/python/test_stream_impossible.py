@@ -76,12 +76,12 @@ def test_impossible_packets_are_refused(packet: bytes, reason: str) -> None:
 def test_a_packet_of_few_bits_an_index_does_not_unpack_to_gigabytes() -> None:
     format = replace(EXAMPLE_FORMAT, levels=(2,), space_factor=1, width=2048, height=2048)
     header = raw_header(format.to_json())
-    most, more = (raw_packet(header, latent=n, payload=bytes(n << 19)) for n in (4, 5))
-    assert next(packets(header + most)).latent_frames == 4
+    longest, longer = (raw_packet(header, latent=n, payload=bytes(n << 19)) for n in (4, 5))
+    assert next(packets(header + longest)).latent_frames == 4
     with pytest.raises(StreamError, match="16777216 indices"):
-        next(packets(header + more))
+        next(packets(header + longer))
     with pytest.raises(StreamError, match="16777216 indices"):
-        written([replace(next(packets(header + most)), latent_frames=5, payload=bytes(5 << 19))])
+        written([replace(next(packets(header + longest)), latent_frames=5, payload=bytes(5 << 19))])
 
 
 def test_impossible_tokens_are_refused() -> None:

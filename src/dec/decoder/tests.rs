@@ -1,13 +1,9 @@
 use super::*;
 use crate::dec::input::Input;
-use crate::dec::tokens::UnreadTokens;
+use crate::dec::testing::{self, FRAME};
 use crate::runtime::Silent;
-use crate::stream::{Link, Tokens};
-use crate::timeline::PacketTimes;
+use crate::stream::Tokens;
 use crate::tokenizer::{self, Role};
-
-/// Nanoseconds at 25 frames per second.
-const FRAME: u64 = 40_000_000;
 
 /// The built-in decoder, which looks no frame ahead, at 16×16 pixels and 25 frames per second.
 fn decoder() -> (Decoder, Cancel) {
@@ -29,24 +25,15 @@ fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: u64)
     let format = TokenFormat {
         grid_width: 2,
         grid_height: 2,
-        ..crate::dec::testing::format()
+        ..testing::format()
     };
-    Input {
+    testing::packet(
         segment_start,
-        segment_end: false,
-        link: Link::Follows,
-        hole: None,
-        hole_is_known: false,
         latent_frames,
         real_frames,
-        times: Some(PacketTimes {
-            pts: first * FRAME,
-            duration: Some(real_frames * FRAME),
-            offsets: None,
-        }),
-        shift: 0,
-        tokens: UnreadTokens::of_payload(tokens.to_payload(&format).unwrap(), latent_frames),
-    }
+        first,
+        tokens.to_payload(&format).unwrap(),
+    )
 }
 
 /// The pictures that can be made now, and how many steps they take.

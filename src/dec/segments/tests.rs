@@ -1,10 +1,8 @@
 use super::*;
-use crate::dec::testing::{format, indices};
+use crate::dec::testing::{self, FRAME, format, indices};
 use crate::format::{Fraction, Regularizer};
-use crate::stream::{Hole, Link, Loss};
+use crate::stream::{Hole, Loss};
 
-/// Nanoseconds at 25 frames per second.
-const FRAME: u64 = 40_000_000;
 const CELLS: usize = 35;
 
 /// Segments of a causal tokenizer of time factor 4 whose output is late by `delay` frames.
@@ -13,7 +11,7 @@ fn segments(delay: usize) -> Segments {
         grouping: Grouping::Causal { factor: 4 },
         delay,
         format: format(),
-        position: Position::Start,
+        phase: Phase::Start,
         queue: VecDeque::new(),
         next_pts: None,
         discont: false,
@@ -24,22 +22,13 @@ fn segments(delay: usize) -> Segments {
 fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: u64) -> Input {
     let from = first as usize * CELLS;
     let tokens = indices(from..from + latent_frames as usize * CELLS);
-    Input {
+    testing::packet(
         segment_start,
-        segment_end: false,
-        link: Link::Follows,
-        hole: None,
-        hole_is_known: false,
         latent_frames,
         real_frames,
-        times: Some(PacketTimes {
-            pts: first * FRAME,
-            duration: Some(real_frames * FRAME),
-            offsets: None,
-        }),
-        shift: 0,
-        tokens: UnreadTokens::of_payload(tokens.to_payload(&format()).unwrap(), latent_frames),
-    }
+        first,
+        tokens.to_payload(&format()).unwrap(),
+    )
 }
 
 fn without_time(input: Input) -> Input {

@@ -6,12 +6,12 @@ use crate::format::{FormatError, Fraction, Regularizer, TokenType};
 pub fn set_regularizer(caps: &mut gst::StructureRef, regularizer: &Regularizer) {
     match regularizer {
         Regularizer::Fsq { levels } => {
-            caps.set("regularizer", "fsq");
+            caps.set("regularizer", Regularizer::FSQ);
             caps.set("levels", gst::Array::new(levels.iter().map(|&l| l as i32)));
             caps.set("codebook-size", levels.iter().product::<u32>() as i32);
         }
         Regularizer::Kl { channels } => {
-            caps.set("regularizer", "kl");
+            caps.set("regularizer", Regularizer::KL);
             caps.set("channels", *channels as i32);
         }
     }
@@ -20,7 +20,7 @@ pub fn set_regularizer(caps: &mut gst::StructureRef, regularizer: &Regularizer) 
 /// Reads the fields that belong to the regularizer.
 pub fn regularizer(s: &gst::StructureRef) -> Result<Regularizer, FormatError> {
     match text(s, "regularizer")?.as_str() {
-        "fsq" => {
+        Regularizer::FSQ => {
             let levels = s.get::<gst::Array>("levels").map_err(|_| missing("levels"))?;
             let levels = levels
                 .iter()
@@ -29,7 +29,7 @@ pub fn regularizer(s: &gst::StructureRef) -> Result<Regularizer, FormatError> {
                 levels: levels.collect::<Option<_>>().ok_or_else(|| missing("levels"))?,
             })
         }
-        "kl" => Ok(Regularizer::Kl {
+        Regularizer::KL => Ok(Regularizer::Kl {
             channels: unsigned(s, "channels")?,
         }),
         other => Err(FormatError(format!("unknown regularizer \"{other}\""))),

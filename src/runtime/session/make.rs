@@ -220,8 +220,8 @@ mod tests {
                     let off = |(a, b): (&f32, &f32)| (a - b).abs();
                     let worst = found.iter().zip(expected).map(off).fold(0.0, f32::max);
                     // A pixel may be rounded the other way. No token is near a tie in so small a picture.
-                    let most = if name == "frames" { 1.0 } else { 1e-4 };
-                    assert!(worst <= most, "{name} is off by {worst}");
+                    let max = if name == "frames" { 1.0 } else { 1e-4 };
+                    assert!(worst <= max, "{name} is off by {worst}");
                 }
             }
         }

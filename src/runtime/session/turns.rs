@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use crate::runtime::cancel::POLL;
 use crate::system::lock::{lock, wait_timeout};
 
-/// Lets at most `limit` in at a time, first come, first served.
+/// Lets at max `limit` in at a time, first come, first served.
 pub struct Turns {
     limit: u64,
     tickets: Mutex<Tickets>,
@@ -80,19 +80,19 @@ mod tests {
     #[test]
     fn as_many_as_the_limit_are_in_at_once() {
         let (turns, inside) = (Turns::new(2), Barrier::new(2));
-        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (now, max) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
                     let _turn = turns.enter(|| false);
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    max.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     // No thread passes alone: two are let in together, three times.
                     inside.wait();
                     now.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        assert_eq!(most.into_inner(), 2);
+        assert_eq!(max.into_inner(), 2);
     }
 
     #[test]

@@ -65,12 +65,12 @@ impl TokenFormat {
 #[derive(Debug)]
 pub struct Coder {
     format: TokenFormat,
-    state: State,
+    state: CodingState,
 }
 
 /// What a coding keeps from packet to packet.
 #[derive(Debug)]
-enum State {
+enum CodingState {
     Packed,
     #[cfg(test)]
     Delta(delta::State),
@@ -80,9 +80,9 @@ impl Coder {
     /// A coder for tokens of `format`, at the start of a segment.
     pub fn new(format: TokenFormat) -> Self {
         let state = match format.coding {
-            Coding::Packed => State::Packed,
+            Coding::Packed => CodingState::Packed,
             #[cfg(test)]
-            Coding::Delta => State::Delta(delta::State::default()),
+            Coding::Delta => CodingState::Delta(delta::State::default()),
         };
         Self { format, state }
     }
@@ -90,9 +90,9 @@ impl Coder {
     /// Forgets the packets before: a segment decodes without them. Call in front of each segment but the first.
     pub fn start_segment(&mut self) {
         match &mut self.state {
-            State::Packed => (),
+            CodingState::Packed => (),
             #[cfg(test)]
-            State::Delta(state) => *state = delta::State::default(),
+            CodingState::Delta(state) => *state = delta::State::default(),
         }
     }
 
@@ -103,9 +103,9 @@ impl Coder {
     pub fn encode(&mut self, tokens: &Tokens) -> Result<Vec<u8>, StreamError> {
         tokens.check(&self.format)?;
         match &mut self.state {
-            State::Packed => Ok(packed::encode(tokens, &self.format)),
+            CodingState::Packed => Ok(packed::encode(tokens, &self.format)),
             #[cfg(test)]
-            State::Delta(state) => state.encode(tokens, &self.format),
+            CodingState::Delta(state) => state.encode(tokens, &self.format),
         }
     }
 
@@ -129,11 +129,16 @@ impl Coder {
     ///
     /// # Errors
     /// The payload ends before, or holds values that are not tokens of the format.
-    pub fn decode_part(&mut self, payload: &[u8], first: u32, latent_frames: u32) -> Result<Tokens, StreamError> {
+    pub(crate) fn decode_part(
+        &mut self,
+        payload: &[u8],
+        first: u32,
+        latent_frames: u32,
+    ) -> Result<Tokens, StreamError> {
         match &mut self.state {
-            State::Packed => packed::decode(payload, &self.format, first, latent_frames),
+            CodingState::Packed => packed::decode(payload, &self.format, first, latent_frames),
             #[cfg(test)]
-            State::Delta(state) => state.decode(payload, &self.format, first, latent_frames),
+            CodingState::Delta(state) => state.decode(payload, &self.format, first, latent_frames),
         }
     }
 }
