@@ -1,4 +1,5 @@
-//! Choosing what runs a graph: tries each provider in order, with the form of the graph that suits it, until one works.
+//! Choosing what runs a graph: tries each provider in order, with the variant of the graph that suits it, until one
+//! works.
 
 use std::sync::Arc;
 
@@ -72,8 +73,8 @@ fn try_provider(
     // Before the graph is read, which may have hundreds of megabytes.
     load_provider(environment, options)?;
     let mut notes = Vec::new();
-    let form = form_for(provider, graph, &mut notes);
-    let graph = form.as_ref().unwrap_or(graph);
+    let variant = variant_for(provider, graph, &mut notes);
+    let graph = variant.as_ref().unwrap_or(graph);
     let made = session::make(environment, graph, options, size, notes, report);
     let session = made.map_err(|error| match error {
         RuntimeError::Memory(details) => budget::no_room_for(graph, &details),
@@ -85,13 +86,14 @@ fn try_provider(
     Ok(session)
 }
 
-/// Another form of the graph, if one suits the provider better: with `auto`, the graph was chosen before the provider.
-fn form_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>) -> Option<Graph> {
+/// The graph's variant for GPUs, if that suits the provider better: with `auto`, the graph was chosen before the
+/// provider.
+fn variant_for(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<String>) -> Option<Graph> {
     if graph.target != Target::Cpu || provider.target() != Target::Gpu {
         return None;
     }
     graph.variant_for(Target::Gpu).unwrap_or_else(|error| {
-        notes.push(format!("\"{}\" runs the form for CPUs: {error}", provider.name()));
+        notes.push(format!("\"{}\" runs the variant for CPUs: {error}", provider.name()));
         None
     })
 }

@@ -1,7 +1,7 @@
 //! Which provider runs which nodes of a graph, read from the log of a session that is made.
 //!
-//! ONNX Runtime's API tells it only since lately, its log since before 1.17. A provider that compiles (TensorRT,
-//! OpenVINO) makes one node of all the nodes of a part of the graph.
+//! The log has said so since before ONNX Runtime 1.17, the API only in recent versions. A provider that compiles
+//! (TensorRT, OpenVINO) makes one node of all the nodes of a part of the graph.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -62,7 +62,7 @@ impl Placement {
         let elsewhere = self.elsewhere(provider).unwrap_or_default();
         let text = format!(
             "the execution provider \"{}\" cannot be used: it takes no part of this network. All of it would run on {elsewhere}: \
-             choose that provider, or another form of the graphs (models/export.py)",
+             choose that provider, or another variant of the graphs (models/export.py)",
             provider.name()
         );
         Err(RuntimeError::Provider(ProviderFault::RunsNothing, text.into()))
