@@ -1,4 +1,4 @@
-//! What a token stream is: all that its caps and its stream header say. No GStreamer here.
+//! What a token stream is: all that its caps and its stream header say. Free of GStreamer.
 //!
 //! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers (`stream/header.rs`).
 
@@ -225,8 +225,8 @@ pub struct TokenFormat {
     pub regularizer: Regularizer,
     /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
     pub token_type: TokenType,
-    /// How packets lay the tokens out. `raw` buffers have no coding: the format of such has the default, which packets made
-    /// of them get.
+    /// How packets lay the tokens out. `raw` buffers have no coding. Their format has the default, which packets that
+    /// are made of them use.
     pub coding: Coding,
     /// Cells of a latent frame.
     pub grid_width: u32,

@@ -42,7 +42,7 @@ impl OnLoss {
     }
 }
 
-/// A warning of `hole` that says what is done with the packet behind it.
+/// The text of a warning about `hole`, which also says what is done with the packet behind it.
 pub fn text(hole: &Hole, verdict: Verdict) -> String {
     let then = match verdict {
         Verdict::Decode => "decoding goes on",

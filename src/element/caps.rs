@@ -3,7 +3,7 @@
 //! | field | type | when |
 //! | --- | --- | --- |
 //! | `stream-format` | string | always: `framed` (packets of the byte stream) or `raw` (bare tokens) |
-//! | `alignment` | string | `packet`; absent (or, of bare tokens, `none`) only in front of `vidtokparse` |
+//! | `alignment` | string | `packet`; absent (or, for bare tokens, `none`) only in front of `vidtokparse` |
 //! | `model`, `tokenizer` | string | always: the tokenizer's name and digest |
 //! | `regularizer` | string | always: `fsq` or `kl` |
 //! | `levels`, `codebook-size` | array of int, int | FSQ |
@@ -419,7 +419,7 @@ mod tests {
             let error = TokenFormat::from_caps(&caps).unwrap_err();
             assert!(error.0.contains(field), "{error}");
         }
-        // The type to unpack indices to, and fields that are not part of the format, are no contradiction.
+        // The type to unpack indices to, and fields that are not part of the format, do not contradict.
         let mut caps = fsq.to_caps(StreamFormat::Framed);
         let s = caps.make_mut().structure_mut(0).unwrap();
         s.set("token-type", "uint32");

@@ -38,7 +38,7 @@ impl Latency {
 }
 
 impl VidtokEnc {
-    /// Takes the distance of two frames for a frame's duration, where there is no framerate.
+    /// Without a framerate, takes the distance of two frames as a frame's duration.
     pub(super) fn measure_latency(&self, distance: Option<u64>) {
         let Some(distance) = distance.map(ClockTime::from_nseconds) else {
             return;

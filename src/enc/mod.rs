@@ -15,7 +15,7 @@
 //! slower machine could not keep up. Without a framerate, the distance of two frames is measured. With `batch-streams`,
 //! `batch-timeout` is added, as a step may wait for other streams.
 //!
-//! `max-lateness` drops frames that come later than the pipeline's latency and that, as sinks do.
+//! `max-lateness` drops frames that come later than the pipeline's latency plus that time, as sinks do.
 //!
 //! ## Segments
 //!

@@ -64,7 +64,7 @@ impl VidtokEnc {
         graph.ok_or_else(|| RuntimeError::Run("the element is not in READY".into()))
     }
 
-    /// An encoder for pictures as in `format`. `continued`: what the encoder before it has left.
+    /// An encoder for pictures as in `format`. `continued`: what the encoder before it leaves to it.
     pub(super) fn open(
         &self,
         format: TokenFormat,

@@ -50,7 +50,7 @@ impl Packets {
         self.stream_format
     }
 
-    /// Goes on with the stream in another format. The segment has ended.
+    /// Continues the stream in another format. The segment has ended.
     pub fn set_format(&mut self, format: TokenFormat, stream_format: StreamFormat) -> Result<(), StreamError> {
         self.coder = Coder::new(format.clone());
         self.writer.set_format(format)?;
@@ -106,7 +106,7 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// A packet of the byte stream, behind the stream header where it starts a segment.
+    /// A buffer with a packet of the byte stream, behind the stream header where it starts a segment.
     fn framed(
         &mut self,
         tokens: &Tokens,
@@ -138,7 +138,7 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// Bare tokens, with a meta that says what they cannot.
+    /// A buffer of bare tokens, with a meta for what their bytes cannot say.
     fn raw(&self, tokens: &Tokens, group: &Group, end_of_stream: bool) -> Result<gst::Buffer, StreamError> {
         let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(self.format())?);
         let token_meta = TokenMeta {
@@ -165,7 +165,7 @@ impl Packets {
             return Ok(None);
         }
         self.has_ended = true;
-        // The stream's end mark stands for it, too.
+        // The stream's end mark replaces it.
         self.waiting_mark = None;
         let mark = self.writer.end()?;
         Ok((self.stream_format == StreamFormat::Framed).then(|| self.mark(mark)))

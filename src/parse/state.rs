@@ -47,7 +47,7 @@ pub struct State {
     pub numbered: bool,
     /// Playback ended before the stream did, as at a segment's stop or with an error.
     pub stopped: bool,
-    /// The bytes at hand are part of a packet.
+    /// The bytes that wait are part of a packet.
     pub in_packet: bool,
     pub losses: Losses,
 }

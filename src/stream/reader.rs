@@ -113,7 +113,7 @@ impl Reader {
     /// The next event; `None` until more bytes come.
     ///
     /// # Errors
-    /// The stream is of a newer version or impossible. The reader cannot go on.
+    /// The stream is of a newer version or impossible. The reader cannot continue.
     pub fn next_event(&mut self) -> Result<Option<Event>, StreamError> {
         while self.held.is_empty() && self.step()? {}
         Ok(self.held.pop_front().or_else(|| self.tail()))

@@ -135,8 +135,8 @@ impl Writer {
         Ok(mark)
     }
 
-    /// Goes on in another format; the next packet has to start a segment. Returns what [`end_segment`](Self::end_segment)
-    /// does.
+    /// Continues in another format; the next packet has to start a segment. Returns what
+    /// [`end_segment`](Self::end_segment) does.
     pub fn set_format(&mut self, format: TokenFormat) -> Result<Option<Vec<u8>>, StreamError> {
         let header = StreamHeader::encode(&format, Some(&self.stream_id), None)?;
         let mark = self.end_segment()?;

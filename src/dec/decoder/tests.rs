@@ -9,7 +9,7 @@ use crate::tokenizer::{self, Role};
 /// Nanoseconds at 25 frames per second.
 const FRAME: u64 = 40_000_000;
 
-/// The built-in decoder, which looks no frame ahead, at 16×16 pixels and 25 frames per second.
+/// The built-in decoder, which has no look-ahead, at 16×16 pixels and 25 frames per second.
 fn decoder() -> (Decoder, Cancel) {
     gst::init().unwrap();
     let graph = tokenizer::embedded(Role::Decoder).unwrap();

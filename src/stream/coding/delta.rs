@@ -5,7 +5,7 @@ use super::PayloadLength;
 use crate::format::TokenFormat;
 use crate::stream::{StreamError, Tokens};
 
-/// Bytes of the largest difference, at 7 bits a byte.
+/// Bytes of the largest difference, at 7 bits per byte.
 const MAX_BYTES: u64 = 4;
 
 pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength {
@@ -17,7 +17,7 @@ pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength
 pub struct State {
     /// The latest latent frame; empty at a segment's start, where all indices count from 0.
     before: Vec<i32>,
-    /// What of the payload was read.
+    /// Bytes of the payload that were read.
     at: usize,
 }
 
