@@ -1,22 +1,23 @@
-//! Which part of the crate may import which: lower parts never import higher ones.
+//! Which module may import which: a module imports only modules of lower layers.
 //!
-//! Reads the source files and looks at every path that begins with `crate::`, `super::` or `self::`, in `use` lines and
-//! elsewhere, tests included.
+//! Reads the source files, and checks every path that begins with `crate::`, `super::` or `self::`, in `use` lines and
+//! elsewhere, tests included. `ARCHITECTURE.md` shows the layers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Modules from low to high. A module may import those of lower levels, and itself.
+/// The layers of the modules in one parent module. A module may import itself and modules of lower layers.
 struct Layers {
-    /// The module that they are in; empty: the crate.
-    of: &'static [&'static str],
+    /// The path of the parent module; empty: the crate.
+    parent: &'static [&'static str],
+    /// The modules of each layer, from low to high.
     levels: &'static [&'static [&'static str]],
-    /// Names that the module of all re-exports, and where they are from.
+    /// Names that the parent re-exports, and the module that defines each.
     reexported: &'static [(&'static str, &'static str)],
 }
 
 const CRATE: Layers = Layers {
-    of: &[],
+    parent: &[],
     levels: &[
         &["details", "system"],
         &["format"],
@@ -30,7 +31,7 @@ const CRATE: Layers = Layers {
 };
 
 const RUNTIME: Layers = Layers {
-    of: &["runtime"],
+    parent: &["runtime"],
     levels: &[
         &["error", "report"],
         &["library"],
@@ -73,10 +74,10 @@ fn check(layers: &Layers) {
 }
 
 impl Layers {
-    /// What is wrong with the imports of a file.
+    /// What is wrong with the imports of the file `name`, whose path of modules is `module`.
     fn faults(&self, name: &Path, module: &[&str], text: &str) -> Vec<String> {
-        let Some([own, ..]) = module.strip_prefix(self.of) else {
-            // It is the module of all, which names its parts, or outside.
+        let Some([own, ..]) = module.strip_prefix(self.parent) else {
+            // The file is the parent, which names its modules, or is outside of it.
             return Vec::new();
         };
         let Some(own_level) = self.level(own) else {
@@ -85,14 +86,14 @@ impl Layers {
         let mut faults = Vec::new();
         for import in imports(module, &code(text)) {
             let target: Vec<&str> = import.target.iter().map(String::as_str).collect();
-            let Some([part, ..]) = target.strip_prefix(self.of) else {
+            let Some([part, ..]) = target.strip_prefix(self.parent) else {
                 continue;
             };
             let reexported = self.reexported.iter().find(|(name, _)| name == part);
             let part = reexported.map_or(*part, |(_, from)| *from);
             let rule = match self.level(part) {
                 _ if part == *own => continue,
-                None => format!("\"{part}\" is no part: import it from the file that defines it"),
+                None => format!("\"{part}\" is not a module: import it from the file that defines it"),
                 Some(level) if level > own_level => format!("\"{own}\" is below \"{part}\""),
                 Some(level) if level == own_level => format!("\"{own}\" is beside \"{part}\""),
                 Some(_) if !import.absolute => "a path to another part begins with crate::".into(),
@@ -396,7 +397,7 @@ use self::own::i;
 #[test]
 fn a_fault_names_file_line_and_rule() {
     let layers = Layers {
-        of: &["top"],
+        parent: &["top"],
         levels: &[&["low"], &["left", "right"], &["high"]],
         reexported: &[("name", "high")],
     };
@@ -429,7 +430,7 @@ fn a_fault_names_file_line_and_rule() {
         (
             "high",
             "use crate::top::Thing;",
-            "f.rs:1: imports top::Thing: \"Thing\" is no part: import it from the file that defines it",
+            "f.rs:1: imports top::Thing: \"Thing\" is not a module: import it from the file that defines it",
         ),
         ("new", "", "f.rs: \"new\" is in no layer: add it"),
     ] {
