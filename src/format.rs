@@ -1,6 +1,7 @@
 //! What a token stream is: all that its caps and its stream header say. Free of GStreamer.
 //!
-//! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers (`stream/header.rs`).
+//! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers
+//! (`stream/header.rs`).
 
 use std::fmt;
 
@@ -219,8 +220,8 @@ impl TryFrom<String> for Fraction {
 pub struct TokenFormat {
     /// Name of the tokenizer, for people.
     pub model: String,
-    /// The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Caps and the stream
-    /// header call it `tokenizer`.
+    /// The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Caps and the
+    /// stream header call it `tokenizer`.
     pub digest: String,
     pub regularizer: Regularizer,
     /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
@@ -283,7 +284,8 @@ impl TokenFormat {
             && what(self) == what(other)
     }
 
-    /// Checks that the fields are possible and agree with each other. Every format that comes from outside is checked here.
+    /// Checks that the fields are possible and agree with each other. Every format that comes from outside is checked
+    /// here.
     ///
     /// # Errors
     /// Names what is impossible.

@@ -186,7 +186,8 @@ fn frames_of(packet: &Packet, format: &TokenFormat) -> Vec<[Option<u64>; 2]> {
     }
 }
 
-/// Lists `[n][grid-height][grid-width]`, of KL with the channels; `null` where the payload holds no tokens of the format.
+/// Lists `[n][grid-height][grid-width]`, of KL with the channels; `null` where the payload holds no tokens of the
+/// format.
 fn tokens_of(packet: &Packet, format: &TokenFormat) -> Value {
     let values: Vec<Value> = match Tokens::from_payload(&packet.payload, format, packet.latent_frames) {
         Ok(Tokens::Indices(indices)) => indices.into_iter().map(Value::from).collect(),

@@ -225,7 +225,8 @@ fn interlaced_video() {
 #[test]
 fn a_frame_of_the_wrong_size() {
     init();
-    // Rows of ten pixels are 30 bytes, padded to 32. These frames are too short, without padding, or with too much of it.
+    // Rows of ten pixels are 30 bytes, padded to 32. These frames are too short, without padding, or with too much of
+    // it.
     for bytes in [5, 16 * 30, 16 * 48] {
         let line = Line::new(
             &format!("vidtokenc model={}", tokenizer(TINY)),

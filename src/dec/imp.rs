@@ -329,7 +329,8 @@ impl VidtokDec {
         }
     }
 
-    /// Ends the segment, and pushes every frame that it still owes. Errors are posted, or come again with the next buffer.
+    /// Ends the segment, and pushes every frame that it still owes. Errors are posted, or come again with the next
+    /// buffer.
     pub(super) fn drain(&self, decoder: &mut Decoder) {
         decoder.segments.end();
         while let Ok(Some(picture)) = self.next_picture(decoder) {

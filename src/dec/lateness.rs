@@ -212,8 +212,9 @@ mod tests {
         }
     }
 
-    /// Plays `segments` segments of 17 frames at 60 frames per second, each a packet of one frame and four packets of four
-    /// frames, with a network that takes `step` per step, and a queue of `queue` pictures behind it. Time is simulated.
+    /// Plays `segments` segments of 17 frames at 60 frames per second, each a packet of one frame and four packets of
+    /// four frames, with a network that takes `step` per step, and a queue of `queue` pictures behind it. Time is
+    /// simulated.
     fn play(segments: u64, step: u64, queue: usize) -> Played {
         const FRAME: u64 = 1_000_000_000 / 60;
         let mut lateness = Lateness::default();

@@ -204,8 +204,8 @@ impl TokenFormat {
         Ok(format)
     }
 
-    /// Checks that each field of `s` is as in this format, and that there are no fields of other kinds of tokens. `model`
-    /// may differ, as names are for people; `alignment` is not part of the format.
+    /// Checks that each field of `s` is as in this format, and that there are no fields of other kinds of tokens.
+    /// `model` may differ, as names are for people; `alignment` is not part of the format.
     fn check_no_contradiction(&self, s: &gst::StructureRef, stream_format: StreamFormat) -> Result<(), FormatError> {
         let own = self.to_caps(stream_format);
         let own = own.structure(0).expect("the caps have one structure");

@@ -21,7 +21,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// The latency that the element adds: a group to fill, as long again for the network, and waiting for other streams.
+    /// The latency that the element adds: a group to fill, as long again for the network, and waiting for other
+    /// streams.
     pub fn own(&self) -> ClockTime {
         let frames = self
             .frame

@@ -34,9 +34,9 @@
 //! Frames without PTS are counted from the framerate, from the latest PTS or else from the start of the playback
 //! segment.
 //!
-//! In the byte stream, a packet says that it is its segment's last. Where that was not known when it was written, an end
-//! mark follows: a buffer of its own with HEADER and DELTA_UNIT. An end mark also ends every stream. `stream-id` names
-//! the stream; it is random by default, and a new one after an end of stream.
+//! In the byte stream, a packet says that it is its segment's last. Where that was not known when it was written, an
+//! end mark follows: a buffer of its own with HEADER and DELTA_UNIT. An end mark also ends every stream. `stream-id`
+//! names the stream; it is random by default, and a new one after an end of stream.
 
 use gst::glib;
 use gst::prelude::*;

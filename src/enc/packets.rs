@@ -73,7 +73,8 @@ impl Packets {
         Ok(())
     }
 
-    /// Call before a segment's first packet. Returns the end mark of the segment before it, if a flush has cut that off.
+    /// Call before a segment's first packet. Returns the end mark of the segment before it, if a flush has cut that
+    /// off.
     pub fn start_segment(&mut self) -> Result<Option<gst::Buffer>, StreamError> {
         if std::mem::take(&mut self.has_ended) {
             self.writer = writer(self.format().clone(), self.stream_id.as_deref())?;
@@ -152,8 +153,8 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// Ends the segment. Returns an end mark, unless the last packet said that it is the segment's last. Bare tokens have
-    /// no end marks.
+    /// Ends the segment. Returns an end mark, unless the last packet said that it is the segment's last. Bare tokens
+    /// have no end marks.
     pub fn end_segment(&mut self) -> Result<Option<gst::Buffer>, StreamError> {
         let mark = self.writer.end_segment()?;
         Ok(mark.map(|mark| self.mark(mark)))

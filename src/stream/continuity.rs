@@ -185,8 +185,8 @@ impl Continuity {
         }
     }
 
-    /// Notes that bytes or packets in front of what comes next were lost, or may have been. That is a hole unless numbers
-    /// show that nothing is missing.
+    /// Notes that bytes or packets in front of what comes next were lost, or may have been. That is a hole unless
+    /// numbers show that nothing is missing.
     pub fn lost(&mut self) {
         self.lost = true;
     }

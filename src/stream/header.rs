@@ -107,8 +107,8 @@ impl StreamHeader {
         Ok((header, length))
     }
 
-    /// The major version of the header that `data` starts with, if this reader does not know it. Checks no checksum: use it
-    /// at the start of a stream only, where nothing else can stand.
+    /// The major version of the header that `data` starts with, if this reader does not know it. Checks no checksum:
+    /// use it at the start of a stream only, where nothing else can stand.
     pub fn newer_version(data: &[u8]) -> Option<u8> {
         let version = *data.strip_prefix(&MAGIC)?.first()?;
         (version > VERSION).then_some(version)

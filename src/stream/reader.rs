@@ -14,8 +14,8 @@ pub enum Event {
     Packet(Packet),
     /// An end mark: [`StreamHeader::end`] says what a segment had, and a stream.
     End(Arc<StreamHeader>),
-    /// The sequence of packets is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), the packets up to
-    /// the next segment start decode to something wrong; the reader gives them only with [`OnLoss::Continue`].
+    /// The sequence of packets is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), the packets up
+    /// to the next segment start decode to something wrong; the reader gives them only with [`OnLoss::Continue`].
     Hole(Hole),
     /// That many bytes in front of the next event are neither stream headers nor packets that can be read.
     Skipped { bytes: u64 },

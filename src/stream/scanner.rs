@@ -116,8 +116,8 @@ impl Scanner {
         self.garbage(data, 0)
     }
 
-    /// With [headers only](Self::headers_only): call if a packet's body is damaged, as a checksum over `checked` bytes has
-    /// shown. Returns how many bytes of `data` to skip, as a scanner would that looks at bodies.
+    /// With [headers only](Self::headers_only): call if a packet's body is damaged, as a checksum over `checked` bytes
+    /// has shown. Returns how many bytes of `data` to skip, as a scanner would that looks at bodies.
     pub fn deny(&mut self, data: &[u8], checked: usize) -> usize {
         self.garbage(data, checked)
     }

@@ -93,8 +93,8 @@ impl Writer {
         self.stream
     }
 
-    /// The bytes of `packet`. If it starts a segment, the end mark that the segment before it still needs and the stream
-    /// header stand in front of it.
+    /// The bytes of `packet`. If it starts a segment, the end mark that the segment before it still needs and the
+    /// stream header stand in front of it.
     ///
     /// # Errors
     /// No reader would take the packet here.
@@ -124,8 +124,8 @@ impl Writer {
         Ok(Some(mark))
     }
 
-    /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is written
-    /// afterwards belongs to the same stream.
+    /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is
+    /// written afterwards belongs to the same stream.
     pub fn end(&mut self) -> Result<Vec<u8>, StreamError> {
         if self.segment_number.is_none() {
             return Ok(Vec::new());

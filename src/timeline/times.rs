@@ -28,7 +28,8 @@ pub fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>> {
         .collect()
 }
 
-/// `floor(frames · den / num)` seconds in nanoseconds: sums of rounded durations would drift. `None` without a framerate.
+/// `floor(frames · den / num)` seconds in nanoseconds: sums of rounded durations would drift. `None` without a
+/// framerate.
 pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
     let time = u128::from(frames) * u128::from(framerate.den) * NANOS / u128::from(non_zero(framerate.num)?);
     u64::try_from(time).ok()
@@ -97,8 +98,8 @@ impl PacketTimes {
     }
 }
 
-/// The offsets of the frames after a packet's first one if the packet has none: on the framerate's grid, counted from the
-/// first grid point at or after `pts`; without a framerate, evenly over `duration`.
+/// The offsets of the frames after a packet's first one if the packet has none: on the framerate's grid, counted from
+/// the first grid point at or after `pts`; without a framerate, evenly over `duration`.
 pub fn regular_offsets(pts: u64, duration: Option<u64>, frames: usize, framerate: Fraction) -> Option<Vec<u64>> {
     let count = frames as u64;
     if let Some(first) = frame_at_or_after(pts, framerate) {

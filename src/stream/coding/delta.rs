@@ -1,5 +1,5 @@
-//! A coding for tests of the interface: each index as its difference from the same cell's in the latent frame before, small
-//! differences in few bytes. It has a memory, and the tokens decide how long a payload is.
+//! A coding for tests of the interface: each index as its difference from the same cell's in the latent frame before,
+//! small differences in few bytes. It has a memory, and the tokens decide how long a payload is.
 
 use super::PayloadLength;
 use crate::format::TokenFormat;

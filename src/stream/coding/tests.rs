@@ -11,8 +11,8 @@ fn format() -> TokenFormat {
     }
 }
 
-/// Tokens of two segments, packet by packet, and whether a packet starts one. Neighbours are alike, but for a cut in the
-/// middle of the second packet.
+/// Tokens of two segments, packet by packet, and whether a packet starts one. Neighbours are alike, but for a cut in
+/// the middle of the second packet.
 fn packets() -> Vec<(bool, Tokens)> {
     [
         (true, vec![200, 10]),
