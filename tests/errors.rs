@@ -296,7 +296,10 @@ fn tokens_that_downstream_does_not_take() {
     );
     line.play();
     line.push(buffer(&video(1, 16, 16)[0], 16));
-    assert_says(&line.error(LIMIT).expect("an error"), &["float32", "uint16", "can be"]);
+    assert_says(
+        &line.error(LIMIT).expect("an error"),
+        &["Downstream takes", "float32", "uint16", "can be"],
+    );
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("What follows takes {wanted}, and the tokens of this video can be {possible}")
+                ("Downstream takes {wanted}, but the tokens of this video can be {possible}")
             );
         }
     }
