@@ -37,8 +37,8 @@ class TokenFormat:
     model: str
     """The tokenizer's name, for people."""
     digest: str
-    """The tokenizer's digest, 64 lower-case hexadecimal digits: what can decode the stream. Stream headers call it
-    `tokenizer`."""
+    """The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Stream headers call
+    it `tokenizer`."""
     levels: tuple[int, ...] | None = None
     """FSQ: values of each digit of an index. `None` for continuous (KL) tokens."""
     channels: int | None = None

@@ -20,7 +20,7 @@ from .tokens import Tokens
 # A hostile file of a few megabytes could ask for the times of more frames than fit into memory.
 MAX_FRAMES = 1 << 26
 # Payloads unpacked at once: enough that NumPy's own overhead does not count.
-LOT_BYTES = 1 << 20
+UNPACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,9 +145,9 @@ class Stream:
 def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
     """Reads a whole file: its path, its bytes, or an open binary file.
 
-    Where bytes are damaged, or packets are missing, doubled or out of order, reading goes on at the next segment start,
-    with `on_loss="continue"` at once; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose formats differ
-    raise a `StreamError`: `read_joined` is for them.
+    Where bytes are damaged, or packets are missing, doubled or out of order, reading continues at the next segment
+    start, or at once with `on_loss="continue"`; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose
+    formats differ raise a `StreamError`: `read_joined` is for them.
     """
     with packets(source, on_loss=on_loss) as reader:
         return next(_streams(reader, joined=False))
@@ -199,7 +199,7 @@ class _Builder:
         self.name = name
         self.format = format
         self.tokens: list[Tokens] = [np.empty((0, *format.latent_shape), format.dtype)]
-        self.lot: list[Packet] = []
+        self.pending: list[Packet] = []
         self.latent_frames = 0
         self.real = array("q")
         self.pts = array("q")
@@ -234,24 +234,24 @@ class _Builder:
         pts, durations = frame_times(packet.pts, packet.duration, packet.offsets, frames, self.format.framerate)
         self.pts.extend(pts)
         self.durations.extend(durations)
-        if self.lot and packet.latent_frames != self.lot[0].latent_frames:
+        if self.pending and packet.latent_frames != self.pending[0].latent_frames:
             self.unpack()
-        self.lot.append(packet)
-        if len(self.lot) * len(packet.payload) >= LOT_BYTES:
+        self.pending.append(packet)
+        if len(self.pending) * len(packet.payload) >= UNPACK_BYTES:
             self.unpack()
 
     def unpack(self) -> None:
-        """Turns the packets of the lot, all of one length, into tokens."""
-        lot, self.lot = self.lot, []
-        payloads = [packet.payload for packet in lot]
+        """Turns the pending packets, all of one length, into tokens."""
+        pending, self.pending = self.pending, []
+        payloads = [packet.payload for packet in pending]
         try:
-            self.tokens.append(coding.decode(payloads, self.format, lot[0].latent_frames))
+            self.tokens.append(coding.decode(payloads, self.format, pending[0].latent_frames))
         except StreamError as error:
-            first, last = lot[0].byte_position, lot[-1].byte_position
+            first, last = pending[0].byte_position, pending[-1].byte_position
             raise StreamError(f"{self.name}, in a packet at byte {first} to {last}: {error}") from error
 
     def finish(self) -> Stream:
-        if self.lot:
+        if self.pending:
             self.unpack()
         return Stream(
             format=self.format,

@@ -129,7 +129,7 @@ def test_a_packet_of_a_pipe_is_there_as_soon_as_its_bytes_are() -> None:
     got: list[list[int]] = []
     with os.fdopen(out, "rb") as source, os.fdopen(into, "wb", buffering=0) as sink:
         reader = packets(source)
-        # If the reader waited for more than the packet, neither side would go on.
+        # If the reader waited for more than the packet, neither side would continue.
         thread = threading.Thread(
             target=lambda: got.extend(packet.tokens[0, 0].tolist() for packet in reader), daemon=True
         )
