@@ -1,4 +1,5 @@
-"""A form decides how a graph represents frames, layers and states; there is one per target.
+"""A form decides how a graph represents frames, layers and states. There is one per target; variants of both
+precisions have it.
 
 `per_frame` is the form for the target `cpu`, `batched` that for `gpu`. `network` describes the networks in terms of
 `Form`.
