@@ -15,7 +15,7 @@ use crate::tokenizer::{Graph, Source};
 pub struct Decoder {
     pub segments: Segments,
     network: DecoderNetwork,
-    /// What the network was made from.
+    /// The graph and the options that the network was made from.
     made_from: (Source, Options),
     /// The layout of the pictures.
     video: gst_video::VideoInfo,

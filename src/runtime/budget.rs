@@ -152,7 +152,7 @@ fn bytes(port: &Port) -> u128 {
     sizes.fold(element, u128::saturating_mul)
 }
 
-/// The same with channels rounded up to whole blocks, where the shape is `[N, C, H, W]`.
+/// Bytes of a state with its channels rounded up to whole blocks, where the shape is `[N, C, H, W]`.
 fn bytes_in_blocks(port: &Port, target: Target) -> u128 {
     match port.shape[..] {
         [_, channels, _, _] if channels > 0 && target == Target::Cpu => {

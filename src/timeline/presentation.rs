@@ -44,7 +44,7 @@ impl Presentation {
         }
     }
 
-    /// The same for the rest of a segment whose start is missing: what comes is neither its first step nor its second.
+    /// For the rest of a segment whose start is missing: the next step is neither its first nor its second.
     pub fn without_start(grouping: Grouping, delay: usize) -> Self {
         Self {
             steps: 2,

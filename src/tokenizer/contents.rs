@@ -49,7 +49,7 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Model), Fault> {
     read_into(path, memory::free())
 }
 
-/// The same with that much free memory; `None`: unknown.
+/// Reads the file with so much free memory; `None`: unknown.
 fn read_into(path: &Path, free: Option<Free>) -> Result<(Vec<u8>, Model), Fault> {
     let free = free.filter(|free| free.bytes < MAX_BYTES);
     let refused = |what: &str, error: std::io::Error| {

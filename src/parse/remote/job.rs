@@ -87,7 +87,7 @@ impl Remote {
         }
         match self.job.take() {
             Some(Job::FindEnds { mut search, mut held }) => {
-                // Bytes from elsewhere are of no use to the base class, and may be many.
+                // The base class cannot use bytes from elsewhere, and they may be many.
                 if search.is_at_start() {
                     held.extend(buffer.cloned());
                 }

@@ -28,7 +28,7 @@ pub enum Given {
     First,
     /// Whether the look-ahead of the step's last latent frame is clamped.
     Edge,
-    /// The same as a number that says how far the graph looks ahead: for graphs that were exported before `edge` was a
+    /// `Edge` as a number that says how far the graph looks ahead: for graphs that were exported before `edge` was a
     /// truth value.
     LookAhead,
 }
