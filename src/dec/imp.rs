@@ -41,6 +41,7 @@ enum State {
     Failed(RuntimeError),
 }
 
+/// What decodes the tokens of the current caps.
 pub(super) struct Open {
     pub(super) reader: InputReader,
     pub(super) decoder: Decoder,

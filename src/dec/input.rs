@@ -87,6 +87,7 @@ impl From<StreamError> for InputError {
     }
 }
 
+/// A packet or an end mark.
 pub enum Item {
     Packet(Input),
     /// The segment has ended, perhaps with a hole in front of its end.

@@ -36,6 +36,7 @@ enum Position {
     AfterSegment,
 }
 
+/// A segment, and what of it is not decoded yet.
 struct Segment {
     presentation: Presentation,
     packets: VecDeque<UnreadTokens>,

@@ -13,6 +13,7 @@ pub struct UnreadTokens {
     read: u32,
 }
 
+/// Where tokens are read from.
 enum Bytes {
     /// Packed, as in a packet.
     Payload(Vec<u8>),

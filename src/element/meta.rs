@@ -21,6 +21,7 @@ const END_OF_STREAM: &str = "end-of-stream";
 const REAL_FRAMES: &str = "real-frames";
 const OFFSETS: &str = "offsets";
 
+/// The fields of the meta.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenMeta {
     /// The buffer's first latent frame is a segment's first.

@@ -41,6 +41,7 @@ pub struct Verdict {
     pub fate: Fate,
 }
 
+/// Whether a frame is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is dropped: it comes `lateness` after its running time `due`.

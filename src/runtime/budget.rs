@@ -24,6 +24,7 @@ const PIXEL_COPIES: ByRole = ByRole { encoder: 2, decoder: 3 };
 /// Three bytes and three floats.
 const PIXEL_BYTES: u128 = 3 + 3 * 4;
 
+/// A number for encoders, and one for decoders.
 struct ByRole {
     encoder: u128,
     decoder: u128,

@@ -76,6 +76,7 @@ fn free_below(root: &Path) -> Option<Free> {
     found.min_by_key(|free| free.bytes)
 }
 
+/// The versions of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,

@@ -7,6 +7,7 @@ use crate::timeline::Grouping;
 /// The version of the description that this code reads.
 const FORMAT: &str = "1";
 
+/// What a tokenizer is, in the words of `docs/graphs.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     pub name: String,

@@ -30,6 +30,7 @@ pub enum Awaited {
     Nothing,
 }
 
+/// What the current search is doing.
 #[derive(Debug)]
 pub enum Job {
     /// Searches for the stream's ends. `held` are the buffers from the stream's start, until upstream has done the

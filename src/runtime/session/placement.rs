@@ -21,6 +21,7 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement(BTreeMap<String, Nodes>);
 
+/// The nodes of a graph that one provider runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Nodes {
     count: usize,
@@ -94,6 +95,7 @@ impl Nodes {
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<LogReader>>);
 
+/// What was read from the log so far.
 #[derive(Default)]
 struct LogReader {
     placement: Placement,
