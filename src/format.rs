@@ -308,7 +308,7 @@ impl TokenFormat {
         }
         if !(1..=MAX_DIMENSION).contains(&self.width) || !(1..=MAX_DIMENSION).contains(&self.height) {
             return fail(format!(
-                "video size {}×{}, allowed is 1 to {MAX_DIMENSION} a side",
+                "video size {}×{}, allowed is 1 to {MAX_DIMENSION} per side",
                 self.width, self.height
             ));
         }

@@ -91,7 +91,7 @@ class TokenFormat:
 
     def _check_picture(self) -> None:
         if not 1 <= self.width <= MAX_DIMENSION or not 1 <= self.height <= MAX_DIMENSION:
-            raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} a side")
+            raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} per side")
         if not 1 <= self.time_factor <= MAX_TIME_FACTOR or not 1 <= self.space_factor <= MAX_SPACE_FACTOR:
             raise impossible(
                 f"impossible compression {self.time_factor}×{self.space_factor},"

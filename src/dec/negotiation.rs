@@ -54,7 +54,7 @@ impl VidtokDec {
                 self,
                 gst::StreamError::Format,
                 (
-                    "The caps of the tokens have no framerate: {} is taken. Add framerate=N/D where it is another",
+                    "The caps of the tokens have no framerate: {} is assumed. Add framerate=N/D if it is another",
                     format.framerate
                 )
             );

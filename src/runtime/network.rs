@@ -235,7 +235,7 @@ impl Network {
         if graph.role != role {
             let [found, wanted] = [graph.role, role].map(Role::as_str);
             let text = format!(
-                "{}: it is of the {found}, but the {wanted}'s is needed",
+                "{}: it is the graph of the {found}, but the {wanted}'s is needed",
                 graph.location()
             );
             return Err(RuntimeError::Graph(text.into()));

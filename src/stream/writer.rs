@@ -135,7 +135,7 @@ impl Writer {
         Ok(mark)
     }
 
-    /// Continues in another format; the next packet has to start a segment. Returns what
+    /// Continues in another format; the next packet must start a segment. Returns what
     /// [`end_segment`](Self::end_segment) does.
     pub fn set_format(&mut self, format: TokenFormat) -> Result<Option<Vec<u8>>, StreamError> {
         let header = StreamHeader::encode(&format, Some(&self.stream_id), None)?;
@@ -153,7 +153,7 @@ impl Writer {
             });
         }
         if !self.in_segment {
-            let reason = "a stream's first packet, and the one behind a segment's end, has to start a segment";
+            let reason = "the packet must start a segment: it is the stream's first, or stands behind a segment's end";
             return Err(StreamError::Packet(reason.into()));
         }
         Ok(Position {
