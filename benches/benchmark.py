@@ -245,7 +245,7 @@ def element_beside(mode: str) -> str:
 def compare(case: Case, peer: Peer, modes: Mapping[str, dict]) -> None:
     """Add to each mode how many tokens or pixel values differ from the element's."""
     count = latent_frames(case.options)
-    # The element's stream goes on after the reference's clip, so the pictures of the last latent frame may differ.
+    # The element's stream continues after the reference's clip, so the pictures of the last latent frame may differ.
     kept = count if case.role == "encoder" else 1 + FACTOR * (count - 2)
     own: dict[str, np.ndarray] = {}
     for mode, figures in modes.items():

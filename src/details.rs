@@ -22,12 +22,12 @@ impl Details {
         }
     }
 
-    /// The text of `cause` itself.
+    /// The details of an error that has the text of its `cause`.
     pub(crate) fn of(cause: impl Error + Send + Sync + 'static) -> Self {
         Self::with_cause(cause.to_string(), Arc::new(cause))
     }
 
-    /// Another text with the same cause.
+    /// The same details with another text.
     pub(crate) fn with_text(&self, text: String) -> Self {
         Self {
             text,

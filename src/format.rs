@@ -1,6 +1,7 @@
-//! What a token stream is: all that its caps and its stream header say. No GStreamer here.
+//! What a token stream is: all that its caps and its stream header say. Free of GStreamer.
 //!
-//! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers (`stream/header.rs`).
+//! [`TokenFormat`] has one mapping to caps (`element/caps.rs`) and one to the JSON of stream headers
+//! (`stream/header.rs`).
 
 use std::fmt;
 
@@ -232,14 +233,14 @@ impl TryFrom<String> for Fraction {
 pub struct TokenFormat {
     /// Name of the tokenizer, for people.
     pub model: String,
-    /// The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Caps and the stream
-    /// header call it `tokenizer`.
+    /// The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Caps and the
+    /// stream header call it `tokenizer`.
     pub digest: String,
     pub regularizer: Regularizer,
     /// Type of a token in `raw` buffers, and of a KL value in the byte stream.
     pub token_type: TokenType,
-    /// How packets lay the tokens out. `raw` buffers have no coding: the format of such has the default, which packets made
-    /// of them get.
+    /// How packets lay the tokens out. `raw` buffers have no coding. Their format has the default, which packets that
+    /// are made of them use.
     pub coding: Coding,
     /// Cells of a latent frame.
     pub grid_width: u32,
@@ -296,7 +297,8 @@ impl TokenFormat {
             && what(self) == what(other)
     }
 
-    /// Checks that the fields are possible and agree with each other. Every format that comes from outside is checked here.
+    /// Checks that the fields are possible and agree with each other. Every format that comes from outside is checked
+    /// here.
     ///
     /// # Errors
     /// Names what is impossible.
@@ -319,7 +321,7 @@ impl TokenFormat {
         }
         if !(1..=MAX_DIMENSION).contains(&self.width) || !(1..=MAX_DIMENSION).contains(&self.height) {
             return fail(format!(
-                "video size {}×{}, allowed is 1 to {MAX_DIMENSION} a side",
+                "video size {}×{}, allowed is 1 to {MAX_DIMENSION} per side",
                 self.width, self.height
             ));
         }

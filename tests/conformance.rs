@@ -91,7 +91,7 @@ fn read(bytes: &[u8], on_loss: OnLoss, piece: usize) -> Said {
 }
 
 impl Said {
-    /// Takes the events that there are; `false` where there is no going on.
+    /// Takes the events that there are; `false` where the reader cannot continue.
     fn take(&mut self, reader: &mut Reader) -> bool {
         loop {
             let event = match reader.next_event() {
@@ -186,7 +186,8 @@ fn frames_of(packet: &Packet, format: &TokenFormat) -> Vec<[Option<u64>; 2]> {
     }
 }
 
-/// Lists `[n][grid-height][grid-width]`, of KL with the channels; `null` where the payload holds no tokens of the format.
+/// Lists `[n][grid-height][grid-width]`, for KL with the channels; `null` where the payload holds no tokens of the
+/// format.
 fn tokens_of(packet: &Packet, format: &TokenFormat) -> Value {
     let values: Vec<Value> = match Tokens::from_payload(&packet.payload, format, packet.latent_frames) {
         Ok(Tokens::Indices(indices)) => indices.into_iter().map(Value::from).collect(),

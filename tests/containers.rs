@@ -1,4 +1,5 @@
-//! The same pictures have the same tokens in the same segments, whatever container they come from, with sound or without.
+//! The same pictures have the same tokens in the same segments, whatever container they come from, with sound or
+//! without.
 
 mod common;
 

@@ -136,13 +136,13 @@ check "an interrupt by two signals" interrupted TERM INT
 check "it leaves nothing" test ! -e results
 
 refused "an unknown option" 'unknown option --bogus' --bogus
-refused "a name that is no text" 'is not UTF-8: rename it' $'\xff.mp4'
+refused "a name that is not text" 'is not UTF-8: rename it' $'\xff.mp4'
 refused "a small picture" 'small.png: its pictures are 12×40, and the demo takes none below 16×16' small.png
 refused "a tokenizer without a decoder" 'half-model/decoder.onnx: No such file' --model "$PWD/half-model" phone.mp4
 check "nothing was encoded in vain" silent_on 'Encoding'
 refused "a file of sound" 'sound.mp4: this is sound only' sound.mp4
 refused "a file that is cut off" 'cut.mp4: ' cut.mp4
-refused "a file that is no video" 'text.mp4: ' text.mp4
+refused "a file that is not a video" 'text.mp4: ' text.mp4
 refused "a folder" 'plugins: this is a folder' plugins
 refused "a missing file" 'nowhere.mp4: No such file' nowhere.mp4
 refused "a model that is not there" 'no tokenizer "nothing"' --model nothing phone.mp4

@@ -225,7 +225,8 @@ fn interlaced_video() {
 #[test]
 fn a_frame_of_the_wrong_size() {
     init();
-    // Rows of ten pixels are 30 bytes, padded to 32. These frames are too short, without padding, or with too much of it.
+    // Rows of ten pixels are 30 bytes, padded to 32. These frames are too short, without padding, or with too much of
+    // it.
     for bytes in [5, 16 * 30, 16 * 48] {
         let line = Line::new(
             &format!("vidtokenc model={}", tokenizer(TINY)),
@@ -295,7 +296,10 @@ fn tokens_that_downstream_does_not_take() {
     );
     line.play();
     line.push(buffer(&video(1, 16, 16)[0], 16));
-    assert_says(&line.error(LIMIT).expect("an error"), &["float32", "uint16", "can be"]);
+    assert_says(
+        &line.error(LIMIT).expect("an error"),
+        &["Downstream takes", "float32", "uint16", "can be"],
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Tokens and pictures of a pipeline are those of the VidTok reference implementation, and those of the bare graphs. One
-//! tokenizer of each family, with each kind of token.
+//! Tokens and pictures of a pipeline are those of the VidTok reference implementation, and those of the bare graphs.
+//! One tokenizer of each family, with each kind of token.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Which part of the crate may import which: lower parts never import higher ones.
+//! Which module may import which: a module imports only modules of lower layers.
 //!
 //! Reads the source files and looks at every path that begins with `crate::`, `super::` or `self::`, in `use` lines and
 //! elsewhere, tests included. It cannot see a call of a method that a higher part adds to a lower part's type.
@@ -10,15 +10,16 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// Modules from low to high. A module may import those of lower levels, and itself.
 struct Layers {
-    /// The module that they are in; empty: the crate.
-    of: &'static [&'static str],
+    /// The path of the parent module; empty: the crate.
+    parent: &'static [&'static str],
+    /// The modules of each layer, from low to high.
     levels: &'static [&'static [&'static str]],
-    /// Names that the module of all re-exports, and where they are from.
+    /// Names that the parent re-exports, and the module that defines each.
     reexported: &'static [(&'static str, &'static str)],
 }
 
 const CRATE: Layers = Layers {
-    of: &[],
+    parent: &[],
     levels: &[
         &["details", "system"],
         &["format"],
@@ -32,7 +33,7 @@ const CRATE: Layers = Layers {
 };
 
 const RUNTIME: Layers = Layers {
-    of: &["runtime"],
+    parent: &["runtime"],
     levels: &[
         &["error", "report"],
         &["library"],
@@ -135,10 +136,10 @@ fn sources() -> Vec<Source> {
 }
 
 impl Layers {
-    /// What is wrong with the imports of a file.
+    /// What is wrong with the imports of the file `name`, whose path of modules is `module`.
     fn faults(&self, name: &Path, module: &[&str], text: &str) -> Vec<String> {
-        let Some([own, ..]) = module.strip_prefix(self.of) else {
-            // It is the module of all, which names its parts, or outside.
+        let Some([own, ..]) = module.strip_prefix(self.parent) else {
+            // The file is the parent, which names its modules, or is outside of it.
             return Vec::new();
         };
         let Some(own_level) = self.level(own) else {
@@ -416,7 +417,7 @@ fn a_file_that_is_brought_in_is_noticed() {
 #[test]
 fn a_fault_names_file_line_and_rule() {
     let layers = Layers {
-        of: &["top"],
+        parent: &["top"],
         levels: &[&["low"], &["left", "right"], &["high"]],
         reexported: &[("name", "high")],
     };

@@ -247,8 +247,8 @@ fn a_discontinuity_in_raw_tokens_follows_the_policy() {
     };
     use gst::BufferFlags as Flags;
     let delta = Flags::DELTA_UNIT;
-    // The decoder looks three frames ahead: the last three of the five before the loss come with the step behind it, and
-    // are uncertain like that step's own four.
+    // The decoder looks three frames ahead: the last three of the five before the loss come with the step behind it,
+    // and are uncertain like that step's own four.
     for (on_loss, frames, uncertain) in [("wait", 5, 0), ("continue", 9, 3 + 4)] {
         let line = Line::new(
             &format!("vidtokdec name=dec model={} on-loss={on_loss}", tokenizer(TINY)),

@@ -332,7 +332,7 @@ fn joined_files_follow_each_other() {
 }
 
 #[test]
-fn what_is_no_stream_of_ours_is_an_error() {
+fn what_is_not_a_vidtok_stream_is_an_error() {
     let newer = b"\x89VIDTOK\x02 and something that only version 2 knows".repeat(3);
     let mut huffman = StreamHeader::encode(&format(64), None, None).unwrap();
     let at = huffman.windows(6).position(|bytes| bytes == b"packed").unwrap();

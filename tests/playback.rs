@@ -16,7 +16,7 @@ fn file(frames: u64, key_interval: u32) -> tempfile::TempPath {
     late_file(frames, key_interval, 0)
 }
 
-/// The same, whose first frame is shown at `later`.
+/// A file as from [`file`], whose first frame is shown at `later`.
 fn late_file(frames: u64, key_interval: u32, later: u64) -> tempfile::TempPath {
     let path = tempfile::Builder::new()
         .suffix(".vidtok")

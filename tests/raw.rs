@@ -111,7 +111,7 @@ fn without_a_framerate_it_is_25() {
         (0..9).map(|frame| frame * 40_000_000).collect::<Vec<_>>()
     );
     assert!(
-        played.warnings.len() == 1 && played.warnings[0].contains("25/1"),
+        played.warnings.len() == 1 && played.warnings[0].contains("25/1 is assumed"),
         "{:?}",
         played.warnings
     );

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the launch lines of README.md, docs/recipes.md and docs/network.md, and the Python of README.md and python/README.md,
-# as they are written there: readme.sh PLUGIN.
+# Runs the launch lines of README.md, docs/recipes.md and docs/network.md, and the Python of README.md and
+# python/README.md, as they are written there: readme.sh PLUGIN.
 # ORT_DYLIB_PATH must be set, VIDTOK_PYTHON may name a Python with NumPy.
 #
 # Changed is only what needs a screen or never ends: the video sink, a live test source, and a player's keys.

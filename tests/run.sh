@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what is missing and runs every test. The last line says how many passed and failed.
 #
-# VIDTOK_WITHOUT_PROVIDERS=1 leaves out the tests with ONNX Runtime for NVIDIA's and Intel's hardware (340 MB to download).
+# VIDTOK_WITHOUT_PROVIDERS=1 leaves out the tests with ONNX Runtime for NVIDIA's and Intel's hardware (340 MB to
+# download).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh

@@ -365,7 +365,7 @@ fn a_graph_of_the_other_role_is_an_error() {
     let Err(error @ RuntimeError::Graph(_)) = EncoderNetwork::open(&graph, alone(), SIZE.0, SIZE.1, &Silent) else {
         panic!("it was taken");
     };
-    assert!(error.to_string().contains("of the decoder"), "{error}");
+    assert!(error.to_string().contains("the graph of the decoder"), "{error}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ static MODEL: LazyLock<String> = LazyLock::new(|| {
     let folder = std::env::var("VIDTOK_FIXTURES").expect("tests/run.sh sets VIDTOK_FIXTURES");
     format!("{folder}/toy")
 });
-/// A decoder that lives on, so that all runs share its session.
+/// A decoder that stays, so that all runs share its session.
 static KEPT: LazyLock<Harness> = LazyLock::new(|| {
     let mut harness = decoder(StreamFormat::Raw, 0);
     let _ = harness.push(gst::Buffer::from_mut_slice([0; 8]));

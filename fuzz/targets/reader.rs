@@ -6,7 +6,8 @@ use gstvidtok::stream::{Event, OnLoss, Packet, Reader, StreamHeader, Tokens};
 
 use super::checksums;
 
-/// The first byte is the size of the pieces, and decides whether checksums are repaired and what the reader does on loss.
+/// The first byte is the size of the pieces, and decides whether checksums are repaired and what the reader does on
+/// loss.
 pub fn run(input: &[u8]) {
     let Some((first, bytes)) = input.split_first() else {
         return;

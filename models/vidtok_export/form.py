@@ -1,4 +1,5 @@
-"""A form decides how a graph represents frames, layers and states; there is one per target.
+"""A form decides how a graph represents frames, layers and states. There is one per target; variants of both
+precisions have it.
 
 `per_frame` is the form for the target `cpu`, `batched` that for `gpu`. `network` describes the networks in terms of
 `Form`.
@@ -104,7 +105,7 @@ class Form(ABC):
 
     @abstractmethod
     def conv_of_twice(self, x: Frames, name: str, kernel: np.ndarray, bias: np.ndarray, pads: Sequence[int]) -> Frames:
-        """The same of the frames resized to twice their height and width."""
+        """A two-dimensional convolution of each frame, resized to twice its height and width."""
 
     @abstractmethod
     def attention(self, x: Frames, name: str, weights: Mapping[str, Pointwise]) -> Frames:

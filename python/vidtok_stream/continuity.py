@@ -70,7 +70,7 @@ class Continuity:
     """Compares the parts of a stream, or of several that were joined, with what should come.
 
     The caller passes in everything in its order. Streams of version 1.0 do not number their packets: only what the
-    caller calls lost is a hole in them.
+    caller reports as lost is a hole in them.
     """
 
     def __init__(self) -> None:

@@ -37,8 +37,8 @@ class TokenFormat:
     model: str
     """The tokenizer's name, for people."""
     digest: str
-    """The tokenizer's digest, 64 lower-case hexadecimal digits: what can decode the stream. Stream headers call it
-    `tokenizer`."""
+    """The tokenizer's digest, 64 lower-case hexadecimal digits: decides what can decode the stream. Stream headers call
+    it `tokenizer`."""
     levels: tuple[int, ...] | None = None
     """FSQ: values of each digit of an index. `None` for continuous (KL) tokens."""
     channels: int | None = None
@@ -91,7 +91,7 @@ class TokenFormat:
 
     def _check_picture(self) -> None:
         if not 1 <= self.width <= MAX_DIMENSION or not 1 <= self.height <= MAX_DIMENSION:
-            raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} a side")
+            raise impossible(f"video size {self.width}×{self.height}, allowed is 1 to {MAX_DIMENSION} per side")
         if not 1 <= self.time_factor <= MAX_TIME_FACTOR or not 1 <= self.space_factor <= MAX_SPACE_FACTOR:
             raise impossible(
                 f"impossible compression {self.time_factor}×{self.space_factor},"

@@ -23,7 +23,7 @@ START_BYTES = _START.size
 
 
 class Totals(NamedTuple):
-    """How much there was."""
+    """The number of latent frames and frames in a segment or a stream."""
 
     latent_frames: int = 0
     frames: int = 0
@@ -50,7 +50,7 @@ class End:
     segment_number: int | None = None
     """The segment's number within the stream."""
     stream: Totals | None = None
-    """Totals of the whole stream; `None` where it goes on."""
+    """Totals of the whole stream; `None` where it continues."""
 
     def __post_init__(self) -> None:
         whole = self.stream or self.segment

@@ -145,9 +145,9 @@ class Stream:
 def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
     """Reads a whole file: its path, its bytes, or an open binary file.
 
-    Where bytes are damaged, or packets are missing, doubled or out of order, reading goes on at the next segment start,
-    with `on_loss="continue"` at once; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose formats differ
-    raise a `StreamError`: `read_joined` is for them.
+    Where bytes are damaged, or packets are missing, doubled or out of order, reading continues at the next segment
+    start, or at once with `on_loss="continue"`; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose
+    formats differ raise a `StreamError`: `read_joined` is for them.
     """
     with packets(source, on_loss=on_loss) as reader:
         return next(_streams(reader, joined=False))

@@ -69,7 +69,8 @@ class Writer:
             front += header
         elif packet.format != self._format or not self._in_segment:
             raise StreamError(
-                "a packet of a new format, behind a segment's end, and every stream's first, has to start a segment"
+                "the packet must start a segment: it is the stream's first, stands behind a segment's end, or has "
+                "another format than the packet before"
             )
         data = packet.encode(StreamHeader.checksum(header), totals.latent_frames, number)
         self._format, self._header, self._segment_number = packet.format, header, number

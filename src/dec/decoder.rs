@@ -1,4 +1,4 @@
-//! The decoder's worker: packets in, pictures out. Knows no element and no pad.
+//! The decoder's worker: packets in, pictures out. Independent of elements and pads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::tokenizer::{Graph, Source};
 pub struct Decoder {
     pub segments: Segments,
     network: DecoderNetwork,
-    /// What the network was made from.
+    /// The graph and the options that the network was made from.
     made_from: (Source, Options),
     /// The layout of the pictures.
     video: gst_video::VideoInfo,
@@ -79,7 +79,7 @@ impl Decoder {
         })
     }
 
-    /// Whether this network decodes tokens of `format`, of which rates and colours do not matter to it.
+    /// Whether this network decodes tokens of `format`. Framerate, pixel aspect ratio and colorimetry may be any.
     pub fn decodes(&self, graph: &Graph, options: Options, format: &TokenFormat) -> bool {
         self.made_from == (graph.source.clone(), options) && format.decodes_like(self.format())
     }

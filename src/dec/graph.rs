@@ -70,7 +70,7 @@ impl Decodable {
         })
     }
 
-    /// The same for `raw` caps, which need not say what the tokenizer determines.
+    /// Reads `raw` caps, which need not say what the tokenizer determines.
     fn of_raw(
         caps: &gst::CapsRef,
         named: Option<Graph>,
@@ -118,7 +118,7 @@ fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, Runtime
     )))
 }
 
-/// The same where the tokens have a name only.
+/// Refuses a graph of a tokenizer with another name, where the caps have no digest.
 fn check_name(graph: Graph, name: &str) -> Result<Graph, RuntimeError> {
     if graph.is_named(name) {
         return Ok(graph);

@@ -35,12 +35,13 @@ enum State {
     #[default]
     Closed,
     Open(Box<Open>),
-    /// The caps' tokens cannot be decoded: the error is posted when the first buffer comes. While a bin that plugs
-    /// elements sets the caps, it takes an error for a reason to try another element, and tells its user of a missing
+    /// The tokens of the current caps cannot be decoded. The error is posted with the first buffer: a bin that plugs
+    /// elements would take an error while it sets caps as a reason to try another element, and would report a missing
     /// plugin.
     Failed(RuntimeError),
 }
 
+/// What decodes the tokens of the current caps.
 pub(super) struct Open {
     pub(super) reader: InputReader,
     pub(super) decoder: Decoder,
@@ -56,7 +57,7 @@ pub struct VidtokDec {
     /// The graph that was looked up for the current caps.
     pub(super) found: Mutex<FoundGraph>,
     pub(super) loss: Mutex<LossCounts>,
-    /// Without that of batches; 0 until it is known.
+    /// The latency without the wait for a batch; 0 until it is known.
     pub(super) latency: Mutex<gst::ClockTime>,
     pub(super) lateness: Mutex<Lateness>,
 }
@@ -75,7 +76,7 @@ impl ObjectImpl for VidtokDec {
 
     fn constructed(&self) {
         self.parent_constructed();
-        // As other decoders have it; the base class's property is off.
+        // On by default, as in other decoders; the base class has it off.
         self.obj().set_property("qos", true);
     }
 
@@ -107,7 +108,7 @@ impl ElementImpl for VidtokDec {
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         self.change_network_state(transition, || match self.prepare() {
-            // The first buffer tells of it instead: see `State::Failed`.
+            // The error is posted with the first buffer: see `State::Failed`.
             Err(_) if self.is_autoplugged() => Ok(()),
             result => result,
         })
@@ -329,7 +330,8 @@ impl VidtokDec {
         }
     }
 
-    /// Ends the segment, and pushes every frame that it still owes. Errors are posted, or come again with the next buffer.
+    /// Ends the segment, and pushes every frame that it still owes. Errors are posted, or come again with the next
+    /// buffer.
     pub(super) fn drain(&self, decoder: &mut Decoder) {
         decoder.segments.end();
         while let Ok(Some(picture)) = self.next_picture(decoder) {

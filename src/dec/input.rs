@@ -15,7 +15,7 @@ const MAX_RAW_LATENT_FRAMES: usize = 1 << 20;
 /// What a packet or a `raw` buffer holds.
 pub struct Input {
     pub segment_start: bool,
-    /// The segment ends with it: its last pictures wait for no other packet.
+    /// The segment ends with it, so its last pictures need not wait for another packet.
     pub segment_end: bool,
     /// How it follows what came before it.
     pub link: Link,
@@ -62,10 +62,10 @@ impl Input {
 /// Why a token buffer cannot be decoded.
 #[derive(Debug)]
 pub enum InputError {
-    /// Bytes were lost or changed: what follows may be good again.
+    /// Bytes were lost or changed. What follows may be undamaged.
     Damaged {
         text: String,
-        /// Damage was reported, and nothing good was read since.
+        /// Damage was reported already, and no undamaged packet was read since.
         was_reported: bool,
     },
     /// The decoder cannot decode this stream.
@@ -87,6 +87,7 @@ impl From<StreamError> for InputError {
     }
 }
 
+/// A packet or an end mark.
 pub enum Item {
     Packet(Input),
     /// The segment has ended, perhaps with a hole in front of its end.
@@ -99,7 +100,7 @@ pub struct Read {
     pub items: Vec<Item>,
     /// Why nothing was read behind `items`.
     pub error: Option<InputError>,
-    /// For the user.
+    /// A warning for the user.
     pub warning: Option<&'static str>,
 }
 
@@ -136,7 +137,7 @@ impl InputReader {
         }
     }
 
-    /// Continues where another reader has read the same stream with other caps.
+    /// Continues after `before`, a reader that has read the same stream with other caps.
     pub fn follow(&mut self, before: Self) {
         self.continuity = before.continuity;
         self.is_first = before.is_first;
@@ -162,13 +163,13 @@ impl InputReader {
         read
     }
 
-    /// Packets, with a stream header in front of a segment start, and end marks.
+    /// Reads packets, with a stream header in front of a segment start, and end marks.
     fn read_framed(&mut self, buffer: &gst::BufferRef, read: &mut Read) -> Result<(), InputError> {
         let map = buffer.map_readable().map_err(|e| self.damaged(e.to_string()))?;
         let pts = buffer.pts().map(|pts| pts.nseconds());
         let mut data = &map[..];
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-        // The buffer's PTS is that of its first packet, which may say another one.
+        // The buffer's PTS is for its first packet, in which another PTS may be written.
         let mut shift = None;
         while !data.is_empty() {
             if data.starts_with(&MAGIC) {
@@ -260,7 +261,7 @@ impl InputReader {
         InputError::Damaged { text, was_reported }
     }
 
-    /// Bare tokens. What they cannot say is in the meta, or else follows from flags, PTS and duration.
+    /// Reads bare tokens. What their bytes cannot say is in the meta, or else follows from flags, PTS and duration.
     fn read_raw(&mut self, buffer: &gst::Buffer, read: &mut Read) -> Result<(), InputError> {
         let latent_frames = self.raw_latent_frames(buffer.size())?;
         let meta = meta::get(buffer);
@@ -380,7 +381,7 @@ fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
 struct RawStarts {
     first_came: bool,
     has_deltas: bool,
-    /// A buffer without DELTA_UNIT was not taken for a start.
+    /// A buffer without DELTA_UNIT was not taken as a start.
     was_overruled: bool,
     /// The first buffer has DELTA_UNIT: it starts no segment.
     waits: bool,

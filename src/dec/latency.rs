@@ -15,7 +15,7 @@ impl VidtokDec {
         }
     }
 
-    /// Takes the mean distance of a packet's frames for a frame's duration, where there is no framerate.
+    /// Without a framerate, takes the mean distance of a packet's frames as a frame's duration.
     pub(super) fn measure_latency(&self, decoder: &Decoder, input: &Input) {
         if lock(&self.latency).is_zero()
             && let Some(frame) = input.frame_distance()
@@ -24,7 +24,7 @@ impl VidtokDec {
         }
     }
 
-    /// The frames that the decoder looks ahead, and those of a step for the network, where a frame lasts `frame`.
+    /// Sets the latency: the frames of look-ahead, and one step's frames for the network. A frame lasts `frame`.
     fn set_latency(&self, decoder: &Decoder, frame: gst::ClockTime) {
         let (step, delay) = decoder.segments.step_and_delay();
         *lock(&self.latency) = frame.saturating_mul((step + delay) as u64);

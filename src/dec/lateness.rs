@@ -17,8 +17,9 @@ pub struct Due {
 /// Once the sink is more than a segment late, packets are left out up to a segment start that is due. Decoding cannot
 /// begin inside a segment, so where no start is expected soon nothing is left out: late pictures are better than none.
 ///
-/// A segment that takes longer than it lasts, begun just in time, would be late from its second step on. After a machine
-/// was too late, and while it is that slow, it therefore decodes only segments whose last picture comes in time, too.
+/// A segment that takes longer to decode than to play would be late from its second step on, even if begun just in
+/// time. Once a machine was too late, and while it stays that slow, it therefore decodes only segments whose last
+/// picture comes in time, too.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     /// What was due at the time of the latest report, and when that report came, if known.
@@ -63,8 +64,8 @@ impl Lateness {
         self.reported = Some((time.saturating_add_signed(jitter.max(0)), now));
     }
 
-    /// What is due before this is too late. Without pictures a sink reports nothing, so the time since its latest report
-    /// is added.
+    /// The earliest time that is not too late: what is due before it is. Without pictures a sink reports nothing, so
+    /// the time since its latest report is added.
     fn earliest(&self, now: Option<u64>) -> u64 {
         let Some((due, at)) = self.reported else { return 0 };
         let since = now.zip(at).map_or(0, |(now, at)| now.saturating_sub(at));
@@ -211,8 +212,9 @@ mod tests {
         }
     }
 
-    /// Plays `segments` segments of 17 frames at 60 frames per second, each a packet of one frame and four packets of four
-    /// frames, with a network that takes `step` per step, and a queue of `queue` pictures behind it. Time is simulated.
+    /// Plays `segments` segments of 17 frames at 60 frames per second, each a packet of one frame and four packets of
+    /// four frames, with a network that takes `step` per step, and a queue of `queue` pictures behind it. Time is
+    /// simulated.
     fn play(segments: u64, step: u64, queue: usize) -> Played {
         const FRAME: u64 = 1_000_000_000 / 60;
         let mut lateness = Lateness::default();

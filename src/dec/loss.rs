@@ -42,10 +42,10 @@ impl LossPolicy {
     }
 }
 
-/// A warning of `hole` that says what is done with the packet behind it.
+/// The text of a warning about `hole`, which also says what is done with the packet behind it.
 pub fn text(hole: &Hole, verdict: Verdict) -> String {
     let then = match verdict {
-        Verdict::Decode => "decoding goes on",
+        Verdict::Decode => "decoding continues",
         Verdict::DecodeAsUncertain => "pictures are uncertain up to the next segment start",
         Verdict::LeaveOut => "waiting for the next segment start",
         Verdict::LeaveOutRepeated => "it is left out",
@@ -102,5 +102,7 @@ mod tests {
             text.contains("3 latent frames") && text.contains("next segment start"),
             "{text}"
         );
+        let text = super::text(&hole, Verdict::Decode);
+        assert!(text.ends_with(": decoding continues"), "{text}");
     }
 }

@@ -31,10 +31,10 @@
 //!
 //! The decoder heeds its sink's QoS events (property `qos`, on by default). Once it is more than a segment late, it
 //! leaves out what comes before the next segment start that is due, counts it (`dropped` in `stats`), and posts QoS
-//! messages. From then on it decodes only segments whose pictures all come in time. For that it decodes ahead, so a slow
-//! decoder needs a queue behind it that holds a segment's pictures: without one, little more than the first of them is
-//! shown. Where segments are long (see `key-interval` of `vidtokenc`), no start is to be expected soon, and it keeps
-//! decoding, late.
+//! messages. From then on it decodes only segments whose pictures all come in time. For that it decodes ahead, so a
+//! slow decoder needs a queue behind it that holds a segment's pictures: without one, little more than the first of
+//! them is shown. Where segments are long (see `key-interval` of `vidtokenc`), no start can be expected soon, so it
+//! keeps decoding, late.
 //!
 //! ## Limits
 //!

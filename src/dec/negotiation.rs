@@ -14,8 +14,8 @@ use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
 
 impl VidtokDec {
-    /// Whether a bin that chooses among elements has made this one. Such a bin hides the errors of elements that it does
-    /// not take.
+    /// Whether a bin that chooses among elements has made this one. Such a bin hides the errors of elements that it
+    /// does not take.
     pub(super) fn is_autoplugged(&self) -> bool {
         let bin = self.obj().parent().and_downcast::<gst::Element>();
         let class = bin.and_then(|bin| bin.factory()?.metadata(gst::ELEMENT_METADATA_KLASS).map(str::to_string));
@@ -26,8 +26,8 @@ impl VidtokDec {
         })
     }
 
-    /// A reader and a decoder for tokens of `incaps` and pictures as in `video`. The network of `before`, the decoder of
-    /// the caps before, is used again where it can be.
+    /// A reader and a decoder for tokens of `incaps` and pictures as in `video`. The network of `before`, the decoder
+    /// of the caps before, is used again where it can be.
     pub(super) fn open(
         &self,
         incaps: &gst::Caps,
@@ -54,7 +54,7 @@ impl VidtokDec {
                 self,
                 gst::StreamError::Format,
                 (
-                    "The caps of the tokens have no framerate: {} is taken. Add framerate=N/D where it is another",
+                    "The caps of the tokens have no framerate: {} is assumed. Add framerate=N/D if it is another",
                     format.framerate
                 )
             );

@@ -69,7 +69,7 @@ impl VidtokDec {
         Err(gst::FlowError::Error)
     }
 
-    /// Counts a hole and says what is missing. Where an element upstream has reported it, that goes to the log only.
+    /// Counts a hole and warns of what is missing. If an element upstream has reported it, only the log says so.
     pub(super) fn report_hole(&self, hole: Option<&Hole>, is_known: bool, verdict: Verdict) {
         let Some(hole) = hole else { return };
         let left_out_on_purpose = self
@@ -125,7 +125,8 @@ impl VidtokDec {
         true
     }
 
-    /// Whether QoS events count. The base class has the property, and leaves it to elements that queue input to heed it.
+    /// Whether QoS events count. The base class has the property, but an element that queues input must heed it in its
+    /// own code.
     pub(super) fn heeds_qos(&self) -> bool {
         self.obj().property("qos")
     }

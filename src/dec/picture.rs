@@ -2,8 +2,8 @@
 
 use crate::timeline::FrameTime;
 
-/// Frame `index` of `frames`, which are RGB of the padded size, cropped to the video's size. The padding of the buffer's
-/// rows is zero, as fresh memory may hold data of other parts of the process.
+/// Frame `index` of `frames`, which are RGB of the padded size, cropped to the video's size. The padding of the
+/// buffer's rows is zero, as fresh memory may hold data of other parts of the process.
 pub fn picture(
     video: &gst_video::VideoInfo,
     frames: &[u8],

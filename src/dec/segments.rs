@@ -1,5 +1,5 @@
-//! What a decoder still has to decode: packets in segments, and the steps that they take. Knows no network and no
-//! picture.
+//! What a decoder still has to decode: packets in segments, and the steps that they take. Independent of networks and
+//! pictures.
 
 use std::collections::VecDeque;
 
@@ -107,13 +107,13 @@ impl Segments {
         self.discont = false;
     }
 
-    /// The same; what comes next is tokens in another format of the same tokenizer.
+    /// Forgets everything, as [`reset`](Self::reset) does. Tokens of the same tokenizer in another format come next.
     pub fn set_format(&mut self, format: TokenFormat) {
         self.reset();
         self.format = format;
     }
 
-    /// Ends the segment: the steps that show its last frames come next, and then a segment start has to.
+    /// Ends the segment. The steps that show its last frames come next; the next packet must start a segment.
     pub fn end(&mut self) {
         if self.phase == Phase::InSegment {
             self.phase = Phase::AfterSegment;
@@ -136,8 +136,8 @@ impl Segments {
         self.phase != Phase::Start
     }
 
-    /// Adds a packet. `uncertain`: something before it is missing, and up to the next segment start it is decoded all the
-    /// same, from whatever the network's state is.
+    /// Adds a packet. `uncertain`: something before it is missing. It is decoded nevertheless, from the state that the
+    /// network has, as are the packets up to the next segment start.
     pub fn push(&mut self, input: Input, uncertain: bool) -> Result<(), Skipped> {
         if !input.segment_start && !self.in_segment() && !uncertain {
             return Err(Skipped::NoSegmentStart);
@@ -208,8 +208,8 @@ impl Segments {
 
     /// The next step; `None` until more packets come or the segment ends.
     ///
-    /// There is a step only where a picture needs it: one that it shows, or a later one that builds on its state. Many
-    /// latent frames of which few frames are real take no longer than those few.
+    /// There is a step only where a picture needs it: one that it shows, or a later one that builds on its state. So a
+    /// packet of many latent frames with few real frames takes no longer than those few frames.
     ///
     /// # Errors
     /// A packet holds numbers that are not tokens.

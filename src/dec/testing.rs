@@ -6,7 +6,7 @@ use crate::format::{Coding, Fraction, Regularizer, TokenFormat, TokenType};
 use crate::stream::{Link, Tokens};
 use crate::timeline::PacketTimes;
 
-/// 39×53 pixels: 5 × 7 cells of 15 bits, at 25 frames a second.
+/// 39×53 pixels: 5 × 7 cells of 15 bits, at 25 frames per second.
 pub fn format() -> TokenFormat {
     TokenFormat {
         model: "toy".into(),

@@ -13,6 +13,7 @@ pub struct UnreadTokens {
     read: u32,
 }
 
+/// Where tokens are read from.
 enum Bytes {
     /// Packed, as in a packet.
     Payload(Vec<u8>),
@@ -21,12 +22,12 @@ enum Bytes {
 }
 
 impl UnreadTokens {
-    /// Those of a packet's payload, which has the number of bytes that `latent_frames` latent frames take.
+    /// The tokens of a packet's payload, which has the number of bytes that `latent_frames` latent frames take.
     pub fn of_payload(payload: Vec<u8>, latent_frames: u32) -> Self {
         Self::new(Bytes::Payload(payload), latent_frames)
     }
 
-    /// Those of a `raw` buffer, which holds `latent_frames` whole latent frames.
+    /// The tokens of a `raw` buffer, which holds `latent_frames` whole latent frames.
     pub fn of_raw(buffer: gst::MappedBuffer<gst::buffer::Readable>, latent_frames: u32) -> Self {
         Self::new(Bytes::Raw(buffer), latent_frames)
     }

@@ -3,7 +3,7 @@
 //! | field | type | when |
 //! | --- | --- | --- |
 //! | `stream-format` | string | always: `framed` (packets of the byte stream) or `raw` (bare tokens) |
-//! | `alignment` | string | `packet`; absent (or, of bare tokens, `none`) only in front of `vidtokparse` |
+//! | `alignment` | string | `packet`; absent (or, for bare tokens, `none`) only in front of `vidtokparse` |
 //! | `model`, `tokenizer` | string | always: the tokenizer's name and digest |
 //! | `regularizer` | string | always: `fsq` or `kl` |
 //! | `levels`, `codebook-size` | array of int, int | FSQ |
@@ -205,8 +205,8 @@ impl TokenFormat {
         Ok(format)
     }
 
-    /// Checks that each field of `s` is as in this format, and that there are no fields of other kinds of tokens. `model`
-    /// may differ, as names are for people; `alignment` is not part of the format.
+    /// Checks that each field of `s` is as in this format, and that there are no fields of other kinds of tokens.
+    /// `model` may differ, as names are for people; `alignment` is not part of the format.
     fn check_no_contradiction(&self, s: &gst::StructureRef, stream_format: StreamFormat) -> Result<(), FormatError> {
         let own = self.to_caps(stream_format);
         let own = own.structure(0).expect("the caps have one structure");
@@ -395,7 +395,7 @@ mod tests {
             let error = TokenFormat::from_caps(&caps).unwrap_err();
             assert!(error.0.contains(field), "{error}");
         }
-        // The type to unpack indices to, and fields that are not part of the format, are no contradiction.
+        // The type to unpack indices to, and fields that are not part of the format, do not contradict.
         let mut caps = fsq.to_caps(StreamFormat::Framed);
         let s = caps.make_mut().structure_mut(0).unwrap();
         s.set("token-type", "uint32");

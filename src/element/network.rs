@@ -1,4 +1,4 @@
-//! What an element that runs a network does, whichever network it is: READY, properties, latency, statistics, errors.
+//! What `vidtokenc` and `vidtokdec` do alike, as both run a network: READY, properties, latency, statistics, errors.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -16,7 +16,7 @@ use crate::system::lock::lock;
 use crate::timeline::frames_to_time;
 use crate::tokenizer::{Graph, Role};
 
-/// What `vidtokenc` and `vidtokdec` keep alike.
+/// What `vidtokenc` and `vidtokdec` both keep.
 #[derive(Default)]
 pub struct NetworkState {
     /// What [`NetworkSettings::graph`] has found, and the settings that named it. Set in READY and above.
@@ -159,7 +159,7 @@ pub trait NetworkElement: BaseTransformImpl {
         is_reverse
     }
 
-    /// Publishes what the network is, once caps are known: in the log, in the statistics, and as warnings.
+    /// Publishes what runs the network, once caps are known: in the log, in the statistics, and as warnings.
     fn announce_network(&self, format: &TokenFormat, running: &Running) {
         gst::info!(Self::category(), imp = self, "Running on {}", running.provider.name());
         let warnings = lock(&self.network().stats).describe(format, running);
@@ -184,8 +184,8 @@ pub trait NetworkElement: BaseTransformImpl {
         gst::FlowError::Error
     }
 
-    /// Pushes what a segment still owes. The base class would not do: it asks for output only when a buffer comes, and
-    /// it flags the first output behind a discontinuity, which this is not.
+    /// Pushes what a segment still owes. Not through the base class: it asks for output only when a buffer comes, and
+    /// sets DISCONT on the first output behind a discontinuity, while this buffer belongs in front of it.
     fn push_owed(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         // An error downstream was posted where it happened, and shows again at the next buffer.
         self.obj().src_pad().push(buffer).inspect_err(|error| {

@@ -46,6 +46,7 @@ impl From<Option<Precision>> for PrecisionChoice {
     }
 }
 
+/// The properties that encoder and decoder share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
     /// A tokenizer folder, a graph file, or a name on the search path.

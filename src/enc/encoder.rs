@@ -1,4 +1,4 @@
-//! The encoder's worker: frames in, token buffers out. Knows no element and no pad.
+//! The encoder's worker: frames in, token buffers out. Independent of elements and pads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub struct Encoder {
     continued: Continued,
 }
 
-/// What the next encoder continues with where pictures of another size need another network.
+/// What an encoder leaves to the next one, where pictures of another size need another network.
 pub struct Continued {
     pub packets: Packets,
     /// Draws tokens from the posterior; `None`: tokens are indices, or means.

@@ -1,5 +1,5 @@
-//! The times of video frames: those that buffers carry, and those that are counted from the framerate. No GStreamer
-//! here.
+//! The times of video frames: those that buffers carry, and those that are counted from the framerate. Free of
+//! GStreamer.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::format::Fraction;
 use crate::stream::MAX_TIME;
 use crate::timeline::{FrameTime, frames_to_time, regular_offsets};
 
-/// How far, in nanoseconds, a frame's duration may be from that of the framerate to be its rounding.
+/// A frame's duration that differs from the framerate's by up to so many nanoseconds is the same, rounded.
 const ROUNDING: u64 = 1_000;
 
 /// Why a frame has no time.
@@ -101,7 +101,7 @@ impl FrameClock {
         self.last.map(|last| last.pts).filter(|last| pts < *last)
     }
 
-    /// Notes the frame that is encoded. Returns how long after the one before it comes, in nanoseconds.
+    /// Notes the frame that is encoded. Returns the nanoseconds since the frame before it.
     pub fn encoded(&mut self, frame: FrameTime) -> Option<u64> {
         let last = self.last.replace(frame)?;
         frame.pts.checked_sub(last.pts).filter(|distance| *distance > 0)

@@ -156,7 +156,7 @@ impl BaseTransformImpl for VidtokEnc {
         if direction != gst::PadDirection::Sink || self.network.graph().is_none() {
             return self.parent_fixate_caps(direction, caps, othercaps);
         }
-        // All that the tokens say of themselves, with the defaults of what the video's caps leave out.
+        // The whole token format. What the video's caps leave out has its default.
         match self.token_format(caps, &othercaps) {
             Ok((format, stream_format)) => format.to_caps(stream_format),
             Err(error) => {
@@ -250,7 +250,7 @@ impl BaseTransformImpl for VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("There are no caps, so this is no raw video yet: put decodebin ! videoconvert in front")
+                ("There are no caps, so this is not raw video yet: put decodebin ! videoconvert in front")
             );
             return Err(gst::FlowError::NotNegotiated);
         }
@@ -355,7 +355,7 @@ impl VidtokEnc {
         );
     }
 
-    /// Ends the segment: pushes what the current group has, with fewer real frames than it could have, and the end mark.
+    /// Ends the segment: pushes the current group, even though it is not full, and the end mark.
     pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {
         let Some(encoder) = &mut state.encoder else { return };
         let Finished { mut tail, mark } = match encoder.finish(end_of_stream) {

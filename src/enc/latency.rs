@@ -21,7 +21,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// The latency that the element adds: a group to fill, as long again for the network, and waiting for other streams.
+    /// The latency that the element adds: a group to fill, as long again for the network, and waiting for other
+    /// streams.
     pub fn own(&self) -> ClockTime {
         let frames = self
             .frame
@@ -38,7 +39,7 @@ impl Latency {
 }
 
 impl VidtokEnc {
-    /// Takes the distance of two frames for a frame's duration, where there is no framerate.
+    /// Without a framerate, takes the distance of two frames as a frame's duration.
     pub(super) fn measure_latency(&self, distance: Option<u64>) {
         let Some(distance) = distance.map(ClockTime::from_nseconds) else {
             return;

@@ -15,7 +15,7 @@
 //! slower machine could not keep up. Without a framerate, the distance of two frames is measured. With `batch-streams`,
 //! `batch-timeout` is added, as a step may wait for other streams.
 //!
-//! `max-lateness` drops frames that come later than the pipeline's latency and that, as sinks do.
+//! `max-lateness` drops frames that come later than the pipeline's latency plus that time, as sinks do.
 //!
 //! ## Segments
 //!
@@ -34,9 +34,9 @@
 //! Frames without PTS are counted from the framerate, from the latest PTS or else from the start of the playback
 //! segment.
 //!
-//! In the byte stream, a packet says that it is its segment's last. Where that was not known when it was written, an end
-//! mark follows: a buffer of its own with HEADER and DELTA_UNIT. An end mark also ends every stream. `stream-id` names
-//! the stream; it is random by default, and a new one after an end of stream.
+//! In the byte stream, a packet says that it is its segment's last. Where that was not known when it was written, an
+//! end mark follows: a buffer of its own with HEADER and DELTA_UNIT. An end mark also ends every stream. `stream-id`
+//! names the stream; it is random by default, and a new one after an end of stream.
 
 use gst::glib;
 use gst::prelude::*;

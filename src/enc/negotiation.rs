@@ -64,7 +64,7 @@ impl VidtokEnc {
         graph.ok_or_else(|| RuntimeError::Run("the element is not in READY".into()))
     }
 
-    /// An encoder for pictures as in `format`. `continued`: what the encoder before it has left.
+    /// An encoder for pictures as in `format`. `continued`: what the encoder before it leaves to it.
     pub(super) fn open(
         &self,
         format: TokenFormat,
@@ -98,7 +98,7 @@ impl VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("What follows takes {wanted}, and the tokens of this video can be {possible}")
+                ("Downstream takes {wanted}, but the tokens of this video can be {possible}")
             );
         }
     }

@@ -8,8 +8,8 @@ use gst::prelude::*;
 pub struct Orientation(Option<String>);
 
 impl Orientation {
-    /// Reads tags of the video at the pad `sink`. Returns a warning where they ask for another orientation than the tags
-    /// before, and no element upstream turns the pictures.
+    /// Reads tags of the video at the pad `sink`. Returns a warning where they ask for another orientation than the
+    /// tags before, and no element upstream turns the pictures.
     pub fn warning(&mut self, tags: &gst::TagListRef, sink: &gst::Pad) -> Option<String> {
         let tag = tags.get::<gst::tags::ImageOrientation>()?;
         let orientation = tag.get();

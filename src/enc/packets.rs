@@ -50,7 +50,7 @@ impl Packets {
         self.stream_format
     }
 
-    /// Goes on with the stream in another format. The segment has ended.
+    /// Continues the stream in another format. The segment has ended.
     pub fn set_format(&mut self, format: TokenFormat, stream_format: StreamFormat) -> Result<(), StreamError> {
         self.coder = Coder::new(format.clone());
         self.writer.set_format(format)?;
@@ -73,7 +73,8 @@ impl Packets {
         Ok(())
     }
 
-    /// Call before a segment's first packet. Returns the end mark of the segment before it, if a flush has cut that off.
+    /// Call before a segment's first packet. Returns the end mark of the segment before it, if a flush has cut that
+    /// off.
     pub fn start_segment(&mut self) -> Result<Option<gst::Buffer>, StreamError> {
         if std::mem::take(&mut self.has_ended) {
             self.writer = writer(self.format().clone(), self.stream_id.as_deref())?;
@@ -106,7 +107,7 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// A packet of the byte stream, behind the stream header where it starts a segment.
+    /// A buffer with a packet of the byte stream, behind the stream header where it starts a segment.
     fn framed(
         &mut self,
         tokens: &Tokens,
@@ -138,7 +139,7 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// Bare tokens, with a meta that says what they cannot.
+    /// A buffer of bare tokens, with a meta for what their bytes cannot say.
     fn raw(&self, tokens: &Tokens, group: &Group, end_of_stream: bool) -> Result<gst::Buffer, StreamError> {
         let mut buffer = gst::Buffer::from_mut_slice(tokens.to_raw(self.format())?);
         let token_meta = TokenMeta {
@@ -152,8 +153,8 @@ impl Packets {
         Ok(buffer)
     }
 
-    /// Ends the segment. Returns an end mark, unless the last packet said that it is the segment's last. Bare tokens have
-    /// no end marks.
+    /// Ends the segment. Returns an end mark, unless the last packet said that it is the segment's last. Bare tokens
+    /// have no end marks.
     pub fn end_segment(&mut self) -> Result<Option<gst::Buffer>, StreamError> {
         let mark = self.writer.end_segment()?;
         Ok(mark.map(|mark| self.mark(mark)))
@@ -165,7 +166,7 @@ impl Packets {
             return Ok(None);
         }
         self.has_ended = true;
-        // The stream's end mark stands for it, too.
+        // The stream's end mark replaces it.
         self.waiting_mark = None;
         let mark = self.writer.end()?;
         Ok((self.stream_format == StreamFormat::Framed).then(|| self.mark(mark)))

@@ -39,7 +39,8 @@ struct TimeMapping {
     rate: f64,
     /// What is added to a PTS for stream time, and the rate of stream time.
     to_stream_time: (i128, f64),
-    /// The same for running time, and the PTS at which it starts where the rate is not 1.
+    /// What is added to a PTS for running time, the rate of running time, and the PTS at which it starts where the rate
+    /// is not 1.
     to_running_time: (i128, f64, i128),
 }
 

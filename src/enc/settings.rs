@@ -44,7 +44,7 @@ impl Default for Settings {
     }
 }
 
-/// The type of token values. What downstream caps choose counts more.
+/// The type of token values. Downstream caps override it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstVidtokTokenType")]
 #[repr(u32)]

@@ -1,4 +1,4 @@
-//! What the time of a frame means: which frames are dropped, and where segments end. Knows no element.
+//! What the time of a frame means: which frames are dropped, and where segments end. Independent of elements.
 //!
 //! One [`Timing`] belongs to one element: it continues when caps change.
 
@@ -41,6 +41,7 @@ pub struct Verdict {
     pub fate: Fate,
 }
 
+/// Whether a frame is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is dropped: it comes `lateness` after its running time `due`.
@@ -123,7 +124,7 @@ impl Timing {
     /// # Errors
     /// The frame's time is unknown, or later than a stream can keep.
     pub fn judge(&mut self, frame: &Incoming) -> Result<Verdict, ClockError> {
-        // Kept where this very frame is dropped: the next one then follows the gap.
+        // Kept if this frame is dropped: the next one then follows the discontinuity.
         self.discont |= frame.discont;
         let mut ends_segment = frame.discont;
         if let Some(start) = self.may_begin_at.take()

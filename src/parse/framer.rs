@@ -1,4 +1,4 @@
-//! Cuts the byte stream into output buffers and counts the bytes that it skips. Free of GStreamer.
+//! Decides how the byte stream is cut into output buffers, and counts the bytes that it skips. Free of GStreamer.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::stream::{Fault, Found, PacketHeader, StreamError, StreamHeader};
 /// Bytes that may stand before the first stream header: a reader may have joined inside a segment.
 const MAX_BYTES_BEFORE_HEADER: u64 = 1 << 24;
 
-/// What to do with the bytes at hand.
+/// What the caller must do with the bytes that it has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Wait for that many bytes in total.
@@ -23,7 +23,7 @@ pub enum Action {
     EndMark { bytes: usize, mark: Arc<StreamHeader> },
 }
 
-/// Where a packet stands in the bytes at hand, which begin with its stream header if `packet_at` is not 0.
+/// Where a packet stands in the bytes shown. They begin with its stream header if `packet_at` is not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketSpan {
     /// Bytes of packet and stream header together.
@@ -106,7 +106,7 @@ impl Framer {
         Ok(action)
     }
 
-    /// The damage in front of offset `before`, where output that [`next`](Self::next) returned, or the end, is.
+    /// The damage in front of `before`: the offset of output that [`next`](Self::next) has returned, or of the end.
     /// Returned once.
     pub fn take_damage(&mut self, before: u64) -> Option<Damage> {
         let bytes = std::mem::take(&mut self.skipped);
@@ -150,13 +150,13 @@ impl Framer {
         Ok(Action::Skip(garbage))
     }
 
-    /// A stream header and the packet behind it go into one buffer.
+    /// Looks behind a stream header: it goes into one buffer with the packet behind it.
     fn look_behind_header(&mut self, data: &[u8], header: usize, at_end: bool) -> Result<Action, FramerError> {
         if self.header_bytes != data[..header] {
             self.header_bytes = data[..header].to_vec();
         }
         let rest = &data[header..];
-        // What stands behind the header is looked at again, without it.
+        // The next call looks at what stands behind the header.
         let skip_header = |walker: &mut Walker| {
             walker.pass(header);
             Action::Skip(header)
@@ -210,7 +210,7 @@ impl Framer {
     }
 }
 
-/// What the bytes at hand start with.
+/// What the bytes shown start with.
 enum Item {
     Garbage(usize),
     Short(usize),

@@ -23,7 +23,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Counts skipped bytes. Returns the text of a warning if they are to be reported now.
+    /// Counts skipped bytes. Returns the text of a warning if they should be reported now.
     pub fn add_damage(&mut self, damage: Damage) -> Option<String> {
         let Damage { bytes, offset } = damage;
         self.places += 1;

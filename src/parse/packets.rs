@@ -125,7 +125,7 @@ impl VidtokParse {
             state.continuity.header(stream);
         }
         state.note_loss(damaged, discont);
-        (state.in_order, state.numbered) = (true, packet.position.is_some());
+        (state.has_packet, state.numbered) = (true, packet.position.is_some());
         let place = state.continuity.packet(packet);
         let repeated = place.link == Link::Repeated;
         state.losses.repeated += u64::from(repeated);

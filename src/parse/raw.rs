@@ -97,7 +97,7 @@ impl VidtokParse {
                 self,
                 gst::StreamError::Format,
                 (
-                    "The caps of the tokens have no framerate: {} is taken. Add framerate=N/D where it is another",
+                    "The caps of the tokens have no framerate: {} is assumed. Add framerate=N/D if it is another",
                     cutter.format().framerate
                 )
             );

@@ -201,7 +201,7 @@ impl VidtokParse {
             gst::info!(
                 CAT,
                 imp = self,
-                "What is pushed can be sought in only with a flush, and plays to its end"
+                "Pushed bytes can be sought in only with a flush, and play to their end"
             );
             return false;
         }

@@ -13,6 +13,7 @@ use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::stream::{Coder, Continuity};
 
+/// What the parser's object keeps behind its mutex.
 #[derive(Default)]
 pub struct State {
     pub framer: Framer,
@@ -33,21 +34,21 @@ pub struct State {
     pub output: Option<(TokenFormat, StreamFormat)>,
     /// Reads the tokens of packets, for output of bare tokens.
     pub coder: Option<Coder>,
-    /// PTS and duration of the current frame.
+    /// PTS and duration of the frame that the base class hands over: a packet, an end mark or other bytes.
     pub times: (Option<gst::ClockTime>, Option<gst::ClockTime>),
-    /// The PTS in the current frame's packet. `None` once it was used, and for frames that are not packets.
+    /// The PTS in that frame's packet. `None` once it was used, and for frames that are not packets.
     pub own_pts: Option<Option<u64>>,
     /// Data is missing in front of the next buffer.
     pub discont: bool,
     /// Compares each packet with the packets since the last seek, flush or segment.
     pub continuity: Continuity,
     /// `continuity` has seen a packet.
-    pub in_order: bool,
+    pub has_packet: bool,
     /// The last packet is numbered, so its stream ends with an end mark.
     pub numbered: bool,
     /// Playback ended before the stream did, as at a segment's stop or with an error.
     pub stopped: bool,
-    /// The bytes at hand are part of a packet.
+    /// The bytes that wait are part of a packet.
     pub in_packet: bool,
     pub losses: Losses,
 }
@@ -56,13 +57,13 @@ impl State {
     /// The next packet need not follow on the packet before.
     pub fn forget_order(&mut self) {
         self.continuity.reset();
-        (self.in_order, self.numbered, self.stopped) = (false, false, false);
+        (self.has_packet, self.numbered, self.stopped) = (false, false, false);
     }
 
     /// Records that data may be missing in front of the next packet: after damaged bytes, or at a `discont`. The first
     /// buffer of a stream has that flag, too, and does not count.
     pub fn note_loss(&mut self, damaged: bool, discont: bool) {
-        if damaged || (discont && self.in_order) {
+        if damaged || (discont && self.has_packet) {
             self.continuity.lost();
         }
     }

@@ -10,9 +10,9 @@ const RESTART_STEP: u64 = 500_000_000;
 
 /// Gives packets their PTS on one timeline.
 ///
-/// A stream follows directly on the stream before it. Another stream has another id in its stream header, or counts
-/// its segments from 0 again. Where there is no id, a segment that starts at least one packet's duration before the
-/// latest PTS is taken for another stream.
+/// A stream follows directly on the stream before it. Another stream has another id in its stream header, or counts its
+/// segments from 0 again. Where there is no id, a segment that starts at least one packet's duration before the latest
+/// PTS is taken as another stream.
 ///
 /// Within one stream, PTS are kept, unless the stream starts over: with a segment at its first PTS or before, or with
 /// a later segment that steps back by [`RESTART_STEP`] or more. A step back by less than a packet's duration is
@@ -27,7 +27,7 @@ pub struct Timeline {
     latest_duration: u64,
     /// The latest end of a packet.
     end: u64,
-    /// The packet before, if it is numbered and its stream goes on.
+    /// The packet before, if it is numbered and its stream has not ended.
     last: Option<PacketKey>,
 }
 

@@ -151,7 +151,8 @@ mod tests {
         (starts.collect(), index.end())
     }
 
-    /// The same from playback, in pieces of at least `piece` bytes.
+    /// Offsets and times of segment starts and the end of the last packet, from playback in pieces of at least `piece`
+    /// bytes.
     fn played(bytes: &[u8], piece: usize) -> (Vec<(u64, u64)>, Option<u64>) {
         let (mut framer, mut timeline, mut starts) = (Framer::default(), Timeline::default(), Vec::<(u64, u64)>::new());
         let (mut at, mut needed, mut header) = (0, 1, None);

@@ -13,16 +13,18 @@ const STATES: u128 = 2;
 /// Runtime computes convolutions in blocks of up to 16 channels.
 const HUNDREDTHS_OF_BLOCKS: u128 = 125;
 const BLOCK: u128 = 16;
-/// The same for graphs without a state, in hundredths of the step's frames in as many channels as the first layer has.
+/// Memory of layers in graphs without a state, in hundredths of the step's frames in as many channels as the first
+/// layer has.
 const HUNDREDTHS_OF_FRAMES: ByRole = ByRole {
     encoder: 140,
     decoder: 220,
 };
-/// How often a step has its frames in memory, as bytes and as floats.
+/// How many copies of its frames a step has in memory, as bytes and as floats.
 const PIXEL_COPIES: ByRole = ByRole { encoder: 2, decoder: 3 };
 /// Three bytes and three floats.
 const PIXEL_BYTES: u128 = 3 + 3 * 4;
 
+/// A number for encoders, and one for decoders.
 struct ByRole {
     encoder: u128,
     decoder: u128,
@@ -41,8 +43,8 @@ impl ByRole {
 pub struct Demand {
     needs: Needs,
     /// The memory that was free before a step was run; `None`: not known, or the network is in a GPU's memory. While a
-    /// step is refused memory, ONNX Runtime's arena keeps what it has got so far, so that what is free then does not
-    /// tell what would fit.
+    /// step is refused memory, ONNX Runtime's arena keeps what it has got so far, so the memory that is free then does
+    /// not tell what would fit.
     free: Option<Free>,
     size: (u32, u32),
     graph: Graph,
@@ -70,7 +72,7 @@ impl Demand {
                 layers: layers / 100 + frames * PIXEL_BYTES * PIXEL_COPIES.of(graph.role),
                 attention: attention_bytes(size, graph.description.space_factor, graph.attention_parts),
             },
-            // A GPU reports itself how much memory it has, when the session is tried out.
+            // A GPU whose memory is too small fails when the session is tried out.
             free: if session.running.provider.uses_cuda() {
                 None
             } else {
@@ -151,7 +153,7 @@ fn bytes(port: &Port) -> u128 {
     sizes.fold(element, u128::saturating_mul)
 }
 
-/// The same with channels rounded up to whole blocks, where the shape is `[N, C, H, W]`.
+/// Bytes of a state with its channels rounded up to whole blocks, where the shape is `[N, C, H, W]`.
 fn bytes_in_blocks(port: &Port, target: Target) -> u128 {
     match port.shape[..] {
         [_, channels, _, _] if channels > 0 && target == Target::Cpu => {
@@ -276,7 +278,7 @@ mod tests {
         }
     }
 
-    /// While a step is refused memory, what it has got already is not free any more.
+    /// While a step is refused memory, what it already has is not free any more.
     #[test]
     fn the_error_names_what_was_free_before_the_step() {
         let graph = tokenizer::embedded(Role::Decoder).unwrap();

@@ -1,4 +1,5 @@
-//! Choosing what runs a graph: tries each provider in order, with the form of the graph that suits it, until one works.
+//! Choosing what runs a graph: tries each provider in order, with the variant of the graph that suits it, until one
+//! works.
 
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ fn other_variant(provider: ExecutionProvider, graph: &Graph, notes: &mut Vec<Str
         return None;
     }
     graph.variant_for(Target::Gpu).unwrap_or_else(|error| {
-        notes.push(format!("\"{}\" runs the form for CPUs: {error}", provider.name()));
+        notes.push(format!("\"{}\" runs the variant for CPUs: {error}", provider.name()));
         None
     })
 }

@@ -3,13 +3,13 @@
 //! ```text
 //! network            an element's encoder or decoder: bytes in, tokens out, and back
 //!   sharing          one session and its batches for all networks that want the same
-//!     choose         which provider and form of the graph: tries each until one works
+//!     choose         which provider, and which variant of the graph: tries each until one works
 //!     batch          members that run together, and when they run
 //!       step         one run, on tensors that carry a state to the next one
 //!         session    a graph on one provider, and runs of it
 //! ```
 //!
-//! Below these stand:
+//! These parts stand below or between them:
 //!
 //! - `budget`: whether a picture fits into memory,
 //! - `operators`: kernels for the graphs' own operators,
@@ -17,7 +17,7 @@
 //! - `provider`: what CUDA, TensorRT and OpenVINO need, and what their faults mean,
 //! - `cancel`, `library`, `report`, `error`.
 //!
-//! A part imports only parts below it; `tests/layers.rs` has the exact order and checks it.
+//! A part imports only parts below it: `tests/layers.rs` lists the order, and checks it.
 
 mod batch;
 mod budget;

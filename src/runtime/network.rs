@@ -198,7 +198,7 @@ impl DecoderNetwork {
     }
 }
 
-/// A graph with a state.
+/// A graph with the state of one stream, which either network above wraps.
 struct Network {
     seat: Seat,
     /// The memory that a step needs, for the error where it is refused.
@@ -215,7 +215,7 @@ struct Network {
     shared: Arc<SharedSession>,
 }
 
-/// Where the network's tensors are.
+/// Where the network's tensors are: its own, or a member's place in a batch's.
 enum Seat {
     Alone(Box<Tensors>),
     Batched(Member),
@@ -235,7 +235,7 @@ impl Network {
         if graph.role != role {
             let [found, wanted] = [graph.role, role].map(Role::as_str);
             let text = format!(
-                "{}: it is of the {found}, but the {wanted}'s is needed",
+                "{}: it is the graph of the {found}, but the {wanted}'s is needed",
                 graph.location()
             );
             return Err(RuntimeError::Graph(text.into()));

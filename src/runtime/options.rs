@@ -51,7 +51,7 @@ impl Options {
         }
     }
 
-    /// The settings of a provider for a graph of this form and precision.
+    /// The settings of a provider for a graph of this target and precision.
     pub(super) fn setup(&self, target: Target, precision: Precision) -> Setup<'static> {
         Setup {
             device: self.device,
@@ -62,7 +62,7 @@ impl Options {
         }
     }
 
-    /// The form of graph that suits. Only the form for GPUs runs several members; it runs on every provider.
+    /// The target of the variant that suits. Only variants for GPUs run several members; they run on every provider.
     pub fn target(&self) -> Target {
         if self.batch_streams > 1 {
             Target::Gpu

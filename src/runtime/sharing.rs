@@ -1,6 +1,6 @@
 //! One session for all networks that want the same, with its batches.
 //!
-//! Sharing the weights' bytes alone would not do: ONNX Runtime copies weights into the layout that its convolutions
+//! Sharing only the weights' bytes is not enough: ONNX Runtime copies weights into the layout that its convolutions
 //! want, and each further session would have copies of its own, with prepacked weights and shared initializers as well.
 
 use std::collections::HashMap;

@@ -92,8 +92,8 @@ impl Loss {
 /// Compares the parts of a stream, or of several that were joined, with what should come.
 ///
 /// The caller passes in everything in its order: [stream headers](Self::header), [packets](Self::packet), [end
-/// marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 do not number their packets: only
-/// what the caller calls lost is a hole in them.
+/// marks](Self::end), and where [something was lost](Self::lost). Streams of version 1.0 do not number their packets:
+/// only what the caller reports as lost is a hole in them.
 #[derive(Clone, Debug, Default)]
 pub struct Continuity {
     header: StreamIdentity,
@@ -185,13 +185,13 @@ impl Continuity {
         }
     }
 
-    /// Notes that bytes or packets in front of what comes next were lost, or may have been. That is a hole unless numbers
-    /// show that nothing is missing.
+    /// Notes that bytes or packets in front of what comes next were lost, or may have been. That is a hole unless
+    /// numbers show that nothing is missing.
     pub fn lost(&mut self) {
         self.lost = true;
     }
 
-    /// Forgets what came before: the reader goes on elsewhere.
+    /// Forgets what came before: the reader continues elsewhere.
     pub fn reset(&mut self) {
         let header = std::mem::take(&mut self.header);
         *self = Self {
@@ -289,7 +289,7 @@ impl Continuity {
                         Some(ahead) if ahead > 0 => Loss::Missing.hole(None),
                         _ if at.latent_frame < next => return self.repeated(),
                         _ if at.latent_frame > next => Loss::Missing.hole(Some(at.latent_frame - next)),
-                        // The segment goes on behind the end that its writer marked.
+                        // The segment continues behind the end that its writer marked.
                         _ if last.ended => Loss::Missing.hole(None),
                         _ => None,
                     }

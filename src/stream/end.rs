@@ -16,7 +16,7 @@ pub struct End {
     /// Totals of the segment that ends here.
     #[serde(deserialize_with = "unique::object")]
     pub segment: Totals,
-    /// Totals of the whole stream; `None` where the stream goes on.
+    /// Totals of the whole stream; `None` where the stream continues.
     #[serde(
         default,
         deserialize_with = "unique::object_or_null",
@@ -25,7 +25,7 @@ pub struct End {
     pub stream: Option<Totals>,
 }
 
-/// How much a segment or a stream has.
+/// The number of latent frames and frames in a segment or a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Totals {

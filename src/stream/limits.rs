@@ -14,7 +14,8 @@ pub const MAX_HEADER_BYTES: usize = 1024;
 pub const MAX_LATENT_FRAMES: u32 = 4096;
 /// Bytes of a packet's payload.
 pub const MAX_PAYLOAD_BYTES: u32 = 1 << 26;
-/// FSQ indices of a packet: a reader makes four bytes of each, and it may take a single bit. The payload bounds KL values.
+/// FSQ indices of a packet: a reader makes four bytes of each, and it may take a single bit. The payload bounds KL
+/// values.
 pub const MAX_INDICES: u64 = 1 << 24;
 /// A packet's PTS, its duration, and each of its frame offsets, in nanoseconds. Sums of them do not overflow.
 pub const MAX_TIME: u64 = 1 << 61;

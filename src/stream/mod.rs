@@ -1,7 +1,8 @@
-//! The `.vidtok` byte stream: stream headers, packets and the tokens in them. No GStreamer here.
+//! The `.vidtok` byte stream: stream headers, packets and the tokens in them. Free of GStreamer.
 //!
-//! `docs/stream.md` specifies the bytes field by field. A [`Writer`] makes them. A [`Reader`] reads them, goes on behind
-//! damage, and tells where packets are missing. A packet carries [`Tokens`], which a [`Coder`] turns into its payload.
+//! `docs/stream.md` specifies the bytes field by field. A [`Writer`] makes them. A [`Reader`] reads them, continues
+//! behind damage, and tells where packets are missing. A packet carries [`Tokens`], which a [`Coder`] turns into its
+//! payload.
 
 mod coding;
 mod continuity;

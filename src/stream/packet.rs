@@ -280,8 +280,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The packet's bytes at `position` in a stream whose header has the checksum `stream_header_crc`. Without a position
-    /// it is a packet of version 1.0.
+    /// The packet's bytes at `position` in a stream whose header has the checksum `stream_header_crc`. Without a
+    /// position it is a packet of version 1.0.
     ///
     /// # Errors
     /// No reader would take the packet.
@@ -329,8 +329,8 @@ impl Packet {
         Ok(bytes)
     }
 
-    /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes. Does not check
-    /// which stream header the packet belongs to.
+    /// Reads the packet that `data` starts with, in a stream of `format`. Returns it and its length in bytes. Does not
+    /// check which stream header the packet belongs to.
     pub fn decode(data: &[u8], format: &TokenFormat) -> Result<(Self, usize), Fault> {
         let header = PacketHeader::decode(data)?;
         header.check(format)?;

@@ -14,8 +14,8 @@ pub enum Event {
     Packet(Packet),
     /// An end mark: [`StreamHeader::end`] says what a segment had, and a stream.
     End(Arc<StreamHeader>),
-    /// The sequence of packets is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), the packets up to
-    /// the next segment start decode to something wrong; the reader gives them only with [`OnLoss::Continue`].
+    /// The sequence of packets is broken here. Unless the loss is [`Repeated`](super::Loss::Repeated), the packets up
+    /// to the next segment start decode to something wrong; the reader gives them only with [`OnLoss::Continue`].
     Hole(Hole),
     /// That many bytes in front of the next event are neither stream headers nor packets that can be read.
     Skipped { bytes: u64 },
@@ -113,7 +113,7 @@ impl Reader {
     /// The next event; `None` until more bytes come.
     ///
     /// # Errors
-    /// The stream is of a newer version or impossible. The reader cannot go on.
+    /// The stream is of a newer version or impossible. The reader cannot continue.
     pub fn next_event(&mut self) -> Result<Option<Event>, StreamError> {
         while self.held.is_empty() && self.step()? {}
         Ok(self.held.pop_front().or_else(|| self.tail()))

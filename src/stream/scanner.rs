@@ -20,14 +20,15 @@ pub enum Found {
     Packet(PacketHeader),
     /// The scanner needs at least that many bytes.
     Short(usize),
-    /// That many bytes are to be skipped.
+    /// That many bytes must be skipped.
     Garbage(usize),
 }
 
 /// How many bytes may be spent on checksums that do not hold.
 ///
-/// It bounds a reader's time by the stream's length, even if the stream is made of headers that claim much and fail their
-/// checksums. Once the budget is used up, the reader skips what fails whole and does not search it.
+/// It bounds a reader's time by the stream's length, even if the stream is made of headers that claim much and fail
+/// their checksums. Once the budget is used up, the reader skips the whole of what fails a checksum, and does not
+/// search it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Budget {
     passed: u64,
@@ -63,8 +64,8 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner that looks at packet headers and not at their bodies, for making an index. It may be shown the same bytes
-    /// again; the caller calls [`pass`](Self::pass) when it goes on.
+    /// A scanner that looks at packet headers and not at their bodies, for making an index. It may be shown the same
+    /// bytes again; the caller calls [`pass`](Self::pass) when it moves on.
     pub fn headers_only() -> Self {
         Self {
             headers_only: true,
@@ -77,10 +78,10 @@ impl Scanner {
         self.header.as_ref()
     }
 
-    /// Looks at the start of `data`. The caller goes on behind what was found, so that each byte is found once.
+    /// Looks at the start of `data`. The caller continues behind what was found, so that each byte is found once.
     ///
     /// # Errors
-    /// The stream is of a newer version or impossible. The scanner cannot go on.
+    /// The stream is of a newer version or impossible. The scanner cannot continue.
     pub fn scan(&mut self, data: &[u8]) -> Result<Found, StreamError> {
         // Further on this may be damage, which only the header's checksum shows.
         if !self.begun
@@ -115,8 +116,8 @@ impl Scanner {
         self.garbage(data, 0)
     }
 
-    /// With [headers only](Self::headers_only): call if a packet's body is damaged, as a checksum over `checked` bytes has
-    /// shown. Returns how many bytes of `data` to skip, as a scanner would that looks at bodies.
+    /// With [headers only](Self::headers_only): call if a packet's body is damaged, as a checksum over `checked` bytes
+    /// has shown. Returns how many bytes of `data` to skip, as a scanner would that looks at bodies.
     pub fn deny(&mut self, data: &[u8], checked: usize) -> usize {
         self.garbage(data, checked)
     }

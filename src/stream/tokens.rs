@@ -28,8 +28,8 @@ pub enum Tokens {
 }
 
 impl Tokens {
-    /// Reads the payload of a packet of `latent_frames` latent frames that starts a segment; of any packet if the coding has
-    /// no memory. A [`Coder`] reads packets in a row.
+    /// Reads the payload of a packet of `latent_frames` latent frames that starts a segment; of any packet if the
+    /// coding has no memory. A [`Coder`] reads packets in a row.
     ///
     /// # Errors
     /// The payload has the wrong length, or holds values that are not tokens of the format.

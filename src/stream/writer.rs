@@ -93,8 +93,8 @@ impl Writer {
         self.stream
     }
 
-    /// The bytes of `packet`. If it starts a segment, the end mark that the segment before it still needs and the stream
-    /// header stand in front of it.
+    /// The bytes of `packet`. If it starts a segment, the end mark that the segment before it still needs and the
+    /// stream header stand in front of it.
     ///
     /// # Errors
     /// No reader would take the packet here.
@@ -124,8 +124,8 @@ impl Writer {
         Ok(Some(mark))
     }
 
-    /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is written
-    /// afterwards belongs to the same stream.
+    /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is
+    /// written afterwards belongs to the same stream.
     pub fn end(&mut self) -> Result<Vec<u8>, StreamError> {
         if self.segment_number.is_none() {
             return Ok(Vec::new());
@@ -135,8 +135,8 @@ impl Writer {
         Ok(mark)
     }
 
-    /// Goes on in another format; the next packet has to start a segment. Returns what [`end_segment`](Self::end_segment)
-    /// does.
+    /// Continues in another format; the next packet must start a segment. Returns what
+    /// [`end_segment`](Self::end_segment) does.
     pub fn set_format(&mut self, format: TokenFormat) -> Result<Option<Vec<u8>>, StreamError> {
         let header = StreamHeader::encode(&format, Some(&self.stream_id), None)?;
         let mark = self.end_segment()?;
@@ -153,7 +153,7 @@ impl Writer {
             });
         }
         if !self.in_segment {
-            let reason = "a stream's first packet, and the one behind a segment's end, has to start a segment";
+            let reason = "the packet must start a segment: it is the stream's first, or stands behind a segment's end";
             return Err(StreamError::Packet(reason.into()));
         }
         Ok(Position {

@@ -15,7 +15,7 @@ pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     read_handle(open(path, 0)?, max_bytes)
 }
 
-/// The same, and `path` itself must not be a link.
+/// The bytes of a regular file that is not a link.
 ///
 /// # Errors
 /// Those of [`read`]; `path` is a link.

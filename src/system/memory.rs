@@ -42,7 +42,7 @@ pub fn free() -> Option<Free> {
     free_below(Path::new("/"))
 }
 
-/// The same for a system whose files are below `root`.
+/// The free memory of a system whose files are below `root`.
 fn free_below(root: &Path) -> Option<Free> {
     let text = |path: &str| file::read_text(&root.join(path), MAX_TEXT_BYTES).unwrap_or_default();
     let machine = kilobytes(&text("proc/meminfo"), "MemAvailable:");
@@ -76,6 +76,7 @@ fn free_below(root: &Path) -> Option<Free> {
     found.min_by_key(|free| free.bytes)
 }
 
+/// The versions of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,

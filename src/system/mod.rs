@@ -1,4 +1,4 @@
-//! What the operating system gives: files that others wrote, memory, locks.
+//! What the operating system gives: files that other programs wrote, memory, locks.
 
 pub mod file;
 pub mod lock;

@@ -55,8 +55,8 @@ impl Grouping {
 }
 
 impl TokenFormat {
-    /// Video frames that `latent_frames` latent frames in a row stand for, padding included. `segment_start`: the first of
-    /// them starts a segment.
+    /// Video frames that `latent_frames` latent frames in a row stand for, padding included. `segment_start`: the first
+    /// of them starts a segment.
     pub fn frames_of(&self, latent_frames: u32, segment_start: bool) -> u64 {
         let at_causal_start = self.causal && segment_start;
         Grouping::frames_of(latent_frames.into(), self.time_factor.into(), at_causal_start)

@@ -1,4 +1,4 @@
-//! Which video frames make a group, which frames of a decoder's output are shown, and when. No GStreamer here.
+//! Which video frames make a group, which frames of a decoder's output are shown, and when. Free of GStreamer.
 //!
 //! Times are nanoseconds.
 

@@ -10,7 +10,8 @@ pub struct Step {
     /// It starts a segment: the network's state does not count.
     pub first: bool,
     /// The look-ahead is clamped, as there is no latent frame behind the step's last one to look at. True for a
-    /// segment's second step and for the flush after its last latent frame, which runs on the tokens of the step before.
+    /// segment's second step and for the flush after its last latent frame, which runs on the tokens of the step
+    /// before.
     pub edge: bool,
     /// The frames to show: index in the step's output, and time.
     pub shown: Vec<(usize, FrameTime)>,

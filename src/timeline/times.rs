@@ -28,7 +28,8 @@ pub(crate) fn shifted(frames: &[FrameTime], shift: i64) -> Option<Vec<FrameTime>
         .collect()
 }
 
-/// `floor(frames · den / num)` seconds in nanoseconds: sums of rounded durations would drift. `None` without a framerate.
+/// `floor(frames · den / num)` seconds in nanoseconds: sums of rounded durations would drift. `None` without a
+/// framerate.
 pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
     let time = u128::from(frames) * u128::from(framerate.den) * NANOS / u128::from(non_zero(framerate.num)?);
     u64::try_from(time).ok()

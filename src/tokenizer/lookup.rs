@@ -211,13 +211,13 @@ fn tokenizer_folders(folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> + '_ 
     })
 }
 
-/// `tokenizer.json`.
+/// What a `tokenizer.json` says of its folder.
 struct Folder {
     description: Description,
     variants: Vec<Variant>,
 }
 
-/// A pair of graphs for one target in one precision.
+/// A variant in `tokenizer.json`: a pair of graphs for one target in one precision.
 #[derive(Debug, Deserialize)]
 struct Variant {
     target: String,

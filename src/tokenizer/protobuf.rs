@@ -9,6 +9,7 @@ pub struct Field<'a> {
     pub raw: &'a [u8],
 }
 
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Number(u64),

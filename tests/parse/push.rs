@@ -216,7 +216,7 @@ fn what_is_joined_plays_behind_a_queue_without_seeks() {
 #[test]
 fn times_that_start_over_are_found_by_playing_behind_a_queue() {
     let (packets, pieces) = stream(60, 0);
-    // From one writer, which goes on counting segments.
+    // From one writer, which continues to count segments.
     let mut writer = Writer::new(large_format(), "a-stream").unwrap();
     let mut restarted: Vec<Vec<u8>> = packets
         .iter()

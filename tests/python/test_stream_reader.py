@@ -129,7 +129,7 @@ def test_a_packet_of_a_pipe_is_there_as_soon_as_its_bytes_are() -> None:
     got: list[list[int]] = []
     with os.fdopen(out, "rb") as source, os.fdopen(into, "wb", buffering=0) as sink:
         reader = packets(source)
-        # If the reader waited for more than the packet, neither side would go on.
+        # If the reader waited for more than the packet, neither side would continue.
         thread = threading.Thread(
             target=lambda: got.extend(packet.tokens[0, 0].tolist() for packet in reader), daemon=True
         )
@@ -279,7 +279,7 @@ def test_a_damaged_or_joined_file_is_cut_and_joined_by_packets() -> None:
         written(read(bytes(data), on_loss="continue"))
     # Without the packets that cannot be decoded it is a stream again.
     assert read(written(read(bytes(data)))).tokens.tolist() == read(written(expected)).tokens[:4].tolist()
-    with pytest.raises(StreamError, match="has to start a segment"):
+    with pytest.raises(StreamError, match="must start a segment"):
         written(expected[1:])
     other = list(packets(written(Stream.of(KL_FORMAT, np.ones((1, 1, 2, 4), np.float32)))))
     joined = [*expected[3:], *other]

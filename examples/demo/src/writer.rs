@@ -178,7 +178,7 @@ pub fn read_sound(pipeline: &gst::Pipeline, path: &Path, end: Option<gst::ClockT
             if time.is_none_or(|time| time < end) {
                 return gst::PadProbeReturn::Ok;
             }
-            // The other streams go on, so upstream does not send the end of this one.
+            // The other streams continue, so upstream does not send the end of this one.
             let _ = pad.send_event(gst::event::Eos::new());
             info.flow_res = Err(gst::FlowError::Eos);
             gst::PadProbeReturn::Handled

@@ -273,7 +273,7 @@ fn the_steps_of_a_start_include_its_segments_flush() {
 #[test]
 fn numbers_that_are_not_tokens_are_an_error() {
     let mut segments = segments(0);
-    // 20,480 codes, which take 15 bits like the format's 32,768: all of the bits set is no index.
+    // 20,480 codes, which take 15 bits like the format's 32,768: all bits set is not an index.
     segments.format.regularizer = Regularizer::Fsq {
         levels: vec![8, 8, 8, 8, 5],
     };

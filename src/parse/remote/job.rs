@@ -30,6 +30,7 @@ pub enum Awaited {
     Nothing,
 }
 
+/// What the current search is doing.
 #[derive(Debug)]
 pub enum Job {
     /// Searches for the stream's ends. `held` are the buffers from the stream's start, until upstream has done the
@@ -87,7 +88,7 @@ impl Remote {
         }
         match self.job.take() {
             Some(Job::FindEnds { mut search, mut held }) => {
-                // Bytes from elsewhere are of no use to the base class, and may be many.
+                // The base class cannot use bytes from elsewhere, and they may be many.
                 if search.is_at_start() {
                     held.extend(buffer.cloned());
                 }

@@ -54,7 +54,7 @@ impl EndsSearch {
         self.first.is_none()
     }
 
-    /// Whether the first window is to be read next.
+    /// Whether the first window is read next.
     pub fn is_first_read(&self) -> bool {
         self.size - self.from <= WINDOW
     }

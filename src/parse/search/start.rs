@@ -25,6 +25,7 @@ pub struct StartSearch {
     steps: u32,
 }
 
+/// What the bytes that are read next are for.
 #[derive(Debug)]
 enum Phase {
     /// Reads one packet somewhere between low and high.

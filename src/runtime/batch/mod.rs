@@ -27,6 +27,7 @@ pub struct Outputs {
 #[derive(Default)]
 pub struct Batches(Mutex<Vec<Weak<Batch>>>);
 
+/// A batch, which its members share.
 struct Batch {
     /// How many members it has room for.
     size: usize,
@@ -35,6 +36,7 @@ struct Batch {
     changed: Condvar,
 }
 
+/// What a batch's members change, behind its mutex.
 struct BatchState {
     schedule: Schedule,
     /// `None` while the graph runs on them.

@@ -12,6 +12,7 @@ pub struct Schedule {
     slots: Vec<SlotState>,
 }
 
+/// What the member in a slot is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SlotState {
     Vacant,

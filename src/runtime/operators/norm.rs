@@ -91,6 +91,7 @@ fn tile_len(channels: usize) -> usize {
     (TILE / channels).next_multiple_of(16).clamp(16, 512)
 }
 
+/// LayerNorm over channels, each with its scale and shift.
 struct Norm<'a> {
     scale: &'a [f32],
     shift: &'a [f32],

@@ -3,8 +3,8 @@
 use super::ExecutionProvider;
 use crate::runtime::error::ProviderFault;
 
-/// What is wrong and what to do about it. `message`: ONNX Runtime's own words. `otherwise`: what is known where they
-/// have no known meaning.
+/// What is wrong and what to do about it. `message`: ONNX Runtime's own words. `otherwise`: what to say where those
+/// words have no known meaning.
 pub fn explain(provider: ExecutionProvider, fault: &ProviderFault, message: &str, otherwise: Option<&str>) -> String {
     let cause = cause(provider, fault).unwrap_or_else(|| otherwise.map_or_else(|| needs(provider), Into::into));
     let said = message.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -12,7 +12,7 @@ pub fn options(setup: &Setup) -> ProviderOptions {
         ("cudnn_conv_use_max_workspace", "1".into()),
         // TF32 rounds float32 to 10 bits of mantissa, so tokens would differ from a CPU's.
         ("use_tf32", "0".into()),
-        // The form for GPUs has its channels last, so that transpositions cancel; in the form for CPUs this would add
+        // Variants for GPUs have their channels last, so that transpositions cancel; in those for CPUs this would add
         // some.
         ("prefer_nhwc", u8::from(setup.target == Target::Gpu).to_string()),
         // Every run takes the same memory, so doubling the arena as it grows could waste as much again.

@@ -22,7 +22,7 @@ const ENGINE_UNREADABLE: &str = "deserialize engine";
 /// What cuDNN 9 and 8 say when they do not find a library of their own.
 const CUDNN_NOT_FOUND: [&str; 2] = ["Unable to load any of", "Could not load library"];
 
-/// The fault that `message`, of ONNX Runtime, tells of.
+/// The fault that ONNX Runtime's `message` reports.
 pub fn read(message: &str) -> ProviderFault {
     let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
     if let Some(library) = missing_library(message) {

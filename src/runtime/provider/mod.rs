@@ -47,7 +47,7 @@ pub struct Setup<'a> {
     pub device: i32,
     /// Threads within an operator.
     pub threads: usize,
-    /// The form of the graph, and what it calculates with.
+    /// Target and precision of the graph's variant.
     pub target: Target,
     pub precision: Precision,
     /// Where TensorRT keeps the engines that it builds; `None`: it does not keep them.
@@ -87,7 +87,7 @@ impl ExecutionProvider {
         }
     }
 
-    /// The form of graph that suits it.
+    /// The target of the variants that suit it.
     pub(super) fn target(self) -> Target {
         match self {
             Self::Cuda | Self::TensorRt => Target::Gpu,
@@ -103,7 +103,7 @@ impl ExecutionProvider {
     /// Adds this provider to a session.
     ///
     /// # Errors
-    /// [`RuntimeError::Provider`]: it cannot be used. ONNX Runtime's default would be to go on without it, in silence.
+    /// [`RuntimeError::Provider`]: it cannot be used. By default ONNX Runtime would silently continue without it.
     pub(super) fn add_to(self, builder: SessionBuilder, setup: &Setup) -> Result<SessionBuilder, RuntimeError> {
         let providers = match self {
             // Every session has it, after the other providers.

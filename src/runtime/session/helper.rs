@@ -12,7 +12,7 @@ use crate::tokenizer::{Precision, Target};
 pub struct HelperSession(Runner);
 
 impl HelperSession {
-    /// Makes one of the bytes of an ONNX `model`, on the device where the tensors of `session` are.
+    /// Makes one from the bytes of an ONNX `model`, on the device where the tensors of `session` are.
     pub fn new(session: &Session, model: &[u8]) -> ort::Result<Self> {
         let provider = match session.running.provider {
             // TensorRT would build an engine, which takes long. Its tensors are CUDA's.

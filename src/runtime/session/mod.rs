@@ -31,7 +31,7 @@ pub struct Session {
     runner: Runner,
     turns: Turns,
     options: Options,
-    /// The graph that runs. With `auto` it may be another form than the one that was asked for.
+    /// The graph that runs. With `auto` it may be another variant than the one that was asked for.
     pub graph: Graph,
     pub running: Running,
     pub inputs: Vec<Port>,
@@ -62,8 +62,8 @@ impl Session {
     }
 
     /// Runs the graph on `feeds`, which are all its inputs, and writes to `fetches`, any of its outputs, by their
-    /// places in `inputs` and `outputs`. Waits for a turn: on the CPU as many runs go on at once as there are cores,
-    /// else one.
+    /// places in `inputs` and `outputs`. Waits for a turn: on the CPU, as many runs as there are cores have a turn at
+    /// the same time, else one.
     ///
     /// # Errors
     /// ONNX Runtime's. A `run` that is ended, waiting or running, fails as well. Outputs are then undefined.

@@ -1,7 +1,7 @@
 //! Which provider runs which nodes of a graph, read from the log of a session that is made.
 //!
-//! ONNX Runtime's API tells it only since lately, its log since before 1.17. A provider that compiles (TensorRT,
-//! OpenVINO) makes one node of all the nodes of a part of the graph.
+//! The log has said so since before ONNX Runtime 1.17, the API only in recent versions. A provider that compiles
+//! (TensorRT, OpenVINO) makes one node of all the nodes of a part of the graph.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,6 +21,7 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement(BTreeMap<String, Nodes>);
 
+/// The nodes of a graph that one provider runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Nodes {
     count: usize,
@@ -62,7 +63,7 @@ impl Placement {
         let elsewhere = self.elsewhere(provider).unwrap_or_default();
         let text = format!(
             "the execution provider \"{}\" cannot be used: it takes no part of this network. All of it would run on {elsewhere}: \
-             choose that provider, or another form of the graphs (models/export.py)",
+             choose that provider, or another variant of the graphs (models/export.py)",
             provider.name()
         );
         Err(RuntimeError::Provider(ProviderFault::RunsNothing, text.into()))
@@ -94,6 +95,7 @@ impl Nodes {
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<LogReader>>);
 
+/// What was read from the log so far.
 #[derive(Default)]
 struct LogReader {
     placement: Placement,

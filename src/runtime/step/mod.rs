@@ -33,7 +33,7 @@ pub struct Tensors {
     session: Arc<Session>,
 }
 
-/// One of a graph's states before and after a step, which swaps them.
+/// A state before and after a step. Each step swaps the two.
 struct StatePair {
     before: DynTensor,
     after: DynTensor,

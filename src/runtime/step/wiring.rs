@@ -28,8 +28,8 @@ pub enum Given {
     First,
     /// Whether the look-ahead of the step's last latent frame is clamped.
     Edge,
-    /// The same as a number, how far the graph looks ahead: for graphs that were exported before `edge` was a truth
-    /// value.
+    /// `Edge` as a number that says how far the graph looks ahead: for graphs that were exported before `edge` was a
+    /// truth value.
     LookAhead,
 }
 
@@ -164,8 +164,8 @@ impl<'a> Check<'a> {
         }
         if self.members > 1 && port.shape.first() == Some(&1) {
             return Err(self.wrong(
-                "runs one stream at a time: batch-streams needs the form for GPUs (models/export.py --target gpu; where \
-                 there is one in half precision only, set precision=fp16)",
+                "runs one stream at a time: batch-streams needs the variant for GPUs (models/export.py --target gpu; \
+                 where there is one in half precision only, set precision=fp16)",
             ));
         }
         Err(fail(&format!("has {} {:?}", port.element, port.shape)))

@@ -1,11 +1,11 @@
-//! A coding for tests of the interface: each index as its difference from the same cell's in the latent frame before, small
-//! differences in few bytes. It has a memory, and the tokens decide how long a payload is.
+//! A coding for tests of the interface: each index as its difference from the same cell's in the latent frame before,
+//! small differences in few bytes. It has a memory, and the tokens decide how long a payload is.
 
 use super::PayloadLength;
 use crate::format::TokenFormat;
 use crate::stream::{StreamError, Tokens};
 
-/// Bytes of the largest difference, at 7 bits a byte.
+/// Bytes of the largest difference, at 7 bits per byte.
 const MAX_BYTES: u64 = 4;
 
 pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength {
@@ -17,7 +17,7 @@ pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength
 pub struct State {
     /// The latest latent frame; empty at a segment's start, where all indices count from 0.
     before: Vec<i32>,
-    /// What of the payload was read.
+    /// Bytes of the payload that were read.
     at: usize,
 }
 

@@ -60,8 +60,8 @@ impl TokenFormat {
 
 /// Turns tokens into payloads, or payloads into tokens, for the packets of a stream in their order.
 ///
-/// A coding may learn from the packets before, as far back as the segment's start. One for streams that lose packets has to
-/// begin anew with each packet: it then keeps nothing here between two of them.
+/// A coding may learn from the packets before, as far back as the segment's start. One for streams that lose packets
+/// has to begin anew with each packet: it then keeps nothing here between two of them.
 #[derive(Debug)]
 pub struct Coder {
     format: TokenFormat,

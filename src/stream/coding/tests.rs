@@ -11,8 +11,8 @@ fn format() -> TokenFormat {
     }
 }
 
-/// Tokens of two segments, packet by packet, and whether a packet starts one. Neighbours are alike, but for a cut in the
-/// middle of the second packet.
+/// Tokens of two segments, packet by packet, and whether a packet starts one. Neighbours are alike, but for a cut in
+/// the middle of the second packet.
 fn packets() -> Vec<(bool, Tokens)> {
     [
         (true, vec![200, 10]),
@@ -66,7 +66,8 @@ fn read() -> Vec<Packet> {
 fn a_coder_remembers_up_to_the_segments_start() {
     let (packets, expected) = (read(), packets());
     let lengths = packets.iter().map(|packet| packet.payload.len());
-    // By 7 bits a byte, and twice the difference's size: 400 and 20; 2, 1, 391 and 482; 0 and 2; 510, 0 and twice 0; 9, 6.
+    // At 7 bits per byte, and twice the difference's size: 400 and 20; 2, 1, 391 and 482; 0 and 2; 510, 0 and twice 0;
+    // 9, 6.
     assert_eq!(lengths.collect::<Vec<_>>(), [3, 6, 2, 5, 2]);
     let mut coder = Coder::new(format());
     for (packet, (segment_start, tokens)) in packets.iter().zip(&expected) {

@@ -387,7 +387,8 @@ proptest! {
         }
     }
 
-    /// If a stream's first packet and its end mark stay, a reader notices all that is missing, doubled or moved between them.
+    /// If a stream's first packet and its end mark stay, a reader notices all that is missing, doubled or moved between
+    /// them.
     #[test]
     fn no_change_is_silent(
         segments in segments(),

@@ -13,6 +13,7 @@ const TENSORRT: [&CStr; 3] = [c"libnvinfer.so.11", c"libnvinfer.so.10", c"libnvi
 const SELECTION: [&str; 2] = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];
 const UNKNOWN: &str = "unknown";
 
+/// A machine, as far as an engine depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub device: i32,
