@@ -9,8 +9,9 @@ use super::{FrameTime, Grouping};
 pub struct Step {
     /// It starts a segment: the network's state does not count.
     pub first: bool,
-    /// The look-ahead is clamped, as there is no latent frame behind the step's last one to look at. True for a
-    /// segment's second step and for the flush after its last latent frame, which runs on the tokens of the step before.
+    /// The look-ahead is clamped: the latent frame before this step's must not be mixed with this step's. True for a
+    /// segment's second step, as its first latent frame is decoded alone, and for the flush after its last, which runs
+    /// on the tokens of the step before.
     pub edge: bool,
     /// The frames to show: index in the step's output, and time.
     pub shown: Vec<(usize, FrameTime)>,
