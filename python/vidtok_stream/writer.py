@@ -69,7 +69,7 @@ class Writer:
             front += header
         elif packet.format != self._format or not self._in_segment:
             raise StreamError(
-                "a packet of a new format, behind a segment's end, and every stream's first, has to start a segment"
+                "a packet has to start a segment if it is the first, has a new format, or follows a segment's end"
             )
         data = packet.encode(StreamHeader.checksum(header), totals.latent_frames, number)
         self._format, self._header, self._segment_number = packet.format, header, number
