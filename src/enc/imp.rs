@@ -250,7 +250,7 @@ impl BaseTransformImpl for VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("There are no caps, so this is no raw video yet: put decodebin ! videoconvert in front")
+                ("There are no caps, so this is not raw video yet: put decodebin ! videoconvert in front")
             );
             return Err(gst::FlowError::NotNegotiated);
         }
