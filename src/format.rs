@@ -306,8 +306,11 @@ impl TokenFormat {
         let fail = |text: String| Err(FormatError(text));
         self.regularizer.check()?;
         if !self.token_type.fits(&self.regularizer) {
+            let fitting = TokenType::ALL.iter().filter(|other| other.fits(&self.regularizer));
+            let fitting = fitting.map(|other| other.as_str()).collect::<Vec<_>>().join(" or ");
             return fail(format!(
-                "token type {} does not fit the regularizer",
+                "the tokenizer \"{}\" has no tokens of type {}, only of {fitting}",
+                self.model,
                 self.token_type.as_str()
             ));
         }
@@ -407,6 +410,35 @@ mod tests {
             &"0".repeat(65),
         ] {
             assert!(!is_digest(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_type_that_does_not_fit_is_told_with_those_that_do() {
+        for (regularizer, token_type, fitting) in [
+            (
+                Regularizer::Fsq { levels: vec![8; 5] },
+                TokenType::Float32,
+                "float32, only of uint16 or uint32",
+            ),
+            (
+                Regularizer::Fsq { levels: vec![8; 6] },
+                TokenType::Uint16,
+                "uint16, only of uint32",
+            ),
+            (
+                Regularizer::Kl { channels: 4 },
+                TokenType::Uint16,
+                "uint16, only of float16 or float32",
+            ),
+        ] {
+            let format = TokenFormat {
+                regularizer,
+                token_type,
+                ..TokenFormat::toy(&[8; 5], 2, 1)
+            };
+            let error = format.check().unwrap_err().to_string();
+            assert!(error.contains("\"toy\"") && error.ends_with(fitting), "{error}");
         }
     }
 

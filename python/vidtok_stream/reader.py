@@ -142,7 +142,9 @@ class PacketReader(Iterator[Packet]):
         if self._own_file:
             self._file.close()
         if self.format is None:
-            raise StreamError(f"{self.name}: no VidTok stream: no stream header in {self._position} bytes")
+            raise StreamError(
+                f"{self.name}: not a VidTok stream, or cut off: no whole stream header in {self._position} bytes"
+            )
 
     def _take(self, passed: int) -> Packet | StreamHeader | None:
         """Reads the next stream header or packet; returns the packet unless it is left out, or the end mark.

@@ -58,7 +58,7 @@ class Stream:
     def of(
         cls,
         format: TokenFormat,
-        tokens: Tokens,
+        tokens: ArrayLike,
         *,
         segment_starts: Sequence[int] = (0,),
         real_frames: ArrayLike | None = None,
@@ -71,9 +71,12 @@ class Stream:
         By default one segment, all frames real, and at the format's framerate from 0 on. Without `durations` a frame
         lasts until the next. A packet has one latent frame; in a stream that is not causal, a segment.
         """
+        tokens = np.asarray(tokens)
         starts = np.asarray(segment_starts, np.int64)
         if np.any(wrong := (starts < 0) | (starts >= len(tokens))):
-            raise StreamError(f"no segment can start at latent frame {starts[wrong][0]}: the tokens have {len(tokens)}")
+            raise StreamError(
+                f"no segment can start at latent frame {starts[wrong][0]}: the tokens have {len(tokens)} latent frames"
+            )
         if real_frames is None:
             real = np.full(len(tokens), format.frames_of(1, segment_start=False), np.int64)
             real[starts] = format.frames_of(1, segment_start=True)

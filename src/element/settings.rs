@@ -67,7 +67,7 @@ impl NetworkSettings {
             glib::ParamSpecString::builder("model")
                 .nick("Model")
                 .blurb(&format!(
-                    "Tokenizer folder, graph file, or a name looked for in the folders of {} ({unset})",
+                    "Tokenizer folder, graph file, or a name looked for in the folders of {}, then in gst-vidtok in the data folders ({unset})",
                     tokenizer::SEARCH_PATH_VARIABLE
                 ))
                 .mutable_ready()

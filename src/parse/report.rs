@@ -115,7 +115,7 @@ impl VidtokParse {
             FramerError::NotVidTok(bytes) => gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,
-                ("There is no VidTok stream header in the first {bytes} bytes: this is not a .vidtok stream")
+                ("There is no whole VidTok stream header in the first {bytes} bytes: this is not a .vidtok stream, or it is cut off")
             ),
         }
         gst::FlowError::Error

@@ -95,7 +95,7 @@ impl EncoderNetwork {
             return Ok(());
         }
         let text = format!(
-            "the graph of \"{}\" should have an output \"logvar\", but has none",
+            "latent=sample needs the output \"logvar\", which the graph of \"{}\" does not have",
             self.0.description.name
         );
         Err(RuntimeError::Graph(text.into()))

@@ -124,11 +124,16 @@ impl Description {
 
     /// The first key in which two descriptions differ.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let regularizer = match (&self.regularizer, &other.regularizer) {
+            (Regularizer::Fsq { .. }, Regularizer::Fsq { .. }) => "levels",
+            (Regularizer::Kl { .. }, Regularizer::Kl { .. }) => "channels",
+            _ => "regularizer",
+        };
         [
             ("digest", self.digest == other.digest),
             ("name", self.name == other.name),
             ("family", self.family == other.family),
-            ("regularizer", self.regularizer == other.regularizer),
+            (regularizer, self.regularizer == other.regularizer),
             ("time-factor", self.time_factor == other.time_factor),
             ("space-factor", self.space_factor == other.space_factor),
             ("causal", self.causal == other.causal),
@@ -267,6 +272,27 @@ mod tests {
         check("channels", channels, &number, &[("regularizer", "kl")]);
         let windows = [("causal", "false"), ("decoder-delay", "0"), ("time-factor", "1")];
         check("window", documented("`window`"), &number, &windows);
+    }
+
+    #[test]
+    fn the_key_that_differs_is_named() {
+        let (fsq, mut kl) = (keys(), keys());
+        kl.insert("regularizer", "kl".into());
+        kl.insert("channels", "4".into());
+        for (from, key, value) in [
+            (&fsq, "levels", "8,8"),
+            (&kl, "channels", "3"),
+            (&fsq, "family", "other"),
+            (&fsq, "decoder-delay", "0"),
+        ] {
+            let mut other = from.clone();
+            other.insert(key, value.into());
+            let difference = read(from).unwrap().difference(&read(&other).unwrap());
+            assert_eq!(difference, Some(key));
+        }
+        let difference = read(&fsq).unwrap().difference(&read(&kl).unwrap());
+        assert_eq!(difference, Some("regularizer"));
+        assert_eq!(read(&fsq).unwrap().difference(&read(&fsq).unwrap()), None);
     }
 
     #[test]

@@ -268,7 +268,7 @@ fn from_folder(folder: &Path, role: Role, choice: VariantChoice) -> Result<Graph
     let place = description_place(folder);
     if !folder.join(DESCRIPTION_FILE).exists() {
         return Err(TokenizerError::not_found(format!(
-            "the folder \"{}\" has no {DESCRIPTION_FILE}: a tokenizer folder is made by models/export.py",
+            "the folder \"{}\" has no {DESCRIPTION_FILE}: models/export.py makes tokenizer folders, docs/graphs.md specifies them",
             folder.display()
         )));
     }
@@ -377,7 +377,7 @@ fn checked(
     let prefixed = |key: &str| metadata.get(&format!("vidtok.{key}")).cloned();
     if !metadata.keys().any(|key| key.starts_with("vidtok.")) {
         return Err(fail(
-            "this ONNX graph has no vidtok metadata: it was not made by models/export.py",
+            "this ONNX graph has no vidtok metadata, which models/export.py writes and docs/graphs.md specifies",
         ));
     }
     let found = prefixed("role").ok_or_else(|| fail("the key \"vidtok.role\" is missing"))?;

@@ -221,6 +221,11 @@ def test_streams_made_of_arrays() -> None:
     with pytest.raises(StreamError, match="needs the pts"):
         Stream.of(irregular, tokens)
 
+    lists = read(written(Stream.of(EXAMPLE_FORMAT, tokens.tolist())))
+    np.testing.assert_array_equal(lists.tokens, tokens)
+    with pytest.raises(StreamError, match=r"tokens of shape \[1, 2\], wanted is \[t, 1, 2\]"):
+        written(Stream.of(EXAMPLE_FORMAT, [[1, 2]]))
+
     empty = Stream.of(EXAMPLE_FORMAT, tokens[:0], segment_starts=[])
     assert written(empty) == b""
     for some, starts, wrong in ((tokens[:0], (0,), 0), (tokens, (0, 5), 5), (tokens, (0, -1), -1)):
@@ -341,7 +346,7 @@ def test_the_code_of_the_readme_runs(
     for block in re.findall("```python\n(.*?)```", (ROOT / "python" / "README.md").read_text(), re.DOTALL):
         exec(block, names)
     said = capsys.readouterr().out
-    assert "left out: broken.vidtok: no VidTok stream" in said
+    assert "left out: broken.vidtok: not a VidTok stream" in said
     assert "left out: other.vidtok is of example" in said
     # One sequence of 16 in each of the segments of 20.
     assert names["batch"].tolist() == [list(range(32)), list(range(40, 72))]

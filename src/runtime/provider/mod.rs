@@ -26,7 +26,7 @@ use crate::tokenizer::{Precision, Target};
 pub enum ExecutionProvider {
     /// CUDA where it works, else the CPU; `stats` says which.
     #[default]
-    #[enum_value(name = "Auto: the best that works", nick = "auto")]
+    #[enum_value(name = "CUDA if it works, else the CPU", nick = "auto")]
     Auto,
     #[enum_value(name = "CPU", nick = "cpu")]
     Cpu,
@@ -97,7 +97,10 @@ impl ExecutionProvider {
 
     /// Whether it runs on CUDA: its tensors are then in the GPU's memory, not in the CPU's.
     pub(super) fn uses_cuda(self) -> bool {
-        matches!(self, Self::Cuda | Self::TensorRt)
+        match self {
+            Self::Cuda | Self::TensorRt => true,
+            Self::Auto | Self::Cpu | Self::OpenVino => false,
+        }
     }
 
     /// Adds this provider to a session.
