@@ -61,6 +61,30 @@ fn a_discontinuity_starts_a_segment() {
 }
 
 #[test]
+fn a_window_behind_a_discontinuity_has_the_flag_before_it_is_full() {
+    init();
+    let raw = "capsfilter caps=video/x-vidtok,stream-format=raw";
+    let line = format!("vidtokenc model={} ! {raw}", tokenizer("golden_fsq_noncausal"));
+    let mut h = harness(&line, video_caps(SIZE.0, SIZE.1, (30, 1)));
+    let frames = video(40, SIZE.0, SIZE.1);
+    push(&mut h, &frames[..3]);
+    for (from, to) in [(6, 8), (20, 40)] {
+        let mut after = buffer(&frames[from], SIZE.0);
+        after.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        h.push(after).unwrap();
+        push(&mut h, &frames[from + 1..to]);
+    }
+    h.push_event(gst::event::Eos::new());
+    let shape = |b: &gst::Buffer| {
+        let ms = b.duration().unwrap().mseconds();
+        (ms, b.flags().contains(gst::BufferFlags::DISCONT))
+    };
+    let shapes: Vec<_> = pull(&mut h).iter().map(shape).collect();
+    // Windows of 3, 2, 16 and 4 frames.
+    assert_eq!(shapes, [(100, false), (66, true), (533, true), (133, false)]);
+}
+
+#[test]
 fn a_key_unit_request_waits_for_the_current_group() {
     let mut h = encoder();
     let frames = video(12, 16, 16);

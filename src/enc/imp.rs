@@ -322,14 +322,16 @@ impl VidtokEnc {
             }
         };
         self.warn_of_time(&arrival);
-        self.measure_latency(arrival.since_last);
 
-        let State { encoder, video, .. } = state;
+        let State {
+            timing, encoder, video, ..
+        } = state;
         let (encoder, video) = encoder
             .as_mut()
             .zip(video.as_ref())
             .ok_or(gst::FlowError::NotNegotiated)?;
         let frame = picture::map(buffer, video).map_err(|error| self.refuse_frame(&error))?;
+        self.measure_latency(timing.accept(&arrival));
         let encoded = encoder.push(&frame, &arrival, key_interval);
         if let Some(mut encoded) = encoded.map_err(|error| self.step_failed(&error))? {
             if let Some(mark) = encoded.mark.take() {

@@ -60,8 +60,6 @@ pub struct Arrival {
     pub discont: bool,
     /// The PTS of the frame before, where this one's is earlier.
     pub goes_back_from: Option<u64>,
-    /// Nanoseconds since the frame before, where that is known.
-    pub since_last: Option<u64>,
     /// The segment ends when the current group is full.
     pub ends_with_group: bool,
 }
@@ -151,19 +149,25 @@ impl Timing {
         let goes_back_from = self.clock.goes_back_from(time.pts);
         let key_is_due = frame.key_time.is_some_and(|key| key.is_met_at(running_time));
         ends_segment |= goes_back_from.is_some() || (key_is_due && !group_is_open);
-        let discont = std::mem::take(&mut self.discont) || goes_back_from.is_some();
+        self.discont |= goes_back_from.is_some();
         let arrival = Arrival {
             time,
             to_stream_time: i128::from(stream_time(time.pts)) - i128::from(time.pts),
-            discont,
+            discont: self.discont,
             goes_back_from,
-            since_last: self.clock.encoded(time),
             ends_with_group: key_is_due && !ends_segment,
         };
         Ok(Verdict {
             ends_segment,
             fate: Fate::Encode(arrival),
         })
+    }
+
+    /// Notes a frame that was judged and can be encoded: a buffer may still turn out not to be a picture. Returns how
+    /// long after the frame before it comes, in nanoseconds, where that is known.
+    pub fn accept(&mut self, arrival: &Arrival) -> Option<u64> {
+        self.discont = false;
+        self.clock.encoded(arrival.time)
     }
 }
 
@@ -212,7 +216,10 @@ mod tests {
     fn encoded(timing: &mut Timing, frame: &Incoming) -> (bool, Arrival) {
         let verdict = timing.judge(frame).unwrap();
         match verdict.fate {
-            Fate::Encode(arrival) => (verdict.ends_segment, arrival),
+            Fate::Encode(arrival) => {
+                timing.accept(&arrival);
+                (verdict.ends_segment, arrival)
+            }
             dropped => panic!("{dropped:?}"),
         }
     }
@@ -223,13 +230,35 @@ mod tests {
         let (ends, first) = encoded(&mut timing, &at(&segment, 80));
         assert!(!ends && !first.discont && !first.ends_with_group);
         assert_eq!((first.time.pts, first.time.duration), (80 * MS, Some(40 * MS)));
-        assert_eq!((first.since_last, first.goes_back_from), (None, None));
-        let (ends, second) = encoded(&mut timing, &at(&segment, 130));
+        assert_eq!(first.goes_back_from, None);
+        let (ends, _) = encoded(&mut timing, &at(&segment, 130));
         assert!(!ends);
-        assert_eq!(second.since_last, Some(50 * MS));
         // Equal times are in order.
         let (ends, third) = encoded(&mut timing, &at(&segment, 130));
-        assert_eq!((ends, third.goes_back_from, third.since_last), (false, None, None));
+        assert_eq!((ends, third.goes_back_from), (false, None));
+    }
+
+    #[test]
+    fn a_frame_that_is_not_accepted_does_not_count() {
+        let (segment, mut timing) = (segment(), timing());
+        let judged = |timing: &mut Timing, frame: &Incoming| match timing.judge(frame).unwrap().fate {
+            Fate::Encode(arrival) => arrival,
+            dropped => panic!("{dropped:?}"),
+        };
+        let first = judged(&mut timing, &at(&segment, 80));
+        assert_eq!(timing.accept(&first), None);
+        // Neither is a picture.
+        let behind_gap = Incoming {
+            discont: true,
+            ..at(&segment, 500)
+        };
+        judged(&mut timing, &behind_gap);
+        let back = judged(&mut timing, &at(&segment, 40));
+        assert_eq!(back.goes_back_from, Some(80 * MS));
+        let next = judged(&mut timing, &at(&segment, 130));
+        assert_eq!((next.goes_back_from, next.discont), (None, true));
+        assert_eq!(timing.accept(&next), Some(50 * MS));
+        assert!(!judged(&mut timing, &at(&segment, 170)).discont);
     }
 
     #[test]
@@ -253,7 +282,7 @@ mod tests {
         };
         let (ends, arrival) = encoded(&mut timing, &back);
         assert!(ends && arrival.discont && !arrival.ends_with_group);
-        assert_eq!((arrival.goes_back_from, arrival.since_last), (Some(500 * MS), None));
+        assert_eq!(arrival.goes_back_from, Some(500 * MS));
         let (ends, arrival) = encoded(&mut timing, &at(&segment, 140));
         assert!(!ends && !arrival.discont);
     }
