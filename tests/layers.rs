@@ -148,7 +148,7 @@ impl Layers {
         let mut faults = Vec::new();
         for import in imports(module, text) {
             let target: Vec<&str> = import.target.iter().map(String::as_str).collect();
-            let part = match target.strip_prefix(self.of) {
+            let part = match target.strip_prefix(self.parent) {
                 Some([part, ..]) => *part,
                 Some([]) => "",
                 None => continue,

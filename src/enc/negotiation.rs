@@ -50,7 +50,11 @@ impl VidtokEnc {
             .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
         let video = gst_video::VideoInfo::from_caps(incaps).map_err(|error| RuntimeError::Caps(Details::of(error)))?;
         let format = negotiation::token_format(&video, incaps, &graph.description, token_type);
-        format.check().map_err(|error| RuntimeError::Caps(Details::of(error)))?;
+        let is_wrong_setting = set == Some(token_type) && !token_type.fits(&graph.description.regularizer);
+        format.check().map_err(|error| match is_wrong_setting {
+            true => RuntimeError::Settings(Details::of(error)),
+            false => RuntimeError::Caps(Details::of(error)),
+        })?;
         let stream_format = if is_raw {
             StreamFormat::Raw
         } else {
