@@ -43,7 +43,7 @@ def test_a_cut_tail_is_the_end_at_every_byte() -> None:
     for length in range(len(data)):
         reader = packets(data[:length])
         if length < header_bytes:
-            with pytest.raises(StreamError, match="no stream header"):
+            with pytest.raises(StreamError, match="no whole stream header"):
                 list(reader)
             continue
         got = list(map(facts, reader))
