@@ -292,7 +292,9 @@ fn an_impossible_id_is_refused_before_anything_flows() {
         line.pipeline.by_name("enc").unwrap().set_property("stream-id", id);
         assert!(line.pipeline.set_state(gst::State::Playing).is_err());
         let error = line.error(LIMIT).expect("an error");
-        assert!(error.contains("64"), "{error}");
+        for part in ["the property stream-id", "64"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
     }
 }
 

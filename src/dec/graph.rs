@@ -110,11 +110,11 @@ fn check_digest(graph: Graph, digest: &str, name: &str) -> Result<Graph, Runtime
     }
     let short_digest = tokenizer::short_digest(digest);
     Err(invalid(format!(
-        "the tokens were made by tokenizer \"{name}\" (digest {short_digest}…), but {} is \"{}\" (digest {}…): set the property \
-         \"model\" to the right one, or leave it unset",
-        graph.location(),
+        "the tokens were made by tokenizer \"{name}\" (digest {short_digest}…), but the graph is of \"{}\" (digest {}…, {}): \
+         set the property \"model\" to the right one, or leave it unset",
         tokenizer.name,
-        tokenizer.short_digest()
+        tokenizer.short_digest(),
+        graph.location()
     )))
 }
 

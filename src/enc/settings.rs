@@ -1,6 +1,6 @@
 //! The encoder's properties.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,7 +10,7 @@ use crate::details::Details;
 use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenType;
 use crate::runtime::RuntimeError;
-use crate::stream::check_stream_id;
+use crate::stream::{StreamError, check_stream_id};
 use crate::tokenizer::{Graph, Role};
 
 const DEFAULT_KEY_INTERVAL: u32 = 0;
@@ -170,6 +170,12 @@ impl element::Settings for Settings {
 
     fn check(&self) -> Result<(), RuntimeError> {
         let Some(id) = &self.stream_id else { return Ok(()) };
-        check_stream_id(id).map_err(|error| RuntimeError::Settings(Details::of(error)))
+        check_stream_id(id).map_err(|error| {
+            let text = match &error {
+                StreamError::Header(reason) => format!("the property stream-id cannot be used: {reason}"),
+                other => other.to_string(),
+            };
+            RuntimeError::Settings(Details::with_cause(text, Arc::new(error)))
+        })
     }
 }

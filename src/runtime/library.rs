@@ -242,10 +242,17 @@ fn explain(locations: &[Location], tried: &[String]) -> String {
     } else {
         format!(" {}.", tried.join("; "))
     };
+    // Without the variable, the system's libraries are always among the locations.
+    let is_set = !locations.iter().any(|location| matches!(location, Location::System(_)));
+    let or_unset = if is_set {
+        ", or unset it: the plugin then looks in folders beside it and among the system's libraries"
+    } else {
+        ""
+    };
     format!(
         "ONNX Runtime was not found. Looked at: {looked}.{tried} Install it (for example \"pip install onnxruntime\") and set \
          {LIBRARY_VARIABLE} to its library libonnxruntime.so… or to the folder that holds it (in the wheel: \
-         onnxruntime/capi)"
+         onnxruntime/capi){or_unset}"
     )
 }
 
@@ -321,5 +328,9 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        assert!(!text.contains("unset it"), "{text}");
+        // The variable alone decides where it is set: a good library may be elsewhere.
+        let text = explain(&locations[..1], &[]);
+        assert!(text.contains("unset it"), "{text}");
     }
 }

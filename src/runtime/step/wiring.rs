@@ -6,7 +6,7 @@ use ort::value::TensorElementType;
 use crate::format::Regularizer;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::session::{Port, Session};
-use crate::tokenizer::{Description, Graph, Role};
+use crate::tokenizer::{Description, Graph, Role, Source};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,10 +163,15 @@ impl<'a> Check<'a> {
             return Ok(place);
         }
         if self.members > 1 && port.shape.first() == Some(&1) {
-            return Err(self.wrong(
-                "runs one stream at a time: batch-streams needs the variant for GPUs (models/export.py --target gpu; \
-                 where there is one in half precision only, set precision=fp16)",
-            ));
+            let way_out = match self.graph.source {
+                Source::Embedded(_) => "set model to a tokenizer's folder that has it",
+                Source::File(..) => {
+                    "models/export.py --target gpu writes it; where there is one in half precision only, set \
+                     precision=fp16"
+                }
+            };
+            let what = format!("runs one stream at a time: batch-streams needs the variant for GPUs; {way_out}");
+            return Err(self.wrong(&what));
         }
         Err(fail(&format!("has {} {:?}", port.element, port.shape)))
     }
@@ -286,6 +291,8 @@ mod tests {
     #[test]
     fn a_graph_for_one_member_is_refused_for_batches() {
         let error = wiring(Role::Encoder, 2, &encoder(1)).unwrap_err();
-        assert!(error.contains("one stream at a time"), "{error}");
+        for part in ["one stream at a time", "set model to a tokenizer's folder"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
     }
 }
