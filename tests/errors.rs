@@ -303,6 +303,25 @@ fn tokens_that_downstream_does_not_take() {
 }
 
 #[test]
+fn a_token_type_that_does_not_suit_the_tokenizer_is_an_error_of_settings() {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc model={} token-type=float32", tokenizer(TINY)),
+        &video_caps(16, 16, (30, 1)),
+    );
+    line.play();
+    line.push(buffer(&video(1, 16, 16)[0], 16));
+    let bus = line.pipeline.bus().unwrap();
+    let message = bus.timed_pop_filtered(LIMIT, &[gst::MessageType::Error]);
+    let Some(gst::MessageView::Error(error)) = message.as_ref().map(|message| message.view()) else {
+        panic!("no error");
+    };
+    let error = error.error();
+    assert!(error.matches(gst::LibraryError::Settings), "{error:?}");
+    assert_says(&error.to_string(), &["float32", "only of uint16 or uint32"]);
+}
+
+#[test]
 fn the_shape_of_raw_tokens_is_posted_where_gst_launch_prints_it() {
     init();
     let raw = "video/x-vidtok,stream-format=raw";
