@@ -1,0 +1,35 @@
+//! Compares an execution provider with the CPU, and looks into the time that a step takes. Prints one line of JSON.
+//!
+//! - `probe compare`: a tokenizer's encoder and decoder on the provider and on the CPU, which calculates in float32.
+//! - `probe together`: many streams at once, as a batch or sharing one session, against each of them alone. One stream
+//!   pauses on the way, and one starts a new segment.
+//! - `probe profile`: the graph without the plugin's step, with ONNX Runtime's profile, or captured as a CUDA graph.
+//!
+//! Options: `--model MODEL` (a folder or a graph file; else the built-in tokenizer), `--size N` (pixels a side, 64),
+//! `--steps N` (4), `--provider NAME` (cpu), `--precision fp32|fp16`, `--streams N` (4) and `--batch N` (0) for
+//! `together`, `--role encoder|decoder`, `--trace PREFIX` and `--cuda-graph` for `profile`.
+
+mod arguments;
+mod clip;
+mod compare;
+mod difference;
+mod network;
+mod profile;
+mod together;
+
+use std::error::Error;
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let (command, arguments) = arguments::parse(std::env::args().skip(1))?;
+    network::init()?;
+    let result = match command.as_str() {
+        "compare" => compare::run(&arguments)?,
+        "together" => together::run(&arguments)?,
+        "profile" => profile::run(&arguments)?,
+        other => return Err(format!("there is no command {other}: compare, together or profile").into()),
+    };
+    println!("{result}");
+    Ok(())
+}
