@@ -39,7 +39,7 @@ impl Arguments {
 pub fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Arguments)> {
     let command = words
         .next()
-        .ok_or("a command is needed: compare, together or profile")?;
+        .ok_or("a command is needed: open, compare, together or profile")?;
     let mut arguments = Arguments {
         model: None,
         size: 64,

@@ -44,6 +44,16 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     Ok(result)
 }
 
+/// Makes one network ready.
+pub fn open(arguments: &Arguments) -> Result<Value> {
+    let graph = network::graph(arguments.model.as_deref(), arguments.role, &arguments.options())?;
+    let (network, open_seconds) = network::open_timed(&graph, arguments.options(), arguments.size)?;
+    Ok(json!({
+        "model": graph.description.name, "role": arguments.role.as_str(), "size": arguments.size,
+        "precision": graph.precision.as_str(), "open-seconds": open_seconds, "running": network.describe(),
+    }))
+}
+
 /// What the steps of one network gave.
 struct Found {
     open_seconds: f64,

@@ -1,5 +1,6 @@
 //! Compares an execution provider with the CPU, and looks into the time that a step takes. Prints one line of JSON.
 //!
+//! - `probe open`: how long it takes to make a network ready, and what runs it.
 //! - `probe compare`: a tokenizer's encoder and decoder on the provider and on the CPU, which calculates in float32.
 //! - `probe together`: many streams at once, as a batch or sharing one session, against each of them alone. One stream
 //!   pauses on the way, and one starts a new segment.
@@ -25,10 +26,11 @@ fn main() -> Result<()> {
     let (command, arguments) = arguments::parse(std::env::args().skip(1))?;
     network::init()?;
     let result = match command.as_str() {
+        "open" => compare::open(&arguments)?,
         "compare" => compare::run(&arguments)?,
         "together" => together::run(&arguments)?,
         "profile" => profile::run(&arguments)?,
-        other => return Err(format!("there is no command {other}: compare, together or profile").into()),
+        other => return Err(format!("there is no command {other}: open, compare, together or profile").into()),
     };
     println!("{result}");
     Ok(())

@@ -1,0 +1,80 @@
+"""What the NVIDIA driver says of its GPUs, through its library NVML."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from types import TracebackType
+
+NAME_BYTES = 96
+PERIOD = 0.02  # seconds between two looks at the memory
+
+
+class _Memory(ctypes.Structure):
+    """nvmlMemory_t of nvml.h."""
+
+    _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
+
+
+class Nvml:
+    """The first GPU."""
+
+    def __init__(self) -> None:
+        """Raises `OSError` where there is no driver, or no GPU."""
+        self.library = ctypes.CDLL("libnvidia-ml.so.1")
+        self.call("nvmlInit_v2")
+        self.device = ctypes.c_void_p()
+        self.call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(0), ctypes.byref(self.device))
+
+    def call(self, name: str, *arguments: object) -> None:
+        status = getattr(self.library, name)(*arguments)
+        if status:
+            raise OSError(f"{name}: error {status}")
+
+    def name(self) -> str:
+        text = ctypes.create_string_buffer(NAME_BYTES)
+        self.call("nvmlDeviceGetName", self.device, text, ctypes.c_uint(NAME_BYTES))
+        return text.value.decode()
+
+    def driver(self) -> str:
+        text = ctypes.create_string_buffer(NAME_BYTES)
+        self.call("nvmlSystemGetDriverVersion", text, ctypes.c_uint(NAME_BYTES))
+        return text.value.decode()
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes in use, and in all."""
+        memory = _Memory()
+        self.call("nvmlDeviceGetMemoryInfo", self.device, ctypes.byref(memory))
+        return memory.used, memory.total
+
+
+def first_gpu() -> Nvml | None:
+    try:
+        return Nvml()
+    except (OSError, AttributeError):
+        return None
+
+
+class Peak:
+    """The most memory that is in use on the GPU meanwhile, beyond what was before."""
+
+    def __init__(self, gpu: Nvml | None) -> None:
+        self.gpu, self.stop = gpu, threading.Event()
+        self.before = self.most = gpu.memory()[0] if gpu else 0
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def watch(self) -> None:
+        while self.gpu and not self.stop.wait(PERIOD):
+            self.most = max(self.most, self.gpu.memory()[0])
+
+    def __enter__(self) -> Peak:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop.set()
+        self.thread.join()
+
+    @property
+    def mib(self) -> float | None:
+        return (self.most - self.before) / 2**20 if self.gpu else None

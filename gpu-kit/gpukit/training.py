@@ -1,0 +1,83 @@
+"""The last part: training the built-in tokenizer for the minutes that are left, with `models/training/train.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import clips, packages, pieces
+from .kit import Kit
+from .runner import Case, Context, Failed
+
+MODULES = ("torch", "numpy", "PIL", "onnx", "onnxruntime")
+# Of a checkpoint: small enough to be copied one by one.
+PIECE_BYTES = 15_000_000
+CHECKPOINT = "checkpoint.pt"
+# Seconds before the budget's end at which the trainer is asked to save and end.
+STOP_BEFORE = 25.0
+WHOLE = {"batch": 32, "frames": 33, "crop": 128, "precision": "bf16"}
+SMALL = {"batch": 2, "frames": 9, "crop": 64, "precision": "fp32"}
+
+
+def needs(kit: Kit) -> str | None:
+    """What is missing, in a line."""
+    if not (kit.root / "clips").is_dir():
+        return "the kit has no clips: prepare.sh takes them with --clips"
+    missing = packages.missing(MODULES)
+    return f"{packages.python()} has no {', '.join(missing)}" if missing else None
+
+
+def cases(provider: str) -> list[Case]:
+    return [Case("training", train, 60, record={"table": "other"}, once=False)]
+
+
+def train(context: Context) -> Mapping[str, Any]:
+    kit = context.kit
+    folder = kit.results / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    data, cache = kit.work / "footage", kit.work / "footage-arrays"
+    clips.unpack(kit.root / "clips", data, cache)
+    resume(folder)
+    options = SMALL if kit.small else WHOLE
+    cores = len(os.sched_getaffinity(0))
+    words = {"data": data, "output": folder, "cache": cache, "minutes": kit.train_minutes, **options}
+    words |= {"threads": cores, "workers": 0 if kit.small else max(1, min(12, cores - 2))}
+    words |= {"report-every": 10, "save-every": 30}
+    command = [sys.executable, kit.project / "models/training/train.py"]
+    command += [text for name, value in words.items() for text in (f"--{name}", str(value))]
+    # With a compiler, a step is faster.
+    command += ["--compile"] if shutil.which("cc") and not kit.small else []
+    # Videos are decoded already, so that what would read them is not needed.
+    shims = [] if packages.has("av") else [kit.root / "shims" / "av"]
+    context.call(command, kit.environment(PYTHONPATH=kit.python_path(*shims)), stop_at=STOP_BEFORE)
+    lines = (folder / "progress.jsonl").read_text().splitlines() if (folder / "progress.jsonl").is_file() else []
+    if not (folder / CHECKPOINT).is_file():
+        raise Failed("the trainer wrote no checkpoint")
+    made = split(folder)
+    last = json.loads(lines[-1]) if lines else {}
+    text = f"step {last.get('step')}, {last.get('psnr')} dB, {last.get('minutes')} minutes in all; {len(made)} pieces"
+    return {"result": {**last, "options": options}, "text": text}
+
+
+def split(folder: Path) -> list[dict[str, Any]]:
+    """The checkpoint's pieces, which `pack` copies."""
+    for old in folder.glob(f"{CHECKPOINT}.[0-9][0-9]"):
+        old.unlink()
+    made = pieces.split_file(folder / CHECKPOINT, folder, PIECE_BYTES)
+    pieces.write_list(folder, {CHECKPOINT: made})
+    return made
+
+
+def resume(folder: Path) -> None:
+    """Put a checkpoint together from pieces that were copied here."""
+    if (folder / CHECKPOINT).exists() or not (folder / pieces.LIST).exists():
+        return
+    try:
+        pieces.join_file(folder, pieces.read_list(folder)[CHECKPOINT], folder / CHECKPOINT)
+    except pieces.PiecesError as error:
+        raise Failed(str(error)) from None

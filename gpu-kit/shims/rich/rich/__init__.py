@@ -1,0 +1,3 @@
+"""A stand-in where rich is not installed: VidTok's networks print with it."""
+
+print = print
