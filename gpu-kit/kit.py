@@ -26,15 +26,16 @@ ROOT = Path(__file__).resolve().parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder for all that is written (./results)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder for what is written (./results)")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run parts")
-    run.add_argument("parts", nargs="+", choices=[*parts.PARTS, "all"], metavar="PART", help=f"{', '.join(parts.PARTS)}, all")
+    names = [*parts.PARTS, "all"]
+    run.add_argument("parts", nargs="+", choices=names, metavar="PART", help=", ".join(names))
     run.add_argument("--budget", type=float, default=540.0, help="seconds for this call (540)")
     run.add_argument("--provider", default="cuda", choices=["cuda", "cpu"], help="cpu is for a rehearsal (cuda)")
     run.add_argument("--small", action="store_true", help="small pictures and networks, for a rehearsal")
     run.add_argument("--again", action="store_true", help="also what failed before")
-    run.add_argument("--libraries", type=Path, action="append", default=[], help="a folder with CUDA's or TensorRT's libraries")
+    run.add_argument("--libraries", type=Path, action="append", default=[], help="a folder of CUDA's or TensorRT's")
     run.add_argument("--vidtok", type=Path, help="a checkout of microsoft/VidTok")
     run.add_argument("--train-minutes", type=float, default=600.0, help="of the whole training, over all calls (600)")
     packing = commands.add_parser("pack", help="collect the results in few small files")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,11 +84,13 @@ class Kit:
     @cached_property
     def search_path(self) -> str:
         """For the loader."""
-        found = {name: place for names in self.providers.values() for name, place in names.items()}
+        found = [place for names in self.providers.values() for place in names.values()]
         own = [self.root / "lib", self.root / "onnxruntime"]
         if self.needs_own_loader:
             own.insert(0, self.root / "loader")
-        return ":".join(str(folder) for folder in [*own, *libraries.search_path(found)])
+        return ":".join(
+            str(folder) for folder in [*own, *libraries.search_path(found, libraries.package_folders(sys.path))]
+        )
 
     def environment(self, **more: str) -> dict[str, str]:
         """For the kit's programs."""

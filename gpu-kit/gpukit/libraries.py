@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-# Inside a folder of Python packages. The wheels of CUDA 12 have a folder for each library, those of CUDA 13 one for most.
+# Inside a folder of Python packages. CUDA 12 has a folder for each library there, CUDA 13 one for most.
 IN_PACKAGES = ("nvidia/*/lib", "nvidia/lib", "tensorrt_libs")
 SYSTEM = (
     "/usr/local/cuda/lib64",
@@ -21,13 +21,13 @@ SYSTEM = (
     "/usr/lib64",
     "/usr/lib/wsl/lib",
 )
-TENSORRT = "libnvinfer.so.10"
 DRIVER = "libcuda.so.1"
 
 
 def package_folders(paths: Sequence[str]) -> list[Path]:
     """Folders with NVIDIA's libraries below folders of Python packages."""
-    found = [Path(match) for path in paths for pattern in IN_PACKAGES for match in sorted(glob.glob(f"{path}/{pattern}"))]
+    patterns = [f"{path}/{pattern}" for path in paths for pattern in IN_PACKAGES]
+    found = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern))]
     return [folder for folder in found if folder.is_dir()]
 
 
@@ -37,29 +37,39 @@ def candidates(more: Iterable[Path] = ()) -> list[Path]:
     return named + package_folders(sys.path) + [Path(path) for path in SYSTEM if Path(path).is_dir()]
 
 
-def locate(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Path | None]:
-    """The first folder that has each of the libraries."""
-    return {name: next((folder for folder in folders if (folder / name).exists()), None) for name in names}
+def locate(name: str, folders: Sequence[Path]) -> Path | None:
+    """The first folder that has a library."""
+    return next((folder for folder in folders if (folder / name).exists()), None)
 
 
 def known_to_the_loader(name: str) -> Path | None:
-    """The folder where the system's loader finds a library by itself."""
+    """The folder where the system's loader finds a library without being told."""
     try:
         ctypes.CDLL(name)
     except OSError:
         return None
-    maps = Path("/proc/self/maps").read_text()
-    paths = [line.split(maxsplit=5)[-1] for line in maps.splitlines() if "/" in line]
+    return mapped(name, Path("/proc/self/maps").read_text())
+
+
+def mapped(name: str, maps: str) -> Path | None:
+    """Where a library of this process lies, by the lines of its memory map."""
     stem = name.split(".so")[0]
+    paths = (Path(line.split(maxsplit=5)[-1]) for line in maps.splitlines() if "/" in line)
     # The name may be a link to a file with a longer one.
-    match = next((Path(path) for path in paths if Path(path).name.startswith(f"{stem}.so")), None)
-    return match.parent if match else None
+    return next((path.parent for path in paths if path.name.startswith(f"{stem}.so")), None)
 
 
 def find(names: Iterable[str], more: Iterable[Path] = ()) -> dict[str, Path | None]:
     """Each library's folder, or `None`."""
-    found = locate(names, candidates(more))
-    return {name: folder or known_to_the_loader(name) for name, folder in found.items()}
+    folders = candidates(more)
+    return {name: find_one(name, folders) for name in names}
+
+
+def find_one(name: str, folders: Sequence[Path]) -> Path | None:
+    if name == DRIVER:
+        # The loader's is the driver's own; elsewhere there may be others, for building programs.
+        return known_to_the_loader(name) or locate(name, folders)
+    return locate(name, folders) or known_to_the_loader(name)
 
 
 def missing(found: dict[str, Path | None]) -> str | None:
@@ -68,10 +78,12 @@ def missing(found: dict[str, Path | None]) -> str | None:
     return f"not found: {', '.join(absent)}" if absent else None
 
 
-def search_path(found: dict[str, Path | None]) -> list[Path]:
-    """The folders, each once, and all that belong to the same set of Python packages: libraries load further ones."""
-    folders = list(dict.fromkeys(folder for folder in found.values() if folder))
-    beside = [folder for folder in package_folders(sys.path) if any(used in folders for used in package_folders(sys.path))]
-    ours = [folder for folder in folders if str(folder) not in SYSTEM[-3:]]
-    system = [folder for folder in folders if str(folder) in SYSTEM[-3:]]
-    return list(dict.fromkeys([*ours, *beside, *system]))
+def search_path(found: Iterable[Path | None], packages: Sequence[Path]) -> list[Path]:
+    """The folders for the loader, each once. `packages`: those of Python packages, which belong together.
+
+    The system's own come last: beside what is wanted from there, they have versions of everything else.
+    """
+    folders = [folder for folder in found if folder]
+    together = packages if any(folder in packages for folder in folders) else []
+    ordered = sorted([*folders, *together], key=lambda folder: str(folder).startswith(("/usr/lib", "/lib")))
+    return list(dict.fromkeys(ordered))

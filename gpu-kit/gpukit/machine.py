@@ -14,8 +14,8 @@ from .packages import has
 
 
 def describe(kit: Kit) -> dict[str, Any]:
-    sys.path.append(str(kit.project / "benches"))
     # The benchmark's own.
+    sys.path.insert(0, str(kit.project / "benches"))
     import machine as benchmark
 
     gpu = first_gpu()

@@ -33,8 +33,8 @@ def run(kit: Kit, names: Sequence[str], budget: float, again: bool, say: Callabl
         lacking = PARTS[name].needs(kit)
         if lacking:
             say(f"{results.LACKING:8}{name}: {lacking}")
-            record = {"case": name, "provider": kit.provider, "status": results.LACKING, "reason": lacking, "seconds": 0}
-            results.append(kit.results, record)
+            status = {"status": results.LACKING, "reason": lacking, "seconds": 0}
+            results.append(kit.results, {"case": name, "provider": kit.provider, **status})
             continue
         cases = PARTS[name].cases(kit.provider)
         good &= runner.run(kit, cases, deadline - time.monotonic(), again, say)

@@ -7,8 +7,9 @@ import math
 import sys
 from pathlib import Path
 
-import golden
 import numpy as np
+
+import golden
 import recipe
 from peer import Peer, without_tuning
 
@@ -41,13 +42,13 @@ def measure(
         "size": size,
         "frames": frames,
         "seed": SEED,
-        "threads": len_cores(),
+        "threads": cores(),
         "output": folder / "result.npy",
     }
     options = [text for name, value in words.items() for text in (f"--{name}", str(value))]
     reference = Path(golden.ROOT) / "benches" / "reference.py"
     log = folder / f"{role}-{mode.replace(' ', '-')}.log"
-    with Peer([sys.executable, reference, *options], [mode], without_tuning(len_cores()), log, words["output"]) as peer:
+    with Peer([sys.executable, reference, *options], [mode], without_tuning(cores()), log, words["output"]) as peer:
         for _ in range(TURNS):
             peer.turn()
         figures = peer.figures()
@@ -55,7 +56,7 @@ def measure(
     if "error" in found:
         return {"error": found["error"]}
     # Of a step, which is four frames.
-    return {"torch": figures["torch"], "ms-per-frame": found["mean-ms"] / TIME_FACTOR, "warm-s": found["warm-s"], **found}
+    return {"torch": figures["torch"], "ms-per-frame": found["mean-ms"] / TIME_FACTOR, **found}
 
 
 def clip(folder: Path, size: int, frames: int) -> Path:
@@ -73,7 +74,7 @@ def tokens(folder: Path, document: dict, size: int, frames: int) -> Path:
     return path
 
 
-def len_cores() -> int:
+def cores() -> int:
     import machine
 
     return machine.cores()

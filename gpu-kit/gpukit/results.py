@@ -80,7 +80,7 @@ def hardware(cases: list[Record], machine: Record) -> str:
 def speed(cases: list[Record]) -> str:
     """Milliseconds per frame, as far as they were measured."""
     lines = [
-        "| provider | tokenizer | precision | streams | encoder, ms/frame | decoder, ms/frame | both | GPU memory, MiB |",
+        "| by | tokenizer | precision | streams | encoder, ms/frame | decoder, ms/frame | both | GPU, MiB |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     rows: dict[tuple[str, ...], dict[str, Record]] = {}

@@ -155,7 +155,9 @@ def best_reason(lines: Sequence[str]) -> str:
     return (errors or list(lines) or ["it said nothing"])[-1]
 
 
-def run(kit: Kit, cases: Sequence[Case], budget: float, again: bool = False, say: Callable[[str], None] = print) -> bool:
+def run(
+    kit: Kit, cases: Sequence[Case], budget: float, again: bool = False, say: Callable[[str], None] = print
+) -> bool:
     """Runs the cases that have no result yet, as far as the budget goes. Gives whether none failed.
 
     `again`: also those that failed, or lacked something.
@@ -176,7 +178,8 @@ def run(kit: Kit, cases: Sequence[Case], budget: float, again: bool = False, say
             continue
         results.append(kit.results, record)
         good &= record["status"] != results.FAILED
-        say(f"{record['status']:8}{case.name:44}{record['seconds']:7.1f} s  {record.get('text') or record.get('reason') or ''}")
+        told = record.get("text") or record.get("reason") or ""
+        say(f"{record['status']:8}{case.name:44}{record['seconds']:7.1f} s  {told}")
     if waiting:
         say(f"left for the next call, as the time is up: {', '.join(waiting)}")
     return good

@@ -1,7 +1,8 @@
-"""The tokenizers that are run: published architectures with the recipe's weights, which are the same on every machine.
+"""The tokenizers that are run: published architectures with the recipe's weights, the same on every machine.
 
-They are exported on the target, as their weights would not compress: `python3 -m gpukit.tokenizers FOLDER WIDTHS NAME...`.
-The import of the project's exporter needs NumPy, onnx and onnx_ir.
+They are exported on the target, as their weights would not compress. The exporter needs NumPy, onnx and onnx_ir.
+
+    python3 -m gpukit.tokenizers FOLDER whole|small NAME...
 """
 
 from __future__ import annotations
