@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from . import clips, elf, pieces
 
@@ -34,15 +35,26 @@ def main() -> None:
     collect_runtime(stages["runtime"], options)
     collect_project(stages["project"], options)
     write_manifest(stages, options)
-    for old in options.out.glob("*.tar.xz.[0-9][0-9]"):
-        old.unlink()
-    size = int(options.piece_megabytes * 1e6)
-    archives = {name: pieces.split_folder(stage, options.out, name, size) for name, stage in stages.items()}
-    pieces.write_list(options.out, archives)
+    archives = pack(stages, options.out, int(options.piece_megabytes * 1e6))
     shutil.copy(HERE / "gpukit" / "pieces.py", options.out / "join.py")
     for piece in (piece for made in archives.values() for piece in made):
         print(f"{piece['bytes'] / 1e6:7.1f} MB  {piece['file']}")
     print(f"{options.out}: copy all of it, then run `python3 join.py --to FOLDER` there")
+
+
+def pack(stages: dict[str, Path], out: Path, size: int) -> dict[str, list[dict[str, Any]]]:
+    """Write each stage as an archive in pieces, unless it is there already."""
+    contents = {name: pieces.fingerprint(stage, size) for name, stage in stages.items()}
+    archives = {name: pieces.packed_before(out, name, contents[name]) for name in stages}
+    kept = {piece["file"] for made in archives.values() for piece in made or ()}
+    for old in out.glob("*.tar.xz.[0-9][0-9]"):
+        if old.name not in kept:
+            old.unlink()
+    for name, stage in stages.items():
+        if archives[name] is None:
+            archives[name] = pieces.split_folder(stage, out, name, size)
+    pieces.write_list(out, archives, contents)
+    return archives
 
 
 def arguments() -> argparse.Namespace:

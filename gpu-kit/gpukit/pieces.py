@@ -108,8 +108,27 @@ def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def write_list(folder: Path, archives: dict[str, list[dict[str, Any]]]) -> None:
-    (folder / LIST).write_text(json.dumps({"archives": archives}, indent=1) + "\n")
+def write_list(folder: Path, archives: dict[str, list[dict[str, Any]]], contents: dict[str, str] | None = None) -> None:
+    """`contents`: what `fingerprint` says of each archive's folder, so that the same is not packed again."""
+    (folder / LIST).write_text(json.dumps({"archives": archives, "contents": contents or {}}, indent=1) + "\n")
+
+
+def fingerprint(source: Path, size: int) -> str:
+    """Of all files of a folder, and of the pieces' size."""
+    digest = hashlib.sha256(f"{size}\n".encode())
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(source)} {path.stat().st_mode:o} {checksum(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def packed_before(folder: Path, name: str, contents: str) -> list[dict[str, Any]] | None:
+    """The pieces of an archive that are there already and have these contents."""
+    try:
+        known = json.loads((folder / LIST).read_text())
+        pieces = known["archives"][name] if known["contents"][name] == contents else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if pieces is None or any(problems(folder, pieces)) else pieces
 
 
 def read_list(folder: Path) -> dict[str, list[dict[str, Any]]]:

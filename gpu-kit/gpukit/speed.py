@@ -11,7 +11,7 @@ from typing import Any
 
 from . import tokenizers, trace
 from .checks import compare, export, model, usable
-from .runner import Case, Context, Failed
+from .runner import Case, Context, Failed, Lacking
 
 SIZE, SMALL = 256, 64
 STEPS = 30
@@ -106,6 +106,8 @@ def profile(name: str, role: str, kind: str) -> Case:
 
     def run(context: Context) -> Mapping[str, Any]:
         provider = usable(context)
+        if kind == "cuda-graph" and provider != "cuda":
+            raise Lacking("CUDA graphs are for CUDA")
         words = [*context.kit.command("probe"), "profile", *model(context, name), "--precision", "fp16"]
         words += ["--role", role, "--size", size(context), "--steps", steps(context), "--provider", provider]
         words += ["--cuda-graph"] if kind == "cuda-graph" else []
