@@ -74,11 +74,15 @@ def compare(name: str, precision: str | None, size: int, steps: int, prefix: str
     def run(context: Context) -> Mapping[str, Any]:
         provider = usable(context)
         words = [*context.kit.command("probe"), "compare", *model(context, name), "--provider", provider]
-        words += ["--size", size, "--steps", steps, *(["--precision", precision] if precision else [])]
+        words += ["--size", min(size, 64) if context.kit.small else size, "--steps", steps]
+        words += ["--precision", precision] if precision else []
         result = context.json(words)
-        return {"result": result, "text": f"{precision or 'fp32'}: {compared(result)}"}
+        return {
+            "result": result,
+            "text": f"{precision or 'fp32'}, {result['size']}×{result['size']}: {compared(result)}",
+        }
 
-    record = {"table": "hardware", "what": f"{name}, {size}×{size}, tokens and pictures beside the CPU's"}
+    record = {"table": "hardware", "what": f"{name}, tokens and pictures beside the CPU's"}
     return Case("/".join(filter(None, [prefix, name, precision])), run, 15, record=record)
 
 

@@ -31,12 +31,12 @@ def export(folder: Path, name: str, small: bool) -> None:
     from vidtok_export import build
 
     published, width = PUBLISHED[name]
-    # A wide one's weights take gigabytes.
+    # A rehearsal is of the form for GPUs, also on a CPU, and a wide tokenizer's weights take gigabytes.
     width = min(width, 32) if small else width
     configuration = golden.configuration(published, width)
     weights = golden.weights(configuration, SEED)
     # A wide network's comparison runs few steps, and the form for GPUs then does for the CPU, too.
-    forms = [("fp32", "gpu"), ("fp16", "gpu")] + ([] if width > 32 else [("fp32", "cpu")])
+    forms = [("fp32", "gpu"), ("fp16", "gpu")] + ([] if width > 32 or small else [("fp32", "cpu")])
     for precision, target in forms:
         build.export(configuration, weights, folder / name, name, "MIT", precision=precision, target=target)
     separate_half(folder / name, folder / f"{name}{HALF}")
