@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
 
 def collect_runtime(stage: Path, options: argparse.Namespace) -> None:
     """GStreamer, ONNX Runtime, the C library, Python packages."""
-    shutil.copytree(options.onnxruntime, stage / "onnxruntime")
+    shutil.copytree(options.onnxruntime, stage / "ort")
     if options.wheels:
         shutil.copytree(options.wheels, stage / "wheels")
     binaries = stage / "bin"
@@ -126,9 +126,9 @@ def collect_project(stage: Path, options: argparse.Namespace) -> None:
         for name in ("vidtok", "LICENSE"):
             source = options.vidtok / name
             if source.is_dir():
-                shutil.copytree(source, stage / "vidtok" / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, stage / "vidtok-checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.is_file():
-                copy_to(source, stage / "vidtok" / name)
+                copy_to(source, stage / "vidtok-checkout" / name)
     if options.clips:
         (stage / "clips").mkdir()
         videos, photographs = clips.collect(options.clips, stage / "clips", options.clip_megabytes)
@@ -139,10 +139,10 @@ def write_manifest(stages: dict[str, Path], options: argparse.Namespace) -> None
     runtime, project = stages["runtime"], stages["project"]
     own = [*(runtime / "bin").iterdir(), *(project / "bin").iterdir(), *(project / "plugin").iterdir()]
     own += [path for path in (runtime / "lib").rglob("*") if path.is_file()]
-    own += (runtime / "onnxruntime").glob("lib*.so*")
+    own += (runtime / "ort").glob("lib*.so*")
     glibc = elf.glibc_needed(own)
-    cuda = nvidia_libraries(runtime / "onnxruntime" / "libonnxruntime_providers_cuda.so") + [LOADED_LATER]
-    tensorrt = nvidia_libraries(runtime / "onnxruntime" / "libonnxruntime_providers_tensorrt.so")
+    cuda = nvidia_libraries(runtime / "ort" / "libonnxruntime_providers_cuda.so") + [LOADED_LATER]
+    tensorrt = nvidia_libraries(runtime / "ort" / "libonnxruntime_providers_tensorrt.so")
     manifest = {
         "glibc": ".".join(map(str, glibc)),
         "carried-glibc": platform.libc_ver()[1],

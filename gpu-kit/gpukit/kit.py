@@ -44,6 +44,11 @@ class Kit:
         return self.root / "project"
 
     @property
+    def runtime(self) -> Path:
+        """ONNX Runtime's libraries."""
+        return self.root / "ort"
+
+    @property
     def tokenizers(self) -> Path:
         return self.results / "work" / "tokenizers"
 
@@ -85,19 +90,18 @@ class Kit:
     def search_path(self) -> str:
         """For the loader."""
         found = [place for names in self.providers.values() for place in names.values()]
-        own = [self.root / "lib", self.root / "onnxruntime"]
+        own = [self.root / "lib", self.runtime]
         if self.needs_own_loader:
             own.insert(0, self.root / "loader")
-        return ":".join(
-            str(folder) for folder in [*own, *libraries.search_path(found, libraries.package_folders(sys.path))]
-        )
+        theirs = libraries.search_path(found, libraries.package_folders(sys.path))
+        return ":".join(map(str, dict.fromkeys([*own, *theirs, *libraries.told_to_the_loader()])))
 
     def environment(self, **more: str) -> dict[str, str]:
         """For the kit's programs."""
         self.work.mkdir(parents=True, exist_ok=True)
         plugins = [self.root / "plugin", self.root / "lib" / "gstreamer-1.0"]
         ours = {
-            "ORT_DYLIB_PATH": self.root / "onnxruntime",
+            "ORT_DYLIB_PATH": self.runtime,
             # When it is loaded, ONNX Runtime would look up a host.
             "ORT_DISABLE_TELEMETRY": 1,
             "GST_PLUGIN_SYSTEM_PATH_1_0": ":".join(map(str, plugins)),
@@ -109,6 +113,9 @@ class Kit:
             # TensorRT's engines.
             "XDG_CACHE_HOME": self.work / "cache",
             "CUDA_CACHE_PATH": self.work / "cache" / "cuda",
+            # PyTorch would ask for the user's name, which an unprivileged user of a container may not have.
+            "TORCHINDUCTOR_CACHE_DIR": self.work / "cache" / "inductor",
+            "TRITON_CACHE_DIR": self.work / "cache" / "triton",
             "HOME": self.work,
         }
         kept = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}

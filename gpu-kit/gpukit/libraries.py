@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,7 +35,12 @@ def package_folders(paths: Sequence[str]) -> list[Path]:
 def candidates(more: Iterable[Path] = ()) -> list[Path]:
     """Where to look, what the user names first."""
     named = [folder for path in more for folder in (path, path / "lib", path / "tensorrt_libs") if folder.is_dir()]
-    return named + package_folders(sys.path) + [Path(path) for path in SYSTEM if Path(path).is_dir()]
+    system = [*told_to_the_loader(), *(Path(path) for path in SYSTEM)]
+    return named + package_folders(sys.path) + [path for path in system if path.is_dir()]
+
+
+def told_to_the_loader() -> list[Path]:
+    return [Path(path) for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
 
 
 def locate(name: str, folders: Sequence[Path]) -> Path | None:

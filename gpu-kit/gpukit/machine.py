@@ -27,6 +27,7 @@ def describe(kit: Kit) -> dict[str, Any]:
         "kernel": platform.release(),
         "c-library": " ".join(platform.libc_ver()),
         "own-loader": kit.needs_own_loader,
+        "small": kit.small,
         "python": platform.python_version(),
         "torch": torch_version(),
         **driver,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from functools import lru_cache
 from types import TracebackType
 
+from .libraries import candidates, find_one
+
+LIBRARY = "libnvidia-ml.so.1"
 NAME_BYTES = 96
 PERIOD = 0.02  # seconds between two looks at the memory
 
@@ -16,12 +20,17 @@ class _Memory(ctypes.Structure):
     _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
 
 
+def load() -> ctypes.CDLL:
+    folder = find_one(LIBRARY, candidates())
+    return ctypes.CDLL(str(folder / LIBRARY) if folder else LIBRARY)
+
+
 class Nvml:
     """The first GPU."""
 
     def __init__(self) -> None:
         """Raises `OSError` where there is no driver, or no GPU."""
-        self.library = ctypes.CDLL("libnvidia-ml.so.1")
+        self.library = load()
         self.call("nvmlInit_v2")
         self.device = ctypes.c_void_p()
         self.call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(0), ctypes.byref(self.device))
@@ -48,6 +57,7 @@ class Nvml:
         return memory.used, memory.total
 
 
+@lru_cache(maxsize=1)
 def first_gpu() -> Nvml | None:
     try:
         return Nvml()

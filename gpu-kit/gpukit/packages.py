@@ -11,10 +11,12 @@ from pathlib import Path
 
 
 def has(module: str) -> bool:
+    """Whether this Python has a module. A folder that only has its name does not count."""
     try:
-        return importlib.util.find_spec(module) is not None
+        spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return False
+    return spec is not None and spec.origin is not None
 
 
 def fits(wheel: str, python: tuple[int, int], processor: str) -> bool:

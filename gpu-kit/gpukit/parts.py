@@ -19,7 +19,7 @@ class Part:
 
 PARTS = {
     "check": Part(checks.cases, lambda kit: None),
-    "speed": Part(speed.cases, lambda kit: kit.lacking(kit.provider)),
+    "speed": Part(speed.cases, checks.needs),
     "pytorch": Part(pytorch.cases, pytorch.needs),
     "tensorrt": Part(tensorrt.cases, lambda kit: kit.lacking("tensorrt")),
     "training": Part(training.cases, training.needs),

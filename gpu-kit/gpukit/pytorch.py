@@ -30,7 +30,7 @@ def needs(kit: Kit) -> str | None:
 
 
 def checkout(kit: Kit) -> Path | None:
-    places = [kit.vidtok, kit.root / "vidtok"]
+    places = [kit.vidtok, kit.root / "vidtok-checkout"]
     return next((path for path in places if path and (path / "vidtok" / "modules").is_dir()), None)
 
 

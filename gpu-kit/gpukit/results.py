@@ -10,6 +10,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 LINES = "results.jsonl"
+SMALL = "**A rehearsal**: pictures are small, and what is called ch128 has a width of 32. No time here means anything."
 OK, FAILED, LACKING = "ok", "failed", "lacking"
 
 
@@ -57,7 +58,8 @@ def whole(records: Iterable[Record], machine: Record) -> dict[str, Any]:
 def markdown(records: Iterable[Record], machine: Record) -> str:
     """Tables for people: the hardware table's rows, milliseconds per frame, and what did not work."""
     cases = list(merge(records).values())
-    parts = [hardware(cases, machine), speed(cases), other(cases), failures(cases)]
+    note = SMALL if machine.get("small") else ""
+    parts = [note, hardware(cases, machine), speed(cases), other(cases), failures(cases)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
