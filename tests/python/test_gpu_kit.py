@@ -311,7 +311,7 @@ def test_the_command_line(tmp_path):
     assert "tensorrt: cuda: not found: libno-such-thing.so.13" in said
     assert "training: the kit has no clips" in said
     # One case tries what has been found missing: here there is no program.
-    said = call("run", "check", "--budget", 20, status=1)
+    said = call("run", "check", "--budget", 60, status=1)
     assert "ok      machine" in said and "failed  compare/built-in" in said and "lacking pipeline" in said
     assert call("pack", "--to", tmp_path / "packed").split() == [
         "logs.tar.xz",
