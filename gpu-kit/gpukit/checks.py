@@ -52,8 +52,7 @@ def export(context: Context, names: tuple[str, ...]) -> Mapping[str, Any]:
         raise Lacking(f"the exporter needs {', '.join(missing)}; neither {packages.python()} has them nor the kit")
     size = "small" if kit.small else "whole"
     command = [sys.executable, "-m", "gpukit.tokenizers", kit.tokenizers, size, *names]
-    environment = kit.environment(PYTHONPATH=kit.python_path(*([wheels] if wheels else [])))
-    context.call(command, environment)
+    context.call(command, kit.python_environment(*([wheels] if wheels else [])))
     return {"text": ", ".join(names)}
 
 

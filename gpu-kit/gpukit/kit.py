@@ -15,6 +15,7 @@ from . import libraries
 from .elf import Version, version
 
 LOADER = "ld-linux-x86-64.so.2"
+LIBRARIES = "LD_LIBRARY_PATH"
 
 
 @dataclass
@@ -118,15 +119,18 @@ class Kit:
             "TRITON_CACHE_DIR": self.work / "cache" / "triton",
             "HOME": self.work,
         }
-        kept = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+        kept = {name: value for name, value in os.environ.items() if name != LIBRARIES}
         if not self.needs_own_loader:
-            ours["LD_LIBRARY_PATH"] = self.search_path
+            ours[LIBRARIES] = self.search_path
         return kept | {name: str(value) for name, value in ours.items()} | self.variables | more
 
-    def python_path(self, *more: Path) -> str:
-        """For this Python, with what the project's own programs import."""
-        folders = ["models", "models/training", "tests/python", "tests/data", "benches", "python"]
-        return ":".join(map(str, [self.root, *(self.project / folder for folder in folders), *more]))
+    def python_environment(self, *more: Path, **variables: str) -> dict[str, str]:
+        """For this Python, which has libraries of its own; `more`: folders of modules beside the project's."""
+        folders = ["models", "models/training", "tests/python", "tests/data", "benches"]
+        path = ":".join(map(str, [self.root, *(self.project / folder for folder in folders), *more]))
+        ours = {name: value for name, value in self.environment().items() if name != LIBRARIES}
+        theirs = {LIBRARIES: os.environ[LIBRARIES]} if LIBRARIES in os.environ else {}
+        return ours | theirs | {"PYTHONPATH": path} | variables
 
 
 def needs_own_loader(libc: tuple[str, str], needed: Version) -> bool:

@@ -23,7 +23,8 @@ def describe(kit: Kit) -> dict[str, Any]:
     return {
         "cpu": f"{benchmark.cpu()}, {benchmark.cores()} cores",
         "memory-mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        "os": benchmark.system(),
+        # Not in Python 3.9.
+        "os": benchmark.system() if hasattr(platform, "freedesktop_os_release") else platform.platform(),
         "kernel": platform.release(),
         "c-library": " ".join(platform.libc_ver()),
         "own-loader": kit.needs_own_loader,

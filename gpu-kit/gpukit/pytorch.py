@@ -47,11 +47,11 @@ def case(role: str, mode: str) -> Case:
         kit = context.kit
         wheels = packages.unpack(kit.root / "wheels", MODULES[2:], kit.work / "packages")
         shims = [kit.root / "shims" / name for name in STAND_INS if not packages.has(name)]
-        path = kit.python_path(*([wheels] if wheels else []), *shims)
+        environment = kit.python_environment(*([wheels] if wheels else []), *shims)
         device = "cpu" if kit.provider == "cpu" else "cuda"
         width = 32 if kit.small else WIDTH
         command = [sys.executable, "-m", "gpukit.pytorch_case", role, mode, checkout(kit), kit.work / "pytorch"]
-        result = context.json([*command, device, width, size(context), FRAMES], kit.environment(PYTHONPATH=path))
+        result = context.json([*command, device, width, size(context), FRAMES], environment)
         if "error" in result:
             raise Failed(f"PyTorch: {result['error']}")
         per_frame = result["ms-per-frame"]

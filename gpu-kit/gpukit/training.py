@@ -55,7 +55,7 @@ def train(context: Context) -> Mapping[str, Any]:
     # Videos are decoded already, so that what would read them is not needed.
     shims = [] if packages.has("av") else [kit.root / "shims" / "av"]
     # For a GPU's matrix products to be the same each time.
-    environment = kit.environment(PYTHONPATH=kit.python_path(*shims), CUBLAS_WORKSPACE_CONFIG=":4096:8")
+    environment = kit.python_environment(*shims, CUBLAS_WORKSPACE_CONFIG=":4096:8")
     # With a C compiler, a step can be made faster; it is no loss if that does not work.
     faster = ["--compile"] if shutil.which("cc") and not kit.small else []
     try:

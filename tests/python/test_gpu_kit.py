@@ -322,3 +322,26 @@ def test_the_command_line(tmp_path):
     whole = json.loads((tmp_path / "packed" / "results.json").read_text())
     assert whole["machine"]["cpu"] and {case["case"] for case in whole["cases"]} >= {"speed", "tensorrt", "training"}
     assert "libno-such-thing.so.13" in (tmp_path / "packed" / "results.md").read_text()
+
+
+def test_programs_get_the_kit_s_libraries_and_python_does_not(kit, monkeypatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/theirs/lib")
+    programs = kit.environment()["LD_LIBRARY_PATH"].split(":")
+    assert programs[:2] == [str(kit.root / "lib"), str(kit.root / "ort")] and programs[-1] == "/theirs/lib"
+    python = kit.python_environment(Path("/more"), MODE="x")
+    assert python["LD_LIBRARY_PATH"] == "/theirs/lib" and python["MODE"] == "x"
+    assert python["PYTHONPATH"].startswith(f"{kit.root}:") and python["PYTHONPATH"].endswith(":/more")
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    assert "LD_LIBRARY_PATH" not in kit.python_environment()
+
+
+def test_an_older_c_library_gets_the_kit_s_loader(kit):
+    assert kit.command("probe") == [str(kit.root / "bin" / "probe")]
+    (kit.root / "manifest.json").write_text(json.dumps({"glibc": "99.0", "libraries": {"cuda": []}}))
+    older = Kit(kit.root, kit.results)
+    loader, option, path, *rest = older.command("probe")
+    assert loader == str(kit.root / "loader" / "ld-linux-x86-64.so.2") and option == "--library-path"
+    assert path.split(":")[:2] == [str(kit.root / "loader"), str(kit.root / "lib")]
+    assert rest == ["--argv0", str(kit.root / "bin/probe"), str(kit.root / "bin/probe")]
+    # It would load the kit's C library into this machine's other programs.
+    assert "LD_LIBRARY_PATH" not in older.environment() or str(kit.root) not in older.environment()["LD_LIBRARY_PATH"]
