@@ -19,19 +19,34 @@ mod profile;
 mod together;
 
 use std::error::Error;
+use std::process::ExitCode;
+
+use serde_json::Value;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(result) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // One line, which the kit shows.
+            eprintln!("Error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<Value> {
     let (command, arguments) = arguments::parse(std::env::args().skip(1))?;
     network::init()?;
-    let result = match command.as_str() {
-        "open" => compare::open(&arguments)?,
-        "compare" => compare::run(&arguments)?,
-        "together" => together::run(&arguments)?,
-        "profile" => profile::run(&arguments)?,
-        other => return Err(format!("there is no command {other}: open, compare, together or profile").into()),
-    };
-    println!("{result}");
-    Ok(())
+    match command.as_str() {
+        "open" => compare::open(&arguments),
+        "compare" => compare::run(&arguments),
+        "together" => together::run(&arguments),
+        "profile" => profile::run(&arguments),
+        other => Err(format!("there is no command {other}: open, compare, together or profile").into()),
+    }
 }
