@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 
 LIST = "pieces.json"
 BLOCK = 1 << 20
-# As far back as a repeated part is found: several of the programs have the same weights in them.
-FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 64 << 20}]
+# Most of it is compressed already, so that trying harder takes long and saves little. The dictionary is as large as the
+# distance at which repetitions lie: several of the programs have the same weights in them.
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 64 << 20}]
 
 
 class PiecesError(Exception):
