@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,21 +20,22 @@ LEAST_FRAMES = 33
 
 
 def small(source: Path, folder: Path, side: int, most: int | None) -> None:
-    """Write a video's first frames, or a photograph, as JPEG with `side` pixels on the shorter side, by GStreamer."""
+    """Write a video's first frames, about `most`, or a photograph, as JPEG with `side` pixels on the shorter side, by GStreamer."""
     folder.mkdir(parents=True, exist_ok=True)
     width, height = scaled(*dimensions(source), side)
-    # An error once enough frames are there ends nothing that is needed.
-    line = f"filesrc location={source} ! decodebin ! videoconvert ! videoscale method=lanczos ! "
-    line += f"video/x-raw,format=RGB,width={width},height={height} ! "
+    caps = f"video/x-raw,format=RGB,width={width},height={height}"
+    line = f"! decodebin ! videoconvert ! videoscale method=lanczos ! {caps} ! "
     line += f"identity eos-after={most + 1} ! " if most else ""
-    line += f"jpegenc quality={QUALITY} ! multifilesink location={folder}/%05d.jpg"
-    subprocess.run(["gst-launch-1.0", "-q", *line.split()], check=True)
+    line += f"jpegenc quality={QUALITY} ! multifilesink"
+    # Names with spaces stay one word.
+    command = ["gst-launch-1.0", "-q", "filesrc", f"location={source}", *line.split(), f"location={folder}/%05d.jpg"]
+    subprocess.run(command, check=True)
 
 
 def dimensions(source: Path) -> tuple[int, int]:
     """Width and height, by what GStreamer says of the caps behind its decoder."""
-    line = f"filesrc location={source} ! decodebin ! videoconvert ! identity eos-after=2 ! fakesink name=sink"
-    command = ["gst-launch-1.0", "-v", *line.split()]
+    line = "! decodebin ! videoconvert ! identity eos-after=2 ! fakesink name=sink"
+    command = ["gst-launch-1.0", "-v", "filesrc", f"location={source}", *line.split()]
     said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     return sizes(said)
 
@@ -83,13 +85,13 @@ def collect(sources: Sequence[Path], folder: Path, megabytes: float, frames: int
     videos, photographs = [], []
     for source in sources:
         for path in sorted(source.iterdir()):
-            kind = path.suffix.lower()
+            kind, name = path.suffix.lower(), f"{source.name}-{path.stem}"
             if kind in VIDEOS:
-                target = folder / "videos" / path.stem
+                target = folder / "videos" / name
                 small(path, target, SIDE, frames)
                 videos.append(target)
             elif kind in PHOTOGRAPHS:
-                target = folder / "photographs" / path.stem
+                target = folder / "photographs" / name
                 small(path, target, PHOTOGRAPH_SIDE, None)
                 photographs.append(target)
     used = sum(path.stat().st_size for target in photographs for path in target.iterdir())
@@ -112,7 +114,7 @@ def unpack(folder: Path, data: Path, cache: Path) -> None:
     for target in sorted((folder / "photographs").glob("*")):
         picture = data / f"{target.name}.jpg"
         if not picture.exists():
-            os.link(next(iter(sorted(target.iterdir()))), picture)
+            shutil.copy(min(target.iterdir()), picture)
     videos = sorted((folder / "videos").glob("*"))
     wanted = [(target, cache / f"{target.name}.mp4.npy") for target in videos]
     wanted = [(target, array) for target, array in wanted if not array.exists()]

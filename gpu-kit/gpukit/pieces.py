@@ -103,7 +103,7 @@ def split_folder(source: Path, folder: Path, name: str, size: int) -> list[dict[
 
 
 def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The same content gives the same archive, whoever made it when."""
+    """Without owner and time: the same content gives the same archive."""
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     return entry

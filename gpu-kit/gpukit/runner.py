@@ -70,16 +70,32 @@ class Context:
         return self.deadline - time.monotonic()
 
     def call(
-        self,
-        command: Sequence[object],
-        environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-        stop_at: float | None = None,
+        self, command: Sequence[object], environment: Mapping[str, str] | None = None, stop_at: float | None = None
     ) -> str:
         """What a program prints. Its complaints go to the log.
 
         `stop_at`: seconds before the end of the budget at which it is asked to end, which is then as it should be.
         """
+        text, status = self.finish(command, environment, stop_at)
+        if status:
+            raise Failed(f"{reason(self.log)} (exit {status})")
+        return text
+
+    def json(self, command: Sequence[object], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The last line that a program prints, as JSON; with its exit status, where it failed after that."""
+        text, status = self.finish(command, environment)
+        try:
+            result = json.loads(text.strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            said = f"{reason(self.log)} (exit {status})" if status else f"{Path(str(command[0])).name} printed no JSON"
+            raise Failed(said) from None
+        # A driver's library may fail when the process ends; what was found out before counts.
+        return {**result, "exit": status} if status else result
+
+    def finish(
+        self, command: Sequence[object], environment: Mapping[str, str] | None, stop_at: float | None = None
+    ) -> tuple[str, int]:
+        """What a program prints, and its exit status."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         words = [str(word) for word in command]
         budget = self.left - RESERVE - (stop_at or 0)
@@ -90,7 +106,6 @@ class Context:
                 process = subprocess.Popen(
                     words,
                     env=environment or self.kit.environment(),
-                    cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -112,17 +127,8 @@ class Context:
             if limit < self.case.limit:
                 raise OutOfTime
             raise Failed(f"took longer than {self.case.limit:.0f} s")
-        if process.returncode and not (ended and process.returncode in (0, -signal.SIGTERM)):
-            raise Failed(f"{reason(self.log)} (exit {process.returncode})")
-        return text
-
-    def json(self, command: Sequence[object], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The last line that a program prints, as JSON."""
-        lines = self.call(command, environment).strip().splitlines()
-        try:
-            return json.loads(lines[-1])
-        except (ValueError, IndexError):
-            raise Failed(f"{Path(str(command[0])).name} printed no JSON") from None
+        as_asked = ended and process.returncode == -signal.SIGTERM
+        return text, 0 if as_asked else process.returncode
 
 
 def end(process: subprocess.Popen, grace: float) -> bytes:

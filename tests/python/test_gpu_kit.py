@@ -259,14 +259,17 @@ def test_cases_go_on_where_they_were(kit):
     program(kit, "good", 'echo runs >>"$HOME/count"; echo noise; echo \'{"value": 3}\'')
     program(kit, "bad", "echo 'Error: no such device' >&2; exit 3")
     program(kit, "silent", "exit 0")
+    program(kit, "late", "echo '{\"value\": 5}'; kill -SEGV $$")
     said: list[str] = []
-    cases = [case("good"), case("bad"), case("silent"), case("long", seconds=1000)]
+    cases = [case("good"), case("bad"), case("silent"), case("late"), case("long", seconds=1000)]
     assert not runner.run(kit, cases, 60, say=said.append)
     merged = results.merge(results.read(kit.results))
     assert merged["good"]["result"] == {"value": 3} and merged["good"]["text"] == "found 3"
     assert merged["bad"]["reason"] == "Error: no such device (exit 3)"
     assert "no such device" in (kit.logs / "bad.log").read_text()
     assert merged["silent"]["reason"] == "silent printed no JSON"
+    # What was found out before a program died counts.
+    assert merged["late"]["status"] == "ok" and merged["late"]["result"] == {"value": 5, "exit": -11}
     assert "long" not in merged and "left for the next call" in said[-1] and "long" in said[-1]
     # Neither what was found out nor what failed runs again, unless that is asked for.
     assert runner.run(kit, cases[:3], 60, say=said.append)
