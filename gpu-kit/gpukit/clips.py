@@ -20,7 +20,7 @@ LEAST_FRAMES = 33
 
 
 def small(source: Path, folder: Path, side: int, most: int | None) -> None:
-    """Write a video's first frames, about `most`, or a photograph, as JPEG with `side` pixels on the shorter side, by GStreamer."""
+    """Write a video's first frames (about `most`), or a photograph, as JPEG with `side` pixels on the shorter side."""
     folder.mkdir(parents=True, exist_ok=True)
     width, height = scaled(*dimensions(source), side)
     caps = f"video/x-raw,format=RGB,width={width},height={height}"

@@ -16,6 +16,13 @@ from .runner import Case, Context, Failed, Lacking
 SIZE, SMALL = 256, 64
 STEPS = 30
 ROLES = ("encoder", "decoder")
+# Options of ONNX Runtime's CUDA provider that the plugin sets otherwise: whether it is right.
+VARIANTS = {
+    "channels-first": "prefer_nhwc=0",
+    "heuristic-search": "cudnn_conv_algo_search=HEURISTIC",
+    "small-workspace": "cudnn_conv_use_max_workspace=0",
+    "fused-bias": "fuse_conv_bias=1",
+}
 
 
 def cases(provider: str) -> list[Case]:
@@ -27,6 +34,7 @@ def cases(provider: str) -> list[Case]:
         *(element(wide, role) for role in ROLES),
         *(streams("built-in", "fp32", 1, 0, role) for role in ROLES),
         *(profile(wide, role, kind) for kind in ("plain", "cuda-graph", "trace") for role in ROLES),
+        *(profile(wide, role, kind) for kind in VARIANTS for role in ROLES),
         *(streams(wide, "fp16", count, count, role) for count in (4, 16) for role in ROLES),
         *(streams(wide, "fp32", 1, 0, role) for role in ROLES),
         compare(wide, "fp32", 128, 3),
@@ -102,15 +110,16 @@ def made_tokens(context: Context, path: Path) -> Path:
 
 
 def profile(name: str, role: str, kind: str) -> Case:
-    """The graph alone with everything on the device: plain, as a CUDA graph, or with ONNX Runtime's profile."""
+    """The graph alone with everything on the device: plain, as a CUDA graph, with a profile, or with another option."""
 
     def run(context: Context) -> Mapping[str, Any]:
         provider = usable(context)
-        if kind == "cuda-graph" and provider != "cuda":
-            raise Lacking("CUDA graphs are for CUDA")
+        if kind not in ("plain", "trace") and provider != "cuda":
+            raise Lacking("CUDA graphs, and options of the CUDA provider, are for CUDA")
         words = [*context.kit.command("probe"), "profile", *model(context, name), "--precision", "fp16"]
         words += ["--role", role, "--size", size(context), "--steps", steps(context), "--provider", provider]
         words += ["--cuda-graph"] if kind == "cuda-graph" else []
+        words += ["--provider-option", VARIANTS[kind]] if kind in VARIANTS else []
         words += ["--trace", context.kit.work / f"trace-{role}"] if kind == "trace" else []
         result = context.json(words)
         text = f"{result['median-ms']:.2f} ms per step of {result['frames']} frames"

@@ -20,6 +20,8 @@ pub struct Arguments {
     /// How the name of ONNX Runtime's profile begins.
     pub trace: Option<String>,
     pub cuda_graph: bool,
+    /// Of ONNX Runtime's CUDA provider, beside those that the plugin sets, or in their place.
+    pub provider_options: Vec<(String, String)>,
 }
 
 impl Arguments {
@@ -51,6 +53,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Argumen
         role: Role::Encoder,
         trace: None,
         cuda_graph: false,
+        provider_options: Vec::new(),
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -64,6 +67,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Argumen
             "--batch" => arguments.batch = value()?.parse()?,
             "--role" => arguments.role = role(&value()?)?,
             "--trace" => arguments.trace = Some(value()?),
+            "--provider-option" => arguments.provider_options.push(key_and_value(&value()?)?),
             "--cuda-graph" => arguments.cuda_graph = true,
             _ => return Err(format!("unknown option {word}").into()),
         }
@@ -72,6 +76,11 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<(String, Argumen
         return Err("--size, --steps and --streams begin at 1".into());
     }
     Ok((command, arguments))
+}
+
+fn key_and_value(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text} is not KEY=VALUE"))?;
+    Ok((key.into(), value.into()))
 }
 
 fn provider(name: &str) -> Result<ExecutionProvider> {
@@ -118,6 +127,7 @@ mod tests {
             ("compare --sise 3", "--sise"),
             ("compare --provider gpu", "gpu"),
             ("compare --model", "--model needs a value"),
+            ("profile --provider-option use_tf32", "use_tf32 is not KEY=VALUE"),
             ("compare --steps 0", "begin at 1"),
             ("", "a command is needed"),
         ] {

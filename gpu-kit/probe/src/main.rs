@@ -8,7 +8,7 @@
 //!
 //! Options: `--model MODEL` (a folder or a graph file; else the built-in tokenizer), `--size N` (pixels a side, 64),
 //! `--steps N` (4), `--provider NAME` (cpu), `--precision fp32|fp16`, `--streams N` (4) and `--batch N` (0) for
-//! `together`, `--role encoder|decoder`, `--trace PREFIX` and `--cuda-graph` for `profile`.
+//! `together`, `--role encoder|decoder`; for `profile` `--trace PREFIX`, `--cuda-graph`, `--provider-option KEY=VALUE`.
 
 mod arguments;
 mod clip;

@@ -1,6 +1,7 @@
 //! The graph without the plugin's step: how long a run takes when everything stays on the device, what ONNX Runtime's
 //! profile says of it, and what a CUDA graph saves.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Instant;
 
@@ -28,14 +29,22 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     let mut builder = runtime::prepare(&environment, &graph, arguments.options(), side, side)?;
     let on_cuda = arguments.provider == ExecutionProvider::Cuda;
     if on_cuda {
-        let mut provider = ep::CUDA::default();
-        for (key, value) in [
+        // As the plugin sets them, then what the user wants to be otherwise.
+        let mut options = BTreeMap::from([
             ("cudnn_conv_algo_search", "EXHAUSTIVE"),
             ("cudnn_conv_use_max_workspace", "1"),
             ("use_tf32", "0"),
             ("prefer_nhwc", if graph.target.as_str() == "gpu" { "1" } else { "0" }),
             ("enable_cuda_graph", if arguments.cuda_graph { "1" } else { "0" }),
-        ] {
+        ]);
+        options.extend(
+            arguments
+                .provider_options
+                .iter()
+                .map(|(key, value)| (&key[..], &value[..])),
+        );
+        let mut provider = ep::CUDA::default();
+        for (key, value) in options {
             provider = provider.with_arbitrary_config(key, value);
         }
         let strict = [provider.build().error_on_failure()];
