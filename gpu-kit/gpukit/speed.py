@@ -34,12 +34,12 @@ def cases(provider: str) -> list[Case]:
         *(element(wide, role) for role in ROLES),
         *(streams("built-in", "fp32", 1, 0, role) for role in ROLES),
         *(profile(wide, role, kind) for kind in ("plain", "cuda-graph", "trace") for role in ROLES),
-        *(profile(wide, role, kind) for kind in VARIANTS for role in ROLES),
         *(streams(wide, "fp16", count, count, role) for count in (4, 16) for role in ROLES),
         *(streams(wide, "fp32", 1, 0, role) for role in ROLES),
         compare(wide, "fp32", 128, 3),
         *(streams("built-in", "fp32", count, 0, role) for count in (4, 16) for role in ROLES),
         *(streams(wide, "fp16", 4, 0, role) for role in ROLES),
+        *(profile(wide, role, kind) for kind in VARIANTS for role in ROLES),
         *(streams(wide, "fp32", count, count, role) for count in (4, 16) for role in ROLES),
     ]
 
