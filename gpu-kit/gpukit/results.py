@@ -71,10 +71,11 @@ def hardware(cases: list[Record], machine: Record) -> str:
             rows.setdefault((case["provider"], case["what"]), []).append(case["text"])
     if not rows:
         return ""
-    runtime, on = machine.get("onnxruntime", "?"), machine.get("gpu") or machine.get("cpu", "?")
+    runtime, cpu = machine.get("onnxruntime", "?"), machine.get("cpu", "?")
+    card = f"{machine['gpu']}, driver {machine.get('driver', '?')}" if "gpu" in machine else cpu
     lines = ["| provider | what was run | ONNX Runtime | on | result |", "| --- | --- | --- | --- | --- |"]
     for (provider, what), texts in rows.items():
-        place = machine.get("cpu", "?") if provider == "cpu" else on
+        place = cpu if provider == "cpu" else card
         lines.append(f"| `{provider}` | {what} | {runtime} | {place} | {'; '.join(texts)} |")
     return "\n".join(lines)
 

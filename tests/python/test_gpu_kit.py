@@ -186,8 +186,11 @@ def test_tables():
         record("u", "failed", reason="no memory"),
         record("v", "lacking", reason="no memory"),
     ]
-    text = results.markdown(records, {"onnxruntime": "1.31.1", "gpu": "A GPU", "cpu": "A CPU"})
-    assert "| `cuda` | x, 64×64 | 1.31.1 | A GPU | fp32: all 20 tokens; fp16: 3 of 20 tokens differ |" in text
+    text = results.markdown(records, {"onnxruntime": "1.31.1", "gpu": "A GPU", "driver": "580.1", "cpu": "A CPU"})
+    assert (
+        "| `cuda` | x, 64×64 | 1.31.1 | A GPU, driver 580.1 | fp32: all 20 tokens; fp16: 3 of 20 tokens differ |"
+        in text
+    )
     assert "| cuda | ch128 | fp16 | 1 | 1.25 | 1.50 | 2.75 | 1,000/– |" in text
     assert "- u, v: no memory" in text
 
