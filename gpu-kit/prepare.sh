@@ -41,7 +41,7 @@ for folder in "${clips[@]#--clips}" ${vidtok:+"$vidtok"}; do
 done
 
 setup_rust
-setup_system xz objdump strip
+setup_system
 setup_onnxruntime
 work=$(realpath -m "$TARGET_FOLDER")/gpu-kit
 mkdir -p "$work"

@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 [ -f "$pieces/pieces.json" ] || fail "needs --pieces FOLDER, which prepare.sh writes"
 [ "$(id -u)" -eq 0 ] || fail "has to be run by root"
-setup_system mmdebstrap unshare
+setup_system mmdebstrap
 
 root=$work/$suite
 if [ ! -e "$root/complete" ]; then
