@@ -4,7 +4,7 @@
 #   gpu-kit/prepare.sh --out FOLDER [--clips FOLDER]... [--vidtok CHECKOUT] [--target-python 3.12]... [--piece-megabytes 60]
 #
 # --clips: videos and photographs to train on; --vidtok: a checkout of microsoft/VidTok to compare with.
-# --target-python: also carry the exporter's Python packages (45 MB) for that version, for a target that lacks them.
+# --target-python: also carry the exporter's Python packages (35 MB) for that version, for a target that lacks them.
 # --profile dev: a quick build, for a rehearsal on a CPU.
 set -euo pipefail
 here=$PWD
