@@ -57,7 +57,7 @@ python3 kit/kit.py pack --to packed
 SCRIPT
 chown -R "$user:$user" "$home"
 say "Rehearsing in $suite"
-unshare --net --mount --pid --fork --mount-proc="$root/proc" chroot --userspec="$user:$user" "$root" \
+unshare --net --mount --pid --fork --kill-child --mount-proc="$root/proc" chroot --userspec="$user:$user" "$root" \
     /usr/bin/env -i HOME=/home/rehearsal PATH=/usr/bin:/bin LANG=C.UTF-8 /bin/sh /home/rehearsal/all.sh ||
     fail "a part failed; logs are in $home/results/logs"
 say "Rehearsed; results are in $home/packed"

@@ -13,6 +13,8 @@ from .runner import Case, Context, Failed, Lacking
 
 EXPORTER = ("numpy", "onnx", "onnx_ir")
 FRAMES = 21
+# Pixels a side in a rehearsal.
+SMALL = 32
 # The first case that uses the provider.
 FIRST = "compare/built-in"
 # What the plugin logs where the device's memory, or memory that both reach, cannot be had.
@@ -85,7 +87,7 @@ def compare(name: str, precision: str | None, size: int, steps: int, prefix: str
     def run(context: Context) -> Mapping[str, Any]:
         provider = usable(context)
         words = [*context.kit.command("probe"), "compare", *model(context, name), "--provider", provider]
-        words += ["--size", min(size, 64) if context.kit.small else size, "--steps", steps]
+        words += ["--size", min(size, SMALL) if context.kit.small else size, "--steps", steps]
         words += ["--precision", precision] if precision else []
         result = context.json(words)
         what = f"{precision or 'fp32'}, {result['size']}×{result['size']}"
@@ -129,7 +131,7 @@ def together(name: str, precision: str | None, batch: int, streams: int = 4) -> 
 
     def run(context: Context) -> Mapping[str, Any]:
         words = [*context.kit.command("probe"), "together", *model(context, name), "--provider", usable(context)]
-        words += ["--size", 64, "--steps", 5, "--streams", streams, "--batch", batch]
+        words += ["--size", SMALL if context.kit.small else 64, "--steps", 5, "--streams", streams, "--batch", batch]
         words += ["--precision", precision] if precision else []
         result = context.json(words)
         encoder, decoder = result["encoder"], result["decoder"]

@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any
 
 from . import tokenizers, trace
-from .checks import compare, export, model, usable
+from .checks import SMALL, compare, export, model, usable
 from .runner import Case, Context, Failed, Lacking
 
-SIZE, SMALL = 256, 64
+SIZE = 256
 STEPS = 30
 ROLES = ("encoder", "decoder")
 # Options of ONNX Runtime's CUDA provider that the plugin sets otherwise: whether it is right.
