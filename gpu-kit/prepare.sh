@@ -73,7 +73,7 @@ fi
 say "Building ($profile)"
 # A profile's folder has its name, but for this one.
 built=$TARGET_FOLDER/${profile/#dev/debug}
-cargo build --profile "$profile" --locked -p gst-plugin-vidtok -p gpu-kit-probe --lib --bins --bench steps --bench streams \
+cargo build --profile "$profile" --locked -p gst-plugin-vidtok -p gpu-kit-probe --lib --bins --bench steps --bench parallel \
     --message-format=json-render-diagnostics >"$work/build.json"
 programs=(--program "$built/probe")
 while read -r program; do

@@ -57,17 +57,17 @@ def folder_of(name: str, precision: str) -> str:
 
 
 def streams(name: str, precision: str, count: int, batch: int, role: str, prefix: str = "time") -> Case:
-    """`count` streams, in a batch or sharing a session; by `benches/streams.rs`."""
+    """`count` streams, in a batch or sharing a session; by `benches/parallel.rs`."""
     how = "" if count == 1 else " batched" if batch else " shared"
 
     def run(context: Context) -> Mapping[str, Any]:
         provider = usable(context)
-        words = [*context.kit.command("streams"), "--case", *model(context, folder_of(name, precision))]
-        words += ["--role", role, "--size", size(context), "--streams", count, "--threads", 0]
+        words = [*context.kit.command("parallel"), "--case", *model(context, folder_of(name, precision))]
+        words += ["--role", role, "--size", size(context), "--networks", count, "--threads", 0]
         words += ["--provider", provider, "--batch", batch, "--steps", steps(context)]
         result = context.json(words)
-        per_frame = 1000 / result["frames-a-second"]
-        text = f"{per_frame:.2f} ms per frame, {result['frames-a-second']:.0f} frames per second"
+        per_frame = 1000 / result["frames-per-second"]
+        text = f"{per_frame:.2f} ms per frame, {result['frames-per-second']:.0f} frames per second"
         return {
             "result": result,
             "text": text,

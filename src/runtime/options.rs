@@ -72,7 +72,7 @@ impl Options {
     }
 
     /// The tokenizer's graph that suits.
-    pub(crate) fn variant(&self) -> VariantChoice {
+    pub fn variant(&self) -> VariantChoice {
         VariantChoice {
             target: self.target(),
             precision: self.precision,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gstvidtok::format::Regularizer;
-use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options, Running};
+use gstvidtok::runtime::{self, DecoderNetwork, EncoderNetwork, Options, Running, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Description, Graph, Role};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub fn init() -> Result<()> {
 /// The graph that `options` ask for.
 pub fn graph(model: Option<&str>, role: Role, options: &Options) -> Result<Graph> {
     Ok(match model {
-        Some(model) => tokenizer::open(model, role, options.wanted())?,
+        Some(model) => tokenizer::open(model, role, options.variant())?,
         None => tokenizer::embedded(role)?,
     })
 }
@@ -41,8 +41,8 @@ pub enum Data {
 impl Network {
     pub fn open(graph: &Graph, options: Options, size: u32) -> Result<Self> {
         Ok(match graph.role {
-            Role::Encoder => Self::Encoder(EncoderNetwork::open(graph, options, size, size)?),
-            Role::Decoder => Self::Decoder(DecoderNetwork::open(graph, options, size, size)?),
+            Role::Encoder => Self::Encoder(EncoderNetwork::open(graph, options, size, size, &Silent)?),
+            Role::Decoder => Self::Decoder(DecoderNetwork::open(graph, options, size, size, &Silent)?),
         })
     }
 

@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     let graph = network::graph(arguments.model.as_deref(), arguments.role, &arguments.options())?;
     let side = graph.description.padded(arguments.size);
     let environment = runtime::load()?;
-    let mut builder = runtime::prepare(&environment, &graph, arguments.options(), side, side)?;
+    let mut builder = runtime::session_builder(&environment, &graph, arguments.options(), side, side)?;
     let on_cuda = arguments.provider == ExecutionProvider::Cuda;
     if on_cuda {
         // As the plugin sets them, then what the user wants to be otherwise.
