@@ -52,10 +52,8 @@ def train(context: Context) -> Mapping[str, Any]:
     words |= {"report-every": 10, "save-every": 30}
     command = [sys.executable, kit.project / "models/training/train.py"]
     command += [text for name, value in words.items() for text in (f"--{name}", str(value))]
-    # Videos are decoded already, so that what would read them is not needed.
-    shims = [] if packages.has("av") else [kit.root / "shims" / "av"]
     # For a GPU's matrix products to be the same each time.
-    environment = kit.python_environment(*shims, CUBLAS_WORKSPACE_CONFIG=":4096:8")
+    environment = kit.python_environment(CUBLAS_WORKSPACE_CONFIG=":4096:8")
     # With a C compiler, a step can be made faster; it is no loss if that does not work.
     faster = ["--compile"] if shutil.which("cc") and not kit.small else []
     try:

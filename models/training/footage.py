@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
@@ -11,6 +10,9 @@ PHOTOGRAPHS = {".png", ".jpg", ".jpeg"}
 
 def read_video(path: Path, frames: int | None = None) -> np.ndarray:
     """All frames, or the first `frames`, as uint8 `[T, H, W, 3]`."""
+    # Only videos need it: a training on footage that is decoded already runs without.
+    import av
+
     decoded = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
