@@ -14,7 +14,8 @@ from . import clips, packages, pieces
 from .kit import Kit
 from .runner import Case, Context, Failed
 
-MODULES = ("torch", "numpy", "PIL", "onnx", "onnxruntime")
+# What the kit may carry stands last.
+MODULES = ("torch", "PIL", "numpy", "onnx", "onnx_ir")
 # Of a checkpoint: small enough to be copied one by one.
 PIECE_BYTES = 15_000_000
 CHECKPOINT = "checkpoint.pt"
@@ -30,8 +31,13 @@ def needs(kit: Kit) -> str | None:
     """What is missing, in a line."""
     if not (kit.root / "clips").is_dir():
         return "the kit has no clips: prepare.sh takes them with --clips"
-    missing = packages.missing(MODULES)
+    missing = packages.missing(MODULES, carried(kit))
     return f"{packages.python()} has no {', '.join(missing)}" if missing else None
+
+
+def carried(kit: Kit) -> Path | None:
+    """The folder of the kit's Python packages, where this Python lacks some."""
+    return packages.unpack(kit.root / "wheels", MODULES[2:], kit.work / "packages")
 
 
 def cases(provider: str) -> list[Case]:
@@ -53,7 +59,8 @@ def train(context: Context) -> Mapping[str, Any]:
     command = [sys.executable, kit.project / "models/training/train.py"]
     command += [text for name, value in words.items() for text in (f"--{name}", str(value))]
     # For a GPU's matrix products to be the same each time.
-    environment = kit.python_environment(CUBLAS_WORKSPACE_CONFIG=":4096:8")
+    wheels = carried(kit)
+    environment = kit.python_environment(*([wheels] if wheels else []), CUBLAS_WORKSPACE_CONFIG=":4096:8")
     # With a C compiler, a step can be made faster; it is no loss if that does not work.
     faster = ["--compile"] if shutil.which("cc") and not kit.small else []
     try:

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from vidtok_export.onnx_runtime import onnxruntime
-
 CPU = ("CPUExecutionProvider",)
 
 
@@ -15,6 +13,9 @@ class GraphRunner:
     """One graph, run step by step on one stream; keeps the states between steps."""
 
     def __init__(self, model: onnx.ModelProto | Path, threads: int = 2, providers: Sequence[object] = CPU) -> None:
+        # Imported here: a training without a teacher runs no graph, and does without ONNX Runtime.
+        from vidtok_export.onnx_runtime import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # A session whose threads spin while they wait would take the processor from the other session.

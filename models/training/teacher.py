@@ -17,7 +17,6 @@ import onnx
 from graph_runner import CPU, GraphRunner, encode
 from shape import BLOCK, GROUP
 from vidtok_export.limits import MAX_CODEBOOK
-from vidtok_export.onnx_runtime import onnxruntime
 from vidtok_export.tokenizer import Description
 
 # Without TF32, which would change some tokens.
@@ -61,6 +60,8 @@ class Teacher(Folder):
         """`cache`: a folder to keep the tokens of each batch in, by a hash of the teacher and the pixels."""
         super().__init__(place)
         self.cache = cache
+        from vidtok_export.onnx_runtime import onnxruntime
+
         has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         self.encoder = self.runner("encoder", threads, GPU if has_gpu else CPU)
 
