@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,20 +20,32 @@ QUALITY = 92
 LEAST_FRAMES = 33
 
 
-def small(source: Path, folder: Path, side: int, most: int | None) -> None:
-    """Write a video's first frames (about `most`), or a photograph, as JPEG with `side` pixels on the shorter side."""
+def small(source: Path, folder: Path, side: int, most: int | None) -> bool:
+    """Write a video's first frames (about `most`), or a photograph, as JPEG with `side` pixels on the shorter side.
+
+    False where GStreamer gives no picture of it. It gives none of certain grey JPEGs, and calls that no error.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    width, height = scaled(*dimensions(source), side)
+    size = dimensions(source)
+    if size and write_pictures(source, folder, scaled(*size, side), most):
+        return True
+    shutil.rmtree(folder)
+    print(f"{source}: left out, as GStreamer gives no picture of it", file=sys.stderr)
+    return False
+
+
+def write_pictures(source: Path, folder: Path, size: tuple[int, int], most: int | None) -> bool:
+    width, height = size
     caps = f"video/x-raw,format=RGB,width={width},height={height}"
     line = f"! decodebin ! videoconvert ! videoscale method=lanczos ! {caps} ! "
     line += f"identity eos-after={most + 1} ! " if most else ""
     line += f"jpegenc quality={QUALITY} ! multifilesink"
     # Names with spaces stay one word.
     command = ["gst-launch-1.0", "-q", "filesrc", f"location={source}", *line.split(), f"location={folder}/%05d.jpg"]
-    subprocess.run(command, check=True)
+    return subprocess.run(command).returncode == 0 and any(folder.iterdir())
 
 
-def dimensions(source: Path) -> tuple[int, int]:
+def dimensions(source: Path) -> tuple[int, int] | None:
     """Width and height, by what GStreamer says of the caps behind its decoder."""
     line = "! decodebin ! videoconvert ! identity eos-after=2 ! fakesink name=sink"
     command = ["gst-launch-1.0", "-v", "filesrc", f"location={source}", *line.split()]
@@ -40,13 +53,13 @@ def dimensions(source: Path) -> tuple[int, int]:
     return sizes(said)
 
 
-def sizes(said: str) -> tuple[int, int]:
-    """Of the last line with caps of a raw video in front of the sink."""
+def sizes(said: str) -> tuple[int, int] | None:
+    """Of the last line with caps of a raw video in front of the sink; `None` where there is none."""
     for line in reversed(said.splitlines()):
         if "fakesink" in line.lower() and "width=(int)" in line:
             numbers = [int(line.split(f"{side}=(int)")[1].split(",")[0]) for side in ("width", "height")]
             return numbers[0], numbers[1]
-    raise ValueError("GStreamer did not say what size the pictures have")
+    return None
 
 
 def scaled(width: int, height: int, side: int) -> tuple[int, int]:
@@ -88,12 +101,10 @@ def collect(sources: Sequence[Path], folder: Path, megabytes: float, frames: int
             kind, name = path.suffix.lower(), f"{source.name}-{path.stem}"
             if kind in VIDEOS:
                 target = folder / "videos" / name
-                small(path, target, SIDE, frames)
-                videos.append(target)
+                videos += [target] if small(path, target, SIDE, frames) else []
             elif kind in PHOTOGRAPHS:
                 target = folder / "photographs" / name
-                small(path, target, PHOTOGRAPH_SIDE, None)
-                photographs.append(target)
+                photographs += [target] if small(path, target, PHOTOGRAPH_SIDE, None) else []
     used = sum(path.stat().st_size for target in photographs for path in target.iterdir())
     files = [sorted(target.iterdir()) for target in videos]
     counts = [len(of_clip) for of_clip in files]

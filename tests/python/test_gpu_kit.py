@@ -232,6 +232,15 @@ def test_sizes_are_read_of_what_gstreamer_prints():
         "/GstPipeline:p/GstFakeSink:sink.GstPad:sink: caps = video/x-raw, width=(int)320, height=(int)240, x=(int)1\n"
     )
     assert clips.sizes(said) == (320, 240)
+    assert clips.sizes("nothing") is None
+
+
+def test_a_file_that_gives_no_picture_is_left_out(tmp_path, capsys):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "words.jpg").write_text("no picture")
+    assert clips.collect([tmp_path / "from"], tmp_path / "to", 1) == (0, 0)
+    assert "words.jpg: left out" in capsys.readouterr().err
+    assert not any((tmp_path / "to").rglob("*.jpg"))
 
 
 @pytest.fixture
