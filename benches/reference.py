@@ -155,7 +155,7 @@ def main() -> None:
         try:
             answer = reference.answer(command, argument)
         except Exception as error:  # the report shows any error of the compiler
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+            answer = {"error": " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])}
         print(json.dumps(answer), file=answers, flush=True)
 
 

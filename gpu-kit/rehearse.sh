@@ -46,14 +46,16 @@ done
 cat >"$home/all.sh" <<'SCRIPT'
 set -eu
 cd
+failed=''
 echo "user $(id -u), network: $(tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' \n'), $(. /etc/os-release; echo "$PRETTY_NAME")"
 python3 --version
 python3 pieces/join.py --to kit
 for part in check speed pytorch tensorrt training; do
     echo "--- $part"
-    python3 kit/kit.py run $part --provider cpu --small --budget 540
+    python3 kit/kit.py run $part --provider cpu --small --budget 540 || failed="$failed $part"
 done
 python3 kit/kit.py pack --to packed
+[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
 SCRIPT
 chown -R "$user:$user" "$home"
 say "Rehearsing in $suite"

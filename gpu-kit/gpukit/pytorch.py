@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from . import packages
 from .kit import Kit
-from .runner import Case, Context, Failed
+from .runner import Case, Context, Failed, Lacking
 from .speed import ROLES, size
 
 # The compiled ones last: compiling takes a minute or more.
@@ -17,6 +18,8 @@ MODES = ("eager fp16", "eager", "compile fp16", "compile")
 # What VidTok's networks import. Of lightning and rich they use one function each, for which the kit has stand-ins.
 MODULES = ("torch", "numpy", "einops", "beartype")
 STAND_INS = ("lightning", "rich")
+# Without one of these, torch.compile fails.
+COMPILERS = ("c++", "g++", "clang++")
 WIDTH = 128
 FRAMES = 17
 
@@ -45,6 +48,8 @@ def case(role: str, mode: str) -> Case:
 
     def run(context: Context) -> Mapping[str, Any]:
         kit = context.kit
+        if kind == "compile" and not any(map(shutil.which, COMPILERS)):
+            raise Lacking("torch.compile needs a C++ compiler")
         wheels = packages.unpack(kit.root / "wheels", MODULES[2:], kit.work / "packages")
         shims = [kit.root / "shims" / name for name in STAND_INS if not packages.has(name)]
         environment = kit.python_environment(*([wheels] if wheels else []), *shims)
