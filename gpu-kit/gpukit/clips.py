@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
@@ -133,7 +133,8 @@ def unpack(folder: Path, data: Path, cache: Path) -> None:
         # Older than the array: the trainer then takes that, and reads no video.
         (data / f"{target.name}.mp4").touch()
         os.utime(data / f"{target.name}.mp4", (0, 0))
-    with ProcessPoolExecutor() as pool:
+    # Threads, as Pillow decodes without the interpreter's lock, and processes need semaphores in /dev/shm.
+    with ThreadPoolExecutor() as pool:
         for _ in pool.map(to_array, *zip(*wanted)) if wanted else []:  # noqa: B905 (Python 3.9)
             pass
 

@@ -23,6 +23,9 @@ CHECKPOINT = "checkpoint.pt"
 STOP_BEFORE = 25.0
 # Seconds that a second try needs.
 LEAST = 90.0
+SHARED_MEMORY = "/dev/shm"
+# Bytes: two batches for each of twelve workers, of some 50 MB each.
+LEAST_SHARED = 1_200_000_000
 WHOLE = {"batch": 32, "frames": 33, "crop": 128, "precision": "bf16"}
 SMALL = {"batch": 2, "frames": 9, "crop": 64, "precision": "fp32"}
 
@@ -54,7 +57,7 @@ def train(context: Context) -> Mapping[str, Any]:
     options = SMALL if kit.small else WHOLE
     cores = len(os.sched_getaffinity(0))
     words = {"data": data, "output": folder, "cache": cache, "minutes": kit.train_minutes, **options}
-    words |= {"threads": cores, "workers": 0 if kit.small else max(1, min(12, cores - 2))}
+    words |= {"threads": cores, "workers": 0 if kit.small else workers(cores)}
     words |= {"report-every": 10, "save-every": 30}
     command = [sys.executable, kit.project / "models/training/train.py"]
     command += [text for name, value in words.items() for text in (f"--{name}", str(value))]
@@ -76,6 +79,16 @@ def train(context: Context) -> Mapping[str, Any]:
     last = json.loads(lines[-1]) if lines else {}
     text = f"step {last.get('step')}, {last.get('psnr')} dB, {last.get('minutes')} minutes in all; {len(made)} pieces"
     return {"result": {**last, "options": options}, "text": text}
+
+
+def workers(cores: int) -> int:
+    """Processes that prepare batches. They pass them on in shared memory, of which a container may have too little."""
+    try:
+        shared = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return 0
+    has_room = os.access(SHARED_MEMORY, os.W_OK) and shared.f_bavail * shared.f_frsize >= LEAST_SHARED
+    return max(1, min(12, cores - 2)) if has_room else 0
 
 
 def split(folder: Path) -> list[dict[str, Any]]:
