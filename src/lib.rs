@@ -106,6 +106,7 @@ mod details;
 mod element;
 mod enc;
 mod parse;
+mod rtp;
 mod system;
 
 pub use element::{caps, meta};

@@ -25,9 +25,10 @@ const CRATE: Layers = Layers {
         &["format"],
         &["timeline"],
         &["stream", "tokenizer"],
+        &["rtp"],
         &["runtime"],
         &["element"],
-        &["enc", "dec", "parse"],
+        &["enc", "dec", "parse", "pay", "depay"],
     ],
     reexported: &[("caps", "element"), ("meta", "element")],
 };

@@ -18,6 +18,7 @@ mod unique;
 mod writer;
 
 pub use coding::{Coder, PayloadLength};
+pub(crate) use coding::{bits_of_cells, decode_cells, encode_cells};
 pub(crate) use continuity::{Continuity, Link};
 pub use continuity::{Hole, Loss, OnLoss};
 pub use end::{End, Totals};

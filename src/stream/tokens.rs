@@ -1,5 +1,7 @@
 //! Tokens in memory, and as bytes of a `raw` buffer. As the payload of a packet they have a [coding](super::Coder).
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::{Coder, StreamError};
@@ -80,7 +82,7 @@ impl Tokens {
     /// The tokens are not whole latent frames of the format.
     pub fn to_raw(&self, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
         self.check(format)?;
-        Ok(self.write(format.token_type))
+        Ok(self.write(0..self.len(), format.token_type))
     }
 
     /// Number of values: indices, or floats of all channels.
@@ -138,13 +140,13 @@ impl Tokens {
         Ok(Self::Floats(floats))
     }
 
-    /// The values as `token_type`, which [fits](TokenType::fits) them.
-    pub(super) fn write(&self, token_type: TokenType) -> Vec<u8> {
+    /// Some of the values as `token_type`, which [fits](TokenType::fits) them.
+    pub(super) fn write(&self, values: Range<usize>, token_type: TokenType) -> Vec<u8> {
         match (self, token_type) {
-            (Self::Indices(indices), TokenType::Uint16) => bytes(indices, |i| (*i as u16).to_le_bytes()),
-            (Self::Indices(indices), _) => bytes(indices, |i| i.to_le_bytes()),
-            (Self::Floats(floats), TokenType::Float16) => bytes(floats, |f| to_f16(*f).to_le_bytes()),
-            (Self::Floats(floats), _) => bytes(floats, |f| f.to_le_bytes()),
+            (Self::Indices(indices), TokenType::Uint16) => bytes(&indices[values], |i| (*i as u16).to_le_bytes()),
+            (Self::Indices(indices), _) => bytes(&indices[values], |i| i.to_le_bytes()),
+            (Self::Floats(floats), TokenType::Float16) => bytes(&floats[values], |f| to_f16(*f).to_le_bytes()),
+            (Self::Floats(floats), _) => bytes(&floats[values], |f| f.to_le_bytes()),
         }
     }
 }

@@ -8,6 +8,8 @@ mod packed;
 
 use std::fmt;
 
+pub(crate) use packed::{bits_of_cells, decode_cells, encode_cells};
+
 use super::{StreamError, Tokens};
 use crate::format::{Coding, TokenFormat};
 

@@ -1,28 +1,63 @@
 //! The coding `packed`: indices of as few bits as the codebook needs, one after the other, least significant bit first;
 //! floats as values of the format's token type. It has no memory: each latent frame can be read alone.
 
+use std::ops::Range;
+
 use super::PayloadLength;
 use crate::format::TokenFormat;
 use crate::stream::{StreamError, Tokens};
 
 pub fn payload_length(format: &TokenFormat, latent_frames: u32) -> PayloadLength {
-    let values = format.values_per_latent_frame() as u64 * u64::from(latent_frames);
-    PayloadLength::Exactly(match format.regularizer.codebook_size() {
-        Some(size) => packed_bytes(values, bits_for(size)),
-        None => values * format.token_type.bytes() as u64,
-    })
+    let cells = format.grid_cells() as u64 * u64::from(latent_frames);
+    PayloadLength::Exactly(bits_of_cells(format, cells).div_ceil(8))
 }
 
-/// The payload of `tokens`, which are whole latent frames of `format`.
+/// Bits that `cells` cells take.
+pub fn bits_of_cells(format: &TokenFormat, cells: u64) -> u64 {
+    let values = cells * format.regularizer.values_per_cell() as u64;
+    values
+        * match format.regularizer.codebook_size() {
+            Some(size) => u64::from(bits_for(size)),
+            None => format.token_type.bytes() as u64 * 8,
+        }
+}
+
+/// The payload of `tokens`, which are whole cells of `format`.
 pub fn encode(tokens: &Tokens, format: &TokenFormat) -> Vec<u8> {
+    let cells = tokens.len() / format.regularizer.values_per_cell();
+    encode_cells(tokens, 0..cells, format)
+}
+
+/// A run of cells as a payload of its own.
+pub fn encode_cells(tokens: &Tokens, cells: Range<usize>, format: &TokenFormat) -> Vec<u8> {
+    let per_cell = format.regularizer.values_per_cell();
+    let values = cells.start * per_cell..cells.end * per_cell;
     match (tokens, format.regularizer.codebook_size()) {
         (Tokens::Indices(indices), Some(size)) => {
             let bits = bits_for(size);
-            let mut payload = Vec::with_capacity(packed_bytes(indices.len() as u64, bits) as usize);
-            pack(indices.iter().map(|i| *i as u32), bits, &mut payload);
+            let mut payload = Vec::with_capacity(packed_bytes(values.len() as u64, bits) as usize);
+            pack(indices[values].iter().map(|i| *i as u32), bits, &mut payload);
             payload
         }
-        _ => tokens.write(format.token_type),
+        _ => tokens.write(values, format.token_type),
+    }
+}
+
+/// The tokens of a payload that is a run of `cells` cells.
+///
+/// # Errors
+/// The payload has another length, or holds values that are not tokens of the format.
+pub fn decode_cells(payload: &[u8], cells: usize, format: &TokenFormat) -> Result<Tokens, StreamError> {
+    let length = bits_of_cells(format, cells as u64).div_ceil(8);
+    if payload.len() as u64 != length {
+        return Err(StreamError::Tokens(format!(
+            "{} bytes, {cells} cells take {length}",
+            payload.len()
+        )));
+    }
+    match format.regularizer.codebook_size() {
+        Some(size) => Tokens::read_indices(unpack(payload, bits_for(size), 0, cells), size),
+        None => Tokens::read_floats(payload, format.token_type),
     }
 }
 

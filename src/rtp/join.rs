@@ -1,0 +1,407 @@
+//! Payloads to units: which unit a packet belongs to, what is missing in front of it, and what takes its place.
+
+mod build;
+mod clock;
+
+use std::ops::Range;
+
+use build::{Build, Last};
+use clock::UnitClock;
+
+use super::fields::short_digest;
+use super::header::{Fault, Header, max_latent_frames};
+use crate::format::TokenFormat;
+use crate::stream::Tokens;
+
+/// So many packets in a row that are all from before are a sender that began anew.
+const RESTART_AFTER: u32 = 64;
+/// Nanoseconds after which a segment start is asked for again.
+const ASK_AGAIN: u64 = 1_000_000_000;
+/// Packets after which it is, where they have no times.
+const ASK_AGAIN_PACKETS: u32 = 32;
+
+/// What follows where a segment's start did not come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLostStart {
+    /// Nothing, up to the next segment start.
+    #[default]
+    Hold,
+    /// The segment's latent frames, as if it had begun with those of the segment before.
+    Conceal,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub on_lost_start: OnLostStart,
+    /// Latent frames in a row that may be concealed without a single packet of theirs.
+    pub max_concealed: u32,
+}
+
+/// A unit that is given out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joined {
+    /// Number of the segment; it does not wrap at 256.
+    pub segment: u32,
+    pub latent_frame: u32,
+    pub latent_frames: u32,
+    pub segment_end: bool,
+    pub end_of_stream: bool,
+    pub real_frames: u32,
+    pub tokens: Tokens,
+    /// Times in nanoseconds, as those of [`PacketTimes`](crate::timeline::PacketTimes).
+    pub pts: Option<u64>,
+    pub duration: Option<u64>,
+    pub offsets: Option<Vec<u64>>,
+    /// Cells, over the unit's latent frames, that did not come.
+    pub concealed: Vec<Range<u32>>,
+    /// Latent frames in front of this one are missing, and were not concealed.
+    pub after_hole: bool,
+}
+
+/// What follows from a payload.
+#[derive(Debug, Default)]
+pub struct Pushed {
+    pub units: Vec<Joined>,
+    /// The sender should start a segment.
+    pub needs_key: bool,
+    pub fault: Option<Fault>,
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub packets: u64,
+    /// Packets that came after their unit was given out.
+    pub late: u64,
+    /// Packets that were not used, since the start of their segment had not come.
+    pub held: u64,
+    pub concealed_cells: u64,
+    /// Latent frames of which no packet came, and that were concealed.
+    pub concealed_latent_frames: u64,
+    /// Times that nothing was given out for latent frames that did not come.
+    pub holes: u64,
+    /// By kind, in the order of [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
+}
+
+/// Makes units of the payloads of one sender, in the order in which their packets were sent.
+///
+/// A unit is given out as soon as its cells are there, or a packet says that no more will come: its last one, or one of a
+/// later unit. Cells that are missing then have the tokens of the latent frame before.
+pub struct Joiner {
+    format: TokenFormat,
+    digest: u32,
+    settings: Settings,
+    clock: UnitClock,
+    /// The unit that is not complete.
+    current: Option<Build>,
+    /// What was given out last.
+    last: Option<Last>,
+    /// The next unit that is given out comes after a hole.
+    after_hole: bool,
+    /// Up to the next segment start, nothing is given out.
+    waits: bool,
+    /// When a segment start was last asked for, and how many packets ago.
+    asked: Option<(Option<u64>, u32)>,
+    late_in_a_row: u32,
+    counts: Counts,
+}
+
+/// Where a packet belongs, as seen from the latest unit.
+enum Place {
+    Current,
+    Before,
+    /// In a later unit; the number of segments between.
+    After(u32),
+}
+
+impl Joiner {
+    pub fn new(format: TokenFormat, settings: Settings) -> Self {
+        Self {
+            digest: short_digest(&format),
+            clock: UnitClock::new(&format),
+            format,
+            settings,
+            current: None,
+            last: None,
+            after_hole: false,
+            waits: false,
+            asked: None,
+            late_in_a_row: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Settings for what comes from now on.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Forgets all units, as after a flush or with a new sender. Counts go on.
+    pub fn reset(&mut self) {
+        self.current = None;
+        self.last = None;
+        self.after_hole = false;
+        self.waits = false;
+        self.asked = None;
+        self.late_in_a_row = 0;
+    }
+
+    /// Gives out what is not complete, as at the end of the stream.
+    pub fn finish(&mut self) -> Vec<Joined> {
+        let mut pushed = Pushed::default();
+        self.close(None, &mut pushed);
+        pushed.units
+    }
+
+    /// Takes the cells of a packet. `pts`: of the unit, in nanoseconds.
+    pub fn push(&mut self, header: &Header, offsets: Option<Vec<u32>>, data: &[u8], pts: Option<u64>) -> Pushed {
+        let mut pushed = Pushed::default();
+        self.counts.packets += 1;
+        if let Err(fault) = self.take(header, offsets, data, pts, &mut pushed) {
+            self.count(fault);
+            pushed.fault = Some(fault);
+        }
+        pushed
+    }
+
+    /// Counts a packet that could not be read.
+    pub fn count(&mut self, fault: Fault) {
+        self.counts.faults[fault as usize] += 1;
+    }
+
+    fn take(
+        &mut self,
+        header: &Header,
+        offsets: Option<Vec<u32>>,
+        data: &[u8],
+        pts: Option<u64>,
+        pushed: &mut Pushed,
+    ) -> Result<(), Fault> {
+        self.check(header)?;
+        // Nothing depends on a packet whose cells are no tokens.
+        let tokens = crate::stream::decode_cells(data, header.cells.into(), &self.format);
+        let tokens = tokens.map_err(|_| match data.len() as u64 == self.bytes(header) {
+            true => Fault::Tokens,
+            false => Fault::Cells,
+        })?;
+        match self.place(header) {
+            Place::Before => {
+                self.late(header, pts, pushed);
+                return Ok(());
+            }
+            Place::Current => (),
+            Place::After(segments) => {
+                self.close(pts, pushed);
+                if !self.open(header, segments, pts, pushed) {
+                    return Ok(());
+                }
+            }
+        }
+        self.late_in_a_row = 0;
+        let Some(build) = &mut self.current else {
+            return Ok(());
+        };
+        let added = build.add(header, offsets, tokens);
+        if build.is_over() {
+            self.close(pts, pushed);
+        }
+        added
+    }
+
+    /// Checks that a packet is one of the format, whatever came before.
+    fn check(&self, header: &Header) -> Result<(), Fault> {
+        if header.digest != self.digest {
+            return Err(Fault::OtherFormat);
+        }
+        let cells = self.format.grid_cells() as u64 * u64::from(header.latent_frames);
+        let end = u64::from(header.first_cell) + u64::from(header.cells);
+        let is_possible = usize::from(header.latent_frames) <= max_latent_frames(&self.format);
+        if !is_possible || end > cells || header.is_last != (end == cells) {
+            return Err(Fault::Cells);
+        }
+        let frames = self.format.frames_of(header.latent_frames.into(), header.segment_start);
+        if u64::from(header.real_frames) > frames {
+            return Err(Fault::Contradiction);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, header: &Header) -> u64 {
+        crate::stream::bits_of_cells(&self.format, header.cells.into()).div_ceil(8)
+    }
+
+    fn place(&self, header: &Header) -> Place {
+        let (segment, next, is_open) = match (&self.current, &self.last) {
+            (Some(build), _) => (build.segment(), build.latent_frame(), true),
+            (None, Some(last)) => (last.segment, last.next, false),
+            (None, None) => return Place::After(0),
+        };
+        let segments = header.segment.wrapping_sub(segment as u8) as i8;
+        match segments {
+            0 if is_open && header.latent_frame == next => Place::Current,
+            0 if header.latent_frame < next => Place::Before,
+            0.. => Place::After(segments as u32),
+            _ => Place::Before,
+        }
+    }
+
+    fn late(&mut self, header: &Header, pts: Option<u64>, pushed: &mut Pushed) {
+        self.counts.late += 1;
+        self.late_in_a_row += 1;
+        if self.late_in_a_row >= RESTART_AFTER {
+            self.reset();
+            self.after_hole = true;
+            if !header.segment_start {
+                self.hold(pts, pushed);
+            }
+        }
+    }
+
+    /// Begins a unit that follows what was given out. False where its packets are of no use.
+    fn open(&mut self, header: &Header, segments: u32, pts: Option<u64>, pushed: &mut Pushed) -> bool {
+        let segment = match &self.last {
+            Some(last) => last.segment.wrapping_add(segments),
+            None => header.segment.into(),
+        };
+        let starts = header.segment_start;
+        // Where the unit would have to begin for nothing to be missing.
+        let next = match &self.last {
+            Some(last) if segments == 0 => Some(last.next),
+            Some(_) => Some(0),
+            None => starts.then_some(0),
+        };
+        let missing = next.map(|next| header.latent_frame - next);
+        let start_is_lost = !starts && (segments > 0 || next.is_none());
+        let may_conceal = !start_is_lost || self.settings.on_lost_start == OnLostStart::Conceal;
+        if start_is_lost {
+            self.ask(pts, pushed);
+        }
+        if self.waits && !starts {
+            self.hold(pts, pushed);
+            return false;
+        }
+        match missing {
+            Some(0) => (),
+            Some(missing) if may_conceal && self.conceal(segment, missing, pts, pushed) => (),
+            _ => {
+                self.hole();
+                self.hold(pts, pushed);
+                return false;
+            }
+        }
+        if starts {
+            let is_gap = self.last.as_ref().is_some_and(|last| {
+                // A segment in between, or time that no frame takes, is a loss that no number shows.
+                segments > 1 || (!last.ended && self.clock.is_gap(last.end, pts))
+            });
+            self.after_hole |= is_gap;
+            self.waits = false;
+            self.asked = None;
+        }
+        self.current = Some(Build::new(&self.format, header, segment, pts));
+        true
+    }
+
+    /// Conceals `missing` latent frames of `segment` in front of a unit at `pts`. False where that is not possible.
+    fn conceal(&mut self, segment: u32, missing: u32, pts: Option<u64>, pushed: &mut Pushed) -> bool {
+        let Some(last) = self.last.clone().filter(|_| missing <= self.settings.max_concealed) else {
+            return false;
+        };
+        // A window's latent frames are decoded together, and one alone is none.
+        if !self.format.causal {
+            return false;
+        }
+        let first = if last.segment == segment { last.next } else { 0 };
+        let numbers = first..first + missing;
+        let frames = numbers.clone().map(|number| self.format.frames_of(1, number == 0));
+        let frames: Vec<_> = frames.collect();
+        let Some(times) = self.clock.spread(last.end, pts, &frames) else {
+            return false;
+        };
+        let cells = self.format.grid_cells() as u32;
+        for ((latent_frame, real_frames), times) in numbers.zip(frames).zip(times) {
+            self.counts.concealed_latent_frames += 1;
+            let joined = Joined {
+                segment,
+                latent_frame,
+                latent_frames: 1,
+                segment_end: false,
+                end_of_stream: false,
+                real_frames: real_frames as u32,
+                tokens: last.tokens.clone(),
+                pts: times.pts,
+                duration: times.duration,
+                offsets: times.offsets,
+                concealed: vec![0..cells],
+                after_hole: std::mem::take(&mut self.after_hole),
+            };
+            self.give(joined, pushed);
+        }
+        true
+    }
+
+    /// Ends the unit that is not complete. `next_pts`: of the unit behind it.
+    fn close(&mut self, next_pts: Option<u64>, pushed: &mut Pushed) {
+        let Some(build) = self.current.take() else {
+            return;
+        };
+        let pts = build.pts();
+        let after_hole = std::mem::take(&mut self.after_hole);
+        match build.finish(&self.format, self.last.as_ref(), &self.clock, after_hole) {
+            Some(joined) => self.give(joined, pushed),
+            None => {
+                self.hole();
+                self.ask(pts.or(next_pts), pushed);
+            }
+        }
+    }
+
+    fn give(&mut self, joined: Joined, pushed: &mut Pushed) {
+        self.counts.concealed_cells += joined
+            .concealed
+            .iter()
+            .map(|run| u64::from(run.end - run.start))
+            .sum::<u64>();
+        self.last = Some(Last::of(&joined, &self.format));
+        pushed.units.push(joined);
+    }
+
+    /// What is missing is not concealed: nothing is given out up to the next segment start.
+    fn hole(&mut self) {
+        if !self.waits {
+            self.counts.holes += u64::from(self.last.is_some());
+            self.after_hole = self.last.is_some();
+        }
+        self.waits = true;
+    }
+
+    fn hold(&mut self, pts: Option<u64>, pushed: &mut Pushed) {
+        self.waits = true;
+        self.counts.held += 1;
+        self.ask(pts, pushed);
+    }
+
+    /// Asks for a segment start, now and then until it comes.
+    fn ask(&mut self, pts: Option<u64>, pushed: &mut Pushed) {
+        let is_time = match &mut self.asked {
+            None => true,
+            Some((Some(at), _)) if pts.is_some() => pts.is_some_and(|pts| pts.abs_diff(*at) >= ASK_AGAIN),
+            Some((_, packets)) => {
+                *packets += 1;
+                *packets >= ASK_AGAIN_PACKETS
+            }
+        };
+        if is_time {
+            self.asked = Some((pts, 0));
+            pushed.needs_key = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

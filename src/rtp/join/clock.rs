@@ -1,0 +1,88 @@
+//! When the frames of a unit are shown, by its timestamp and the framerate.
+
+use crate::format::{Fraction, TokenFormat};
+use crate::rtp::nanos;
+use crate::timeline::frames_to_time;
+
+/// The times of a unit's frames in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitTimes {
+    pub pts: Option<u64>,
+    /// To the end of the last frame.
+    pub duration: Option<u64>,
+    /// From `pts` to each frame but the first; `None`: on the framerate's grid.
+    pub offsets: Option<Vec<u64>>,
+}
+
+/// Tells times by a format's framerate.
+#[derive(Debug)]
+pub struct UnitClock {
+    framerate: Fraction,
+}
+
+impl UnitClock {
+    pub fn new(format: &TokenFormat) -> Self {
+        Self {
+            framerate: format.framerate,
+        }
+    }
+
+    /// The times of a unit of `frames` real frames. `ticks`: the offsets of its packets.
+    pub fn times(&self, pts: Option<u64>, frames: u32, ticks: Option<&[u32]>) -> UnitTimes {
+        let Some((end, offsets)) = ticks.and_then(|ticks| ticks.split_last()) else {
+            let duration = frames_to_time(frames.into(), self.framerate);
+            return UnitTimes {
+                pts,
+                duration,
+                offsets: None,
+            };
+        };
+        UnitTimes {
+            pts,
+            duration: Some(nanos(*end)),
+            offsets: Some(offsets.iter().map(|ticks| nanos(*ticks)).collect()),
+        }
+    }
+
+    /// The times of units that are missing between `end` and `next`; of each, how many frames it has. On the framerate's
+    /// grid, or evenly between the two where that does not lead to `next`. `None` where there is no time between.
+    pub fn spread(&self, end: Option<u64>, next: Option<u64>, units: &[u64]) -> Option<Vec<UnitTimes>> {
+        let frames: u64 = units.iter().sum();
+        let regular = frames_to_time(frames, self.framerate);
+        let (Some(end), Some(next)) = (end, next) else {
+            return Some(vec![UnitTimes::default(); units.len()]);
+        };
+        let span = next.checked_sub(end).filter(|span| *span > 0)?;
+        let is_on_grid = regular.is_some_and(|regular| regular.abs_diff(span) <= self.half_a_frame());
+        let time = |frame: u64| {
+            let even = (u128::from(frame) * u128::from(span) / u128::from(frames)) as u64;
+            match is_on_grid {
+                true => frames_to_time(frame, self.framerate).unwrap_or(even),
+                false => even,
+            }
+        };
+        let mut first = 0;
+        let times = units.iter().map(|count| {
+            let start = time(first);
+            let offsets = (first + 1..first + count).map(|frame| time(frame) - start);
+            let times = UnitTimes {
+                pts: end.checked_add(start),
+                duration: Some(time(first + count) - start),
+                offsets: (!is_on_grid).then(|| offsets.collect()),
+            };
+            first += count;
+            times
+        });
+        Some(times.collect())
+    }
+
+    /// Whether frames are missing between `end` and `next`.
+    pub fn is_gap(&self, end: Option<u64>, next: Option<u64>) -> bool {
+        let gap = end.zip(next).and_then(|(end, next)| next.checked_sub(end));
+        self.framerate.num > 0 && gap.is_some_and(|gap| gap > self.half_a_frame())
+    }
+
+    fn half_a_frame(&self) -> u64 {
+        frames_to_time(1, self.framerate).unwrap_or_default() / 2
+    }
+}
