@@ -102,10 +102,12 @@ pub mod timeline;
 pub mod tokenizer;
 
 mod dec;
+mod depay;
 mod details;
 mod element;
 mod enc;
 mod parse;
+mod pay;
 mod rtp;
 mod system;
 
@@ -115,7 +117,9 @@ use gst::glib;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     enc::register(plugin)?;
     dec::register(plugin)?;
-    parse::register(plugin)
+    parse::register(plugin)?;
+    pay::register(plugin)?;
+    depay::register(plugin)
 }
 
 gst::plugin_define!(

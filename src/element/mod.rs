@@ -1,11 +1,13 @@
 //! What the elements have in common: caps, metas, pads, and what encoder and decoder do alike.
 
 pub mod caps;
+pub mod concealed;
 pub mod meta;
 pub mod negotiation;
 mod network;
 pub mod qos;
 mod report;
+pub mod rtp;
 mod settings;
 mod stats;
 

@@ -60,7 +60,7 @@ impl StreamHeader {
     }
 
     /// The [checksum](Self::checksum) in a header's bytes.
-    pub(super) fn checksum_of(header: &[u8]) -> u32 {
+    pub(crate) fn checksum_of(header: &[u8]) -> u32 {
         (&header[header.len() - CRC_BYTES..]).get_u32_le()
     }
 

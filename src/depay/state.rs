@@ -1,0 +1,212 @@
+//! What the streaming thread works on: packets to token buffers.
+
+use std::time::{Duration, Instant};
+
+use super::output::{Out, Output};
+use super::stats::Stats;
+use crate::caps::StreamFormat;
+use crate::format::TokenFormat;
+use crate::rtp::{Counts, Fault, Joiner, Payload, Settings};
+use crate::stream::StreamError;
+
+/// How often a sender is asked for a configuration.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub struct State {
+    joining: Option<Joining>,
+    /// The caps say nothing of the format: packets with a configuration do.
+    by_packets: bool,
+    ssrc: Option<u32>,
+    /// When a configuration was asked for.
+    asked: Option<Instant>,
+    /// Kinds of faults that a warning told of, by their number.
+    warned: [bool; Fault::ALL.len()],
+    pub stats: Stats,
+}
+
+/// What a known format brings.
+struct Joining {
+    format: TokenFormat,
+    joiner: Joiner,
+    /// `None` until the first packet, when downstream is asked what it takes.
+    output: Option<Output>,
+    /// Holes up to the latest unit.
+    holes: u64,
+}
+
+/// What follows from a packet.
+#[derive(Default)]
+pub struct Outcome {
+    pub buffers: Vec<Out>,
+    pub needs_key: bool,
+    /// A warning, given once.
+    pub warning: Option<String>,
+    pub error: Option<StreamError>,
+}
+
+impl State {
+    /// Continues with what caps say. What is not complete in another format is given out.
+    pub fn set_format(&mut self, format: Option<TokenFormat>, settings: Settings) -> Outcome {
+        self.by_packets = format.is_none();
+        match format {
+            Some(format) => self.change(format, settings),
+            None => Outcome::default(),
+        }
+    }
+
+    fn change(&mut self, format: TokenFormat, settings: Settings) -> Outcome {
+        if self.joining.as_ref().is_some_and(|joining| joining.format == format) {
+            return Outcome::default();
+        }
+        let outcome = self.finish();
+        if let Some(before) = self.joining.take() {
+            self.stats.keep(before.joiner.counts());
+        }
+        self.joining = Some(Joining {
+            joiner: Joiner::new(format.clone(), settings),
+            format,
+            output: None,
+            holes: 0,
+        });
+        outcome
+    }
+
+    /// The format whose buffers the source pad's caps do not announce yet.
+    pub fn unannounced(&self) -> Option<&TokenFormat> {
+        let joining = self.joining.as_ref()?;
+        joining.output.is_none().then_some(&joining.format)
+    }
+
+    /// Puts out what comes in this stream format; the caps were announced.
+    pub fn announced(&mut self, stream_format: StreamFormat) -> Result<(), StreamError> {
+        if let Some(joining) = &mut self.joining {
+            joining.output = Some(Output::new(joining.format.clone(), stream_format)?);
+        }
+        Ok(())
+    }
+
+    /// Looks whether a packet is another sender's, or has a configuration. Call in front of [`push`](Self::push).
+    pub fn begin(&mut self, ssrc: u32, payload: &[u8], settings: Settings) -> Outcome {
+        let mut outcome = Outcome::default();
+        if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc)
+            && let Some(joining) = &mut self.joining
+        {
+            outcome = joining.finish(&mut self.stats, false);
+            joining.joiner.reset();
+            if let Some(output) = &mut joining.output {
+                outcome.error = output.restart().err().or(outcome.error);
+            }
+        }
+        if self.by_packets
+            && let Ok(Payload::Configuration(format)) = Payload::decode(payload)
+        {
+            let changed = self.change(*format, settings);
+            outcome.buffers.extend(changed.buffers);
+            outcome.error = outcome.error.or(changed.error);
+        }
+        outcome
+    }
+
+    /// Takes a packet. `pts`: in nanoseconds.
+    pub fn push(&mut self, payload: &[u8], pts: Option<u64>, settings: Settings) -> Outcome {
+        let mut outcome = Outcome::default();
+        let fault = match (&mut self.joining, Payload::decode(payload)) {
+            (None, Ok(Payload::Configuration(_))) => None,
+            (None, read) => {
+                self.stats.unknown += 1;
+                let now = Instant::now();
+                let is_time = self.asked.is_none_or(|asked| now.duration_since(asked) >= ASK_AGAIN);
+                if is_time {
+                    self.asked = Some(now);
+                    outcome.needs_key = true;
+                }
+                read.err()
+            }
+            (Some(joining), Ok(Payload::Configuration(format))) => {
+                let is_own =
+                    crate::rtp::fields::short_digest(&format) == crate::rtp::fields::short_digest(&joining.format);
+                (!is_own).then(|| {
+                    joining.joiner.count(Fault::OtherFormat);
+                    Fault::OtherFormat
+                })
+            }
+            (Some(joining), Ok(Payload::Cells { header, offsets, data })) => {
+                joining.joiner.set(settings);
+                let pushed = joining.joiner.push(&header, offsets, data, pts);
+                outcome = joining.give(&pushed.units, &mut self.stats);
+                outcome.needs_key = pushed.needs_key;
+                pushed.fault
+            }
+            (Some(joining), Err(fault)) => {
+                joining.joiner.count(fault);
+                Some(fault)
+            }
+        };
+        if let Some(fault) = fault
+            && !std::mem::replace(&mut self.warned[fault as usize], true)
+        {
+            outcome.warning = Some(format!(
+                "A packet is of no use: {fault}. Others like it are counted in the property stats"
+            ));
+        }
+        self.stats.key_requests += u64::from(outcome.needs_key);
+        outcome
+    }
+
+    /// Gives out what is not complete, and the stream's end.
+    pub fn finish(&mut self) -> Outcome {
+        match &mut self.joining {
+            Some(joining) => joining.finish(&mut self.stats, true),
+            None => Outcome::default(),
+        }
+    }
+
+    /// Forgets what is not complete, as after a flush.
+    pub fn flush(&mut self) {
+        if let Some(joining) = &mut self.joining {
+            joining.joiner.reset();
+            if let Some(output) = &mut joining.output {
+                output.flush();
+            }
+        }
+    }
+
+    pub fn stats(&self) -> gst::Structure {
+        let counts = self
+            .joining
+            .as_ref()
+            .map_or(Counts::default(), |joining| *joining.joiner.counts());
+        self.stats.to_structure(&counts)
+    }
+}
+
+impl Joining {
+    fn give(&mut self, units: &[crate::rtp::Joined], stats: &mut Stats) -> Outcome {
+        let mut outcome = Outcome::default();
+        let Some(output) = &mut self.output else {
+            return outcome;
+        };
+        for unit in units {
+            stats.latent_frames += u64::from(unit.latent_frames);
+            self.holes = self.joiner.counts().holes;
+            if let Err(error) = output.unit(unit, &mut outcome.buffers) {
+                outcome.error = Some(error);
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn finish(&mut self, stats: &mut Stats, ends: bool) -> Outcome {
+        let units = self.joiner.finish();
+        let end = units.last().and_then(|unit| unit.pts?.checked_add(unit.duration?));
+        let mut outcome = self.give(&units, stats);
+        // Nobody knows how a segment ended whose last packets did not come.
+        let is_whole = self.joiner.counts().holes == self.holes;
+        if let Some(output) = self.output.as_mut().filter(|_| ends && is_whole) {
+            outcome.error = output.end(end, &mut outcome.buffers).err().or(outcome.error);
+        }
+        outcome
+    }
+}
