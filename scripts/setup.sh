@@ -52,8 +52,19 @@ want() {
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
+# Whether what a package brings is there.
+has_package() {
+    case $1 in
+    python3-gi) /usr/bin/python3 -c 'import gi' ;;
+    gir1.2-gst-rtsp-server-1.0) /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' ;;
+    gstreamer1.0-nice) gst-inspect-1.0 --exists nicesrc ;;
+    # A program of the same name.
+    *) command -v "$1" ;;
+    esac
+}
+
 # Installs a linker, GStreamer with its development files and the plugins for video files and tests, and Python's venv;
-# also each program that is an argument, from the package of the same name.
+# also each package that is an argument.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -70,9 +81,9 @@ setup_system() {
     want gstreamer1.0-libav gst-inspect-1.0 --exists avdec_h264
     want python3 command -v python3
     want python3-venv python3 -c 'import venv, ensurepip'
-    local program
-    for program; do
-        want "$program" command -v "$program"
+    local package
+    for package; do
+        want "$package" has_package "$package"
     done
     if [ ${#missing[@]} -gt 0 ]; then
         command -v apt-get >/dev/null || fail "needs, by their names on Debian: ${missing[*]}"
