@@ -16,6 +16,7 @@ mkdir plugins
 cp "$plugin" plugins/
 export GST_PLUGIN_PATH=$PWD/plugins
 cp "$root/examples/signing.mp4" in.mp4
+export VIDTOK=$root
 passed=0 failed=0
 
 check() {
