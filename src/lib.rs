@@ -43,6 +43,7 @@
 //! | --- | --- |
 //! | [`format`](mod@format) | what a token stream is: tokenizer, grid, size, rate |
 //! | [`stream`] | the `.vidtok` byte stream: writer, reader, packets |
+//! | [`rtp`] | the payload of RTP packets: units to packets, packets to units, concealment |
 //! | [`timeline`] | which video frames a latent frame stands for, and when they are shown |
 //! | [`tokenizer`] | tokenizer folders, and the tokenizer that is built in |
 //! | [`runtime`] | an encoder's or decoder's network, run step by step |
@@ -96,6 +97,7 @@
 //! ```
 
 pub mod format;
+pub mod rtp;
 pub mod runtime;
 pub mod stream;
 pub mod timeline;
@@ -108,7 +110,7 @@ mod element;
 mod enc;
 mod parse;
 mod pay;
-mod rtp;
+
 mod system;
 
 pub use element::{caps, meta};

@@ -10,6 +10,7 @@ mod order;
 mod pads;
 mod parser;
 mod reader;
+mod rtp;
 mod timeline;
 
 /// Code that untrusted bytes reach.
@@ -33,6 +34,7 @@ targets! {
     CAPS = caps;
     DESCRIPTION = description;
     GRAPH = graph;
+    RTP = rtp;
     /// Needs GStreamer.
     PARSER = parser;
     /// Needs GStreamer and ONNX Runtime.

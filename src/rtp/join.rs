@@ -197,6 +197,11 @@ impl Joiner {
             Place::Current => (),
             Place::After(segments) => {
                 self.close(pts, pushed);
+                // Latent frames that the unit before has, too, or that are behind its segment's end.
+                let is_impossible = |last: &Last| last.ended || header.latent_frame < last.next;
+                if segments == 0 && self.last.as_ref().is_some_and(is_impossible) {
+                    return Err(Fault::Contradiction);
+                }
                 if !self.open(header, segments, pts, pushed) {
                     return Ok(());
                 }

@@ -55,6 +55,11 @@ fn the_reader_of_the_byte_stream() {
 }
 
 #[test]
+fn rtp_packets_from_strangers() {
+    run(targets::RTP, PURE);
+}
+
+#[test]
 fn frames_at_any_times() {
     run(targets::TIMELINE, PURE);
 }

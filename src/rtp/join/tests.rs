@@ -338,6 +338,37 @@ fn foreign_and_impossible_packets_are_counted_and_change_nothing() {
 }
 
 #[test]
+fn latent_frames_that_another_unit_has_are_refused() {
+    let long = Unit {
+        latent_frames: 3,
+        tokens: Tokens::Indices((0..12).collect()),
+        ..unit(0, 1)
+    };
+    let long = payloads(&format(), &long, 18 + 12);
+    assert_eq!(long.len(), 2);
+    let mut joiner = Joiner::new(format(), HOLD);
+    send(&mut joiner, 0, 0, &[0, 1]);
+    push(&mut joiner, &long[0], pts(0, 1));
+    let inside = &payloads(&format(), &unit(0, 2), 100)[0];
+    let pushed = push(&mut joiner, inside, pts(0, 2));
+    assert_eq!((pushed.fault, pushed.units.len()), (Some(Fault::Contradiction), 1));
+    assert_eq!(numbers(&send(&mut joiner, 0, 4, &[0, 1]).0), [(0, 4, 40)]);
+}
+
+#[test]
+fn nothing_follows_the_end_of_a_segment_within_it() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    let end = Unit {
+        segment_end: true,
+        ..unit(0, 0)
+    };
+    push(&mut joiner, &payloads(&format(), &end, 100)[0], 0);
+    let pushed = push(&mut joiner, &payloads(&format(), &unit(0, 1), 100)[0], pts(0, 1));
+    assert_eq!((pushed.fault, pushed.units.len()), (Some(Fault::Contradiction), 0));
+    assert_eq!(numbers(&send(&mut joiner, 1, 0, &[0, 1]).0), [(1, 0, 1000)]);
+}
+
+#[test]
 fn values_that_are_no_tokens_are_refused() {
     // Codes of three values take two bits, of which one combination is none.
     let three = TokenFormat {
