@@ -57,7 +57,8 @@ has_package() {
     case $1 in
     python3-gi) /usr/bin/python3 -c 'import gi' ;;
     gir1.2-gst-rtsp-server-1.0) /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' ;;
-    gstreamer1.0-nice) gst-inspect-1.0 --exists nicesrc ;;
+    # Not --exists, which wants GStreamer's own version of it.
+    gstreamer1.0-nice) gst-inspect-1.0 nicesrc ;;
     # A program of the same name.
     *) command -v "$1" ;;
     esac
