@@ -1,8 +1,8 @@
 //! Video to VidTok tokens and back, as GStreamer elements.
 //!
 //! Five elements: `vidtokenc` turns raw video into tokens, `vidtokdec` turns tokens into raw video, `vidtokparse` finds
-//! the packets in a `.vidtok` file or pipe, and `rtpvidtokpay` and `rtpvidtokdepay` carry tokens over RTP. `README.md` shows how to use them, `ARCHITECTURE.md` how
-//! they are built.
+//! the packets in a `.vidtok` file or pipe, and `rtpvidtokpay` and `rtpvidtokdepay` carry tokens over RTP. `README.md`
+//! shows how to use them, `ARCHITECTURE.md` how they are built.
 //!
 //! # Elements in an application
 //!

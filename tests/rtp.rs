@@ -44,8 +44,8 @@ fn pictures_are_the_same_as_without_rtp() {
     for model in TOKENIZERS {
         let expected = decoded(model, "queue", &frames);
         assert_eq!(expected.len() as u64, FRAMES);
-        // Rows are split, and there is room for one cell of the tokenizers with floats.
-        let between = "rtpvidtokpay mtu=52 ! rtpvidtokdepay";
+        // Rows are split, and there is room for one cell of the tokenizers with floats. Sequence numbers begin again at 0.
+        let between = "rtpvidtokpay mtu=52 seqnum-offset=65533 timestamp-offset=4294967290 ! rtpvidtokdepay";
         assert_same(&decoded(model, between, &frames), &expected, model);
     }
 }
@@ -239,4 +239,30 @@ fn caps_that_are_wrong_are_an_error_that_names_the_field() {
     };
     let text = error.error().to_string();
     assert!(text.contains("regularizer"), "{text}");
+}
+
+#[test]
+fn a_stream_that_changes_its_size_goes_on() {
+    init();
+    for stream_format in ["framed", "raw"] {
+        let line = format!(
+            "vidtokenc model={model} ! video/x-vidtok,stream-format={stream_format} ! rtpvidtokpay ! rtpvidtokdepay ! \
+             vidtokdec name=decoder model={model}",
+            model = tokenizer(TINY)
+        );
+        let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
+        line.play();
+        let mut frames = video(FRAMES, SIZE, SIZE);
+        frames.iter().for_each(|frame| line.push(buffer(frame, SIZE)));
+        let size = SIZE + 16;
+        line.source.set_caps(Some(&video_caps(size, size, (30, 1))));
+        frames = video(2 * FRAMES, size, size).split_off(FRAMES as usize);
+        frames.iter().for_each(|frame| line.push(buffer(frame, size)));
+        let pictures = line.finish();
+        let sizes: Vec<usize> = pictures.iter().map(|picture| picture.size()).collect();
+        let bytes = |size: u32| (size * size * 3) as usize;
+        let expected = [vec![bytes(SIZE); FRAMES as usize], vec![bytes(size); FRAMES as usize]].concat();
+        assert_eq!(sizes, expected, "{stream_format}");
+        assert_eq!(line.stats("decoder").get::<u64>("gaps"), Ok(0), "{stream_format}");
+    }
 }

@@ -401,3 +401,49 @@ fn the_end_gives_what_is_not_complete() {
     assert_eq!(out.len(), 1);
     assert!(concealed(&out[0]).is_some_and(|(cells, _)| cells > 0 && cells < CELLS));
 }
+
+#[test]
+fn a_packet_that_is_reported_lost_is_no_gap_in_time() {
+    let (caps, packets) = sent();
+    let mut receiver = receiver(&caps, "", "raw");
+    receive(&mut receiver, packets[..PARTS].to_vec());
+    let lost = gst::Structure::builder("GstRTPPacketLost")
+        .field("seqnum", 103u32)
+        .field("timestamp", 33_000_000u64)
+        .field("duration", 0u64)
+        .build();
+    receiver.push_event(gst::event::CustomDownstream::new(lost));
+    receive(&mut receiver, packets[PARTS + 1..].to_vec());
+    let gaps = std::iter::from_fn(|| receiver.try_pull_event()).filter(|event| event.type_() == gst::EventType::Gap);
+    assert_eq!(gaps.count(), 0);
+    assert!(count(&receiver, "concealed-cells") > 0);
+}
+
+#[test]
+fn packets_of_any_bytes_are_survived() {
+    let (caps, packets) = sent();
+    let mut receiver = receiver(&caps, "on-lost-start=conceal max-concealed=250", "framed");
+    // A generator with a long period (Knuth's MMIX).
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    for i in 0..3_000u16 {
+        let mut bytes = packets[random() % packets.len()].map_readable().unwrap().to_vec();
+        bytes[2..4].copy_from_slice(&i.to_be_bytes());
+        for _ in 0..random() % 4 {
+            // Behind the RTP header, mostly in the fields of the payload.
+            let at = 12 + random() % (bytes.len() - 12).min(if random() % 4 == 0 { usize::MAX } else { 18 });
+            bytes[at] = random() as u8;
+        }
+        bytes.truncate(bytes.len() - random() % 2 * (random() % 20));
+        let mut packet = gst::Buffer::from_mut_slice(bytes);
+        packet.make_mut().set_pts(gst::ClockTime::from_mseconds(i.into()));
+        receiver.push(packet).unwrap();
+        pull(&mut receiver);
+    }
+    assert_eq!(count(&receiver, "packets"), 3_000);
+}

@@ -10,8 +10,10 @@ use crate::rtp;
 
 const ON_LOST_START: &str = "on-lost-start";
 const MAX_CONCEALED: &str = "max-concealed";
-/// Half a second of the built-in tokenizer's latent frames at 30 frames per second is about four.
+/// Two seconds of a tokenizer that makes a latent frame of four frames, at 30 frames per second.
 const DEFAULT_MAX_CONCEALED: u32 = 15;
+/// They are made at once, when the next packet comes: their number bounds memory and time.
+const LARGEST_MAX_CONCEALED: u32 = 250;
 
 /// What follows where the start of a segment did not come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -53,6 +55,7 @@ impl Settings {
                 glib::ParamSpecUInt::builder(MAX_CONCEALED)
                     .nick("Maximum concealed")
                     .blurb("Latent frames in a row that are made up although no packet of them came")
+                    .maximum(LARGEST_MAX_CONCEALED)
                     .default_value(DEFAULT_MAX_CONCEALED)
                     .mutable_playing()
                     .build(),

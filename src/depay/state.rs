@@ -111,6 +111,7 @@ impl State {
     /// Takes a packet. `pts`: in nanoseconds.
     pub fn push(&mut self, payload: &[u8], pts: Option<u64>, settings: Settings) -> Outcome {
         let mut outcome = Outcome::default();
+        self.stats.packets += 1;
         let fault = match (&mut self.joining, Payload::decode(payload)) {
             (None, Ok(Payload::Configuration(_))) => None,
             (None, read) => {

@@ -23,7 +23,9 @@ pub fn property() -> glib::ParamSpec {
 pub struct Stats {
     /// Of the formats before the current one.
     before: Counts,
-    /// Packets that came before the format was known.
+    /// All that came, whatever they held.
+    pub packets: u64,
+    /// Those that came before the format was known.
     pub unknown: u64,
     pub latent_frames: u64,
     pub key_requests: u64,
@@ -38,7 +40,7 @@ impl Stats {
     pub fn to_structure(&self, counts: &Counts) -> gst::Structure {
         let counts = sum(&self.before, counts);
         let mut structure = gst::Structure::builder("application/x-rtpvidtokdepay-stats")
-            .field("packets", counts.packets + self.unknown)
+            .field("packets", self.packets)
             .field("latent-frames", self.latent_frames)
             .field("concealed-cells", counts.concealed_cells)
             .field("concealed-latent-frames", counts.concealed_latent_frames)
