@@ -342,7 +342,7 @@ impl Joiner {
                 pts: times.pts,
                 duration: times.duration,
                 offsets: times.offsets,
-                concealed: vec![0..cells],
+                concealed: std::iter::once(0..cells).collect(),
                 after_hole: std::mem::take(&mut self.after_hole),
             };
             self.give(joined, pushed);

@@ -1,3 +1,6 @@
+// One run of cells is meant, not the cells of it.
+#![allow(clippy::single_range_in_vec_init)]
+
 use proptest::prelude::*;
 
 use super::*;
