@@ -136,6 +136,46 @@ pub fn configuration(format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::{Payload, fields};
+    use crate::stream::Tokens;
+
+    const DOCUMENT: &str = include_str!("../../docs/rtp.md");
+
+    /// The lines of the document's block of this name.
+    fn block(name: &str) -> Vec<&'static str> {
+        let begin = DOCUMENT.split(&format!("```{name}\n")).nth(1).unwrap();
+        begin.split("```").next().unwrap().lines().collect()
+    }
+
+    #[test]
+    fn the_packet_of_the_document_is_what_is_sent() {
+        let pairs: Vec<_> = block("fields").iter().filter_map(|line| line.split_once('=')).collect();
+        let value = |name: &str| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| value.to_string())
+        };
+        let format = fields::read(value).unwrap();
+        let documented: Vec<u8> = block("packet")
+            .iter()
+            .flat_map(|line| line.split("  ").next().unwrap().split(' '))
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect();
+        let unit = Unit {
+            segment: 5,
+            latent_frame: 0,
+            latent_frames: 1,
+            segment_end: true,
+            end_of_stream: false,
+            real_frames: 1,
+            offsets: Some(vec![3_000]),
+            tokens: Tokens::Indices(vec![1, 32_767]),
+        };
+        let sent = Splitter::new(&format).split(&unit, 100).unwrap();
+        assert_eq!(sent, [documented]);
+        assert!(matches!(Payload::decode(&sent[0]), Ok(Payload::Cells { .. })));
+    }
 
     #[test]
     fn payloads_have_even_shares_in_whole_rows_where_they_fit() {
