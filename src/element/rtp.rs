@@ -1,5 +1,7 @@
 //! RTP caps of tokens, which payloader and depayloader share. `crate::rtp::fields` has what their strings mean.
 
+use gst::prelude::*;
+
 use crate::format::{FormatError, TokenFormat};
 use crate::rtp::{CLOCK_RATE, fields};
 
@@ -49,5 +51,38 @@ pub fn format(caps: &gst::CapsRef) -> Result<Option<TokenFormat>, FormatError> {
     if !s.has_field(fields::FIELD_VERSION) {
         return Ok(None);
     }
-    fields::read(|name| s.get::<String>(name).ok()).map(Some)
+    // A person who writes caps leaves types out: `video-width=64` is a number then.
+    let text = |value: &gst::glib::Value| {
+        value
+            .get::<String>()
+            .ok()
+            .or_else(|| Some(value.serialize().ok()?.into()))
+    };
+    fields::read(|name| text(s.value(name).ok()?)).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caps_say_the_format_also_where_they_leave_types_out() {
+        gst::init().unwrap();
+        let toy = TokenFormat {
+            framerate: crate::format::Fraction::new(30, 1),
+            ..TokenFormat::toy(&[8; 5], 3, 2)
+        };
+        let mut caps = depayload_template();
+        let s = caps.make_mut().structure_mut(0).unwrap();
+        fields(&toy)
+            .iter()
+            .for_each(|(name, value)| s.set_value(name.as_str(), value.clone()));
+        assert_eq!(format(&caps), Ok(Some(toy.clone())));
+        // As written, but for what would be numbers, booleans and fractions without a type.
+        let bare = caps.to_string().replace("(string)", "");
+        // The toy's digest has digits only.
+        let bare = bare.replace("tokenizer=", "tokenizer=(string)");
+        assert_eq!(format(&bare.parse::<gst::Caps>().unwrap()), Ok(Some(toy)));
+        assert_eq!(format(&depayload_template()), Ok(None));
+    }
 }
