@@ -11,13 +11,24 @@ const FRAMES: u64 = 16;
 /// Half a tick of the 90 kHz clock is 5.6 µs; the timestamp and an offset are rounded.
 const TICK: u64 = 1_000_000_000 / 90_000 + 1;
 
+/// The built-in tokenizer, which needs no property.
+const BUILT_IN: &str = "";
+
+/// The property that chooses a tokenizer.
+fn model(name: &str) -> String {
+    match name {
+        BUILT_IN => String::new(),
+        name => format!("model={}", tokenizer(name)),
+    }
+}
+
 /// All families: a codebook and a look-ahead decoder, a Gaussian posterior, windows.
-const TOKENIZERS: [&str; 3] = [TINY, "golden_kl_v1_0", "golden_fsq_noncausal"];
+const TOKENIZERS: [&str; 3] = [BUILT_IN, "golden_kl_v1_0", "golden_fsq_noncausal"];
 
 /// The decoded pictures of `frames`, with a segment start every nine frames.
 fn decoded(model: &str, between: &str, frames: &[Frame]) -> Vec<gst::Buffer> {
-    let model = tokenizer(model);
-    let line = format!("vidtokenc model={model} key-interval=9 ! {between} ! vidtokdec name=decoder model={model}");
+    let model = self::model(model);
+    let line = format!("vidtokenc {model} key-interval=9 ! {between} ! vidtokdec name=decoder {model}");
     run(&line, frames, SIZE, SIZE, (30, 1))
 }
 
@@ -71,7 +82,7 @@ fn framed_and_raw_tokens_are_the_same_as_without_rtp() {
     let frames = video(20, SIZE, SIZE);
     for model in TOKENIZERS {
         let line = |rest: &str| {
-            let line = format!("vidtokenc key-interval=9 model={} ! {rest}", tokenizer(model));
+            let line = format!("vidtokenc key-interval=9 {} ! {rest}", self::model(model));
             run(&line, &frames, SIZE, SIZE, (30, 1))
         };
         let raw = "video/x-vidtok,stream-format=raw";
@@ -103,7 +114,7 @@ fn framed_and_raw_tokens_are_the_same_as_without_rtp() {
 
 /// The packets of `frames`.
 fn packets(payloader: &str, frames: &[Frame]) -> Vec<gst::Buffer> {
-    let line = format!("vidtokenc key-interval=9 model={} ! {payloader}", tokenizer(TINY));
+    let line = format!("vidtokenc key-interval=9 {} ! {payloader}", model(BUILT_IN));
     run(&line, frames, SIZE, SIZE, (30, 1))
 }
 
@@ -143,8 +154,8 @@ fn packets_keep_to_the_mtu_and_share_the_timestamp_of_their_latent_frame() {
 #[test]
 fn an_mtu_too_small_for_a_cell_is_an_error_that_says_so() {
     init();
-    let model = tokenizer("golden_kl_v1_0");
-    let line = format!("vidtokenc model={model} ! rtpvidtokpay mtu=30");
+    let model = model("golden_kl_v1_0");
+    let line = format!("vidtokenc {model} ! rtpvidtokpay mtu=30");
     let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
     line.play();
     line.push(buffer(&video(1, SIZE, SIZE)[0], SIZE));
@@ -159,12 +170,12 @@ fn frames_off_the_grid_keep_their_times() {
     for (i, frame) in frames.iter_mut().enumerate() {
         frame.pts += (i as u64 * 7_919_000) % 23_000_000;
     }
-    let expected = decoded(TINY, "queue", &frames);
+    let expected = decoded(BUILT_IN, "queue", &frames);
     let times: Vec<u64> = expected.iter().map(|buffer| buffer.pts().unwrap().nseconds()).collect();
     assert_eq!(times, frames.iter().map(|frame| frame.pts).collect::<Vec<_>>());
     for from in ["framed", "raw"] {
         let between = format!("video/x-vidtok,stream-format={from} ! rtpvidtokpay ! rtpvidtokdepay");
-        assert_same(&decoded(TINY, &between, &frames), &expected, from);
+        assert_same(&decoded(BUILT_IN, &between, &frames), &expected, from);
     }
 }
 
@@ -174,11 +185,11 @@ fn a_receiver_without_caps_waits_for_them() {
     let frames = video(FRAMES, SIZE, SIZE);
     let bare =
         "capssetter join=false replace=true caps=application/x-rtp,media=video,encoding-name=VIDTOK,clock-rate=90000";
-    let expected = decoded(TINY, "queue", &frames);
+    let expected = decoded(BUILT_IN, "queue", &frames);
     let every = format!("rtpvidtokpay config-interval=-1 mtu=1400 ! {bare} ! rtpvidtokdepay");
-    assert_same(&decoded(TINY, &every, &frames), &expected, "every segment start");
+    assert_same(&decoded(BUILT_IN, &every, &frames), &expected, "every segment start");
     let line = format!("rtpvidtokpay ! {bare} ! rtpvidtokdepay name=receiver");
-    let line = format!("vidtokenc model={} ! {line}", tokenizer(TINY));
+    let line = format!("vidtokenc {} ! {line}", model(BUILT_IN));
     let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
     line.play();
     frames.iter().for_each(|frame| line.push(buffer(frame, SIZE)));
@@ -208,8 +219,8 @@ fn a_configuration_comes_as_often_as_asked() {
 fn a_configuration_larger_than_the_mtu_is_left_out_with_a_warning() {
     init();
     let line = format!(
-        "vidtokenc model={} ! rtpvidtokpay config-interval=-1 mtu=100",
-        tokenizer(TINY)
+        "vidtokenc {} ! rtpvidtokpay config-interval=-1 mtu=100",
+        model(BUILT_IN)
     );
     let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
     line.play();
@@ -246,9 +257,9 @@ fn a_stream_that_changes_its_size_goes_on() {
     init();
     for stream_format in ["framed", "raw"] {
         let line = format!(
-            "vidtokenc model={model} ! video/x-vidtok,stream-format={stream_format} ! rtpvidtokpay ! rtpvidtokdepay ! \
-             vidtokdec name=decoder model={model}",
-            model = tokenizer(TINY)
+            "vidtokenc {model} ! video/x-vidtok,stream-format={stream_format} ! rtpvidtokpay ! rtpvidtokdepay ! \
+             vidtokdec name=decoder {model}",
+            model = model(BUILT_IN)
         );
         let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
         line.play();

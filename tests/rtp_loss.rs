@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 
 const SIZE: u32 = 64;
-/// 8×8 of the tiny tokenizer.
+/// 8×8 of the built-in tokenizer.
 const CELLS: u32 = 64;
 /// Segments begin at frames 0, 9 and 18: latent frames of 1, 4 and 4 frames each.
 const FRAMES: u64 = 27;
@@ -28,10 +28,7 @@ fn sent() -> (gst::Caps, Vec<gst::Buffer>) {
 
 fn encode() -> (gst::Caps, Vec<gst::Buffer>) {
     init();
-    let line = format!(
-        "vidtokenc key-interval=9 model={} ! rtpvidtokpay mtu={MTU} seqnum-offset=100 ssrc=7",
-        tokenizer(TINY)
-    );
+    let line = format!("vidtokenc key-interval=9 ! rtpvidtokpay mtu={MTU} seqnum-offset=100 ssrc=7");
     let line = Line::new(&line, &video_caps(SIZE, SIZE, (30, 1)));
     line.play();
     let frames = video(FRAMES, SIZE, SIZE);
@@ -171,10 +168,7 @@ fn a_latent_frame_of_which_nothing_came_is_concealed_at_its_time() {
 fn pictures_go_on_after_a_concealed_loss() {
     let (caps, packets) = sent();
     for stream_format in ["framed", "raw"] {
-        let line = format!(
-            "rtpvidtokdepay ! video/x-vidtok,stream-format={stream_format} ! vidtokdec name=decoder model={}",
-            tokenizer(TINY)
-        );
+        let line = format!("rtpvidtokdepay ! video/x-vidtok,stream-format={stream_format} ! vidtokdec name=decoder");
         let line = Line::new(&line, &caps);
         line.play();
         let lost = [PARTS, 4 * PARTS, 4 * PARTS + 1, 4 * PARTS + 2];
@@ -220,8 +214,7 @@ fn a_segment_whose_last_latent_frames_are_lost_ends_with_a_hole() {
 #[test]
 fn a_decoder_sees_the_hole_of_a_lost_start() {
     let (caps, packets) = sent();
-    let line = format!("rtpvidtokdepay ! vidtokdec name=decoder model={}", tokenizer(TINY));
-    let line = Line::new(&line, &caps);
+    let line = Line::new("rtpvidtokdepay ! vidtokdec name=decoder", &caps);
     line.play();
     let lost: Vec<usize> = (3 * PARTS..4 * PARTS).collect();
     without(&packets, &lost)
@@ -271,10 +264,7 @@ fn a_late_joiner_waits_for_a_start_and_asks_for_it() {
 #[test]
 fn another_sender_is_another_stream() {
     let (caps, packets) = sent();
-    let line = format!(
-        "rtpvidtokdepay name=receiver ! vidtokdec name=decoder model={}",
-        tokenizer(TINY)
-    );
+    let line = "rtpvidtokdepay name=receiver ! vidtokdec name=decoder".to_string();
     let line = Line::new(&line, &caps);
     line.play();
     // The second sender begins anew while the first is in a segment.
