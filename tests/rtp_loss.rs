@@ -437,3 +437,24 @@ fn packets_of_any_bytes_are_survived() {
     }
     assert_eq!(count(&receiver, "packets"), 3_000);
 }
+
+#[test]
+fn pictures_of_concealed_tokens_are_marked() {
+    let (caps, packets) = sent();
+    // A part of the second segment's second unit: the frames 10 to 13.
+    let packets = without(&packets, &[4 * PARTS + 1]);
+    for between in ["", "vidtokparse !", "video/x-vidtok,stream-format=raw !"] {
+        let line = format!("rtpvidtokdepay name=receiver ! {between} vidtokdec name=decoder");
+        let mut harness = harness(&line, caps.clone());
+        let mut pictures = receive(&mut harness, packets.clone());
+        harness.push_event(gst::event::Eos::new());
+        pictures.extend(pull(&mut harness));
+        assert_eq!(pictures.len() as u64, FRAMES, "{between}");
+        let is_marked = |i: &usize| has(&pictures[*i], gst::BufferFlags::CORRUPTED);
+        let marked: Vec<usize> = (0..pictures.len()).filter(is_marked).collect();
+        assert_eq!(marked, [10, 11, 12, 13], "{between}");
+        let bin = harness.element().unwrap().downcast::<gst::Bin>().unwrap();
+        let stats: gst::Structure = bin.by_name("decoder").unwrap().property("stats");
+        assert_eq!(stats.get::<u64>("uncertain-frames"), Ok(4), "{between}");
+    }
+}

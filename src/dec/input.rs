@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::tokens::UnreadTokens;
 use crate::caps::StreamFormat;
+use crate::element::concealed;
 use crate::format::{Fraction, TokenFormat};
 use crate::meta;
 use crate::stream::{Continuity, Fault, Hole, Link, Loss, MAGIC, Packet, PacketHeader, StreamError, StreamHeader};
@@ -27,6 +28,8 @@ pub struct Input {
     pub real_frames: u64,
     /// `None` where neither buffer nor packet has a PTS.
     pub times: Option<PacketTimes>,
+    /// Some of its tokens did not come, and an element upstream has put others in their place.
+    pub concealed: bool,
     /// What to add to `times`, in nanoseconds: the buffer's PTS counts, and elements may have shifted it.
     pub shift: i64,
     pub tokens: UnreadTokens,
@@ -214,6 +217,7 @@ impl InputReader {
                 latent_frames: packet.latent_frames,
                 real_frames: packet.real_frames.into(),
                 times,
+                concealed: concealed::is_on(buffer),
                 shift,
                 tokens: UnreadTokens::of_payload(packet.payload, packet.latent_frames),
             }));
@@ -307,6 +311,7 @@ impl InputReader {
             latent_frames,
             real_frames,
             times: pts.map(|pts| PacketTimes { pts, duration, offsets }),
+            concealed: concealed::is_on(buffer),
             shift: 0,
             tokens: UnreadTokens::of_raw(map, latent_frames),
         }));

@@ -27,6 +27,9 @@
 //! `stats`). The property `on-loss` says what happens then: `wait` shows nothing until the next segment start;
 //! `continue` keeps decoding, and pictures have the flag CORRUPTED until then (`uncertain-frames`).
 //!
+//! Where tokens did not come and `rtpvidtokdepay` has put others in their place, the pictures of that buffer have the
+//! flag CORRUPTED, and count as uncertain, too. Those behind it are nearly as without the loss after a few steps.
+//!
 //! ## Too slow
 //!
 //! The decoder heeds its sink's QoS events (property `qos`, on by default). Once it is more than a segment late, it

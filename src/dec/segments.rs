@@ -38,7 +38,8 @@ enum Phase {
 
 struct QueuedSegment {
     presentation: Presentation,
-    packets: VecDeque<UnreadTokens>,
+    /// Each with whether some of its tokens are concealed.
+    packets: VecDeque<(UnreadTokens, bool)>,
     coder: Coder,
     /// The tokens of the next step, or of the latest one: a flush repeats those.
     tokens: Option<Tokens>,
@@ -46,13 +47,15 @@ struct QueuedSegment {
     discont: bool,
     /// Something is missing from what the segment is decoded from.
     uncertain: bool,
+    /// Some of `tokens` are concealed.
+    concealed: bool,
 }
 
 /// A step of the network.
 pub struct NextStep<'a> {
     pub tokens: &'a Tokens,
     pub step: Step,
-    /// Its pictures are wrong in some way, as something before them is missing.
+    /// Its pictures are wrong in some way, as something before them is missing, or some of its tokens are concealed.
     pub uncertain: bool,
     /// Its first picture follows a discontinuity.
     pub discont: bool,
@@ -161,12 +164,13 @@ impl Segments {
                 tokens: None,
                 discont: std::mem::take(&mut self.discont),
                 uncertain: false,
+                concealed: false,
             });
             self.phase = Phase::InSegment;
         }
         if let Some(segment) = self.queue.back_mut() {
             segment.presentation.push(input.latent_frames.into(), frames);
-            segment.packets.push_back(input.tokens);
+            segment.packets.push_back((input.tokens, input.concealed));
             segment.discont |= uncertain && input.hole.is_some();
             segment.uncertain |= uncertain;
         }
@@ -254,7 +258,7 @@ impl QueuedSegment {
         let step = self.presentation.step();
         Some(NextStep {
             tokens,
-            uncertain: self.uncertain,
+            uncertain: self.uncertain || self.concealed,
             discont: !step.shown.is_empty() && std::mem::take(&mut self.discont),
             step,
         })
@@ -262,9 +266,12 @@ impl QueuedSegment {
 
     /// The tokens of the next `latent_frames` latent frames; `None` until they come.
     fn read(&mut self, latent_frames: u32, format: &TokenFormat) -> Result<Option<Tokens>, StreamError> {
-        while let Some(packet) = self.packets.front_mut() {
+        while let Some((packet, concealed)) = self.packets.front_mut() {
             match packet.read(latent_frames, format, &mut self.coder) {
-                Some(tokens) => return tokens.map(Some),
+                Some(tokens) => {
+                    self.concealed = *concealed;
+                    return tokens.map(Some);
+                }
                 None => drop(self.packets.pop_front()),
             }
         }

@@ -45,6 +45,7 @@ pub fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: 
             duration: Some(real_frames * FRAME),
             offsets: None,
         }),
+        concealed: false,
         shift: 0,
         tokens: UnreadTokens::of_payload(payload, latent_frames),
     }

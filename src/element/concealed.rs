@@ -32,6 +32,24 @@ pub fn add(buffer: &mut gst::BufferRef, runs: &[Range<u32>]) {
     s.set(RUNS, gst::Array::new(numbers));
 }
 
+/// Whether `buffer` has the meta.
+pub fn is_on(buffer: &gst::BufferRef) -> bool {
+    LazyLock::force(&REGISTERED);
+    CustomMeta::from_buffer(buffer, NAME).is_ok()
+}
+
+/// Attaches the meta of `from` to `buffer`, if it has one.
+pub fn copy(from: &gst::BufferRef, buffer: &mut gst::BufferRef) {
+    LazyLock::force(&REGISTERED);
+    if let Ok(theirs) = CustomMeta::from_buffer(from, NAME) {
+        let mut custom = CustomMeta::add(buffer, NAME).expect("the meta is registered");
+        let fields = custom.mut_structure();
+        for (name, value) in theirs.structure().iter() {
+            fields.set_value(name, value.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

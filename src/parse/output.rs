@@ -7,6 +7,7 @@ use gst_base::prelude::*;
 use super::framer::{FramerError, PacketSpan};
 use super::imp::{CAT, VidtokParse};
 use crate::caps::StreamFormat;
+use crate::element::concealed;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::stream::{Coder, Packet, PacketHeader, StreamError, StreamHeader};
@@ -71,7 +72,7 @@ impl VidtokParse {
         span: &PacketSpan,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let (format, stream_format) = self.state().output.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        match stream_format {
+        let output = match stream_format {
             StreamFormat::Raw => {
                 let raw = {
                     let mut state = self.state();
@@ -93,7 +94,10 @@ impl VidtokParse {
                 let region = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..span.bytes);
                 region.map_err(|_| gst::FlowError::Error)
             }
-        }
+        };
+        let mut output = output?;
+        concealed::copy(buffer, output.make_mut());
+        Ok(output)
     }
 
     /// A buffer with the end mark at `offset`, which `buffer` starts with. `None` if downstream takes raw tokens, and
