@@ -17,6 +17,8 @@ use gstvidtok::runtime;
 
 /// The first stream's port on loopback.
 const FIRST_PORT: u16 = 17_000;
+/// Packets come one by one behind `identity`, and not as lists, as from a network.
+const PAYLOADER: &str = "rtpvidtokpay ! identity";
 /// How long receivers may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -106,7 +108,7 @@ fn cost(arguments: &Arguments) -> Result<()> {
     let size = arguments.size.unwrap_or(256);
     let video = pictures(size, arguments.frames)?;
     let tokens = record("vidtokenc", &video.0, &video.1)?;
-    let packets = record("rtpvidtokpay", &tokens.0, &tokens.1)?;
+    let packets = record(PAYLOADER, &tokens.0, &tokens.1)?;
     let (units, count) = (tokens.1.len() as f64, packets.1.len() as f64);
     println!(
         "{size}×{size}, {units} latent frames, {count} packets, {} turns",
@@ -150,7 +152,7 @@ fn streams(arguments: &Arguments) -> Result<()> {
     let (size, count) = (arguments.size.unwrap_or(64), arguments.streams);
     let video = pictures(size, arguments.seconds * FPS as usize)?;
     let tokens = record("vidtokenc key-interval=30", &video.0, &video.1)?;
-    let (mut caps, packets) = record("rtpvidtokpay", &tokens.0, &tokens.1)?;
+    let (mut caps, packets) = record(PAYLOADER, &tokens.0, &tokens.1)?;
     // Text that a launch line can have.
     caps.make_mut()
         .structure_mut(0)
