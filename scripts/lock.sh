@@ -18,6 +18,7 @@ lock tests "$@"
 # These share an environment with the tests, so the versions are the same.
 lock models --constraints tests/requirements.txt "$@"
 lock scripts --no-deps --constraints tests/requirements.txt "$@"
+lock benches/loss --constraints tests/requirements.txt "$@"
 lock models/training "$@"
 lock gpu-kit --no-deps "$@"
 lock .ci "$@"

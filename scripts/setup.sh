@@ -65,7 +65,7 @@ has_package() {
 }
 
 # Installs a linker, GStreamer with its development files and the plugins for video files and tests, and Python's venv;
-# also each package that is an argument.
+# also each program that is an argument, from the package of the same name, and for python3-gi that Python package.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -82,9 +82,17 @@ setup_system() {
     want gstreamer1.0-libav gst-inspect-1.0 --exists avdec_h264
     want python3 command -v python3
     want python3-venv python3 -c 'import venv, ensurepip'
-    local package
-    for package; do
-        want "$package" has_package "$package"
+    local program
+    for program; do
+        case $program in
+            # For Debian's Python: GStreamer from Python.
+            python3-gi)
+                want python3-gi /usr/bin/python3 -c 'import gi'
+                want gir1.2-gst-plugins-base-1.0 /usr/bin/python3 -c \
+                    'import gi; gi.require_version("Gst", "1.0"); gi.require_version("GstRtp", "1.0")'
+                ;;
+            *) want "$program" command -v "$program" ;;
+        esac
     done
     if [ ${#missing[@]} -gt 0 ]; then
         command -v apt-get >/dev/null || fail "needs, by their names on Debian: ${missing[*]}"

@@ -8,8 +8,7 @@ cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
 setup_rust
-# The tests of RTP have an RTSP server in the system's Python, and WebRTC.
-setup_system strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-nice
+setup_system strace ffmpeg python3-gi
 setup_onnxruntime
 say "Python packages of the tests"
 setup_python -r tests/requirements.txt

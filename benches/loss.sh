@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# What packet loss does to the picture, for tokens and H.264: benches/loss.sh CLIPS; see docs/loss.md and --help.
+set -euo pipefail
+here=$PWD
+cd "$(dirname "$0")/.."
+root=$PWD
+source scripts/setup.sh
+
+# Wrong options and --help, before anything is set up.
+if command -v python3 >/dev/null; then
+    (cd "$here" && python3 "$root/benches/loss/loss_options.py" "$@")
+    for word in "$@"; do
+        case $word in -h | --help) exit ;; esac
+    done
+fi
+setup_rust
+setup_system ffmpeg python3-gi
+setup_onnxruntime
+say "Python packages for drawing"
+setup_python -r benches/loss/requirements.txt
+setup_plugin
+
+# Measures only the plugin that is built here.
+export GST_PLUGIN_PATH=$PLUGIN_FOLDER
+export GST_REGISTRY=$TARGET_FOLDER/loss-registry.bin
+cd "$here"
+# Debian's Python has GStreamer; the environment's has what draws.
+status=0
+results=$(/usr/bin/python3 "$root/benches/loss/sweep.py" "$@") || status=$?
+if [ -n "$results" ]; then
+    "$VENV_PYTHON" "$root/benches/loss/plot.py" "$results"
+fi
+exit "$status"
