@@ -30,8 +30,14 @@ def main() -> None:
     parser.add_argument("source", nargs="*", metavar="SOURCE", help="launch line that ends in raw video")
     options = parser.parse_args()
     Gst.init(None)
+    line = f"{' '.join(options.source) or CAMERA} ! {TOKENS}"
+    try:
+        # A mistake would otherwise show only to viewers, as a server that does not answer.
+        Gst.parse_bin_from_description(line, False)
+    except GLib.Error as error:
+        sys.exit(f"rtsp_server.py: {line}: {error.message}")
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(f"( {' '.join(options.source) or CAMERA} ! {TOKENS} )")
+    factory.set_launch(f"( {line} )")
     factory.set_shared(True)
     # Viewers tell of losses at once.
     factory.set_profiles(GstRtsp.RTSPProfile.AVPF)

@@ -458,3 +458,32 @@ fn pictures_of_concealed_tokens_are_marked() {
         assert_eq!(stats.get::<u64>("uncertain-frames"), Ok(4), "{between}");
     }
 }
+
+#[test]
+fn a_mistake_and_a_first_loss_are_told_once() {
+    let (caps, packets) = sent();
+    let warnings = |caps: gst::Caps, packets: Vec<gst::Buffer>| {
+        let mut harness = receiver(&caps, "", "raw");
+        let bus = gst::Bus::new();
+        element(&harness).set_bus(Some(&bus));
+        receive(&mut harness, packets);
+        let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
+        let text = |message: gst::Message| match message.view() {
+            gst::MessageView::Warning(warning) => warning.error().message().to_string(),
+            _ => unreachable!("filtered"),
+        };
+        messages.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(caps.clone(), packets.clone()), Vec::<String>::new());
+    let lossy = without(&packets, &[PARTS + 1, 2 * PARTS + 1]);
+    let told = warnings(caps, lossy);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("cells were concealed"), "{told:?}");
+    // Nothing says what they hold.
+    let bare: gst::Caps = "application/x-rtp,media=video,clock-rate=90000,encoding-name=VIDTOK"
+        .parse()
+        .unwrap();
+    let told = warnings(bare, packets);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("config-interval"), "{told:?}");
+}

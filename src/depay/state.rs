@@ -9,6 +9,8 @@ use crate::format::TokenFormat;
 use crate::rtp::{Counts, Fault, Joiner, Payload, Settings};
 use crate::stream::StreamError;
 
+/// So many packets without a configuration are a mistake, and not only a late start.
+const UNKNOWN_PACKETS: u64 = 20;
 /// How often a sender is asked for a configuration.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,8 @@ pub struct State {
     asked: Option<Instant>,
     /// Kinds of faults that a warning told of, by their number.
     warned: [bool; Fault::ALL.len()],
+    told_of_loss: bool,
+    told_of_unknown: bool,
     pub stats: Stats,
 }
 
@@ -151,8 +155,37 @@ impl State {
                 "A packet is of no use: {fault}. Others like it are counted in the property stats"
             ));
         }
+        if outcome.warning.is_none() {
+            outcome.warning = self.first_loss().or_else(|| self.still_unknown());
+        }
         self.stats.key_requests += u64::from(outcome.needs_key);
         outcome
+    }
+
+    /// A warning of the first loss.
+    fn first_loss(&mut self) -> Option<String> {
+        let counts = *self.joining.as_ref()?.joiner.counts();
+        let is_loss = counts.concealed_cells > 0 || counts.holes > 0;
+        if !is_loss || std::mem::replace(&mut self.told_of_loss, true) {
+            return None;
+        }
+        let what = match counts.concealed_cells {
+            0 => "latent frames are missing".into(),
+            cells => format!("{cells} cells were concealed"),
+        };
+        Some(format!(
+            "RTP packets did not come: {what}. Further ones are counted in the property stats"
+        ))
+    }
+
+    /// A warning that packets come, and nothing tells what they hold.
+    fn still_unknown(&mut self) -> Option<String> {
+        if self.stats.unknown < UNKNOWN_PACKETS || std::mem::replace(&mut self.told_of_unknown, true) {
+            return None;
+        }
+        let text = "RTP packets come, but nothing says what tokens they hold: give this element the caps of rtpvidtokpay, \
+                    or set config-interval there, and key-interval on the encoder";
+        Some(text.into())
     }
 
     /// Gives out what is not complete, and the stream's end.

@@ -304,6 +304,7 @@ impl Joiner {
                 // A segment in between, or time that no frame takes, is a loss that no number shows.
                 segments > 1 || (!last.ended && self.clock.is_gap(last.end, pts))
             });
+            self.counts.holes += u64::from(is_gap && !self.after_hole);
             self.after_hole |= is_gap;
             self.waits = false;
             self.asked = None;

@@ -59,7 +59,7 @@ def test_the_digest_of_the_example_is_of_its_caps() -> None:
     given = dict(line.split("=", 1) for line in block("fields").splitlines())
     assert [name for name in needed if name in given] == list(given)
     text = "".join(f"{name}={value}\n" for name, value in given.items())
-    assert fields()["digest"] == hashlib.sha256(text.encode()).digest()[:4]
+    assert fields()["format digest"] == hashlib.sha256(text.encode()).digest()[:4]
 
 
 def test_the_cells_of_the_example_are_its_tokens() -> None:
