@@ -160,7 +160,8 @@ fn an_mtu_too_small_for_a_cell_is_an_error_that_says_so() {
     line.play();
     line.push(buffer(&video(1, SIZE, SIZE)[0], SIZE));
     let error = line.error(LIMIT).expect("an error");
-    assert!(error.contains("mtu=30") && error.contains("raise"), "{error}");
+    // An RTP header, the payload's fields, four channels of four bytes.
+    assert!(error.contains("mtu=30") && error.contains("46 bytes"), "{error}");
 }
 
 #[test]

@@ -200,14 +200,24 @@ fn a_lost_start_is_held_back_and_asked_for() {
 }
 
 #[test]
-fn a_segment_whose_last_latent_frames_are_lost_ends_with_a_hole() {
+fn the_last_latent_frames_of_a_segment_are_concealed_by_the_time() {
     let (caps, packets) = sent();
     let lost: Vec<usize> = (5 * PARTS..6 * PARTS).collect();
-    let mut receiver = receiver(&caps, "", "framed");
+    let all = receive(&mut receiver(&caps, "", "raw"), packets.clone());
+    let out = receive(&mut receiver(&caps, "", "raw"), without(&packets, &lost));
+    assert_eq!(out.len(), UNITS);
+    assert_eq!(concealed(&out[5]), Some((CELLS, vec![0, CELLS])));
+    assert_eq!(indices(&out[5]), indices(&out[4]));
+    for (made_up, sent) in out.iter().zip(&all) {
+        let apart = made_up.pts().unwrap().absdiff(sent.pts().unwrap());
+        assert!(apart <= gst::ClockTime::from_nseconds(1), "{apart}");
+    }
+    // Where nothing may be made up, no end mark says that the segment is complete.
+    let mut receiver = receiver(&caps, "max-concealed=0", "framed");
     let out = receive(&mut receiver, without(&packets, &lost));
-    // No end mark says that the second segment is complete, and the start of the third is behind the hole.
     assert_eq!(out.len(), UNITS - 1);
     assert!(has(&out[5], gst::BufferFlags::DISCONT) && !has(&out[5], gst::BufferFlags::DELTA_UNIT));
+    assert_eq!(count(&receiver, "holes"), 1);
     assert_eq!(key_requests(&mut receiver), 0);
 }
 

@@ -12,6 +12,7 @@ const WINDOWS: u8 = 1 << 2;
 /// Packets get the digest of the format, without which they are only counted.
 const OWN_DIGEST: u8 = 1 << 3;
 const NO_FRAMERATE: u8 = 1 << 4;
+const PACKETS_MISSING: u8 = 1 << 5;
 /// Where a payload has the digest.
 const DIGEST: std::ops::Range<usize> = 4..8;
 const MAX_CONCEALED: u32 = 5;
@@ -91,9 +92,12 @@ fn packets(flags: u8, mut input: &[u8]) {
         pts += u64::from(*step) * 10_000_000;
         match Payload::decode(&payload) {
             Ok(Payload::Cells { header, offsets, data }) => {
+                if flags & PACKETS_MISSING != 0 {
+                    joiner.note_missing();
+                }
                 let pushed = joiner.push(&header, offsets, data, Some(pts));
-                // What came, and what may be concealed in front of it.
-                assert!(pushed.units.len() <= MAX_CONCEALED as usize + 2);
+                // What came, and what may be concealed in front of it, in its segment and at the end of the one before.
+                assert!(pushed.units.len() <= 2 * MAX_CONCEALED as usize + 2);
                 units.extend(pushed.units);
             }
             Ok(Payload::Configuration(_)) => (),

@@ -147,7 +147,7 @@ impl RTPBaseDepayloadImpl for RtpVidtokDepay {
         let payload = rtp_buffer.payload().unwrap_or_default();
         let pts = rtp_buffer.buffer().pts().map(|pts| pts.nseconds());
         let settings = lock(&self.settings).joiner();
-        let outcome = lock(&self.state).begin(rtp_buffer.ssrc(), payload, settings);
+        let outcome = lock(&self.state).begin(rtp_buffer.ssrc(), rtp_buffer.seq(), payload, settings);
         self.act(outcome).ok()?;
         let unannounced = lock(&self.state).unannounced().cloned();
         if let Some(format) = unannounced {

@@ -6,6 +6,7 @@ use super::output::{Out, Output};
 use super::stats::Stats;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
+use crate::rtp::fields::short_digest;
 use crate::rtp::{Counts, Fault, Joiner, Payload, Settings};
 use crate::stream::StreamError;
 
@@ -20,6 +21,8 @@ pub struct State {
     /// The caps say nothing of the format: packets with a configuration do.
     by_packets: bool,
     ssrc: Option<u32>,
+    /// Sequence number of the sender's latest packet.
+    seq: Option<u16>,
     /// When a configuration was asked for.
     asked: Option<Instant>,
     /// Kinds of faults that a warning told of, by their number.
@@ -32,6 +35,8 @@ pub struct State {
 /// What a known format brings.
 struct Joining {
     format: TokenFormat,
+    /// The format's short digest.
+    digest: u32,
     joiner: Joiner,
     /// `None` until the first packet, when downstream is asked what it takes.
     output: Option<Output>,
@@ -69,6 +74,7 @@ impl State {
         }
         self.joining = Some(Joining {
             joiner: Joiner::new(format.clone(), settings),
+            digest: short_digest(&format),
             format,
             output: None,
             holes: 0,
@@ -91,8 +97,16 @@ impl State {
     }
 
     /// Looks whether a packet is another sender's, or has a configuration. Call in front of [`push`](Self::push).
-    pub fn begin(&mut self, ssrc: u32, payload: &[u8], settings: Settings) -> Outcome {
+    pub fn begin(&mut self, ssrc: u32, seq: u16, payload: &[u8], settings: Settings) -> Outcome {
         let mut outcome = Outcome::default();
+        // A stray packet does not make a sender.
+        if !self.is_own(payload) {
+            return outcome;
+        }
+        let follows = self.seq.replace(seq).is_none_or(|before| seq == before.wrapping_add(1));
+        if let Some(joining) = self.joining.as_mut().filter(|_| !follows) {
+            joining.joiner.note_missing();
+        }
         if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc)
             && let Some(joining) = &mut self.joining
         {
@@ -112,6 +126,14 @@ impl State {
         outcome
     }
 
+    /// Whether a packet can be one of the stream's, as far as its own fields tell.
+    fn is_own(&self, payload: &[u8]) -> bool {
+        match (Payload::decode(payload), &self.joining) {
+            (Ok(Payload::Cells { header, .. }), Some(joining)) => header.digest == joining.digest,
+            (read, _) => read.is_ok(),
+        }
+    }
+
     /// Takes a packet. `pts`: in nanoseconds.
     pub fn push(&mut self, payload: &[u8], pts: Option<u64>, settings: Settings) -> Outcome {
         let mut outcome = Outcome::default();
@@ -129,8 +151,7 @@ impl State {
                 read.err()
             }
             (Some(joining), Ok(Payload::Configuration(format))) => {
-                let is_own =
-                    crate::rtp::fields::short_digest(&format) == crate::rtp::fields::short_digest(&joining.format);
+                let is_own = short_digest(&format) == joining.digest;
                 (!is_own).then(|| {
                     joining.joiner.count(Fault::OtherFormat);
                     Fault::OtherFormat
@@ -139,8 +160,11 @@ impl State {
             (Some(joining), Ok(Payload::Cells { header, offsets, data })) => {
                 joining.joiner.set(settings);
                 let pushed = joining.joiner.push(&header, offsets, data, pts);
+                let restarted = joining.output.as_mut().filter(|_| pushed.restarted);
+                let error = restarted.and_then(|output| output.restart().err());
                 outcome = joining.give(&pushed.units, &mut self.stats);
                 outcome.needs_key = pushed.needs_key;
+                outcome.error = error.or(outcome.error);
                 pushed.fault
             }
             (Some(joining), Err(fault)) => {

@@ -48,7 +48,10 @@ pub fn format(caps: &gst::CapsRef) -> Result<Option<TokenFormat>, FormatError> {
     let Some(s) = caps.structure(0) else {
         return Ok(None);
     };
-    if !s.has_field(fields::FIELD_VERSION) {
+    if ![fields::VERSION, fields::TOKENIZER]
+        .iter()
+        .any(|name| s.has_field(*name))
+    {
         return Ok(None);
     }
     // A person who writes caps leaves types out: `video-width=64` is a number then.

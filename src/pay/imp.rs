@@ -27,14 +27,12 @@ use super::units::{Timed, UnitError, UnitReader};
 use crate::caps::packet_template;
 use crate::element::{metadata, pad_templates};
 use crate::format::TokenFormat;
-use crate::rtp::{self, Splitter};
+use crate::rtp::{self, RTP_HEADER_BYTES, Splitter};
 use crate::system::lock::lock;
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("rtpvidtokpay", gst::DebugColorFlags::empty(), Some("VidTok payloader")));
 
-/// Bytes of an RTP header without contributing sources and extensions.
-const RTP_HEADER_BYTES: usize = 12;
 const CONFIG_INTERVAL: &str = "config-interval";
 
 #[derive(Default)]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::format::{Coding, FormatError, Fraction, Regularizer, TokenFormat, TokenType};
 
 /// Version of the payload format, which the first bits of a payload have, too (as 0).
-const VERSION: &str = "1";
+const THIS_VERSION: &str = "1";
 
 /// What a value keeps as it is. SDP cuts a value at `;`, and strips spaces at its ends.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -16,9 +16,9 @@ const MAX_VALUE: usize = 1024;
 /// Numbers of a list: each level of FSQ doubles the codebook at least.
 const MAX_LEVELS: usize = 32;
 
-pub const FIELD_VERSION: &str = "vidtok-version";
+pub const VERSION: &str = "vidtok-version";
 const MODEL: &str = "model";
-const TOKENIZER: &str = "tokenizer";
+pub const TOKENIZER: &str = "tokenizer";
 const REGULARIZER: &str = "regularizer";
 const LEVELS: &str = "levels";
 const CHANNELS: &str = "channels";
@@ -35,7 +35,7 @@ const COLORIMETRY: &str = "video-colorimetry";
 
 /// What a receiver must know to read the packets and to decode their tokens. The short digest is over these.
 fn decisive(format: &TokenFormat) -> Vec<(&'static str, String)> {
-    let mut fields = vec![(FIELD_VERSION, VERSION.into()), (TOKENIZER, format.digest.clone())];
+    let mut fields = vec![(VERSION, THIS_VERSION.into()), (TOKENIZER, format.digest.clone())];
     match &format.regularizer {
         Regularizer::Fsq { levels } => {
             let levels: Vec<_> = levels.iter().map(u32::to_string).collect();
@@ -87,10 +87,10 @@ pub fn short_digest(format: &TokenFormat) -> u32 {
 /// Names the field that is missing, impossible, or contradicts the others.
 pub fn read(value: impl Fn(&str) -> Option<String>) -> Result<TokenFormat, FormatError> {
     let fields = Fields(value);
-    let version = fields.needed(FIELD_VERSION)?;
-    if version != VERSION {
+    let version = fields.needed(VERSION)?;
+    if version != THIS_VERSION {
         let text = format!(
-            "the packets are of version {version} of the payload format, known is {VERSION}: update the plugin"
+            "the packets are of version {version} of the payload format, known is {THIS_VERSION}: update the plugin"
         );
         return Err(FormatError(text));
     }

@@ -2,19 +2,21 @@
 
 mod build;
 mod clock;
+mod counts;
 
 use std::ops::Range;
 
 use build::{Build, Last};
 use clock::UnitClock;
+pub use counts::Counts;
 
 use super::fields::short_digest;
 use super::header::{Fault, Header, max_latent_frames};
 use crate::format::TokenFormat;
-use crate::stream::Tokens;
+use crate::stream::{MAX_TIME, Tokens};
 
-/// So many packets in a row that are all from before are a sender that began anew.
-const RESTART_AFTER: u32 = 64;
+/// Packets of so many units in a row that are all from before are a sender that began anew.
+const RESTART_AFTER: u32 = 8;
 /// Nanoseconds after which a segment start is asked for again.
 const ASK_AGAIN: u64 = 1_000_000_000;
 /// Packets after which it is, where they have no times.
@@ -64,24 +66,9 @@ pub struct Pushed {
     pub units: Vec<Joined>,
     /// The sender should start a segment.
     pub needs_key: bool,
+    /// The sender has begun anew: the units, if any, are of another stream than those before.
+    pub restarted: bool,
     pub fault: Option<Fault>,
-}
-
-/// What has happened so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub packets: u64,
-    /// Packets that came after their unit was given out.
-    pub late: u64,
-    /// Packets that were not used, since the start of their segment had not come.
-    pub held: u64,
-    pub concealed_cells: u64,
-    /// Latent frames of which no packet came, and that were concealed.
-    pub concealed_latent_frames: u64,
-    /// Times that nothing was given out for latent frames that did not come.
-    pub holes: u64,
-    /// By kind, in the order of [`Fault::ALL`].
-    pub faults: [u64; Fault::ALL.len()],
 }
 
 /// Makes units of the payloads of one sender, in the order in which their packets were sent.
@@ -103,7 +90,11 @@ pub struct Joiner {
     waits: bool,
     /// When a segment start was last asked for, and how many packets ago.
     asked: Option<(Option<u64>, u32)>,
+    /// Units in a row that came late, and the latest of them: segment and latent frame.
     late_in_a_row: u32,
+    latest_late: Option<(u8, u32)>,
+    /// Packets are missing in front of the next one.
+    packets_missing: bool,
     counts: Counts,
 }
 
@@ -128,6 +119,8 @@ impl Joiner {
             waits: false,
             asked: None,
             late_in_a_row: 0,
+            latest_late: None,
+            packets_missing: false,
             counts: Counts::default(),
         }
     }
@@ -149,6 +142,13 @@ impl Joiner {
         self.waits = false;
         self.asked = None;
         self.late_in_a_row = 0;
+        self.latest_late = None;
+        self.packets_missing = false;
+    }
+
+    /// Notes that sequence numbers are missing in front of the next packet. Time without pictures is no loss without it.
+    pub fn note_missing(&mut self) {
+        self.packets_missing = true;
     }
 
     /// Gives out what is not complete, as at the end of the stream.
@@ -162,6 +162,7 @@ impl Joiner {
     pub fn push(&mut self, header: &Header, offsets: Option<Vec<u32>>, data: &[u8], pts: Option<u64>) -> Pushed {
         let mut pushed = Pushed::default();
         self.counts.packets += 1;
+        let pts = pts.filter(|pts| *pts <= MAX_TIME);
         if let Err(fault) = self.take(header, offsets, data, pts, &mut pushed) {
             self.count(fault);
             pushed.fault = Some(fault);
@@ -189,13 +190,19 @@ impl Joiner {
             true => Fault::Tokens,
             false => Fault::Cells,
         })?;
-        match self.place(header) {
-            Place::Before => {
-                self.late(header, pts, pushed);
-                return Ok(());
+        let place = match self.place(header) {
+            Place::Before if self.has_begun_anew(header) => {
+                self.reset();
+                pushed.restarted = true;
+                Place::After(0)
             }
+            place => place,
+        };
+        match place {
+            Place::Before => return Ok(()),
             Place::Current => (),
             Place::After(segments) => {
+                self.late_in_a_row = 0;
                 self.close(pts, pushed);
                 // Latent frames that the unit before has, too, or that are behind its segment's end.
                 let is_impossible = |last: &Last| last.ended || header.latent_frame < last.next;
@@ -207,7 +214,6 @@ impl Joiner {
                 }
             }
         }
-        self.late_in_a_row = 0;
         let Some(build) = &mut self.current else {
             return Ok(());
         };
@@ -255,16 +261,14 @@ impl Joiner {
         }
     }
 
-    fn late(&mut self, header: &Header, pts: Option<u64>, pushed: &mut Pushed) {
+    /// Counts a packet that is late. Whether so many were that the sender must have begun anew.
+    fn has_begun_anew(&mut self, header: &Header) -> bool {
         self.counts.late += 1;
-        self.late_in_a_row += 1;
-        if self.late_in_a_row >= RESTART_AFTER {
-            self.reset();
-            self.after_hole = true;
-            if !header.segment_start {
-                self.hold(pts, pushed);
-            }
+        let unit = (header.segment, header.latent_frame);
+        if self.latest_late.replace(unit) != Some(unit) {
+            self.late_in_a_row += 1;
         }
+        self.late_in_a_row >= RESTART_AFTER
     }
 
     /// Begins a unit that follows what was given out. False where its packets are of no use.
@@ -286,36 +290,60 @@ impl Joiner {
         if start_is_lost {
             self.ask(pts, pushed);
         }
-        if self.waits && !starts {
+        // What follows on what was given out needs no start, whatever other packets have claimed.
+        let follows = segments == 0 && missing.is_some_and(|missing| missing <= self.settings.max_concealed);
+        if self.waits && !starts && !follows {
             self.hold(pts, pushed);
             return false;
         }
+        let packets_missing = std::mem::take(&mut self.packets_missing);
         match missing {
             Some(0) => (),
-            Some(missing) if may_conceal && self.conceal(segment, missing, pts, pushed) => (),
+            Some(missing) if may_conceal && self.conceal(segment, missing, 0, pts, pushed) => (),
             _ => {
                 self.hole();
                 self.hold(pts, pushed);
                 return false;
             }
         }
-        if starts {
-            let is_gap = self.last.as_ref().is_some_and(|last| {
-                // A segment in between, or time that no frame takes, is a loss that no number shows.
-                segments > 1 || (!last.ended && self.clock.is_gap(last.end, pts))
-            });
-            self.counts.holes += u64::from(is_gap && !self.after_hole);
-            self.after_hole |= is_gap;
-            self.waits = false;
-            self.asked = None;
+        if starts && packets_missing && !self.after_hole {
+            self.end_before(segments, pts, pushed);
+        }
+        if std::mem::take(&mut self.waits) && !starts {
+            self.after_hole = false;
         }
         self.current = Some(Build::new(&self.format, header, segment, pts));
         true
     }
 
-    /// Conceals `missing` latent frames of `segment` in front of a unit at `pts`. False where that is not possible.
-    fn conceal(&mut self, segment: u32, missing: u32, pts: Option<u64>, pushed: &mut Pushed) -> bool {
-        let Some(last) = self.last.clone().filter(|_| missing <= self.settings.max_concealed) else {
+    /// Conceals the end of the segment before, of which no number tells, only the time up to the segment start at `pts`.
+    fn end_before(&mut self, segments: u32, pts: Option<u64>, pushed: &mut Pushed) {
+        let Some(last) = self.last.as_ref() else { return };
+        let frames = match self.clock.frames_between(last.end, pts) {
+            _ if last.ended => 0,
+            frames => frames.unwrap_or_default(),
+        };
+        // A segment in between is missing whole.
+        if segments > 1 {
+            self.hole();
+        } else if frames > 0 {
+            let segment = last.segment;
+            let factor = u64::from(self.format.time_factor);
+            let missing = frames.div_ceil(factor);
+            let padding = missing * factor - frames;
+            let missing = u32::try_from(missing);
+            if !missing.is_ok_and(|missing| self.conceal(segment, missing, padding, pts, pushed)) {
+                self.hole();
+            }
+        }
+    }
+
+    /// Conceals `missing` latent frames of `segment` in front of a unit at `pts`. The last of them has `padding` frames that
+    /// are not shown. False where that is not possible.
+    fn conceal(&mut self, segment: u32, missing: u32, padding: u64, pts: Option<u64>, pushed: &mut Pushed) -> bool {
+        // They are all made at once.
+        let most = self.settings.max_concealed.min(max_latent_frames(&self.format) as u32);
+        let Some(last) = self.last.clone().filter(|_| missing <= most) else {
             return false;
         };
         // A window's latent frames are decoded together, and one alone is none.
@@ -325,7 +353,10 @@ impl Joiner {
         let first = if last.segment == segment { last.next } else { 0 };
         let numbers = first..first + missing;
         let frames = numbers.clone().map(|number| self.format.frames_of(1, number == 0));
-        let frames: Vec<_> = frames.collect();
+        let mut frames: Vec<_> = frames.collect();
+        if let Some(latest) = frames.last_mut() {
+            *latest = latest.saturating_sub(padding).max(1);
+        }
         let Some(times) = self.clock.spread(last.end, pts, &frames) else {
             return false;
         };
@@ -356,10 +387,15 @@ impl Joiner {
         let Some(build) = self.current.take() else {
             return;
         };
-        let pts = build.pts();
+        let (pts, starts) = (build.pts(), build.latent_frame() == 0);
         let after_hole = std::mem::take(&mut self.after_hole);
         match build.finish(&self.format, self.last.as_ref(), &self.clock, after_hole) {
-            Some(joined) => self.give(joined, pushed),
+            Some(joined) => {
+                if starts {
+                    self.asked = None;
+                }
+                self.give(joined, pushed);
+            }
             None => {
                 self.hole();
                 self.ask(pts.or(next_pts), pushed);

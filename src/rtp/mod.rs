@@ -11,7 +11,7 @@ mod unit;
 
 pub use header::{Fault, Header, Payload};
 pub use join::{Counts, Joined, Joiner, OnLostStart, Settings};
-pub use split::{SplitError, Splitter, configuration};
+pub use split::{RTP_HEADER_BYTES, SplitError, Splitter, configuration};
 pub use unit::Unit;
 
 /// Ticks of an RTP timestamp per second, and of the offsets in a payload.

@@ -10,6 +10,9 @@ use super::header::{HEADER_BYTES, Header, OFFSET_BYTES, max_latent_frames};
 use crate::format::TokenFormat;
 use crate::stream::{StreamError, StreamHeader, bits_of_cells, encode_cells};
 
+/// Bytes of an RTP header without contributing sources and extensions.
+pub const RTP_HEADER_BYTES: usize = 12;
+
 /// Why a unit cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitError {
@@ -25,7 +28,7 @@ impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PayloadTooSmall { needed } => {
-                write!(f, "a payload needs {needed} bytes for one cell: raise the property mtu")
+                write!(f, "one cell needs an mtu of {} bytes", needed + RTP_HEADER_BYTES)
             }
             Self::TooManyLatentFrames { allowed } => {
                 write!(

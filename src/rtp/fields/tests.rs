@@ -111,7 +111,7 @@ fn a_field_that_is_missing_or_impossible_is_named() {
     let mut fields = map(&TokenFormat::toy(&[8; 5], 2, 1));
     fields.insert(LEVELS, vec!["2"; 1000].join(","));
     assert!(read_map(&fields).is_err());
-    fields.insert(FIELD_VERSION, "2".into());
+    fields.insert(VERSION, "2".into());
     assert!(read_map(&fields).unwrap_err().to_string().contains("version 2"));
 }
 

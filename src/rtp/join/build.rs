@@ -8,6 +8,10 @@ use crate::format::TokenFormat;
 use crate::rtp::{Fault, Header};
 use crate::stream::Tokens;
 
+/// Runs of cells that came, with holes between them: more than honest packets of the largest picture make, and few enough
+/// to look through for each packet.
+const MAX_RUNS: usize = 4096;
+
 /// A unit of which cells are missing.
 #[derive(Debug)]
 pub struct Build {
@@ -117,6 +121,9 @@ impl Build {
             )
         };
         if unit(header) != unit(&self.header) {
+            return Err(Fault::Contradiction);
+        }
+        if self.came.len() >= MAX_RUNS {
             return Err(Fault::Contradiction);
         }
         self.offsets = self.offsets.take().or(offsets);

@@ -1,7 +1,7 @@
 //! When the frames of a unit are shown, by its timestamp and the framerate.
 
 use crate::format::{Fraction, TokenFormat};
-use crate::rtp::nanos;
+use crate::rtp::{NANOS_PER_SECOND, nanos};
 use crate::timeline::frames_to_time;
 
 /// The times of a unit's frames in nanoseconds.
@@ -76,10 +76,12 @@ impl UnitClock {
         Some(times.collect())
     }
 
-    /// Whether frames are missing between `end` and `next`.
-    pub fn is_gap(&self, end: Option<u64>, next: Option<u64>) -> bool {
-        let gap = end.zip(next).and_then(|(end, next)| next.checked_sub(end));
-        self.framerate.num > 0 && gap.is_some_and(|gap| gap > self.half_a_frame())
+    /// How many frames are missing between `end` and `next`, rounded; `None` without a framerate, or a time.
+    pub fn frames_between(&self, end: Option<u64>, next: Option<u64>) -> Option<u64> {
+        let gap = next?.saturating_sub(end?);
+        let second = u128::from(self.framerate.den) * u128::from(NANOS_PER_SECOND);
+        let frames = (u128::from(gap) * u128::from(self.framerate.num) + second / 2) / second;
+        u64::try_from(frames).ok().filter(|_| self.framerate.num > 0)
     }
 
     fn half_a_frame(&self) -> u64 {

@@ -258,15 +258,69 @@ fn too_many_missing_latent_frames_are_a_hole() {
 }
 
 #[test]
-fn a_lost_end_of_a_segment_shows_by_the_time() {
-    for (kept, is_hole) in [(4, false), (3, true)] {
+fn a_lost_end_of_a_segment_shows_by_the_time_and_is_concealed() {
+    for kept in 1..=4u32 {
         let mut joiner = Joiner::new(format(), HOLD);
         for number in 0..kept {
             send(&mut joiner, 0, number, &[0, 1]);
         }
+        joiner.note_missing();
         let (units, _) = send(&mut joiner, 1, 0, &[0, 1]);
-        assert_eq!(units[0].after_hole, is_hole, "{kept} latent frames came");
+        let last = 10 * (kept as i32 - 1);
+        let mut expected: Vec<_> = (kept..4).map(|number| (0, number, last)).collect();
+        expected.push((1, 0, 1000));
+        assert_eq!(numbers(&units), expected);
+        for unit in &units[..units.len() - 1] {
+            assert_eq!(unit.pts, Some(pts(0, unit.latent_frame)));
+        }
+        assert_eq!(joiner.counts().holes, 0);
     }
+}
+
+#[test]
+fn time_without_pictures_is_no_loss_where_no_packet_is_missing() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    send(&mut joiner, 0, 0, &[0, 1]);
+    let (units, _) = send(&mut joiner, 1, 0, &[0, 1]);
+    assert_eq!(numbers(&units), [(1, 0, 1000)]);
+    assert!(!units[0].after_hole);
+}
+
+#[test]
+fn segments_that_are_missing_whole_are_a_hole() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    send(&mut joiner, 0, 0, &[0, 1]);
+    joiner.note_missing();
+    let (units, _) = send(&mut joiner, 2, 0, &[0, 1]);
+    assert!(units[0].after_hole);
+    assert_eq!(joiner.counts().holes, 1);
+}
+
+#[test]
+fn a_stray_number_does_not_hold_a_whole_stream() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    send(&mut joiner, 0, 0, &[0, 1]);
+    let stray = payloads(&format(), &unit(0, 1000), 100);
+    assert!(push(&mut joiner, &stray[0], pts(0, 1)).needs_key);
+    let (units, _) = send(&mut joiner, 0, 1, &[0, 1]);
+    assert_eq!(numbers(&units), [(0, 1, 10)]);
+    assert!(!units[0].after_hole);
+    // Nor does it where it came in the place of another packet.
+    push(&mut joiner, &stray[0], pts(0, 2));
+    let (units, _) = send(&mut joiner, 0, 3, &[0, 1]);
+    assert_eq!(numbers(&units), [(0, 2, 10), (0, 3, 30)]);
+}
+
+#[test]
+fn starts_that_never_complete_ask_no_more_often() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    let mut asked = 0;
+    for segment in 0..100u8 {
+        let all = payloads(&format(), &unit(segment, 0), ROOM);
+        asked += u32::from(push(&mut joiner, &all[1], u64::from(segment) * FRAME).needs_key);
+    }
+    // Four seconds.
+    assert_eq!(asked, 4);
 }
 
 #[test]
@@ -284,12 +338,22 @@ fn late_packets_are_counted_and_left_out() {
 fn a_sender_that_begins_anew_is_followed() {
     let mut joiner = Joiner::new(format(), HOLD);
     send(&mut joiner, 100, 0, &[0, 1]);
-    let mut given = 0;
-    for segment in 0..80 {
-        given += send(&mut joiner, segment, 0, &[0, 1]).0.len();
+    let mut given = Vec::new();
+    let mut restarts = 0;
+    for segment in 0..20 {
+        for payload in payloads(&format(), &unit(segment, 0), ROOM) {
+            let pushed = push(&mut joiner, &payload, pts(segment, 0));
+            restarts += u32::from(pushed.restarted);
+            given.extend(pushed.units);
+        }
     }
-    assert_eq!(joiner.counts().late, u64::from(RESTART_AFTER));
-    assert_eq!(given as u32, 80 - RESTART_AFTER / 2);
+    assert_eq!(restarts, 1);
+    assert_eq!(given.len() as u32, 20 - RESTART_AFTER + 1);
+    // Packets that come twice are no new sender.
+    for _ in 0..100 {
+        assert!(send(&mut joiner, 19, 0, &[0, 1]).0.is_empty());
+    }
+    assert_eq!(numbers(&send(&mut joiner, 20, 0, &[0, 1]).0), [(20, 0, 20_000)]);
 }
 
 #[test]
@@ -454,6 +518,7 @@ proptest! {
     fn no_loss_breaks_anything(
         room in 20usize..40,
         conceal: bool,
+        notes: bool,
         fate in proptest::collection::vec((0u8..10, 0usize..4), 300),
         lengths in proptest::collection::vec(1u32..6, 1..8),
     ) {
@@ -475,6 +540,9 @@ proptest! {
         let mut units = Vec::new();
         for (index, (what, _)) in order.iter().zip(&fate) {
             for _ in 0..[0, 0, 1, 1, 1, 1, 1, 1, 1, 2][usize::from(*what)] {
+                if notes {
+                    joiner.note_missing();
+                }
                 let pushed = push(&mut joiner, &sent[*index].0, sent[*index].1);
                 prop_assert_eq!(pushed.fault, None);
                 units.extend(pushed.units);
