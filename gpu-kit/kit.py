@@ -15,6 +15,7 @@ A part takes at most its budget and keeps what it has found out; run again, it g
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def main() -> None:
     packing.add_argument("--to", type=Path, required=True)
     commands.add_parser("show", help="print the tables")
     options = parser.parse_args()
+    # So that what is running is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     results = options.results.resolve()
     if options.command == "run":
         kit = Kit(

@@ -19,7 +19,11 @@ def describe(kit: Kit) -> dict[str, Any]:
     import machine as benchmark
 
     gpu = first_gpu()
-    driver = {"gpu": gpu.name(), "driver": gpu.driver(), "gpu-memory-mib": gpu.memory()[1] // 2**20} if gpu else {}
+    driver: dict[str, Any] = {"gpu": gpu.name(), "driver": gpu.driver()} if gpu else {}
+    try:
+        driver |= {"gpu-memory-mib": gpu.memory()[1] // 2**20} if gpu else {}
+    except OSError:
+        pass
     return {
         "cpu": f"{benchmark.cpu()}, {benchmark.cores()} cores",
         "memory-mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,

@@ -65,17 +65,25 @@ def first_gpu() -> Nvml | None:
         return None
 
 
+def used(gpu: Nvml | None) -> int | None:
+    """Bytes in use; `None` where the driver does not say, as it may not in a part of a card."""
+    try:
+        return gpu.memory()[0] if gpu else None
+    except OSError:
+        return None
+
+
 class Peak:
     """The most memory that is in use on the GPU meanwhile, beyond what was before."""
 
     def __init__(self, gpu: Nvml | None) -> None:
         self.gpu, self.stop = gpu, threading.Event()
-        self.before = self.most = gpu.memory()[0] if gpu else 0
+        self.before = self.most = used(gpu)
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def watch(self) -> None:
         while self.gpu and not self.stop.wait(PERIOD):
-            self.most = max(self.most, self.gpu.memory()[0])
+            self.most = max(filter(None, [self.most, used(self.gpu)]), default=None)
 
     def __enter__(self) -> Peak:
         self.thread.start()
@@ -87,4 +95,4 @@ class Peak:
 
     @property
     def mib(self) -> float | None:
-        return (self.most - self.before) / 2**20 if self.gpu else None
+        return None if self.before is None or self.most is None else (self.most - self.before) / 2**20

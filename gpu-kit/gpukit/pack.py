@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import pieces, results
+from . import pieces, results, training
 
 LOG_BYTES = 2_000_000
 
@@ -39,6 +39,9 @@ def pack(folder: Path, to: Path) -> list[str]:
         for path in [*sorted((folder / "logs").glob("*.log")), *sorted((folder / "training").glob("*.jsonl"))]:
             if path.stat().st_size <= LOG_BYTES:
                 archive.add(path, path.name)
+    if (folder / "training" / training.CHECKPOINT).is_file():
+        # The trainer may have been ended before its case could do so.
+        training.split(folder / "training")
     for path in sorted((folder / "training").glob("checkpoint.pt.[0-9][0-9]")):
         shutil.copy(path, to / path.name)
     if (folder / "training" / pieces.LIST).exists():

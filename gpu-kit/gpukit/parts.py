@@ -30,11 +30,15 @@ def run(kit: Kit, names: Sequence[str], budget: float, again: bool, say: Callabl
     """Runs parts within one budget. Gives whether nothing failed; what is missing on this machine is no failure."""
     deadline, good = time.monotonic() + budget, True
     for name in names:
-        lacking = PARTS[name].needs(kit)
+        status, lacking = results.LACKING, None
+        try:
+            lacking = PARTS[name].needs(kit)
+        except Exception as error:  # one part, and not all
+            status, lacking, good = results.FAILED, f"the kit itself: {type(error).__name__}: {error}", False
         if lacking:
-            say(f"{results.LACKING:8}{name}: {lacking}")
-            status = {"status": results.LACKING, "reason": lacking, "seconds": 0}
-            results.append(kit.results, {"case": name, "provider": kit.provider, **status})
+            say(f"{status:8}{name}: {lacking}")
+            record = {"status": status, "reason": lacking, "seconds": 0}
+            results.append(kit.results, {"case": name, "provider": kit.provider, **record})
             continue
         cases = PARTS[name].cases(kit.provider)
         good &= runner.run(kit, cases, deadline - time.monotonic(), again, say)

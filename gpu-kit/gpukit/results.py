@@ -17,8 +17,11 @@ OK, FAILED, LACKING = "ok", "failed", "lacking"
 def append(folder: Path, record: Record) -> None:
     """Add a line that a power cut does not take."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LINES).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    path = folder / LINES
+    # A line that was cut must not take the next one along.
+    is_cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * is_cut + json.dumps(record, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

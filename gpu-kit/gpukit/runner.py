@@ -119,6 +119,9 @@ class Context:
             except subprocess.TimeoutExpired:
                 ended = True
                 output = end(process, GRACE if stop_at is None else stop_at)
+            finally:
+                # Nothing of it stays on the GPU beside what is measured next, also where this program is asked to end.
+                kill_group(process)
         self.gpu_mib = max(filter(None, [peak.mib, self.gpu_mib]), default=None)
         text = output.decode(errors="replace")
         with self.log.open("a") as log:
@@ -132,19 +135,25 @@ class Context:
 
 
 def end(process: subprocess.Popen, grace: float) -> bytes:
-    """Ask a program and its children to end, then end them."""
-    for request in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            if request == signal.SIGTERM:
-                process.terminate()
-            else:
-                os.killpg(process.pid, request)
-            return process.communicate(timeout=grace)[0]
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            break
-    return process.communicate()[0]
+    """Ask a program and its children to end, then end them. What it printed, unless it cannot even be ended."""
+    process.terminate()
+    try:
+        return process.communicate(timeout=grace)[0]
+    except subprocess.TimeoutExpired:
+        kill_group(process)
+    try:
+        return process.communicate(timeout=GRACE)[0]
+    except subprocess.TimeoutExpired as error:
+        # It hangs in the driver, or a child in a session of its own keeps the pipe open.
+        return error.output or b""
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """End a program and its children at once, if there are any left."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def reason(log: Path) -> str:
@@ -166,14 +175,16 @@ def run(
 ) -> bool:
     """Runs the cases that have no result yet, as far as the budget goes. Gives whether none failed.
 
-    `again`: also those that failed, or lacked something.
+    `again`: also those that failed.
     """
     deadline = time.monotonic() + budget
     known = results.merge(results.read(kit.results))
     good, waiting = True, []
     for case in cases:
         record = known.get(case.name)
-        if record and case.once and (record["status"] == results.OK or not again):
+        # What was lacking may be there by now, and costs nothing to look for.
+        is_known = record and (record["status"] == results.OK or (record["status"] == results.FAILED and not again))
+        if is_known and case.once:
             continue
         if deadline - time.monotonic() < case.seconds + RESERVE:
             waiting.append(case.name)

@@ -5,6 +5,7 @@ import random
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "gpu-kit"
 sys.path.insert(0, str(KIT))
 
-from gpukit import clips, elf, libraries, packages, pieces, results, runner, trace  # noqa: E402
+from gpukit import clips, elf, libraries, nvml, pack, packages, parts, pieces, results, runner, trace, training  # noqa: E402
 from gpukit.kit import Kit, needs_own_loader  # noqa: E402
 
 
@@ -162,6 +163,9 @@ def test_results_survive_a_cut_line(tmp_path):
     with (tmp_path / results.LINES).open("a") as file:
         file.write('{"case": "b", "sta')
     assert [found["case"] for found in results.read(tmp_path)] == ["a"]
+    # Nor does the line take the next one along.
+    results.append(tmp_path, record("c", "ok"))
+    assert [found["case"] for found in results.read(tmp_path)] == ["a", "c"]
 
 
 def test_a_good_result_is_kept_beside_later_failures():
@@ -296,6 +300,78 @@ def test_a_program_that_hangs_is_ended(kit):
     said: list[str] = []
     runner.run(kit, [case("hangs", limit=1)], 60, say=said.append)
     assert results.read(kit.results)[0]["reason"] == "took longer than 1 s"
+
+
+def test_nothing_of_a_program_stays(kit, monkeypatch):
+    monkeypatch.setattr(runner, "GRACE", 0.5)
+    # A child that its program does not wait for, and one that ignores the request to end.
+    program(kit, "leaves", "sleep 60 & echo $! >$HOME/left; echo '{\"value\": 1}'; exit 0")
+    program(kit, "ignores", "trap '' TERM; echo $$ >$HOME/ignored; while :; do sleep 0.1; done")
+    said: list[str] = []
+    runner.run(kit, [case("leaves", limit=1)], 60, say=said.append)
+    context = runner.Context(kit, case("ignores", limit=1), time.monotonic() + 60)
+    with pytest.raises(runner.Failed):
+        context.json(kit.command("ignores"))
+    for name in ("left", "ignored"):
+        process = (kit.work / name).read_text().strip()
+        stat_of = Path(f"/proc/{process}/stat")
+        # Gone, or ended and not collected yet.
+        assert not stat_of.exists() or stat_of.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_what_was_lacking_is_looked_for_again(kit):
+    there: list[bool] = []
+
+    def run(context: runner.Context) -> dict:
+        if not there:
+            raise runner.Lacking("a library")
+        return {"text": "there"}
+
+    said: list[str] = []
+    lacking = runner.Case("lacking", run, 0)
+    runner.run(kit, [lacking], 60, say=said.append)
+    there.append(True)
+    runner.run(kit, [lacking], 60, say=said.append)
+    assert [found["status"] for found in results.read(kit.results)] == ["lacking", "ok"]
+
+
+def test_a_part_that_cannot_even_begin_costs_no_other(kit, monkeypatch):
+    def breaks(kit: Kit) -> str | None:
+        raise ValueError("a wheel is cut")
+
+    done = parts.Part(lambda provider: [runner.Case("done", lambda context: {"text": "done"}, 0)], lambda kit: None)
+    monkeypatch.setattr(parts, "PARTS", {"broken": parts.Part(lambda provider: [], breaks), "whole": done})
+    said: list[str] = []
+    assert not parts.run(kit, ["broken", "whole"], 60, False, said.append)
+    merged = results.merge(results.read(kit.results))
+    assert "a wheel is cut" in merged["broken"]["reason"] and merged["done"]["status"] == "ok"
+
+
+def test_a_checkpoint_is_packed_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "PIECE_BYTES", 4)
+    folder = tmp_path / "training"
+    folder.mkdir()
+    (folder / training.CHECKPOINT).write_bytes(b"older..")
+    training.split(folder)
+    # Its case was ended before it could split what the trainer had saved.
+    (folder / training.CHECKPOINT).write_bytes(b"newer")
+    pack.pack(tmp_path, tmp_path / "back")
+    again = tmp_path / "again"
+    again.mkdir()
+    for path in (tmp_path / "back").glob("*"):
+        (again / path.name).write_bytes(path.read_bytes())
+    training.resume(again)
+    assert (again / training.CHECKPOINT).read_bytes() == b"newer"
+
+
+def test_a_driver_that_does_not_tell_of_memory_costs_nothing():
+    class Silent:
+        def memory(self) -> tuple[int, int]:
+            raise OSError("not permitted")
+
+    with nvml.Peak(Silent()) as peak:
+        pass
+    assert peak.mib is None
 
 
 def test_what_the_time_ends_is_for_the_next_call(kit):
