@@ -35,6 +35,7 @@ use super::state::{Outcome, State};
 use crate::caps::{StreamFormat, packet_template};
 use crate::element::{metadata, pad_templates};
 use crate::format::TokenFormat;
+use crate::rtp::Payload;
 use crate::system::lock::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -144,16 +145,16 @@ impl RTPBaseDepayloadImpl for RtpVidtokDepay {
     }
 
     fn process_rtp_packet(&self, rtp_buffer: &RTPBuffer<Readable>) -> Option<gst::Buffer> {
-        let payload = rtp_buffer.payload().unwrap_or_default();
+        let read = Payload::decode(rtp_buffer.payload().unwrap_or_default());
         let pts = rtp_buffer.buffer().pts().map(|pts| pts.nseconds());
         let settings = lock(&self.settings).joiner();
-        let outcome = lock(&self.state).begin(rtp_buffer.ssrc(), rtp_buffer.seq(), payload, settings);
+        let outcome = lock(&self.state).begin(rtp_buffer.ssrc(), rtp_buffer.seq(), &read, settings);
         self.act(outcome).ok()?;
         let unannounced = lock(&self.state).unannounced().cloned();
         if let Some(format) = unannounced {
             self.announce(&format).ok()?;
         }
-        let outcome = lock(&self.state).push(payload, pts, settings);
+        let outcome = lock(&self.state).push(read, pts, settings);
         // The base class remembers what the pushes have returned.
         let _ = self.act(outcome);
         None

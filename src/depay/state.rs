@@ -15,6 +15,9 @@ const UNKNOWN_PACKETS: u64 = 20;
 /// How often a sender is asked for a configuration.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// The payload of a packet, or why it is of no use.
+type Read<'a> = Result<Payload<'a>, Fault>;
+
 #[derive(Default)]
 pub struct State {
     joining: Option<Joining>,
@@ -59,13 +62,13 @@ impl State {
     pub fn set_format(&mut self, format: Option<TokenFormat>, settings: Settings) -> Outcome {
         self.by_packets = format.is_none();
         match format {
-            Some(format) => self.change(format, settings),
+            Some(format) => self.change(&format, settings),
             None => Outcome::default(),
         }
     }
 
-    fn change(&mut self, format: TokenFormat, settings: Settings) -> Outcome {
-        if self.joining.as_ref().is_some_and(|joining| joining.format == format) {
+    fn change(&mut self, format: &TokenFormat, settings: Settings) -> Outcome {
+        if self.joining.as_ref().is_some_and(|joining| joining.format == *format) {
             return Outcome::default();
         }
         let outcome = self.finish();
@@ -74,8 +77,8 @@ impl State {
         }
         self.joining = Some(Joining {
             joiner: Joiner::new(format.clone(), settings),
-            digest: short_digest(&format),
-            format,
+            digest: short_digest(format),
+            format: format.clone(),
             output: None,
             holes: 0,
         });
@@ -97,10 +100,10 @@ impl State {
     }
 
     /// Looks whether a packet is another sender's, or has a configuration. Call in front of [`push`](Self::push).
-    pub fn begin(&mut self, ssrc: u32, seq: u16, payload: &[u8], settings: Settings) -> Outcome {
+    pub fn begin(&mut self, ssrc: u32, seq: u16, read: &Read, settings: Settings) -> Outcome {
         let mut outcome = Outcome::default();
         // A stray packet does not make a sender.
-        if !self.is_own(payload) {
+        if !self.is_own(read) {
             return outcome;
         }
         let follows = self.seq.replace(seq).is_none_or(|before| seq == before.wrapping_add(1));
@@ -117,9 +120,9 @@ impl State {
             }
         }
         if self.by_packets
-            && let Ok(Payload::Configuration(format)) = Payload::decode(payload)
+            && let Ok(Payload::Configuration(format)) = read
         {
-            let changed = self.change(*format, settings);
+            let changed = self.change(format, settings);
             outcome.buffers.extend(changed.buffers);
             outcome.error = outcome.error.or(changed.error);
         }
@@ -127,18 +130,18 @@ impl State {
     }
 
     /// Whether a packet can be one of the stream's, as far as its own fields tell.
-    fn is_own(&self, payload: &[u8]) -> bool {
-        match (Payload::decode(payload), &self.joining) {
+    fn is_own(&self, read: &Read) -> bool {
+        match (read, &self.joining) {
             (Ok(Payload::Cells { header, .. }), Some(joining)) => header.digest == joining.digest,
             (read, _) => read.is_ok(),
         }
     }
 
     /// Takes a packet. `pts`: in nanoseconds.
-    pub fn push(&mut self, payload: &[u8], pts: Option<u64>, settings: Settings) -> Outcome {
+    pub fn push(&mut self, read: Read, pts: Option<u64>, settings: Settings) -> Outcome {
         let mut outcome = Outcome::default();
         self.stats.packets += 1;
-        let fault = match (&mut self.joining, Payload::decode(payload)) {
+        let fault = match (&mut self.joining, read) {
             (None, Ok(Payload::Configuration(_))) => None,
             (None, read) => {
                 self.stats.unknown += 1;
