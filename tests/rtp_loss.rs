@@ -8,6 +8,7 @@ use common::*;
 use gst::meta::CustomMeta;
 use gst::prelude::*;
 use gst_check::Harness;
+use gst_rtp::rtp_buffer::{RTPBuffer, Writable};
 
 const SIZE: u32 = 64;
 /// 8×8 of the built-in tokenizer.
@@ -97,10 +98,13 @@ fn without(packets: &[gst::Buffer], lost: &[usize]) -> Vec<gst::Buffer> {
 
 /// Packets of another sender.
 fn with_ssrc(packets: &[gst::Buffer], ssrc: u32) -> Vec<gst::Buffer> {
+    changed(packets, |packet| packet.set_ssrc(ssrc))
+}
+
+fn changed(packets: &[gst::Buffer], change: impl Fn(&mut RTPBuffer<Writable>)) -> Vec<gst::Buffer> {
     let change = |packet: &gst::Buffer| {
         let mut packet = packet.copy_deep().unwrap();
-        let buffer = packet.make_mut();
-        gst_rtp::RTPBuffer::from_buffer_writable(buffer).unwrap().set_ssrc(ssrc);
+        change(&mut RTPBuffer::from_buffer_writable(packet.make_mut()).unwrap());
         packet
     };
     packets.iter().map(change).collect()
@@ -284,6 +288,28 @@ fn another_sender_is_another_stream() {
     }
     assert_eq!(line.finish().len() as u64, 10 + FRAMES);
     assert_eq!(line.stats("receiver").get::<u64>("late"), Ok(0));
+}
+
+#[test]
+fn what_is_not_complete_is_put_out_before_another_stream() {
+    let (caps, packets) = sent();
+    let cut = without(&packets, &[packets.len() - 1]);
+    let later = |times: u16| {
+        changed(&packets, |packet| {
+            packet.set_seq(packet.seq() + times * packets.len() as u16)
+        })
+    };
+    // With another SSRC, or noticed by the numbers of eight units, behind which a segment has to start.
+    for others in [with_ssrc(&packets, 8), [later(1), later(2)].concat()] {
+        let mut receiver = receiver(&caps, "", "raw");
+        let out = receive(&mut receiver, cut.iter().chain(&others).cloned());
+        assert_eq!(out.len(), 2 * UNITS);
+        let (last, next) = (&out[UNITS - 1], &out[UNITS]);
+        assert!(concealed(last).is_some_and(|(cells, _)| cells > 0 && cells < CELLS));
+        assert!(!has(last, gst::BufferFlags::DISCONT));
+        assert!(has(next, gst::BufferFlags::DISCONT) && !has(next, gst::BufferFlags::DELTA_UNIT));
+        assert_eq!(concealed(next), None);
+    }
 }
 
 #[test]

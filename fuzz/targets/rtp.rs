@@ -98,6 +98,7 @@ fn packets(flags: u8, mut input: &[u8]) {
                 let pushed = joiner.push(&header, offsets, data, Some(pts));
                 // What came, and what may be concealed in front of it, in its segment and at the end of the one before.
                 assert!(pushed.units.len() <= 2 * MAX_CONCEALED as usize + 2);
+                units.extend(pushed.before_restart.into_iter().flatten());
                 units.extend(pushed.units);
             }
             Ok(Payload::Configuration(_)) => (),

@@ -7,7 +7,7 @@ use super::stats::Stats;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::rtp::fields::short_digest;
-use crate::rtp::{Counts, Fault, Joiner, Payload, Settings};
+use crate::rtp::{Counts, Fault, Joined, Joiner, Payload, Settings};
 use crate::stream::StreamError;
 
 /// So many packets without a configuration are a mistake, and not only a late start.
@@ -55,6 +55,14 @@ pub struct Outcome {
     /// A warning, given once.
     pub warning: Option<String>,
     pub error: Option<StreamError>,
+}
+
+impl Outcome {
+    /// Adds the buffers of `next`, and its error unless there is one.
+    fn append(&mut self, next: Self) {
+        self.buffers.extend(next.buffers);
+        self.error = self.error.take().or(next.error);
+    }
 }
 
 impl State {
@@ -113,18 +121,13 @@ impl State {
         if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc)
             && let Some(joining) = &mut self.joining
         {
-            outcome = joining.finish(&mut self.stats, false);
-            joining.joiner.reset();
-            if let Some(output) = &mut joining.output {
-                outcome.error = output.restart().err().or(outcome.error);
-            }
+            let before = joining.joiner.restart();
+            outcome = joining.restart(&before, &mut self.stats);
         }
         if self.by_packets
             && let Ok(Payload::Configuration(format)) = read
         {
-            let changed = self.change(format, settings);
-            outcome.buffers.extend(changed.buffers);
-            outcome.error = outcome.error.or(changed.error);
+            outcome.append(self.change(format, settings));
         }
         outcome
     }
@@ -163,11 +166,11 @@ impl State {
             (Some(joining), Ok(Payload::Cells { header, offsets, data })) => {
                 joining.joiner.set(settings);
                 let pushed = joining.joiner.push(&header, offsets, data, pts);
-                let restarted = joining.output.as_mut().filter(|_| pushed.restarted);
-                let error = restarted.and_then(|output| output.restart().err());
-                outcome = joining.give(&pushed.units, &mut self.stats);
+                if let Some(before) = pushed.before_restart {
+                    outcome = joining.restart(&before, &mut self.stats);
+                }
+                outcome.append(joining.give(&pushed.units, &mut self.stats));
                 outcome.needs_key = pushed.needs_key;
-                outcome.error = error.or(outcome.error);
                 pushed.fault
             }
             (Some(joining), Err(fault)) => {
@@ -218,7 +221,7 @@ impl State {
     /// Gives out what is not complete, and the stream's end.
     pub fn finish(&mut self) -> Outcome {
         match &mut self.joining {
-            Some(joining) => joining.finish(&mut self.stats, true),
+            Some(joining) => joining.finish(&mut self.stats),
             None => Outcome::default(),
         }
     }
@@ -243,7 +246,7 @@ impl State {
 }
 
 impl Joining {
-    fn give(&mut self, units: &[crate::rtp::Joined], stats: &mut Stats) -> Outcome {
+    fn give(&mut self, units: &[Joined], stats: &mut Stats) -> Outcome {
         let mut outcome = Outcome::default();
         let Some(output) = &mut self.output else {
             return outcome;
@@ -259,13 +262,22 @@ impl Joining {
         outcome
     }
 
-    fn finish(&mut self, stats: &mut Stats, ends: bool) -> Outcome {
+    /// Gives out what was not complete of a stream. Another one follows.
+    fn restart(&mut self, units: &[Joined], stats: &mut Stats) -> Outcome {
+        let mut outcome = self.give(units, stats);
+        if let Some(output) = &mut self.output {
+            outcome.error = outcome.error.or(output.restart().err());
+        }
+        outcome
+    }
+
+    fn finish(&mut self, stats: &mut Stats) -> Outcome {
         let units = self.joiner.finish();
         let end = units.last().and_then(|unit| unit.pts?.checked_add(unit.duration?));
         let mut outcome = self.give(&units, stats);
         // Nobody knows how a segment ended whose last packets did not come.
         let is_whole = self.joiner.counts().holes == self.holes;
-        if let Some(output) = self.output.as_mut().filter(|_| ends && is_whole) {
+        if let Some(output) = self.output.as_mut().filter(|_| is_whole) {
             outcome.error = output.end(end, &mut outcome.buffers).err().or(outcome.error);
         }
         outcome

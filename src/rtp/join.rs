@@ -66,8 +66,8 @@ pub struct Pushed {
     pub units: Vec<Joined>,
     /// The sender should start a segment.
     pub needs_key: bool,
-    /// The sender has begun anew: the units, if any, are of another stream than those before.
-    pub restarted: bool,
+    /// The sender has begun anew: what was not complete of the stream before, in front of `units`, which are of another.
+    pub before_restart: Option<Vec<Joined>>,
     pub fault: Option<Fault>,
 }
 
@@ -134,16 +134,18 @@ impl Joiner {
         self.settings = settings;
     }
 
-    /// Forgets all units, as after a flush or with a new sender. Counts go on.
+    /// Forgets all units, as after a flush. Counts go on.
     pub fn reset(&mut self) {
-        self.current = None;
-        self.last = None;
-        self.after_hole = false;
-        self.waits = false;
-        self.asked = None;
-        self.late_in_a_row = 0;
-        self.latest_late = None;
-        self.packets_missing = false;
+        let counts = self.counts;
+        *self = Self::new(self.format.clone(), self.settings);
+        self.counts = counts;
+    }
+
+    /// Continues with another stream, as of a new sender. Gives out what is not complete of the one before.
+    pub fn restart(&mut self) -> Vec<Joined> {
+        let units = self.finish();
+        self.reset();
+        units
     }
 
     /// Notes that sequence numbers are missing in front of the next packet. Time without pictures is no loss without it.
@@ -192,8 +194,7 @@ impl Joiner {
         })?;
         let place = match self.place(header) {
             Place::Before if self.has_begun_anew(header) => {
-                self.reset();
-                pushed.restarted = true;
+                pushed.before_restart = Some(self.restart());
                 Place::After(0)
             }
             place => place,

@@ -338,16 +338,18 @@ fn late_packets_are_counted_and_left_out() {
 fn a_sender_that_begins_anew_is_followed() {
     let mut joiner = Joiner::new(format(), HOLD);
     send(&mut joiner, 100, 0, &[0, 1]);
+    send(&mut joiner, 100, 1, &[0]);
     let mut given = Vec::new();
-    let mut restarts = 0;
+    let mut before = Vec::new();
     for segment in 0..20 {
         for payload in payloads(&format(), &unit(segment, 0), ROOM) {
             let pushed = push(&mut joiner, &payload, pts(segment, 0));
-            restarts += u32::from(pushed.restarted);
+            before.extend(pushed.before_restart);
             given.extend(pushed.units);
         }
     }
-    assert_eq!(restarts, 1);
+    assert_eq!(before.len(), 1);
+    assert_eq!(numbers(&before[0]), [(100, 1, 10_010)]);
     assert_eq!(given.len() as u32, 20 - RESTART_AFTER + 1);
     // Packets that come twice are no new sender.
     for _ in 0..100 {
