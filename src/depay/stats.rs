@@ -62,7 +62,6 @@ fn sum(a: &Counts, b: &Counts) -> Counts {
         *fault += more;
     }
     Counts {
-        packets: a.packets + b.packets,
         late: a.late + b.late,
         held: a.held + b.held,
         concealed_cells: a.concealed_cells + b.concealed_cells,

@@ -163,7 +163,6 @@ impl Joiner {
     /// Takes the cells of a packet. `pts`: of the unit, in nanoseconds.
     pub fn push(&mut self, header: &Header, offsets: Option<Vec<u32>>, data: &[u8], pts: Option<u64>) -> Pushed {
         let mut pushed = Pushed::default();
-        self.counts.packets += 1;
         let pts = pts.filter(|pts| *pts <= MAX_TIME);
         if let Err(fault) = self.take(header, offsets, data, pts, &mut pushed) {
             self.count(fault);

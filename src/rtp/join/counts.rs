@@ -5,7 +5,6 @@ use crate::rtp::Fault;
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    pub packets: u64,
     /// Packets that came after their unit was given out.
     pub late: u64,
     /// Packets that were not used, since the start of their segment had not come.
