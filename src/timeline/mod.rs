@@ -9,4 +9,4 @@ mod times;
 pub use grouping::{Group, Grouping, Groups};
 pub use presentation::{Presentation, Step};
 pub use times::{FrameTime, PacketTimes, frames_to_time};
-pub(crate) use times::{regular_offsets, shifted};
+pub(crate) use times::{regular_offsets, shifted, time_to_frames};

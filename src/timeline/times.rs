@@ -35,6 +35,14 @@ pub fn frames_to_time(frames: u64, framerate: Fraction) -> Option<u64> {
     u64::try_from(time).ok()
 }
 
+/// How many frames last `time` nanoseconds together, rounded. `None` without a framerate, or where they are too many to
+/// be counted.
+pub(crate) fn time_to_frames(time: u64, framerate: Fraction) -> Option<u64> {
+    let second = u128::from(framerate.den) * NANOS;
+    let frames = (u128::from(time) * u128::from(non_zero(framerate.num)?) + second / 2) / second;
+    u64::try_from(frames).ok()
+}
+
 const NANOS: u128 = 1_000_000_000;
 
 fn non_zero(value: u32) -> Option<u32> {
@@ -152,6 +160,23 @@ mod tests {
         assert_eq!(frames_to_time(30_000 * 1000, NTSC), Some(1_001_000_000_000_000));
         assert_eq!(frames_to_time(1, IRREGULAR), None);
         assert_eq!(frames_to_time(u64::MAX, Fraction::new(1, 1000)), None);
+    }
+
+    #[test]
+    fn times_become_the_nearest_number_of_frames() {
+        for (time, framerate, frames) in [
+            (0, FPS30, Some(0)),
+            (16_666_666, FPS30, Some(0)),
+            (16_666_667, FPS30, Some(1)),
+            (66_666_666, FPS30, Some(2)),
+            (1_001_000_000_000_000, NTSC, Some(30_000_000)),
+            (1_000_000_000, IRREGULAR, None),
+            // A frame in each nanosecond, and more.
+            (u64::MAX, Fraction::new(1_000_000_000, 1), Some(u64::MAX)),
+            (u64::MAX, Fraction::new(1_000_000_001, 1), None),
+        ] {
+            assert_eq!(time_to_frames(time, framerate), frames, "{time} at {framerate}");
+        }
     }
 
     #[test]

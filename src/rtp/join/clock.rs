@@ -1,8 +1,8 @@
 //! When the frames of a unit are shown, by its timestamp and the framerate.
 
 use crate::format::{Fraction, TokenFormat};
-use crate::rtp::{NANOS_PER_SECOND, nanos};
-use crate::timeline::frames_to_time;
+use crate::rtp::nanos;
+use crate::timeline::{frames_to_time, time_to_frames};
 
 /// The times of a unit's frames in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,10 +78,7 @@ impl UnitClock {
 
     /// How many frames are missing between `end` and `next`, rounded; `None` without a framerate, or a time.
     pub fn frames_between(&self, end: Option<u64>, next: Option<u64>) -> Option<u64> {
-        let gap = next?.saturating_sub(end?);
-        let second = u128::from(self.framerate.den) * u128::from(NANOS_PER_SECOND);
-        let frames = (u128::from(gap) * u128::from(self.framerate.num) + second / 2) / second;
-        u64::try_from(frames).ok().filter(|_| self.framerate.num > 0)
+        time_to_frames(next?.saturating_sub(end?), self.framerate)
     }
 
     fn half_a_frame(&self) -> u64 {
