@@ -5,13 +5,10 @@ use std::fmt;
 use super::tokens::UnreadTokens;
 use crate::caps::StreamFormat;
 use crate::element::concealed;
+use crate::element::raw::RawReader;
 use crate::format::{Fraction, TokenFormat};
-use crate::meta;
 use crate::stream::{Continuity, Fault, Hole, Link, Loss, MAGIC, Packet, PacketHeader, StreamError, StreamHeader};
-use crate::timeline::{PacketTimes, regular_offsets};
-
-/// Largest number of latent frames in a `raw` buffer, as each needs memory for the times of its frames.
-const MAX_RAW_LATENT_FRAMES: usize = 1 << 20;
+use crate::timeline::PacketTimes;
 
 /// What a packet or a `raw` buffer holds.
 pub struct Input {
@@ -111,8 +108,8 @@ pub struct Read {
 pub struct InputReader {
     format: TokenFormat,
     stream_format: StreamFormat,
-    /// The framerate is a guess, so the number of real frames does not follow from a duration.
-    framerate_is_assumed: bool,
+    /// What durations go by; `0/1` where the framerate is a guess, from which nothing follows.
+    raw_framerate: Fraction,
     /// Checksum of the latest stream header, which each of its packets has.
     stream_header_crc: Option<u32>,
     continuity: Continuity,
@@ -122,21 +119,25 @@ pub struct InputReader {
     is_first: bool,
     /// The next hole was reported as damage already.
     damage_was_reported: bool,
-    starts: RawStarts,
+    raw: RawReader,
 }
 
 impl InputReader {
     pub fn new(format: TokenFormat, stream_format: StreamFormat, framerate_is_assumed: bool) -> Self {
         Self {
+            raw_framerate: if framerate_is_assumed {
+                Fraction::new(0, 1)
+            } else {
+                format.framerate
+            },
             format,
             stream_format,
-            framerate_is_assumed,
             stream_header_crc: None,
             continuity: Continuity::new(),
             raw_is_broken: false,
             is_first: true,
             damage_was_reported: false,
-            starts: RawStarts::default(),
+            raw: RawReader::default(),
         }
     }
 
@@ -152,7 +153,7 @@ impl InputReader {
         self.raw_is_broken = false;
         self.is_first = true;
         self.damage_was_reported = false;
-        self.starts = RawStarts::default();
+        self.raw = RawReader::default();
     }
 
     /// Reads a buffer. DISCONT says that something in front of it may be missing, except in front of the first buffer.
@@ -265,55 +266,26 @@ impl InputReader {
         InputError::Damaged { text, was_reported }
     }
 
-    /// Reads bare tokens. What their bytes cannot say is in the meta, or else follows from flags, PTS and duration.
+    /// Reads bare tokens.
     fn read_raw(&mut self, buffer: &gst::Buffer, read: &mut Read) -> Result<(), InputError> {
-        let latent_frames = self.raw_latent_frames(buffer.size())?;
-        let meta = meta::get(buffer);
-        let segment_start = match &meta {
-            Some(meta) => meta.segment_start,
-            // Each window is a segment.
-            None if !self.format.causal => true,
-            None => {
-                let start = self.starts.starts(buffer.flags());
-                read.warning = self.starts.take_warning();
-                start
-            }
-        };
+        let raw = self.raw.read(buffer, &self.format, self.raw_framerate)?;
+        read.warning = self.raw.take_warning();
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
-        let (link, hole) = self.link_raw(segment_start, discont);
-        let capacity = self.format.frames_of(latent_frames, segment_start);
-        let pts = buffer.pts().map(|pts| pts.nseconds());
-        let duration = buffer.duration().map(|duration| duration.nseconds());
-        let segment_end = meta.as_ref().is_some_and(|meta| meta.segment_end || meta.end_of_stream);
-        let (real_frames, offsets) = match meta {
-            Some(meta) if meta.real_frames == 0 => {
-                let text = format!("no real frame in {latent_frames} latent frames");
-                return Err(InputError::Refused(StreamError::Packet(text)));
-            }
-            Some(meta) => (u64::from(meta.real_frames).min(capacity), meta.offsets),
-            None if self.framerate_is_assumed => {
-                let spread = |pts| regular_offsets(pts, Some(duration?), capacity as usize, UNKNOWN_RATE);
-                (capacity, pts.and_then(spread))
-            }
-            None => {
-                let said = duration.and_then(|duration| frames_in(duration, self.format.framerate));
-                (said.map_or(capacity, |frames| frames.clamp(1, capacity)), None)
-            }
-        };
+        let (link, hole) = self.link_raw(raw.segment_start, discont);
         let map = buffer.clone().into_mapped_buffer_readable();
         let map = map.map_err(|_| self.damaged("a buffer cannot be read".into()))?;
         read.items.push(Item::Packet(Input {
-            segment_start,
-            segment_end,
+            segment_start: raw.segment_start,
+            segment_end: raw.segment_end,
             link,
             hole,
             hole_is_known: true,
-            latent_frames,
-            real_frames,
-            times: pts.map(|pts| PacketTimes { pts, duration, offsets }),
+            latent_frames: raw.latent_frames,
+            real_frames: raw.real_frames,
+            times: raw.times,
             concealed: concealed::is_on(buffer),
             shift: 0,
-            tokens: UnreadTokens::of_raw(map, latent_frames),
+            tokens: UnreadTokens::of_raw(map, raw.latent_frames),
         }));
         Ok(())
     }
@@ -337,88 +309,6 @@ impl InputReader {
             Link::Follows
         };
         (link, hole)
-    }
-
-    /// How many latent frames a buffer of `bytes` bytes holds.
-    fn raw_latent_frames(&self, bytes: usize) -> Result<u32, StreamError> {
-        let latent_frame = self.format.raw_latent_frame_bytes();
-        if bytes == 0 || !bytes.is_multiple_of(latent_frame) {
-            return Err(StreamError::Tokens(format!(
-                "a buffer of {bytes} bytes, where a latent frame of {} takes {latent_frame}: buffers hold whole latent \
-                 frames (vidtokparse cuts bytes into such)",
-                raw_shape(&self.format)
-            )));
-        }
-        let latent_frames = bytes / latent_frame;
-        if latent_frames > MAX_RAW_LATENT_FRAMES {
-            return Err(StreamError::Tokens(format!(
-                "a buffer of {latent_frames} latent frames, allowed are {MAX_RAW_LATENT_FRAMES}"
-            )));
-        }
-        Ok(latent_frames as u32)
-    }
-}
-
-/// Without a framerate, frames are spread evenly over their buffer's duration.
-const UNKNOWN_RATE: Fraction = Fraction::new(0, 1);
-
-/// The shape and type of a latent frame in an error message.
-fn raw_shape(format: &TokenFormat) -> String {
-    let mut shape = format!("{}×{}", format.grid_height, format.grid_width);
-    if format.regularizer.values_per_cell() > 1 {
-        shape += &format!("×{}", format.regularizer.values_per_cell());
-    }
-    format!("{shape} {} values", format.token_type.as_str())
-}
-
-/// How many frames last `duration` nanoseconds together, rounded; `None` without a duration or a framerate.
-fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
-    let second = u128::from(framerate.den) * 1_000_000_000;
-    let frames = (u128::from(duration) * u128::from(framerate.num) + second / 2) / second;
-    (duration > 0 && framerate.num > 0).then(|| u64::try_from(frames).unwrap_or(u64::MAX))
-}
-
-/// Which `raw` buffers without a meta start a segment of a causal tokenizer.
-///
-/// Buffers that were made of bare numbers have no flags at all: each would be a segment's first. Buffers without
-/// DELTA_UNIT are therefore starts only where some buffers have it.
-#[derive(Debug, Default)]
-struct RawStarts {
-    first_came: bool,
-    has_deltas: bool,
-    /// A buffer without DELTA_UNIT was not taken as a start.
-    was_overruled: bool,
-    /// The first buffer has DELTA_UNIT: it starts no segment.
-    waits: bool,
-    warned: bool,
-}
-
-impl RawStarts {
-    /// Whether a buffer with `flags` starts a segment.
-    fn starts(&mut self, flags: gst::BufferFlags) -> bool {
-        let first = !std::mem::replace(&mut self.first_came, true);
-        if flags.contains(gst::BufferFlags::DELTA_UNIT) {
-            self.has_deltas = true;
-            self.waits |= first;
-            return false;
-        }
-        let start = first || self.has_deltas || flags.contains(gst::BufferFlags::DISCONT);
-        self.was_overruled |= !start;
-        start
-    }
-
-    /// A warning, given once.
-    fn take_warning(&mut self) -> Option<&'static str> {
-        if !(self.was_overruled || self.waits) || std::mem::replace(&mut self.warned, true) {
-            return None;
-        }
-        Some(if self.waits {
-            "The first buffer of raw tokens has the flag DELTA_UNIT, so that it starts no segment: nothing is shown up to a \
-             buffer that does, one without DELTA_UNIT or with DISCONT"
-        } else {
-            "Every buffer of raw tokens lacks the flag DELTA_UNIT, as if each started a segment: they are taken as one \
-             segment, and only a buffer with DISCONT starts another. Set DELTA_UNIT on buffers that start none"
-        })
     }
 }
 

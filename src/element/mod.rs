@@ -1,4 +1,4 @@
-//! What the elements have in common: caps, metas, pads, and what encoder and decoder do alike.
+//! What the elements have in common: caps, metas, raw buffers, pads, and what encoder and decoder do alike.
 
 pub mod caps;
 pub mod concealed;
@@ -6,6 +6,7 @@ pub mod meta;
 pub mod negotiation;
 mod network;
 pub mod qos;
+pub mod raw;
 mod report;
 pub mod rtp;
 mod settings;

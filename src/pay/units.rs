@@ -2,8 +2,8 @@
 
 use super::numbers::Numbers;
 use crate::caps::StreamFormat;
+use crate::element::raw::RawReader;
 use crate::format::{Fraction, TokenFormat};
-use crate::meta;
 use crate::rtp::{Unit, ticks};
 use crate::stream::{Fault, MAGIC, Packet, PacketHeader, StreamError, StreamHeader, Tokens};
 use crate::timeline::PacketTimes;
@@ -49,9 +49,7 @@ pub struct UnitReader {
     /// Id of the stream that is read, and the checksum of its header.
     stream: Option<(Option<String>, u32)>,
     numbers: Numbers,
-    /// A buffer of raw tokens had the flag DELTA_UNIT, so each without it starts a segment.
-    has_deltas: bool,
-    is_first: bool,
+    raw: RawReader,
 }
 
 impl UnitReader {
@@ -61,8 +59,7 @@ impl UnitReader {
             stream_format,
             stream: None,
             numbers: Numbers::default(),
-            has_deltas: false,
-            is_first: true,
+            raw: RawReader::default(),
         }
     }
 
@@ -77,8 +74,7 @@ impl UnitReader {
     /// packets that are late.
     pub fn reset(&mut self) {
         self.numbers.join();
-        self.has_deltas = false;
-        self.is_first = true;
+        self.raw = RawReader::default();
     }
 
     /// Reads a buffer.
@@ -168,45 +164,25 @@ impl UnitReader {
         Ok(())
     }
 
-    /// Reads bare tokens. What their bytes cannot say is in the meta, or else follows from flags, PTS and duration.
+    /// Reads bare tokens.
     fn read_raw(&mut self, buffer: &gst::BufferRef, units: &mut Vec<Timed>) -> Result<(), UnitError> {
+        let raw = self.raw.read(buffer, &self.format, self.format.framerate)?;
         let map = buffer.map_readable().map_err(|e| UnitError::Damaged(e.to_string()))?;
         let tokens = Tokens::from_raw(&map, &self.format)?;
-        let latent_frames = tokens.len() / self.format.values_per_latent_frame();
-        let meta = meta::get(buffer);
-        let flags = buffer.flags();
-        let by_flags = self.starts(flags);
-        let segment_start = match &meta {
-            Some(meta) => meta.segment_start,
-            // Each window is a segment.
-            None => by_flags || !self.format.causal,
-        };
-        let capacity = self.format.frames_of(latent_frames as u32, segment_start);
-        let duration = buffer.duration().map(|duration| duration.nseconds());
-        let (real_frames, offsets) = match &meta {
-            Some(meta) => (u64::from(meta.real_frames).min(capacity), meta.offsets.clone()),
-            None => {
-                let said = duration.and_then(|duration| frames_in(duration, self.format.framerate));
-                (said.map_or(capacity, |frames| frames.clamp(1, capacity)), None)
-            }
-        };
-        let pts = buffer.pts().map(|pts| pts.nseconds());
-        let times = pts.map(|pts| PacketTimes { pts, duration, offsets });
-        let mut unit = self.unit(tokens, segment_start, None, real_frames as u32, times.as_ref())?;
-        unit.end_of_stream = meta.as_ref().is_some_and(|meta| meta.end_of_stream);
-        unit.segment_end = meta.is_some_and(|meta| meta.segment_end || meta.end_of_stream);
-        units.push(Timed { unit, pts });
+        let mut unit = self.unit(
+            tokens,
+            raw.segment_start,
+            None,
+            raw.real_frames as u32,
+            raw.times.as_ref(),
+        )?;
+        unit.end_of_stream = raw.end_of_stream;
+        unit.segment_end = raw.segment_end;
+        units.push(Timed {
+            unit,
+            pts: raw.times.map(|times| times.pts),
+        });
         Ok(())
-    }
-
-    /// Whether a raw buffer with `flags` starts a segment, as `docs/raw.md` says.
-    fn starts(&mut self, flags: gst::BufferFlags) -> bool {
-        let is_first = std::mem::take(&mut self.is_first);
-        if flags.contains(gst::BufferFlags::DELTA_UNIT) {
-            self.has_deltas = true;
-            return false;
-        }
-        is_first || self.has_deltas || flags.contains(gst::BufferFlags::DISCONT)
     }
 
     fn unit(
@@ -266,11 +242,4 @@ fn offsets(times: &PacketTimes, real_frames: usize, framerate: Fraction) -> Opti
         return None;
     }
     said.into_iter().map(ticks).collect()
-}
-
-/// How many frames last `duration` nanoseconds together, rounded; `None` without a duration or a framerate.
-fn frames_in(duration: u64, framerate: Fraction) -> Option<u64> {
-    let second = u128::from(framerate.den) * 1_000_000_000;
-    let frames = (u128::from(duration) * u128::from(framerate.num) + second / 2) / second;
-    (duration > 0 && framerate.num > 0).then(|| u64::try_from(frames).unwrap_or(u64::MAX))
 }
