@@ -429,6 +429,25 @@ fn the_end_gives_what_is_not_complete() {
 }
 
 #[test]
+fn what_comes_behind_the_end_is_another_stream() {
+    let (caps, packets) = sent();
+    for stream_format in ["framed", "raw"] {
+        let mut receiver = receiver(&caps, "", stream_format);
+        receive(&mut receiver, packets[..2 * PARTS].to_vec());
+        receiver.push_event(gst::event::Eos::new());
+        pull(&mut receiver);
+        receiver.push_event(gst::event::StreamStart::new("another"));
+        receiver.push_event(gst::event::Caps::new(&caps));
+        receiver.push_event(whole_segment());
+        // Its first unit is within a segment, which no reader of another stream can use.
+        let out = receive(&mut receiver, packets[2 * PARTS..].to_vec());
+        assert_eq!(out.len(), UNITS - 3, "{stream_format}");
+        assert!(has(&out[0], gst::BufferFlags::DISCONT) && !has(&out[0], gst::BufferFlags::DELTA_UNIT));
+        assert_eq!(key_requests(&mut receiver), 1);
+    }
+}
+
+#[test]
 fn a_packet_that_is_reported_lost_is_no_gap_in_time() {
     let (caps, packets) = sent();
     let mut receiver = receiver(&caps, "", "raw");

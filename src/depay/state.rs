@@ -121,7 +121,7 @@ impl State {
         if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc)
             && let Some(joining) = &mut self.joining
         {
-            let before = joining.joiner.restart();
+            let before = joining.joiner.finish();
             outcome = joining.restart(&before, &mut self.stats);
         }
         if self.by_packets
@@ -218,7 +218,7 @@ impl State {
         Some(text.into())
     }
 
-    /// Gives out what is not complete, and the stream's end.
+    /// Gives out what is not complete, and the stream's end. What follows is another stream.
     pub fn finish(&mut self) -> Outcome {
         match &mut self.joining {
             Some(joining) => joining.finish(&mut self.stats),
@@ -277,8 +277,12 @@ impl Joining {
         let mut outcome = self.give(&units, stats);
         // Nobody knows how a segment ended whose last packets did not come.
         let is_whole = self.joiner.counts().holes == self.holes;
-        if let Some(output) = self.output.as_mut().filter(|_| is_whole) {
-            outcome.error = output.end(end, &mut outcome.buffers).err().or(outcome.error);
+        if let Some(output) = &mut self.output {
+            let ended = match is_whole {
+                true => output.end(end, &mut outcome.buffers),
+                false => Ok(()),
+            };
+            outcome.error = outcome.error.or(ended.and_then(|()| output.restart()).err());
         }
         outcome
     }

@@ -141,22 +141,16 @@ impl Joiner {
         self.counts = counts;
     }
 
-    /// Continues with another stream, as of a new sender. Gives out what is not complete of the one before.
-    pub fn restart(&mut self) -> Vec<Joined> {
-        let units = self.finish();
-        self.reset();
-        units
-    }
-
     /// Notes that sequence numbers are missing in front of the next packet. Time without pictures is no loss without it.
     pub fn note_missing(&mut self) {
         self.packets_missing = true;
     }
 
-    /// Gives out what is not complete, as at the end of the stream.
+    /// Gives out what is not complete, as at the end of the stream. What follows is another one.
     pub fn finish(&mut self) -> Vec<Joined> {
         let mut pushed = Pushed::default();
         self.close(None, &mut pushed);
+        self.reset();
         pushed.units
     }
 
@@ -193,7 +187,7 @@ impl Joiner {
         })?;
         let place = match self.place(header) {
             Place::Before if self.has_begun_anew(header) => {
-                pushed.before_restart = Some(self.restart());
+                pushed.before_restart = Some(self.finish());
                 Place::After(0)
             }
             place => place,
