@@ -5,93 +5,14 @@ use crate::element::concealed;
 use crate::format::TokenFormat;
 use crate::meta::{self, TokenMeta};
 use crate::rtp::Joined;
-use crate::stream::{End, Packet, Position, StreamError, StreamHeader, Totals, random_stream_id};
+use crate::stream::{Packet, StreamError, Writer, random_stream_id};
 
 /// Makes the buffers of one format.
 pub struct Output {
-    format: TokenFormat,
     stream_format: StreamFormat,
-    framing: Framing,
+    writer: Writer,
     /// The next buffer is the first, or follows a flush.
     is_first: bool,
-}
-
-/// A byte stream whose packets have the numbers of the units, so that a reader sees what is missing. A
-/// [`Writer`](crate::stream::Writer) would number what it gets without holes.
-struct Framing {
-    stream_id: String,
-    header: Vec<u8>,
-    checksum: u32,
-    /// Totals of the stream and of its latest segment.
-    stream: Totals,
-    segment: Totals,
-    /// Number of the segment that has not ended.
-    open: Option<u32>,
-    ended: bool,
-}
-
-impl Framing {
-    fn new(format: &TokenFormat) -> Result<Self, StreamError> {
-        let stream_id = random_stream_id()?;
-        let header = StreamHeader::encode(format, Some(&stream_id), None)?;
-        Ok(Self {
-            checksum: StreamHeader::checksum_of(&header),
-            stream_id,
-            header,
-            stream: Totals::default(),
-            segment: Totals::default(),
-            open: None,
-            ended: false,
-        })
-    }
-
-    /// The end mark of the open segment, if there is one, or of the whole stream.
-    fn mark(&mut self, format: &TokenFormat, of_stream: bool) -> Result<Option<Vec<u8>>, StreamError> {
-        let open = self.open.take();
-        if open.is_none() && !of_stream {
-            return Ok(None);
-        }
-        let end = End {
-            segment_number: open,
-            segment: self.segment,
-            stream: of_stream.then_some(self.stream),
-        };
-        StreamHeader::encode(format, Some(&self.stream_id), Some(&end)).map(Some)
-    }
-
-    /// The packet of a unit, with the stream header in front of it where it starts a segment.
-    fn packet(&mut self, unit: &Joined, format: &TokenFormat) -> Result<Vec<u8>, StreamError> {
-        let segment_start = unit.latent_frame == 0;
-        let packet = Packet {
-            segment_start,
-            end_of_stream: unit.end_of_stream,
-            segment_end: unit.segment_end || unit.end_of_stream,
-            latent_frames: unit.latent_frames,
-            real_frames: unit.real_frames,
-            pts: unit.pts,
-            duration: unit.duration,
-            offsets: unit.offsets.clone().filter(|_| unit.pts.is_some()),
-            position: None,
-            payload: unit.tokens.to_payload(format)?,
-        };
-        let position = Position {
-            latent_frame: unit.latent_frame.into(),
-            segment: Some(unit.segment),
-        };
-        let packet = packet.encode(format, self.checksum, Some(position))?;
-        let mut bytes = Vec::new();
-        if segment_start {
-            bytes.extend_from_slice(&self.header);
-            self.segment = Totals::default();
-        }
-        bytes.extend(packet);
-        for totals in [&mut self.segment, &mut self.stream] {
-            totals.latent_frames += u64::from(unit.latent_frames);
-            totals.frames += u64::from(unit.real_frames);
-        }
-        self.open = (!unit.segment_end && !unit.end_of_stream).then_some(unit.segment);
-        Ok(bytes)
-    }
 }
 
 /// A buffer, and whether something in front of it is missing.
@@ -103,9 +24,8 @@ pub struct Out {
 impl Output {
     pub fn new(format: TokenFormat, stream_format: StreamFormat) -> Result<Self, StreamError> {
         Ok(Self {
-            framing: Framing::new(&format)?,
-            format,
             stream_format,
+            writer: Writer::new(format, random_stream_id()?)?,
             is_first: true,
         })
     }
@@ -113,32 +33,20 @@ impl Output {
     /// The next buffer does not follow from those before, as after a flush.
     pub fn flush(&mut self) {
         self.is_first = true;
-        self.framing.open = None;
     }
 
     /// Another sender's stream follows.
     pub fn restart(&mut self) -> Result<(), StreamError> {
-        self.framing = Framing::new(&self.format)?;
-        self.is_first = true;
+        *self = Self::new(self.writer.format().clone(), self.stream_format)?;
         Ok(())
     }
 
     /// Adds the buffers of a unit to `out`.
     pub fn unit(&mut self, unit: &Joined, out: &mut Vec<Out>) -> Result<(), StreamError> {
-        if std::mem::take(&mut self.framing.ended) {
-            self.framing = Framing::new(&self.format)?;
-        }
         let segment_start = unit.latent_frame == 0;
-        // Where something is missing, nobody knows how the segment has ended: a reader shall see that.
-        if segment_start
-            && !unit.after_hole
-            && self.stream_format == StreamFormat::Framed
-            && let Some(mark) = self.framing.mark(&self.format, false)?
-        {
-            out.push(self.mark(mark, unit.pts));
-        }
+        let discont = std::mem::take(&mut self.is_first) || unit.after_hole;
         let mut buffer = match self.stream_format {
-            StreamFormat::Framed => gst::Buffer::from_mut_slice(self.framing.packet(unit, &self.format)?),
+            StreamFormat::Framed => self.framed(unit, discont, out)?,
             StreamFormat::Raw => self.raw(unit)?,
         };
         let buffer_mut = buffer.make_mut();
@@ -152,7 +60,6 @@ impl Output {
         if !unit.concealed.is_empty() {
             concealed::add(buffer_mut, &unit.concealed);
         }
-        let discont = std::mem::take(&mut self.is_first) || unit.after_hole;
         out.push(Out { buffer, discont });
         if unit.end_of_stream {
             let end = unit
@@ -164,20 +71,43 @@ impl Output {
         Ok(())
     }
 
-    /// Adds the end mark of the stream to `out`.
+    /// Adds the end mark of the stream to `out`, if anything of it was written. What follows is another stream.
     pub fn end(&mut self, pts: Option<u64>, out: &mut Vec<Out>) -> Result<(), StreamError> {
-        if self.stream_format != StreamFormat::Framed || self.framing.ended || self.framing.stream.latent_frames == 0 {
-            return Ok(());
-        }
-        self.framing.ended = true;
-        if let Some(mark) = self.framing.mark(&self.format, true)? {
+        let mark = self.writer.end()?;
+        if !mark.is_empty() {
             out.push(self.mark(mark, pts));
+            self.writer = Writer::new(self.writer.format().clone(), random_stream_id()?)?;
         }
         Ok(())
     }
 
+    /// The packet of a unit. Adds the end mark of the segment before to `out`.
+    fn framed(&mut self, unit: &Joined, discont: bool, out: &mut Vec<Out>) -> Result<gst::Buffer, StreamError> {
+        let segment_start = unit.latent_frame == 0;
+        if segment_start {
+            // Where something is missing, nobody knows how the segment has ended: a reader shall see that.
+            if !discont && let Some(mark) = self.writer.end_segment()? {
+                out.push(self.mark(mark, unit.pts));
+            }
+            self.writer.skip_to(unit.segment);
+        }
+        let packet = Packet {
+            segment_start,
+            end_of_stream: unit.end_of_stream,
+            segment_end: unit.segment_end || unit.end_of_stream,
+            latent_frames: unit.latent_frames,
+            real_frames: unit.real_frames,
+            pts: unit.pts,
+            duration: unit.duration,
+            offsets: unit.offsets.clone().filter(|_| unit.pts.is_some()),
+            payload: unit.tokens.to_payload(self.writer.format())?,
+            ..Packet::default()
+        };
+        Ok(gst::Buffer::from_mut_slice(self.writer.write(&packet)?))
+    }
+
     fn raw(&self, unit: &Joined) -> Result<gst::Buffer, StreamError> {
-        let mut buffer = gst::Buffer::from_mut_slice(unit.tokens.to_raw(&self.format)?);
+        let mut buffer = gst::Buffer::from_mut_slice(unit.tokens.to_raw(self.writer.format())?);
         let token_meta = TokenMeta {
             segment_start: unit.latent_frame == 0,
             segment_end: unit.segment_end,

@@ -54,6 +54,7 @@ pub struct Writer {
     in_segment: bool,
     /// Number of the latest segment; `None` before the first.
     segment_number: Option<u32>,
+    next_segment: u32,
     /// Totals of the latest segment.
     segment: Totals,
     /// Totals of the stream so far.
@@ -75,6 +76,7 @@ impl Writer {
             header,
             in_segment: false,
             segment_number: None,
+            next_segment: 0,
             segment: Totals::default(),
             stream: Totals::default(),
         })
@@ -106,6 +108,7 @@ impl Writer {
             bytes.extend(self.end_segment()?.unwrap_or_default());
             bytes.extend_from_slice(&self.header);
             (self.segment_number, self.segment) = (position.segment, Totals::default());
+            self.next_segment = self.next_segment.wrapping_add(1);
         }
         self.segment = self.segment.plus(packet.latent_frames, packet.real_frames);
         self.stream = self.stream.plus(packet.latent_frames, packet.real_frames);
@@ -122,6 +125,14 @@ impl Writer {
         let mark = self.mark(None)?;
         self.in_segment = false;
         Ok(Some(mark))
+    }
+
+    /// Leaves out what is missing up to segment number `next`, which the next packet must start. No end mark says how the
+    /// segment before has ended, so that a reader sees that something is missing, unless
+    /// [`end_segment`](Self::end_segment) has ended it.
+    pub(crate) fn skip_to(&mut self, next: u32) {
+        self.in_segment = false;
+        self.next_segment = next;
     }
 
     /// Ends the stream. Returns the bytes of its end mark, which are empty if nothing was written. A segment that is
@@ -149,7 +160,7 @@ impl Writer {
         if packet.segment_start {
             return Ok(Position {
                 latent_frame: 0,
-                segment: Some(self.segment_number.map_or(0, |number| number.wrapping_add(1))),
+                segment: Some(self.next_segment),
             });
         }
         if !self.in_segment {

@@ -552,6 +552,10 @@ proptest! {
         units.extend(joiner.finish());
         let position = |joined: &Joined| (joined.segment, joined.latent_frame);
         prop_assert!(units.windows(2).all(|pair| position(&pair[0]) < position(&pair[1])));
+        // A segment has no hole: it goes on, or another one starts.
+        let follows = |pair: &[Joined]| position(&pair[1]) == (pair[0].segment, pair[0].latent_frame + 1);
+        prop_assert!(units.windows(2).all(|pair| pair[1].latent_frame == 0 || follows(pair)));
+        prop_assert!(units.first().is_none_or(|first| first.latent_frame == 0));
         prop_assert!(units.windows(2).all(|pair| pair[0].pts < pair[1].pts));
         let first_segment = units.first().map(|joined| joined.segment).unwrap_or_default();
         for joined in &units {

@@ -122,6 +122,38 @@ fn a_missing_packet_costs_the_rest_of_its_segment_or_is_told() {
 }
 
 #[test]
+fn segments_that_a_writer_leaves_out_are_told() {
+    let packet = |count: u8| Packet {
+        segment_start: true,
+        latent_frames: 1,
+        real_frames: 1,
+        payload: vec![count, b'a', 0, 0],
+        ..Packet::default()
+    };
+    let mut writer = Writer::new(format(), "a").unwrap();
+    writer.skip_to(7);
+    let mut pieces = vec![writer.write(&packet(0)).unwrap()];
+    // The next one without the end of the one before; one that is missing, behind a segment that has ended.
+    for (count, ends, next) in [(1, false, 8), (2, true, 10), (3, true, 11)] {
+        pieces.extend(ends.then(|| writer.end_segment().unwrap()).flatten());
+        writer.skip_to(next);
+        pieces.push(writer.write(&packet(count)).unwrap());
+    }
+    pieces.push(writer.end().unwrap());
+    let read = wait(&pieces);
+    assert_eq!(numbers(&read), [0, 1, 2, 3]);
+    assert_eq!(read.holes, [(1, Loss::NoEnd, None), (2, Loss::Missing, None)]);
+    assert!(read.ended);
+    // It is not known how the segment goes on.
+    writer.skip_to(12);
+    let inner = Packet {
+        segment_start: false,
+        ..packet(4)
+    };
+    assert!(writer.write(&inner).is_err());
+}
+
+#[test]
 fn a_doubled_packet_is_left_out_and_told() {
     for at in 0..24 {
         let mut bytes = stream("a");
