@@ -6,13 +6,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 source scripts/setup.sh
 
-# Wrong options and --help, before anything is set up.
-if command -v python3 >/dev/null; then
-    (cd "$here" && python3 "$root/benches/loss/loss_options.py" "$@")
-    for word in "$@"; do
-        case $word in -h | --help) exit ;; esac
-    done
-fi
+check_options benches/loss/loss_options.py "$@"
 setup_rust
 setup_system ffmpeg python3-gi
 setup_onnxruntime

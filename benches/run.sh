@@ -6,13 +6,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 source scripts/setup.sh
 
-# Wrong options and --help, before anything is set up.
-if command -v python3 >/dev/null; then
-    (cd "$here" && python3 "$root/benches/options.py" "$@")
-    for word in "$@"; do
-        case $word in -h | --help) exit ;; esac
-    done
-fi
+check_options benches/options.py "$@"
 # The load by other programs, before set-up and build add to it.
 read -r BENCHMARK_LOAD _ </proc/loadavg
 export BENCHMARK_LOAD

@@ -33,6 +33,18 @@ fail() {
     exit 1
 }
 
+# check_options PROGRAM ARGUMENT...: ends with what a Python program says of wrong arguments or --help, before anything is
+# set up. It runs in the user's folder, $here, as paths may be relative to it.
+check_options() {
+    command -v python3 >/dev/null || return 0
+    local program=$PWD/$1 word
+    shift
+    (cd "$here" && python3 "$program" "$@")
+    for word; do
+        case $word in -h | --help) exit ;; esac
+    done
+}
+
 # Runs a command; shows its output only if it fails.
 quietly() {
     local log
