@@ -62,11 +62,7 @@ impl Output {
         }
         out.push(Out { buffer, discont });
         if unit.end_of_stream {
-            let end = unit
-                .pts
-                .zip(unit.duration)
-                .and_then(|(pts, duration)| pts.checked_add(duration));
-            self.end(end, out)?;
+            self.end(unit.end(), out)?;
         }
         Ok(())
     }

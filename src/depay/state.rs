@@ -273,7 +273,7 @@ impl Joining {
 
     fn finish(&mut self, stats: &mut Stats) -> Outcome {
         let units = self.joiner.finish();
-        let end = units.last().and_then(|unit| unit.pts?.checked_add(unit.duration?));
+        let end = units.last().and_then(Joined::end);
         let mut outcome = self.give(&units, stats);
         // Nobody knows how a segment ended whose last packets did not come.
         let is_whole = self.joiner.counts().holes == self.holes;

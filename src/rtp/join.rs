@@ -60,6 +60,13 @@ pub struct Joined {
     pub after_hole: bool,
 }
 
+impl Joined {
+    /// When its last frame ends.
+    pub fn end(&self) -> Option<u64> {
+        self.pts?.checked_add(self.duration?)
+    }
+}
+
 /// What follows from a payload.
 #[derive(Debug, Default)]
 pub struct Pushed {

@@ -48,10 +48,7 @@ impl Last {
             segment: joined.segment,
             next: joined.latent_frame.saturating_add(joined.latent_frames),
             tokens: tail(&joined.tokens, format.values_per_latent_frame()),
-            end: joined
-                .pts
-                .zip(joined.duration)
-                .and_then(|(pts, duration)| pts.checked_add(duration)),
+            end: joined.end(),
             ended: joined.segment_end || joined.end_of_stream,
         }
     }
