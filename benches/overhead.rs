@@ -104,7 +104,11 @@ fn overhead(arguments: &Arguments) -> Result<()> {
     let frames: Vec<Vec<u8>> = (0..4 * step_frames)
         .map(|index| picture(index, size as usize))
         .collect();
-    let batches: Vec<Vec<u8>> = frames.chunks(step_frames).map(|batch| batch.concat()).collect();
+    let input = encoder.input();
+    let batches: Vec<Vec<u8>> = frames
+        .chunks(step_frames)
+        .map(|batch| input.bytes_of(&batch.concat(), &mut Vec::new()).to_vec())
+        .collect();
     let tokens: Vec<Tokens> = batches
         .iter()
         .map(|batch| encoder.encode(batch))

@@ -212,7 +212,15 @@ fn case(arguments: &Arguments) -> Result<Value> {
     let graph = arguments.graph(arguments.role)?;
     let grouping = graph.description.grouping();
     let data: Vec<Data> = match arguments.role {
-        Role::Encoder => (0..4).map(|step| Data::Frames(frames(step, &grouping, size))).collect(),
+        Role::Encoder => {
+            let input = |step| {
+                graph
+                    .input
+                    .bytes_of(&frames(step, &grouping, size), &mut Vec::new())
+                    .to_vec()
+            };
+            (0..4).map(|step| Data::Frames(input(step))).collect()
+        }
         Role::Decoder => tokens(arguments)?,
     };
     let mut networks = Vec::new();
@@ -310,12 +318,11 @@ fn tokens(arguments: &Arguments) -> Result<Vec<Data>> {
         ..arguments.options(0)
     };
     let mut encoder = EncoderNetwork::open(&graph, options, arguments.size, arguments.size, &Silent)?;
+    let mut buffer = Vec::new();
     let tokens = |step| {
-        Ok(Data::Tokens(encoder.encode(&frames(
-            step,
-            &grouping,
-            arguments.size,
-        ))?))
+        let frames = frames(step, &grouping, arguments.size);
+        let tokens = encoder.encode(encoder.input().bytes_of(&frames, &mut buffer))?;
+        Ok(Data::Tokens(tokens))
     };
     (0..4).map(tokens).collect()
 }

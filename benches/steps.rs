@@ -294,6 +294,10 @@ impl Bare {
         let mut inputs: Vec<(Cow<str>, SessionInputValue)> = Vec::new();
         for (name, element, shape) in &self.given {
             let value = match (name.as_str(), data) {
+                ("frames", Data::Frames(_)) if *element == TensorElementType::Float32 => {
+                    let floats: Vec<f32> = frames.iter().map(|number| f32::from(*number)).collect();
+                    Tensor::from_array((&shape[..], floats))?.into()
+                }
                 ("frames", Data::Frames(_)) => TensorRef::from_array_view((&shape[..], &frames[..]))?.into(),
                 ("tokens", Data::Tokens(steps)) => {
                     let tokens = steps.get(index).ok_or("the file has too few tokens")?;

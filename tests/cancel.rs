@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{TINY, init, tokenizer, video};
+use common::{TINY, encode, init, tokenizer, video};
 use gstvidtok::runtime::{Cancel, DecoderNetwork, EncoderNetwork, ExecutionProvider, Options, RuntimeError, Silent};
 use gstvidtok::stream::Tokens;
 use gstvidtok::tokenizer::{self, Role, Target};
@@ -37,31 +37,31 @@ fn steps(count: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn encode(network: &mut EncoderNetwork, steps: &[Vec<u8>]) -> Vec<Tokens> {
-    steps.iter().map(|step| network.encode(step).unwrap()).collect()
+fn encode_all(network: &mut EncoderNetwork, steps: &[Vec<u8>]) -> Vec<Tokens> {
+    steps.iter().map(|step| encode(network, step).unwrap()).collect()
 }
 
 #[test]
 fn a_cancelled_network_starts_a_segment_next() {
     init();
     let steps = steps(3);
-    let expected = encode(&mut encoder(TINY, 0), &steps);
+    let expected = encode_all(&mut encoder(TINY, 0), &steps);
     for streams in [0, 2] {
         let name = if streams == 0 { TINY } else { TOY };
         let expected = if streams == 0 {
             expected.clone()
         } else {
-            encode(&mut encoder(TOY, 0), &steps)
+            encode_all(&mut encoder(TOY, 0), &steps)
         };
         let (mut network, cancel) = (encoder(name, streams), Cancel::default());
         network.set_cancel(cancel.clone());
-        encode(&mut network, &steps[..2]);
+        encode_all(&mut network, &steps[..2]);
         cancel.cancel();
         for _ in 0..2 {
-            assert!(matches!(network.encode(&steps[2]), Err(RuntimeError::Cancelled)));
+            assert!(matches!(encode(&mut network, &steps[2]), Err(RuntimeError::Cancelled)));
         }
         cancel.reset();
-        assert_eq!(encode(&mut network, &steps), expected);
+        assert_eq!(encode_all(&mut network, &steps), expected);
     }
 }
 
@@ -102,7 +102,7 @@ fn other_streams_of_the_network_go_on() {
     init();
     let steps = steps(20);
     for (name, streams) in [(TINY, 0), (TOY, 2)] {
-        let expected = encode(&mut encoder(name, 0), &steps);
+        let expected = encode_all(&mut encoder(name, 0), &steps);
         let (mut disturbed, mut other) = (encoder(name, streams), encoder(name, streams));
         let (cancel, done) = (Cancel::default(), AtomicBool::new(false));
         disturbed.set_cancel(cancel.clone());
@@ -112,7 +112,7 @@ fn other_streams_of_the_network_go_on() {
             let own = cancel.clone();
             let disturbed = scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
-                    match disturbed.encode(&steps[0]) {
+                    match encode(&mut disturbed, &steps[0]) {
                         Ok(tokens) => drop(tokens),
                         Err(RuntimeError::Cancelled) => {
                             cancelled.fetch_add(1, Ordering::SeqCst);
@@ -132,7 +132,7 @@ fn other_streams_of_the_network_go_on() {
             let (started, mut same) = (Instant::now(), true);
             while same && !disturbed.is_finished() {
                 other.restart();
-                same = encode(&mut other, steps) == *expected;
+                same = encode_all(&mut other, steps) == *expected;
                 if cancelled.load(Ordering::SeqCst) > 0 || started.elapsed() > Duration::from_secs(30) {
                     break;
                 }
@@ -156,12 +156,12 @@ fn a_network_that_waits_for_a_batch_is_cancelled() {
     let [mut waiting, mut absent] =
         [0, 1].map(|_| EncoderNetwork::open(&graph, patient, SIZE.0, SIZE.1, &Silent).unwrap());
     // It took part in the last run: the next one waits for it.
-    encode(&mut absent, &steps[..1]);
+    encode_all(&mut absent, &steps[..1]);
     let cancel = Cancel::default();
     waiting.set_cancel(cancel.clone());
     let started = Instant::now();
     std::thread::scope(|scope| {
-        let step = scope.spawn(|| waiting.encode(&steps[1]));
+        let step = scope.spawn(|| encode(&mut waiting, &steps[1]));
         std::thread::sleep(Duration::from_millis(50));
         cancel.cancel();
         assert!(matches!(step.join().unwrap(), Err(RuntimeError::Cancelled)));

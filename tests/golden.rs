@@ -146,7 +146,7 @@ fn by_hand(name: &str, golden: &Golden) -> (Tokens, Vec<u8>) {
     assert_eq!(clip.len() % step, 0);
     let steps: Vec<Tokens> = clip
         .chunks(step)
-        .map(|group| encode.encode(&group.concat()).unwrap())
+        .map(|group| common::encode(&mut encode, &group.concat()).unwrap())
         .collect();
 
     let mut pictures = Vec::new();

@@ -45,7 +45,7 @@ fn encode(network: &mut EncoderNetwork, (pictures, restart): &(Vec<u8>, bool)) -
     if *restart {
         network.restart();
     }
-    network.encode(pictures).unwrap()
+    common::encode(network, pictures).unwrap()
 }
 
 fn alone() -> Options {

@@ -1,6 +1,7 @@
 """Runs a tokenizer's graphs in ONNX Runtime, step by step, as the plugin runs them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ class GraphRunner:
 
     def __init__(self, model: onnx.ModelProto | Path, threads: int = 2, providers: Sequence[object] = CPU) -> None:
         # Imported here: a training without a teacher runs no graph, and does without ONNX Runtime.
-        from vidtok_export.onnx_runtime import onnxruntime
+        from vidtok_export.onnx_runtime import frames_for, onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -27,6 +28,7 @@ class GraphRunner:
         self.states = [value for name, value in self.inputs.items() if name.startswith("state.")]
         self.outputs = [value.name for value in self.session.get_outputs()]
         self.feeds: dict[str, np.ndarray] = {}
+        self.frames_for = partial(frames_for, self.session)
 
     def start(self, height: int, width: int) -> None:
         """Begin a segment. The graph must ignore what the states hold now: not-a-number shows where it does not."""
@@ -38,7 +40,8 @@ class GraphRunner:
         self.first = True
 
     def step(self, name: str, value: np.ndarray, edge: bool = False) -> dict[str, np.ndarray]:
-        feeds = {**self.feeds, name: value, "first": np.array([self.first])}
+        given = self.frames_for(value) if name == "frames" else value
+        feeds = {**self.feeds, name: given, "first": np.array([self.first])}
         if "edge" in self.inputs:
             feeds["edge"] = np.array([edge])
         results = dict(zip(self.outputs, self.session.run(None, feeds), strict=True))

@@ -69,14 +69,14 @@ def encoder_graph(tokenizer: Tokenizer, with_z: bool = False) -> onnx.ModelProto
     config, net = tokenizer.config, tokenizer.encoder
     step = Step("encoder")
     g = step.g
-    frames = g.input("frames", UINT8, [1, config.time_factor, "H", "W", 3])
+    frames = g.input("frames", FLOAT, [1, config.time_factor, "H", "W", 3])
     step.first_input()
 
     front = g.constant([0], np.int64)
     x = g.channels_first(g.op("Squeeze", frames, front))
     # Frames and colours become channels; zeros keep H and W.
     x = g.op("Reshape", x, g.constant([1, config.channels, 0, 0], np.int64))
-    pixels = g.op("Sub", g.op("Div", g.cast(x, FLOAT), g.constant(PIXEL_SCALE)), g.constant(1))
+    pixels = g.op("Sub", g.op("Div", x, g.constant(PIXEL_SCALE)), g.constant(1))
 
     x = step.convolve("encoder.fold", net.fold, pixels)
     for index, block in enumerate(net.blocks):

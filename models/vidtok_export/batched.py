@@ -39,17 +39,16 @@ class Batched(Form):
     def edge_input(self) -> ir.Value:
         return self._per_stream(super().edge_input())
 
-    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
-        # TensorRT only takes and gives bytes; so the cast is the first operator here, and the last in `pack`.
-        values = self.g.cast(x, dtype) if dtype else x
-        self._sizes.setdefault(scale, (values, 2))
-        return [self._reshape(values, scale, [-1], *x.shape[4:])]
+    def unpack(self, x: ir.Value, count: int, scale: int) -> list[ir.Value]:
+        self._sizes.setdefault(scale, (x, 2))
+        return [self._reshape(x, scale, [-1], *x.shape[4:])]
 
     def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None
     ) -> ir.Value:
         (value,) = values
         value = self._reshape(value, like.scale, [-1, like.count], *channels)
+        # TensorRT only gives bytes, and cannot calculate with them: so the cast is the last operator.
         return self.g.cast(value, dtype) if dtype else value
 
     # Frame by frame

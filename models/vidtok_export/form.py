@@ -79,8 +79,8 @@ class Form(ABC):
         return self.g.model()
 
     @abstractmethod
-    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
-        """Turns an input of `shape(count, scale, …)` into values for `Frames`, cast to `dtype`."""
+    def unpack(self, x: ir.Value, count: int, scale: int) -> list[ir.Value]:
+        """Turns an input of `shape(count, scale, …)` into values for `Frames`."""
 
     @abstractmethod
     def pack(

@@ -23,10 +23,12 @@ def encoder(configuration: Configuration, weights: Weights, form: Form, test_out
     """The encoder's graph: pixels to tokens. `test_outputs`: an FSQ encoder also gives `z`, from before quantizing."""
     net = _Network(form, weights)
     g, c, count = form.g, configuration, configuration.step_frames
-    frames = g.input("frames", UINT8, form.shape(count, 1, 3))
+    # Floats, not bytes: pictures that were resized have values between whole numbers, which change tokens.
+    frames = g.input("frames", FLOAT, form.shape(count, 1, 3))
     form.first_input()
 
-    pixels = form.unpack(frames, count, 1, FLOAT)
+    # In float32 also where layers calculate in half precision, whose numbers from 128 on are an eighth apart.
+    pixels = form.unpack(frames, count, 1)
     pixels = [g.op("Sub", g.op("Div", p, g.constant(127.5)), g.constant(1)) for p in pixels]
     x = Frames([g.working(p) for p in pixels], count, 3, 1)
     x = net.conv_3d(x, "conv_in", c.ch)

@@ -26,11 +26,9 @@ class PerFrame(Form):
     def __init__(self, role: str, family: Family, precision: str = "fp32") -> None:
         super().__init__(role, family, precision, streams=1)
 
-    def unpack(self, x: ir.Value, count: int, scale: int, dtype: ir.DataType | None = None) -> list[ir.Value]:
+    def unpack(self, x: ir.Value, count: int, scale: int) -> list[ir.Value]:
         frames = self.g.unstack(x, count)
-        if len(x.shape) == 5:
-            frames = [self.g.channels_first(frame) for frame in frames]
-        return [self.g.cast(frame, dtype) for frame in frames] if dtype else frames
+        return [self.g.channels_first(frame) for frame in frames] if len(x.shape) == 5 else frames
 
     def pack(
         self, values: Sequence[ir.Value], like: Frames, *channels: int, dtype: ir.DataType | None = None

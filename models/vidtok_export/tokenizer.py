@@ -17,6 +17,8 @@ from .variants import PRECISIONS, TARGETS
 
 FORMAT = 1
 ROLES = ("encoder", "decoder")
+# `vidtok.input`: what the element types of an encoder's frames are called.
+INPUTS = {onnx.TensorProto.UINT8: "uint8", onnx.TensorProto.FLOAT: "float32"}
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,12 @@ def write(
 
     folder.mkdir(parents=True, exist_ok=True)
     for role, model in zip(ROLES, (encoder, decoder), strict=True):
+        _check(model, role, description)
         properties = metadata(description, role, target, precision, attention_parts.get(role, 0))
+        if role == "encoder":
+            properties["vidtok.input"] = INPUTS[frames_of(model).type.tensor_type.elem_type]
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, properties)
-        _check(model, role, description)
         _write(folder / variant[role], model.SerializeToString())
     entries = description.entries() | {"variants": [variant, *others]}
     _write(folder / "tokenizer.json", (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
@@ -137,12 +141,19 @@ def write(
 def metadata(
     description: Description, role: str, target: str, precision: str, attention_parts: int = 0
 ) -> dict[str, str]:
-    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the entries about the graph."""
+    """A graph's `metadata_props`: the entries of `tokenizer.json` as text, and the entries about the graph, but for an
+    encoder's `input`.
+    """
     entries = description.entries() | {"role": role, "target": target, "precision": precision}
     if attention_parts:
         # The plugin estimates from it how much memory attention takes.
         entries["attention-parts"] = attention_parts
     return {f"vidtok.{key}": _text(value) for key, value in entries.items()}
+
+
+def frames_of(encoder: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """An encoder's input `frames`."""
+    return next(value for value in encoder.graph.input if value.name == "frames")
 
 
 def _text(value: object) -> str:
@@ -180,6 +191,9 @@ def _check(model: onnx.ModelProto, role: str, description: Description) -> None:
     if inputs != required_inputs or not required_outputs <= outputs:
         wrong = sorted((inputs ^ required_inputs) | (required_outputs - outputs))
         raise ValueError(f"the {role} graph's inputs and outputs are not those of a tokenizer: {', '.join(wrong)}")
+    if role == "encoder" and (element := frames_of(model).type.tensor_type.elem_type) not in INPUTS:
+        name = onnx.TensorProto.DataType.Name(element)
+        raise ValueError(f"the encoder graph takes frames of {name}: known are UINT8 and FLOAT")
 
 
 def _write(path: Path, content: bytes) -> None:

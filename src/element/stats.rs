@@ -7,6 +7,7 @@ use gst::prelude::*;
 
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::Running;
+use crate::tokenizer::FrameType;
 
 /// Counters of one element from READY on.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Stats {
     /// Frames that were left out; a QoS message or a warning tells of each. A token buffer that cannot be read counts
     /// as one frame, as nothing says how many it held.
     pub dropped: u64,
+    /// What an encoder's network takes, once known.
+    pub input: Option<FrameType>,
     /// What runs the network, once it does.
     running: Option<Running>,
     /// Name of the tokenizer and shape of its tokens, once known.
@@ -40,7 +43,8 @@ impl Stats {
             .nick("Statistics")
             .blurb(
                 "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, real-time \
-                 factor, provider and nodes that run elsewhere, model, shape of the tokens; decoder: gaps and uncertain frames",
+                 factor, provider and nodes that run elsewhere, model, shape of the tokens; encoder: input, which is what the \
+                 network takes; decoder: gaps and uncertain frames",
             )
             .read_only()
             .build()
@@ -97,6 +101,7 @@ impl Stats {
             ("nodes-elsewhere", nodes.and_then(|_| elsewhere())),
             ("model", self.model.clone()),
             ("shape", self.shape.clone()),
+            ("input", self.input.map(|input| input.as_str().to_string())),
         ];
         for (key, value) in texts {
             if let Some(value) = value {

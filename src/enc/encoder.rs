@@ -14,7 +14,7 @@ use crate::details::Details;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::timeline::{Group, Groups};
-use crate::tokenizer::{Description, Graph};
+use crate::tokenizer::{Description, FrameType, Graph};
 
 /// Encodes video of one size.
 pub struct Encoder {
@@ -76,7 +76,7 @@ impl Encoder {
         let padded = (tokenizer.padded(size.0), tokenizer.padded(size.1));
         Ok(Self {
             groups: Groups::new(grouping, 0),
-            stack: FrameStack::new(grouping.step_frames(), size, padded),
+            stack: FrameStack::new(grouping.step_frames(), size, padded, network.input()),
             discont: false,
             tokenizer,
             network,
@@ -90,6 +90,11 @@ impl Encoder {
 
     pub fn running(&self) -> &Running {
         self.network.running()
+    }
+
+    /// The type of the numbers that the network takes.
+    pub fn input(&self) -> FrameType {
+        self.network.input()
     }
 
     /// Frames that a step of the network takes.

@@ -111,6 +111,7 @@ impl VidtokEnc {
     pub(super) fn announce(&self, encoder: &Encoder, stream_format: StreamFormat) {
         let format = encoder.format();
         self.announce_network(format, encoder.running());
+        lock(&self.network().stats).input = Some(encoder.input());
         let batch = lock(&self.settings).network.batch_latency();
         {
             let latency = &mut lock(&self.shared).latency;

@@ -1,5 +1,7 @@
 //! The frames of one encoder step in memory: RGB, padded right and below with copies of the picture's edge.
 
+use crate::tokenizer::FrameType;
+
 /// `[T, H, W, 3]` bytes, filled frame by frame.
 pub struct FrameStack {
     width: usize,
@@ -7,10 +9,19 @@ pub struct FrameStack {
     padded_width: usize,
     padded_height: usize,
     data: Vec<u8>,
+    /// What the network takes.
+    input: FrameType,
+    /// `data` in that type, where it is another.
+    converted: Vec<u8>,
 }
 
 impl FrameStack {
-    pub fn new(frames: usize, (width, height): (u32, u32), (padded_width, padded_height): (u32, u32)) -> Self {
+    pub fn new(
+        frames: usize,
+        (width, height): (u32, u32),
+        (padded_width, padded_height): (u32, u32),
+        input: FrameType,
+    ) -> Self {
         let [width, height, padded_width, padded_height] =
             [width, height, padded_width, padded_height].map(|size| size as usize);
         Self {
@@ -19,6 +30,8 @@ impl FrameStack {
             padded_width,
             padded_height,
             data: vec![0; frames * padded_width * padded_height * 3],
+            input,
+            converted: Vec::new(),
         }
     }
 
@@ -45,8 +58,9 @@ impl FrameStack {
         }
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.data
+    /// The bytes of `[T, H, W, 3]` numbers of the type that the network takes.
+    pub fn bytes(&mut self) -> &[u8] {
+        self.input.bytes_of(&self.data, &mut self.converted)
     }
 }
 
@@ -56,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_edge_is_repeated_right_and_below() {
-        let mut stack = FrameStack::new(2, (2, 1), (4, 2));
+        let mut stack = FrameStack::new(2, (2, 1), (4, 2), FrameType::Uint8);
         // Two pixels, then two bytes of row padding, which must not be copied.
         stack.set(0, &[1, 2, 3, 4, 5, 6, 99, 99], 8);
         let row = [1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6];
@@ -64,5 +78,19 @@ mod tests {
         assert!(stack.bytes()[24..].iter().all(|b| *b == 0));
         stack.repeat(0, 1..2);
         assert_eq!(stack.bytes()[24..], [row, row].concat());
+    }
+
+    #[test]
+    fn a_network_of_floats_gets_floats() {
+        let mut stack = FrameStack::new(1, (2, 1), (2, 2), FrameType::Float32);
+        for picture in [[0, 1, 255, 4, 5, 6], [7, 8, 9, 10, 128, 12]] {
+            stack.set(0, &picture, 6);
+            let expected: Vec<u8> = [picture, picture]
+                .concat()
+                .iter()
+                .flat_map(|n| f32::from(*n).to_ne_bytes())
+                .collect();
+            assert_eq!(stack.bytes(), expected);
+        }
     }
 }

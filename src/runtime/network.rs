@@ -15,7 +15,7 @@ use crate::runtime::session::Running;
 use crate::runtime::sharing::{self, SharedSession};
 use crate::runtime::step::{Given, Tensors, run_error, token_type};
 use crate::stream::Tokens;
-use crate::tokenizer::{Description, Graph, Role};
+use crate::tokenizer::{Description, FrameType, Graph, Role};
 
 /// Turns frames into tokens, one step at a time.
 ///
@@ -32,7 +32,8 @@ use crate::tokenizer::{Description, Graph, Role};
 /// let frames = graph.description.grouping().step_frames();
 /// let [width, height] = [width, height].map(|size| graph.description.padded(size) as usize);
 /// let grey = vec![128; frames * height * width * 3];
-/// let tokens = network.encode(&grey)?;
+/// let mut buffer = Vec::new();
+/// let tokens = network.encode(network.input().bytes_of(&grey, &mut buffer))?;
 /// println!("{} tokens on {}", tokens.len(), network.running().provider.name());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -64,7 +65,14 @@ impl EncoderNetwork {
         self.0.cancel = cancel;
     }
 
-    /// Runs a step on `[T, H, W, 3]` RGB bytes of the padded size; gives `[t, h, w]` indices or `[t, h, w, C]` means.
+    /// The type of the numbers that [`encode`](Self::encode) takes. With `auto` the graph may be another variant than the
+    /// one that was opened, so only the network knows.
+    pub fn input(&self) -> FrameType {
+        self.0.shared.session.graph.input
+    }
+
+    /// Runs a step on the bytes of `[T, H, W, 3]` RGB numbers of the padded size, of the type [`input`](Self::input) in
+    /// the machine's byte order; gives `[t, h, w]` indices or `[t, h, w, C]` means.
     ///
     /// # Errors
     /// [`RuntimeError::Cancelled`]; [`RuntimeError::Run`] or [`RuntimeError::Memory`] where the step fails, the former

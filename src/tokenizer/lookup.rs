@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::onnx::{self, OnnxFault};
 use super::{
-    Description, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
+    Description, FrameType, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
     embedded as built_in, short_digest,
 };
 use crate::details::Details;
@@ -392,11 +392,13 @@ fn checked(
     let description = Description::read(prefixed).map_err(|e| fail(&format!("vidtok metadata: {e}")))?;
     let attention_parts = prefixed("attention-parts").map_or(Ok(0), |text| text.parse());
     let impossible = |key: &str| fail(&format!("the key \"vidtok.{key}\" has an impossible value"));
-    // The first graphs have neither key; they are for CPUs and in single precision.
+    // The first graphs have none of these keys; they are for CPUs, in single precision, and take bytes.
     let target = prefixed("target").map_or(Some(Target::Cpu), |text| Target::parse(&text));
     let target = target.ok_or_else(|| impossible("target"))?;
     let precision = prefixed("precision").map_or(Some(Precision::Fp32), |text| Precision::parse(&text));
     let precision = precision.ok_or_else(|| impossible("precision"))?;
+    let input = prefixed("input").map_or(Some(FrameType::Uint8), |text| FrameType::parse(&text));
+    let input = input.ok_or_else(|| impossible("input"))?;
     let attention_parts = attention_parts.map_err(|_| impossible("attention-parts"))?;
     if let Some(key) = expected.and_then(|expected| expected.difference(&description)) {
         return Err(fail(&format!(
@@ -408,6 +410,7 @@ fn checked(
         role,
         target,
         precision,
+        input,
         attention_parts,
         channels: model.channels,
         source,

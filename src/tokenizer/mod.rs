@@ -9,6 +9,7 @@ mod description;
 mod embedded;
 mod error;
 mod external;
+mod frame_type;
 mod lookup;
 mod onnx;
 pub(crate) mod protobuf;
@@ -22,6 +23,7 @@ pub use contents::Identity;
 pub use description::Description;
 pub(crate) use description::short_digest;
 pub use error::TokenizerError;
+pub use frame_type::FrameType;
 pub(crate) use lookup::{SEARCH_PATH_VARIABLE, describe, embedded_if};
 pub use lookup::{by_digest, embedded, open};
 pub use variant::{Precision, Target, VariantChoice};
@@ -65,6 +67,8 @@ pub struct Graph {
     pub role: Role,
     pub target: Target,
     pub precision: Precision,
+    /// What an encoder takes its frames in.
+    pub input: FrameType,
     /// Parts that the queries of global attention are split into; 0: no such attention, or not specified.
     pub(crate) attention_parts: u32,
     /// Channels of the convolution next to the pixels; 0: unknown.

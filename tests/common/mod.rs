@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gst_check::Harness;
+use gstvidtok::runtime::{EncoderNetwork, RuntimeError};
+use gstvidtok::stream::Tokens;
 
 /// No pipeline of a test may take longer: a hang is a failure.
 pub const LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(60);
@@ -53,6 +55,12 @@ pub fn tokenizer(name: &str) -> String {
         path.display()
     );
     path.to_str().unwrap().into()
+}
+
+/// A step of a network on pictures, whatever numbers it takes.
+pub fn encode(network: &mut EncoderNetwork, rgb: &[u8]) -> Result<Tokens, RuntimeError> {
+    let mut buffer = Vec::new();
+    network.encode(network.input().bytes_of(rgb, &mut buffer))
 }
 
 /// A frame of video: RGB without row padding, and its PTS in nanoseconds.

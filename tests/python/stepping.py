@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidtok_export.onnx_runtime import frames_for
 from vidtok_export.onnx_runtime import onnxruntime as ort
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -44,6 +45,8 @@ class Graph:
 
     def step(self, **feeds: object) -> Arrays:
         inputs = {name: np.asarray(value) for name, value in feeds.items() if name in self.inputs}
+        if "frames" in inputs:
+            inputs["frames"] = frames_for(self.session, inputs["frames"])
         results = self.session.run(self.outputs, inputs | self.states)
         outputs = dict(zip(self.outputs, results, strict=True))
         self.states = {name: outputs.pop(f"{name}.next") for name in self.states}

@@ -42,6 +42,7 @@ def test_graphs_repeat_what_tokenizer_json_says(folder: Path) -> None:
         assert properties.pop("role") == role
         assert (properties.pop("target"), properties.pop("precision")) == ("cpu", "fp32")
         assert properties.pop("attention-parts") == "16"
+        assert properties.pop("input", None) == {"encoder": "float32", "decoder": None}[role]
         expected = {key: value for key, value in said.items() if key != "variants"}
         assert set(properties) == set(expected)
         for key, value in expected.items():
@@ -117,7 +118,7 @@ from stepping import Graph
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 graph = Graph({str(tmp_path / "encoder.onnx")!r}, {size}, {size})
 loaded = peak()
-graph.step(frames=np.zeros(graph.inputs["frames"].shape, np.uint8), first=[True])
+graph.step(frames=np.zeros(graph.inputs["frames"].shape), first=[True])
 print(peak() - loaded)
 """
     done = subprocess.run([sys.executable, "-c", step], capture_output=True, text=True, timeout=120, check=True)

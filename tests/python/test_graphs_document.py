@@ -76,13 +76,16 @@ class Folder:
         return [(variant, role, onnx.load(self.path / variant[role])) for variant, role in pairs]
 
 
-@pytest.fixture(scope="module", params=[*EXPORTED, "GPU graphs for two streams", "built in", "by other tools"])
+OTHERS = ["GPU graphs for two streams", "built in", "by other tools", "by other tools, of floats"]
+
+
+@pytest.fixture(scope="module", params=[*EXPORTED, *OTHERS])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     path = tmp_path_factory.mktemp("tokenizer")
     if request.param == "built in":
         return Folder(BUILT_IN, {"cpu": 1})
-    if request.param == "by other tools":
-        toy.export(path, "toy")
+    if request.param.startswith("by other tools"):
+        toy.export(path, "toy", floats=request.param.endswith("floats"))
         return Folder(path, {"cpu": "N", "gpu": "N"})
     name = EXPORTED.get(request.param, EXPORTED["v1.1 fsq"])
     small = configuration(name, ch=4)
@@ -134,8 +137,16 @@ def test_metadata(folder: Folder) -> None:
         assert needed <= found.keys() <= needed | own.keys()
         said = entries | variant | {"role": role}
         for key, text in found.items():
-            if key != "vidtok.attention-parts":
+            if key not in ("vidtok.attention-parts", "vidtok.input"):
                 assert text == as_text(said[key.removeprefix("vidtok.")]), key
+
+        (own_input,) = (row["value"] for row in OWN_METADATA if row["key"] == "vidtok.input")
+        assert ("vidtok.input" in found) == (role == "encoder")
+        assert f"`{input_of(model)}`" in own_input
+
+
+def input_of(model: onnx.ModelProto) -> str:
+    return {entry.key: entry.value for entry in model.metadata_props}.get("vidtok.input", "uint8")
 
 
 def as_text(value: object) -> str:
@@ -154,6 +165,7 @@ def test_inputs_and_outputs(folder: Folder) -> None:
         "kl": entries["regularizer"] == "kl",
     }
     for variant, role, model in folder.graphs():
+        exists |= {kind: kind == input_of(model) for kind in ("uint8", "float32")}
         rows = [row for row in PORTS if row["graph"] == role and exists[row["exists"]]]
         symbols = symbols_of(entries, folder.streams[variant["target"]])
         ports = {"input": model.graph.input, "output": model.graph.output}
@@ -207,7 +219,7 @@ def is_a_size(size: int | str) -> bool:
 
 def test_all_rows_are_met_by_some_graph() -> None:
     """So that the tests above compare every row with something."""
-    assert {row["exists"] for row in PORTS} == {"always", "causal", "late", "fsq", "kl"}
+    assert {row["exists"] for row in PORTS} == {"always", "causal", "late", "fsq", "kl", "uint8", "float32"}
     assert {row["needed"] for row in DESCRIPTION} == {"always", "fsq", "kl"}
 
 

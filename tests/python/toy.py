@@ -58,14 +58,17 @@ class Toy:
         return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
 
 
-def encoder(mixed: bool = False) -> onnx.ModelProto:
-    """`mixed`: with an operator that changes nothing here, and that OpenVINO leaves to the CPU."""
+def encoder(mixed: bool = False, floats: bool = False) -> onnx.ModelProto:
+    """`mixed`: with an operator that changes nothing here, and that OpenVINO leaves to the CPU.
+
+    `floats`: takes floats, not bytes.
+    """
     g = Toy("encoder")
-    frames = g.input("frames", TensorProto.UINT8, [N, FRAMES, H, W, 3])
+    frames = g.input("frames", TensorProto.FLOAT if floats else TensorProto.UINT8, [N, FRAMES, H, W, 3])
     first = g.input("first", TensorProto.BOOL, [N])
     memory = g.state("memory", TensorProto.FLOAT, GRID, first)
     steps = g.state("steps", TensorProto.INT32, [N, 1], first)
-    values = g.op("Cast", frames, to=TensorProto.FLOAT)
+    values = frames if floats else g.op("Cast", frames, to=TensorProto.FLOAT)
     sums = g.op("ReduceSum", values, np.array([1, 4], np.int64), keepdims=0)
     sums = g.op("Unsqueeze", sums, np.array([1], np.int64))
     means = g.op("AveragePool", sums, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
@@ -113,7 +116,14 @@ def decoder(cell: int = CELL, float_edge: bool = False) -> onnx.ModelProto:
     return g.model()
 
 
-def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False, float_edge: bool = False) -> None:
+def export(
+    folder: Path,
+    name: str,
+    cell: int = CELL,
+    mixed: bool = False,
+    float_edge: bool = False,
+    floats: bool = False,
+) -> None:
     """Writes a tokenizer folder in which both targets have these graphs."""
     description = tokenizer.Description(
         name=name,
@@ -130,4 +140,4 @@ def export(folder: Path, name: str, cell: int = CELL, mixed: bool = False, float
         licence="MIT",
     )
     for target in tokenizer.TARGETS:
-        tokenizer.write(folder, description, encoder(mixed), decoder(cell, float_edge), target)
+        tokenizer.write(folder, description, encoder(mixed, floats), decoder(cell, float_edge), target)

@@ -49,7 +49,10 @@ impl Network {
     /// Runs a step; `second`: it is a segment's second.
     pub fn step(&mut self, data: &Data, second: bool) -> Result<Data> {
         Ok(match (self, data) {
-            (Self::Encoder(network), Data::Pictures(frames)) => Data::Tokens(network.encode(frames)?),
+            (Self::Encoder(network), Data::Pictures(frames)) => {
+                let mut buffer = Vec::new();
+                Data::Tokens(network.encode(network.input().bytes_of(frames, &mut buffer))?)
+            }
             (Self::Decoder(network), Data::Tokens(tokens)) => {
                 Data::Pictures(network.decode(tokens, second, <[u8]>::to_vec)?)
             }

@@ -6,7 +6,7 @@ use ort::value::TensorElementType;
 use crate::format::Regularizer;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::session::{Port, Session};
-use crate::tokenizer::{Description, Graph, Role, Source};
+use crate::tokenizer::{Description, FrameType, Graph, Role, Source};
 
 /// What a graph's inputs and outputs are for, by their place in the graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,14 @@ pub fn token_type(tokenizer: &Description) -> TensorElementType {
     }
 }
 
+/// The type of an encoder's frames in its graph.
+fn frame_type(input: FrameType) -> TensorElementType {
+    match input {
+        FrameType::Uint8 => TensorElementType::Uint8,
+        FrameType::Float32 => TensorElementType::Float32,
+    }
+}
+
 /// A graph's inputs and outputs, and what its description says of them.
 struct Check<'a> {
     graph: &'a Graph,
@@ -100,11 +108,11 @@ impl<'a> Check<'a> {
         use TensorElementType::{Bool, Float32, Uint8};
         let role = self.graph.role;
         let mut wiring = Wiring::default();
-        let frames = ("frames", Uint8, &self.frames);
+        let input = frame_type(self.graph.input);
         let tokens = ("tokens", self.token_type, &self.tokens);
         let (data, result) = match role {
-            Role::Encoder => (frames, tokens),
-            Role::Decoder => (tokens, frames),
+            Role::Encoder => (("frames", input, &self.frames), tokens),
+            Role::Decoder => (tokens, ("frames", Uint8, &self.frames)),
         };
         let flag = vec![self.members as i64];
         let edge_is_needed = role == Role::Decoder && self.graph.description.decoder_delay > 0;
@@ -172,6 +180,16 @@ impl<'a> Check<'a> {
             };
             let what = format!("runs one stream at a time: batch-streams needs the variant for GPUs; {way_out}");
             return Err(self.wrong(&what));
+        }
+        if port.element != element && name == "frames" && kind == "input" {
+            let said = match self.graph.input {
+                FrameType::Uint8 => "is uint8, or missing",
+                FrameType::Float32 => "is float32",
+            };
+            return Err(self.wrong(&format!(
+                "has an input \"frames\" of {}, but its key \"vidtok.input\" {said}: export the tokenizer again",
+                port.element
+            )));
         }
         Err(fail(&format!("has {} {:?}", port.element, port.shape)))
     }
@@ -285,6 +303,35 @@ mod tests {
             spoil(&mut inputs, &mut outputs);
             let error = wiring(Role::Encoder, 1, &(inputs, outputs)).unwrap_err();
             assert!(error.contains(said), "\"{said}\" is missing in: {error}");
+        }
+    }
+
+    #[test]
+    fn frames_are_of_the_type_that_the_graph_says() {
+        let wiring = |says: FrameType, has| {
+            let mut graph = tokenizer::embedded(Role::Encoder).unwrap();
+            graph.input = says;
+            let (mut inputs, outputs) = encoder(1);
+            inputs[1].element = has;
+            let wiring = Check::new(&graph, 1, SIZE, &inputs, &outputs).wiring();
+            wiring.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(wiring(FrameType::Uint8, Uint8), Ok(()));
+        assert_eq!(wiring(FrameType::Float32, Float32), Ok(()));
+        for (says, has, said) in [
+            (FrameType::Uint8, Float32, "is uint8, or missing"),
+            (FrameType::Float32, Uint8, "is float32"),
+            (FrameType::Float32, TensorElementType::Float16, "is float32"),
+        ] {
+            let error = wiring(says, has).unwrap_err();
+            for part in [
+                &format!("\"frames\" of {has}"),
+                "\"vidtok.input\"",
+                said,
+                "export the tokenizer again",
+            ] {
+                assert!(error.contains(part), "\"{part}\" is missing in: {error}");
+            }
         }
     }
 
