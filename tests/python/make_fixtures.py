@@ -4,14 +4,17 @@
   arrays in C order with their shapes in `shape.json`;
 - `tiny_v1_1/`: a narrower tokenizer, for tests that need no reference;
 - `toy/`: a tokenizer whose graphs run several streams; `toy_wrong/`: the same, but its decoder gives more than it says;
-  `toy_mixed/`: its encoder has an operator that OpenVINO does not run; `toy_float_edge/`: its decoder takes `edge` as a
-  number, as earlier exports do.
+  `toy_mixed/`: its encoder has an operator that OpenVINO does not run; `toy_floats/`: its encoder takes floats;
+  `toy_float_edge/`: its decoder takes `edge` as a number, as earlier exports do.
+- `golden_bytes/`: the first of the golden ones, with an encoder that takes bytes, as earlier exports do.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import byte_input
 import toy
 from golden import DATA, Golden, configuration, weights
 from vidtok_export import build
@@ -31,6 +34,8 @@ def main(out: Path) -> None:
         golden = Golden(DATA / "golden" / f"{name}.npz")
         golden.export(out / folder, test_outputs=False)
         write_arrays(golden, out / folder / "golden")
+    shutil.copytree(out / next(iter(GOLDEN)), out / "golden_bytes", dirs_exist_ok=True)
+    byte_input.rewrite(out / "golden_bytes" / "encoder.onnx")
 
     tiny = configuration(TINY, ch=8)
     build.export(tiny, weights(tiny, seed=2), out / "tiny_v1_1", "tiny_v1_1", "MIT")
@@ -38,6 +43,7 @@ def main(out: Path) -> None:
     toy.export(out / "toy", "toy")
     toy.export(out / "toy_wrong", "toy_wrong", cell=2 * toy.CELL)
     toy.export(out / "toy_mixed", "toy_mixed", mixed=True)
+    toy.export(out / "toy_floats", "toy_floats", floats=True)
     toy.export(out / "toy_float_edge", "toy_float_edge", float_edge=True)
 
 

@@ -1,14 +1,17 @@
 """Every published model, exported and run step by step as the elements run it, against the reference's outputs."""
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import byte_input
 from golden import FILES, PUBLISHED, Golden
-from stepping import Arrays, Tokenizer
+from stepping import Arrays, Graph, Tokenizer
 
 TOLERANCE = 1e-4  # largest error of a right implementation in z, mean and recon, and its distance to rounding ties
 
@@ -16,6 +19,7 @@ TOLERANCE = 1e-4  # largest error of a right implementation in z, mean and recon
 @dataclass(frozen=True)
 class Case:
     golden: Golden
+    folder: Path
     cpu: Tokenizer
     gpu: Tokenizer
     gpu_of_three: Tokenizer
@@ -34,13 +38,31 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     for target in ("cpu", "gpu"):
         golden.export(folder, test_outputs=True, target=target)
     of = partial(Tokenizer, folder, *golden.arrays["frames"].shape[1:3])
-    return Case(golden, of(), of(target="gpu"), of(target="gpu", streams=3))
+    return Case(golden, folder, of(), of(target="gpu"), of(target="gpu", streams=3))
 
 
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
 def test_encoder(case: Case, target: str) -> None:
     encoded = getattr(case, target).encode(case.golden.arrays["frames"])
     assert_few([assert_same_tokens(encoded, case.expected()[0], case.golden.configuration.levels)])
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_an_encoder_of_bytes(case: Case, target: str, tmp_path: Path) -> None:
+    """A graph that takes bytes gives the same of whole numbers as one that takes floats, bit by bit."""
+    of_floats, frames = getattr(case, target), case.golden.arrays["frames"]
+    shutil.copy(case.folder / f"encoder{'.gpu' if target == 'gpu' else ''}.onnx", tmp_path / "encoder.onnx")
+    byte_input.rewrite(tmp_path / "encoder.onnx")
+    of_bytes = Graph(tmp_path / "encoder.onnx", *frames.shape[1:3])
+    steps, graphs = of_floats.encoder_steps(frames), (of_floats.encoder, of_bytes)
+    assert [graph.inputs["frames"].type for graph in graphs] == ["tensor(float)", "tensor(uint8)"]
+    (expected,), (found,) = (graph.run([steps], [0]) for graph in graphs)
+    expected.append(of_floats.encoder.states)
+    found.append(of_bytes.states)
+    for step, same in zip(expected, found, strict=True):
+        assert step.keys() == same.keys()
+        for name, array in step.items():
+            np.testing.assert_array_equal(same[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
