@@ -249,7 +249,7 @@ mod tests {
     fn encoder(members: i64) -> (Vec<Port>, Vec<Port>) {
         let inputs = vec![
             port("state.a", Float32, &[members, 8, 16, 32]),
-            port("frames", Uint8, &[members, 4, 16, 32, 3]),
+            port("frames", Float32, &[members, 4, 16, 32, 3]),
             port("first", Bool, &[members]),
         ];
         let outputs = vec![
