@@ -2,10 +2,12 @@
 //!
 //! Times are nanoseconds.
 
+mod frame_pick;
 mod grouping;
 mod presentation;
 mod times;
 
+pub use frame_pick::FramePick;
 pub use grouping::{Group, Grouping, Groups};
 pub use presentation::{Presentation, Step};
 pub use times::{FrameTime, PacketTimes, frames_to_time};
