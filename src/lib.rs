@@ -37,7 +37,8 @@
 //!
 //! # Modules
 //!
-//! They work without a pipeline. [`mod@format`], [`stream`] and [`timeline`] use neither GStreamer nor ONNX Runtime.
+//! They work without a pipeline. [`mod@format`], [`stream`], [`timeline`], [`resize`] and [`yuv`] use
+//! neither GStreamer nor ONNX Runtime.
 //!
 //! | module | what it has |
 //! | --- | --- |
@@ -45,6 +46,8 @@
 //! | [`stream`] | the `.vidtok` byte stream: writer, reader, packets |
 //! | [`rtp`] | the payload of RTP packets: units to packets, packets to units, concealment |
 //! | [`timeline`] | which video frames a latent frame stands for, and when they are shown |
+//! | [`resize`] | pictures brought to another size, as PyTorch and Pillow do it |
+//! | [`yuv`] | RGB to I420 and NV12 |
 //! | [`tokenizer`] | tokenizer folders, and the tokenizer that is built in |
 //! | [`runtime`] | an encoder's or decoder's network, run step by step |
 //! | [`caps`], [`meta`] | the format as GStreamer caps, and what raw buffers carry beside their numbers |
@@ -97,11 +100,13 @@
 //! ```
 
 pub mod format;
+pub mod resize;
 pub mod rtp;
 pub mod runtime;
 pub mod stream;
 pub mod timeline;
 pub mod tokenizer;
+pub mod yuv;
 
 mod dec;
 mod depay;
