@@ -23,8 +23,8 @@ pub fn sum_columns(row: &[u8], taps: &Taps<i32>, pixels: &mut [u8]) {
     }
 }
 
-/// Each value of `out`: the weighted sum of the values in that place in all rows. `sums` has the length of `out`.
-pub fn sum_rows(rows: &[&[u8]], weights: &[i32], sums: &mut [i32], out: &mut [f32]) {
+/// Each byte of `out`: the weighted sum of the bytes in that place in all rows. `sums` has the length of `out`.
+pub fn sum_rows(rows: &[&[u8]], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     sums.fill(HALF);
     for (row, weight) in rows.iter().zip(weights) {
         for (sum, value) in sums.iter_mut().zip(*row) {
@@ -32,6 +32,14 @@ pub fn sum_rows(rows: &[&[u8]], weights: &[i32], sums: &mut [i32], out: &mut [f3
         }
     }
     for (value, sum) in out.iter_mut().zip(sums) {
-        *value = f32::from(byte(*sum));
+        *value = byte(*sum);
     }
+}
+
+/// Whether Pillow resizes the height first, which changes bytes, as it rounds between the passes: where the height
+/// shrinks by more than twice the pixels that the width shrinks by. Pillow 13.0 began that. Pairs are width and height.
+pub fn is_height_first(source: (u32, u32), target: (u32, u32)) -> bool {
+    let shrinks = |source: u32, target: u32| i64::from(source) - i64::from(target);
+    let height = shrinks(source.1, target.1);
+    height > 0 && height > 2 * shrinks(source.0, target.0)
 }

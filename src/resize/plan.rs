@@ -128,6 +128,16 @@ impl Plan {
         self.scaled
     }
 
+    /// Width and height of the source.
+    pub fn source(&self) -> (u32, u32) {
+        self.source
+    }
+
+    /// Left and top of what is kept of the scaled picture.
+    pub fn offset(&self) -> (u32, u32) {
+        self.offset
+    }
+
     /// Whether pixels change their values: not so if the picture is only cut or stays as it is.
     pub fn is_resize(&self) -> bool {
         self.scaled != self.source
@@ -146,7 +156,6 @@ fn shorter_side((width, height): (u32, u32), side: u32) -> (u32, u32) {
 /// VidTok's Resize(height) for CenterCrop((height, width)), or the size that just covers the output.
 fn covering(source: (u32, u32), output: (u32, u32)) -> (u32, u32) {
     let scaled = shorter_side(source, output.1);
-    // A longer side is no longer than what the crop keeps of it needs, but a ratio can be extreme.
     if scaled.0 >= output.0 && scaled.1 >= output.1 {
         return scaled;
     }

@@ -25,13 +25,16 @@ enum Passes {
         ring: Ring,
         sums: Vec<f32>,
     },
-    /// Width, then height.
+    /// Width, then height; the other way round for some shapes.
     Pillow {
         horizontal: Taps<i32>,
         vertical: Taps<i32>,
-        source: Vec<u8>,
+        height_first: bool,
+        /// Rows as wide as the source, or as the window.
         ring: Ring,
         sums: Vec<i32>,
+        wide: Vec<u8>,
+        narrow: Vec<u8>,
     },
 }
 
@@ -112,17 +115,28 @@ impl Resizer {
             Passes::Pillow {
                 horizontal,
                 vertical,
-                source,
+                height_first,
                 ring,
                 sums,
+                wide,
+                narrow,
             } => {
                 ring.restart();
                 for (first, weights) in vertical.iter() {
-                    let rows = ring.rows(first, weights.len(), |y, row| {
-                        fetch(y, source);
-                        fixed::sum_columns(source, horizontal, row);
-                    });
-                    fixed::sum_rows(&rows, weights, sums, &mut self.line[left * 3..][..width]);
+                    if *height_first {
+                        let rows = ring.rows(first, weights.len(), &mut fetch);
+                        fixed::sum_rows(&rows, weights, sums, wide);
+                        fixed::sum_columns(wide, horizontal, narrow);
+                    } else {
+                        let rows = ring.rows(first, weights.len(), |y, row| {
+                            fetch(y, wide);
+                            fixed::sum_columns(wide, horizontal, row);
+                        });
+                        fixed::sum_rows(&rows, weights, sums, narrow);
+                    }
+                    for (value, byte) in self.line[left * 3..].iter_mut().zip(&*narrow) {
+                        *value = f32::from(*byte);
+                    }
                     put(y, &self.line);
                     y += 1;
                 }
@@ -152,14 +166,18 @@ impl Passes {
 
     fn pillow(mut horizontal: Taps<i32>, vertical: Taps<i32>, plan: Plan) -> (Self, Range<usize>, Range<usize>) {
         let columns = even_columns(&mut horizontal, plan);
-        let values = plan.window.0 as usize * 3;
+        let (wide, narrow) = (columns.len() * 3, plan.window.0 as usize * 3);
         let rows = vertical.range();
+        let height_first = fixed::is_height_first(plan.source, plan.scaled);
+        let ring_bytes = if height_first { wide } else { narrow };
         let passes = Self::Pillow {
-            ring: Ring::new(&vertical, values),
+            ring: Ring::new(&vertical, ring_bytes),
             horizontal,
             vertical,
-            source: vec![0; columns.len() * 3],
-            sums: vec![0; values],
+            height_first,
+            sums: vec![0; ring_bytes],
+            wide: vec![0; wide],
+            narrow: vec![0; narrow],
         };
         (passes, columns, rows)
     }

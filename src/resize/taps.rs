@@ -76,14 +76,14 @@ impl Curve {
         }
     }
 
-    /// In PyTorch's steps.
+    /// In PyTorch's steps. Its builds for AVX2 and AVX-512 multiply and add with one rounding; for a cubic, without that,
+    /// weights would be up to 6e-7 off.
     fn at_f32(self, x: f32) -> f32 {
-        const A: f32 = -0.5;
         let x = x.abs();
         match self {
             Self::Triangle => (1.0 - x).max(0.0),
-            Self::Cubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-            Self::Cubic if x < 2.0 => ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A,
+            Self::Cubic if x < 1.0 => (1.5_f32.mul_add(x, -2.5) * x).mul_add(x, 1.0),
+            Self::Cubic if x < 2.0 => (-0.5_f32).mul_add(x, 2.5).mul_add(x, -4.0).mul_add(x, 2.0),
             Self::Cubic => 0.0,
         }
     }
