@@ -13,9 +13,11 @@ setup_onnxruntime
 say "Python packages for drawing"
 setup_python -r benches/loss/requirements.txt
 setup_plugin
+say "Building RaptorQ's elements"
+(cd benches/loss/raptorq && cargo build --release --locked -p gst-plugin-raptorq --target-dir "$TARGET_FOLDER/raptorq")
 
-# Measures only the plugin that is built here.
-export GST_PLUGIN_PATH=$PLUGIN_FOLDER
+# Measures only the plugins that are built here.
+export GST_PLUGIN_PATH=$PLUGIN_FOLDER:$TARGET_FOLDER/raptorq/release
 export GST_REGISTRY=$TARGET_FOLDER/loss-registry.bin
 cd "$here"
 # Debian's Python has GStreamer; the environment's has what draws.

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import raptor
 from bitrate import matching
-from transport import MEDIA_TYPE, Clip, Packets, send
+from transport import MEDIA_TYPE, Clip, Packets, Receiver, send
 
 # Some 40 bytes for a packet's RTP header, and for what a payload format adds to a slice.
 SLICE_ROOM = 40
@@ -16,6 +17,8 @@ class Coder:
 
     encode: Callable[[int], Packets]
     decoder: str
+    # `None`: as packets without repair data, or with rtpulpfecenc's.
+    receiver: Callable[[Packets], Receiver] | None = None
 
 
 def tokens(clip: Clip, key_interval: int, mtu: int, on_lost_start: str = "conceal") -> Coder:
@@ -24,6 +27,11 @@ def tokens(clip: Clip, key_interval: int, mtu: int, on_lost_start: str = "concea
         lambda fec: send(clip, f"vidtokenc key-interval={key_interval} threads=1 ! {payloader}", fec),
         f"rtpvidtokdepay on-lost-start={on_lost_start} ! vidtokdec threads=1",
     )
+
+
+def tokens_raptorq(clip: Clip, key_interval: int, mtu: int) -> Coder:
+    plain = tokens(clip, key_interval, mtu)
+    return Coder(lambda fec: raptor.protect(plain.encode(0), fec), plain.decoder, raptor.receiver)
 
 
 def h264(clip: Clip, key_interval: int, mtu: int) -> Coder:

@@ -8,7 +8,9 @@ from pathlib import Path
 DESCRIPTION = """Measures what packet loss does to the picture: PSNR and SSIM of tokens and of H.264 at the same bit
 rate, over random losses and bursts, with and without repair data. Writes loss.json, loss.md (tables) and loss.svg."""
 # tokens-hold: a receiver that shows nothing new from a lost segment start to the next start, instead of concealing it.
-CODERS = ("tokens", "tokens-hold", "h264")
+# tokens-raptorq: with RaptorQ's repair data instead of rtpulpfecenc's, and not without.
+CODERS = ("tokens", "tokens-hold", "tokens-raptorq", "h264")
+DEFAULT_CODERS = ("tokens", "tokens-raptorq", "h264")
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -18,7 +20,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("clips", type=Path, help="a folder of videos of at least SIZE x SIZE pixels, which stay as they are")
     add("--output", type=Path, default=Path("loss-results"), help="folder for the results (default: loss-results)")
-    add("--coders", type=coders, default=("tokens", "h264"), help=f"some of {', '.join(CODERS)} (default: tokens,h264)")
+    default = ",".join(DEFAULT_CODERS)
+    add("--coders", type=coders, default=DEFAULT_CODERS, help=f"some of {', '.join(CODERS)} (default: {default})")
     add("--rates", type=percents, default=(0, 1, 2, 5, 10, 20), help="percent of packets lost (default: 0,1,2,5,10,20)")
     add("--burst", type=float, default=3, help="mean length of a burst of losses in packets (default: 3)")
     add("--seeds", type=int, default=3, help="runs of each line (default: 3)")
@@ -30,7 +33,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--mtu", type=int, default=1400, help="bytes of the longest RTP packet (default: 1400)")
     add("--jitter-buffer", action="store_true", help="receive by rtpjitterbuffer: a run takes as long as its clip")
     add("--jobs", type=int, default=os.cpu_count(), help="processes at a time (default: one per core)")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.jitter_buffer and "tokens-raptorq" in options.coders:
+        parser.error("--jitter-buffer is not for tokens-raptorq: choose other --coders")
+    return options
 
 
 def numbers(text: str) -> tuple[int, ...]:

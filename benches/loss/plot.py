@@ -15,7 +15,11 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 # Text as text makes a small file; the same figures make the same file.
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "loss", "font.size": 8, "font.family": "sans-serif"})
-COLOURS = {"tokens": ("#08519c", "#3182bd", "#6baed6"), "h264": ("#a63603", "#e6550d", "#fd8d3c")}
+COLOURS = {
+    "tokens": ("#08519c", "#3182bd", "#6baed6"),
+    "tokens-raptorq": ("#006d2c", "#31a354", "#74c476"),
+    "h264": ("#a63603", "#e6550d", "#fd8d3c"),
+}
 STYLES = ("-", "--", ":")
 Name = Callable[[Series], str]
 FIGURES = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3)}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Run = Mapping[str, object]
-NAMES = {"tokens": "tokens", "h264": "H.264"}
+NAMES = {"tokens": "tokens", "tokens-raptorq": "tokens, RaptorQ", "h264": "H.264"}
 
 
 @dataclass(frozen=True)

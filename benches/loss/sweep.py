@@ -48,7 +48,8 @@ def settings(options: argparse.Namespace) -> list[dict[str, object]]:
     for coder in options.coders:
         # What follows a lost start is the same at all key intervals, but for how often it happens.
         plain = options.fec_key_intervals if coder == "tokens-hold" else options.key_intervals
-        found += [(coder, interval, 0) for interval in plain]
+        if coder != "tokens-raptorq":
+            found += [(coder, interval, 0) for interval in plain]
         if coder != "tokens-hold":
             found += [(coder, interval, fec) for interval in options.fec_key_intervals for fec in options.fec]
     return [dict(zip(SERIES, series, strict=True)) for series in found]
@@ -123,7 +124,7 @@ def faults(runs: Sequence[Run], frames: int) -> list[str]:
         if "frames" not in run:
             continue
         # A receiver that conceals shows all frames of which something came. Others may show less.
-        least = run["arrived"] if run["coder"] == "tokens" or not run["lost"] else 0
+        least = run["arrived"] if run["coder"] in ("tokens", "tokens-raptorq") or not run["lost"] else 0
         if not least <= run["frames"] <= frames:
             found.append(f"{name}: {run['frames']} of {frames} frames came")
         job = tuple(run[key] for key in ("clip", *SERIES))

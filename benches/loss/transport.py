@@ -51,6 +51,8 @@ class Packets:
     caps: Gst.Caps
     segment: Gst.Segment
     fec: int
+    # Of repair data that is a stream of its own.
+    repair_caps: Gst.Caps | None = None
 
     def bytes(self) -> int:
         return sum(buffer.get_size() for buffer in self.buffers)
@@ -95,12 +97,32 @@ def send(clip: Clip, payloader: str, fec: int) -> Packets:
     return Packets([sample.get_buffer() for sample in samples], samples[0].get_caps(), samples[0].get_segment(), fec)
 
 
+@dataclass(frozen=True)
+class Receiver:
+    """How a receiver takes packets that it knows. Both get the positions of the lost ones."""
+
+    # With the elements from a depayloader to raw video: running times and pictures.
+    receive: Callable[[Set[int], str], "Decoded"]
+    # Whether the repair data brings all back, so that the receiver gets what it would without loss.
+    all_repaired: Callable[[Set[int]], bool]
+
+
 # rtpulpfecdec lets repair data through; rtpbin, too, has an rtpptdemux behind it that takes it out.
 REPAIR = f"rtpulpfecdec name=repair pt={FEC_TYPE} ! rtpptdemux ignored-payload-types=<{FEC_TYPE}>"
 STORAGE = f"rtpstorage name=storage size-time={STORAGE_NS}"
 ARRIVED = "appsink name=sink sync=false async=false wait-on-eos=false"
 SINK = f"video/x-raw,format=RGB ! {ARRIVED}"
 Decoded = list[tuple[int, bytes]]
+
+
+def receiver(packets: Packets, jitter_buffer: bool) -> Receiver:
+    """For packets without repair data, or with rtpulpfecenc's."""
+    chosen = receive_by_jitter_buffer if jitter_buffer else receive
+    return Receiver(
+        lambda lost, decoder: chosen(packets, lost, decoder),
+        # In real time, repair data may come too late.
+        lambda lost: bool(packets.fec) and not jitter_buffer and all_repaired(packets, lost),
+    )
 
 
 def receive(packets: Packets, lost: Set[int], decoder: str) -> Decoded:
@@ -198,12 +220,16 @@ def pictures(pipeline: Gst.Pipeline) -> Decoded:
 
 def feed(element: Gst.Element, packets: Packets) -> Gst.Pad:
     """A pad that pushes packets into an element, on the thread that calls it."""
-    pad = Gst.Pad.new("feed", Gst.PadDirection.SRC)
+    return link(element.get_static_pad("sink"), packets.caps, packets.segment)
+
+
+def link(sink: Gst.Pad, caps: Gst.Caps, segment: Gst.Segment) -> Gst.Pad:
+    pad = Gst.Pad.new(None, Gst.PadDirection.SRC)
     pad.set_active(True)
-    pad.link(element.get_static_pad("sink"))
+    pad.link(sink)
     pad.push_event(Gst.Event.new_stream_start("line"))
-    pad.push_event(Gst.Event.new_caps(packets.caps))
-    pad.push_event(Gst.Event.new_segment(packets.segment))
+    pad.push_event(Gst.Event.new_caps(caps))
+    pad.push_event(Gst.Event.new_segment(segment))
     return pad
 
 

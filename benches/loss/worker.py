@@ -12,9 +12,10 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 import coders
+import transport
 from channel import Line, lost_packets
 from quality import measure, shown
-from transport import Clip, Packets, all_repaired, receive, receive_by_jitter_buffer
+from transport import Clip, Packets
 
 # Of a depayloader.
 ON_LOST_START = {"tokens": "conceal", "tokens-hold": "hold"}
@@ -27,23 +28,29 @@ def main() -> None:
     pictures = [original.read_bytes()[at : at + size**2 * 3] for at in range(0, original.stat().st_size, size**2 * 3)]
     clip = Clip(pictures, size, job["rate"])
     options = {"key_interval": job["key-interval"], "mtu": job["mtu"]}
-    if job["coder"] == "h264":
-        coder = coders.h264(clip, **options)
-    else:
-        coder = coders.tokens(clip, **options, on_lost_start=ON_LOST_START[job["coder"]])
+    match job["coder"]:
+        case "h264":
+            coder = coders.h264(clip, **options)
+        case "tokens-raptorq":
+            coder = coders.tokens_raptorq(clip, **options)
+        case name:
+            coder = coders.tokens(clip, **options, on_lost_start=ON_LOST_START[name])
     packets = coder.encode(job["fec"])
     frames = packets.frames()
     empty = bytes([GREY]) * size**2 * 3
-    receiver = receive_by_jitter_buffer if job["jitter-buffer"] else receive
+    if coder.receiver:
+        receiver = coder.receiver(packets)
+    else:
+        receiver = transport.receiver(packets, job["jitter-buffer"])
     clean: dict[str, object] = {}
     for line, seed in job["lines"]:
         started = time.monotonic()
         lost = lost_packets(Line(**line), f"{job['clip']} {seed}", len(packets.buffers), protected=len(frames[0]))
         # The same packets give the same pictures.
-        whole = not lost or packets.fec and not job["jitter-buffer"] and all_repaired(packets, lost)
+        whole = not lost or receiver.all_repaired(lost)
         figures = clean if whole else {}
         if not figures:
-            seen = shown(receiver(packets, lost, coder.decoder), clip.times(), empty)
+            seen = shown(receiver.receive(lost, coder.decoder), clip.times(), empty)
             quality = measure(seen.pictures, original, size)
             figures = {"psnr": quality.psnr, "ssim": quality.ssim, "frames": seen.frames, "faults": seen.faults}
         if whole:
