@@ -21,14 +21,14 @@ pub(crate) const MAX_GRID_CELLS: u64 = 1 << 22;
 pub(crate) const MAX_CODEBOOK: u32 = 1 << 24;
 /// Channels of a KL latent.
 pub(crate) const MAX_CHANNELS: u32 = 64;
-/// Bytes of the model's name, and of the colorimetry.
+/// Bytes of the model's name, of the colorimetry, and of what was done to the pixels.
 pub(crate) const MAX_TEXT_BYTES: usize = 256;
 /// Either number of a fraction: GStreamer's are signed.
 pub(crate) const MAX_FRACTION: u32 = i32::MAX as u32;
 /// Video frames of a window. The byte stream does not say how long one is.
 pub(crate) const MAX_WINDOW: u32 = 256;
 
-/// Whether `text` can be a model's name or a colorimetry: one short line.
+/// Whether `text` can be a model's name, a colorimetry or what was done to the pixels: one short line.
 pub(crate) fn is_short_line(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES && !text.contains(char::is_control)
 }
@@ -258,6 +258,8 @@ pub struct TokenFormat {
     pub pixel_aspect_ratio: Fraction,
     /// GStreamer's colorimetry text; `None` if it is not known.
     pub colorimetry: Option<String>,
+    /// What was done to the video's pixels in front of the network, for people; `None`: nothing, or nobody said.
+    pub pixels: Option<String>,
 }
 
 impl TokenFormat {
@@ -317,9 +319,9 @@ impl TokenFormat {
         if !is_digest(&self.digest) {
             return fail("the tokenizer digest is not 64 hexadecimal digits".into());
         }
-        for text in [&self.model].into_iter().chain(&self.colorimetry) {
+        for text in [&self.model].into_iter().chain(&self.colorimetry).chain(&self.pixels) {
             if !is_short_line(text) {
-                return fail("the model's name or the colorimetry is not a short line of text".into());
+                return fail("the model's name, the colorimetry or \"pixels\" is not a short line of text".into());
             }
         }
         if !(1..=MAX_DIMENSION).contains(&self.width) || !(1..=MAX_DIMENSION).contains(&self.height) {
@@ -379,6 +381,7 @@ impl TokenFormat {
             framerate: Fraction::new(30, 1),
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
+            pixels: None,
         }
     }
 }

@@ -374,6 +374,7 @@ fn raw_tokens_that_cannot_be() {
         framerate: gstvidtok::format::Fraction::new(30, 1),
         pixel_aspect_ratio: gstvidtok::format::Fraction::new(1, 1),
         colorimetry: None,
+        pixels: None,
     };
     let caps = format.to_caps(gstvidtok::caps::StreamFormat::Raw);
     for (bytes, said) in [(vec![0u8; 7], "7 bytes"), (vec![0xff; 8], "32767")] {

@@ -57,6 +57,7 @@ fn format(width: u32) -> TokenFormat {
         framerate: Fraction::new(25, 1),
         pixel_aspect_ratio: Fraction::new(1, 1),
         colorimetry: None,
+        pixels: None,
     }
 }
 

@@ -31,6 +31,7 @@ fn format(regularizer: Regularizer, framerate: Fraction) -> TokenFormat {
         framerate,
         pixel_aspect_ratio: Fraction::new(16, 15),
         colorimetry: Some("bt709".into()),
+        pixels: Some("yuv=swscale:bt709:limited".into()),
     }
 }
 
@@ -390,6 +391,7 @@ fn packets_of_several_latent_frames() {
         causal: false,
         token_type: TokenType::Uint32,
         colorimetry: None,
+        pixels: None,
         ..format(fsq(&[8; 5]), framerate)
     };
     let time = on_grid(framerate, 0);

@@ -49,6 +49,7 @@ fn example_format() -> TokenFormat {
         framerate: Fraction::new(30, 1),
         pixel_aspect_ratio: Fraction::new(1, 1),
         colorimetry: None,
+        pixels: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn kl_format(token_type: TokenType) -> TokenFormat {
         regularizer,
         token_type,
         colorimetry: Some("bt709".into()),
+        pixels: Some("yuv=swscale:bt709:limited".into()),
         ..example_format()
     }
 }

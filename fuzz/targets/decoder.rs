@@ -61,6 +61,7 @@ fn format() -> TokenFormat {
             framerate: Fraction::new(25, 1),
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
+            pixels: None,
         }
     });
     FORMAT.clone()

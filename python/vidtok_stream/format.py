@@ -60,15 +60,17 @@ class TokenFormat:
     pixel_aspect_ratio: Fraction = Fraction(1)
     colorimetry: str | None = None
     """GStreamer's text for it."""
+    pixels: str | None = None
+    """What was done to the video's pixels in front of the network, for people."""
 
     def __post_init__(self) -> None:
         self._check_tokens()
         self._check_picture()
         if not DIGEST.fullmatch(self.digest):
             raise impossible("the tokenizer digest is not 64 lower-case hexadecimal digits")
-        for text in (self.model, self.colorimetry or ""):
+        for text in (self.model, self.colorimetry or "", self.pixels or ""):
             if not _is_short_line(text):
-                raise impossible("the model's name or the colorimetry is not a short line of text")
+                raise impossible("the model's name, the colorimetry or \"pixels\" is not a short line of text")
         if not _is_fraction(self.framerate, 0) or not _is_fraction(self.pixel_aspect_ratio, 1):
             raise impossible(f"a framerate of {self.framerate} at a pixel aspect ratio of {self.pixel_aspect_ratio}")
 
@@ -170,6 +172,7 @@ class TokenFormat:
             "framerate": _fraction_text(self.framerate),
             "pixel-aspect-ratio": _fraction_text(self.pixel_aspect_ratio),
             "colorimetry": self.colorimetry,
+            "pixels": self.pixels,
         }
         return {key: value for key, value in fields.items() if value is not None}
 
@@ -205,6 +208,7 @@ class TokenFormat:
             framerate=fields.fraction("framerate"),
             pixel_aspect_ratio=fields.fraction("pixel-aspect-ratio"),
             colorimetry=fields.text("colorimetry") if fields.has("colorimetry") else None,
+            pixels=fields.text("pixels") if fields.has("pixels") else None,
         )
         if fields.has("codebook-size") and fields.integer("codebook-size") != format.codebook_size:
             raise impossible('"codebook-size" contradicts "levels"')

@@ -8,7 +8,7 @@ MAX_JSON_BYTES = 1 << 16
 MAX_STREAM_ID = 64
 """Characters of a stream's id."""
 MAX_TEXT_BYTES = 256
-"""Bytes of the model's name, and of the colorimetry."""
+"""Bytes of the model's name, of the colorimetry, and of `pixels`."""
 MAX_DIMENSION = 1 << 15
 """Pixels of a picture's width and of its height."""
 MAX_SPACE_FACTOR = 64

@@ -15,6 +15,7 @@
 //! | `causal` | boolean | always |
 //! | `width`, `height`, `framerate`, `pixel-aspect-ratio` | as in raw video | always: the video's own |
 //! | `colorimetry` | string | where known |
+//! | `pixels` | string | what was done to the video's pixels, where anything was |
 //!
 //! In front of `vidtokparse` and `vidtokdec`, `raw` caps need no more than `model` (or `tokenizer`), `width` and
 //! `height`: the tokenizer's description says the rest, `framerate` is [`DEFAULT_FRAMERATE`], and `pixel-aspect-ratio`
@@ -22,7 +23,7 @@
 
 mod fields;
 
-use fields::{colorimetry, fraction, missing, needed, regularizer, text, token_type, unsigned};
+use fields::{fraction, missing, needed, optional_text, regularizer, text, token_type, unsigned};
 use gst::prelude::*;
 
 pub(super) use fields::set_regularizer;
@@ -95,6 +96,7 @@ impl TokenFormat {
             framerate: DEFAULT_FRAMERATE,
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
+            pixels: None,
         }
     }
 
@@ -130,6 +132,9 @@ impl TokenFormat {
         }
         if let Some(colorimetry) = &self.colorimetry {
             caps.set("colorimetry", colorimetry);
+        }
+        if let Some(pixels) = &self.pixels {
+            caps.set("pixels", pixels);
         }
         gst::Caps::from_iter([caps])
     }
@@ -172,7 +177,8 @@ impl TokenFormat {
             height: unsigned(s, "height")?,
             framerate: fraction(s, "framerate")?,
             pixel_aspect_ratio: fraction(s, "pixel-aspect-ratio")?,
-            colorimetry: colorimetry(s)?,
+            colorimetry: optional_text(s, "colorimetry")?,
+            pixels: optional_text(s, "pixels")?,
         };
         format.check()?;
         format.check_no_contradiction(s, stream_format)?;
@@ -197,7 +203,8 @@ impl TokenFormat {
             token_type: token_type(s)?.unwrap_or(usual.token_type),
             framerate: optional_fraction("framerate", usual.framerate)?,
             pixel_aspect_ratio: optional_fraction("pixel-aspect-ratio", usual.pixel_aspect_ratio)?,
-            colorimetry: colorimetry(s)?,
+            colorimetry: optional_text(s, "colorimetry")?,
+            pixels: optional_text(s, "pixels")?,
             ..usual
         };
         format.check()?;
@@ -284,6 +291,7 @@ mod tests {
             framerate: Fraction::new(30000, 1001),
             pixel_aspect_ratio: Fraction::new(4, 3),
             colorimetry: Some("sRGB".into()),
+            pixels: None,
         }
     }
 
@@ -327,6 +335,7 @@ mod tests {
             framerate: Fraction::new(25, 1),
             pixel_aspect_ratio: Fraction::new(1, 1),
             colorimetry: None,
+            pixels: None,
             ..format(Regularizer::Fsq { levels: vec![8; 5] })
         };
         assert_eq!(full, expected);

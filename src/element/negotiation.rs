@@ -106,6 +106,7 @@ pub fn token_format(
             .structure(0)
             .and_then(|s| s.get("colorimetry").ok())
             .map(colorimetry_name),
+        pixels: None,
         ..TokenFormat::of(tokenizer, video.width(), video.height())
     }
 }

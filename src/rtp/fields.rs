@@ -32,6 +32,7 @@ const HEIGHT: &str = "video-height";
 const FRAMERATE: &str = "video-framerate";
 const PIXEL_ASPECT_RATIO: &str = "video-pixel-aspect-ratio";
 const COLORIMETRY: &str = "video-colorimetry";
+const PIXELS: &str = "video-pixels";
 
 /// What a receiver must know to read the packets and to decode their tokens. The short digest is over these.
 fn decisive(format: &TokenFormat) -> Vec<(&'static str, String)> {
@@ -67,7 +68,9 @@ pub fn of(format: &TokenFormat) -> Vec<(&'static str, String)> {
         (FRAMERATE, format.framerate.to_string()),
         (PIXEL_ASPECT_RATIO, format.pixel_aspect_ratio.to_string()),
     ]);
-    fields.extend(format.colorimetry.as_deref().map(|text| (COLORIMETRY, encoded(text))));
+    for (name, text) in [(COLORIMETRY, &format.colorimetry), (PIXELS, &format.pixels)] {
+        fields.extend(text.as_deref().map(|text| (name, encoded(text))));
+    }
     fields
 }
 
@@ -132,6 +135,7 @@ pub fn read(value: impl Fn(&str) -> Option<String>) -> Result<TokenFormat, Forma
         framerate: fields.fraction(FRAMERATE)?.unwrap_or(Fraction::new(0, 1)),
         pixel_aspect_ratio: fields.fraction(PIXEL_ASPECT_RATIO)?.unwrap_or(Fraction::new(1, 1)),
         colorimetry: fields.text(COLORIMETRY)?,
+        pixels: fields.text(PIXELS)?,
     };
     format.check()?;
     Ok(format)

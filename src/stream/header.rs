@@ -172,6 +172,8 @@ struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     colorimetry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream_id: Option<String>,
     #[serde(
         default,
@@ -215,6 +217,7 @@ impl From<&TokenFormat> for Fields {
             framerate: format.framerate,
             pixel_aspect_ratio: format.pixel_aspect_ratio,
             colorimetry: format.colorimetry.clone(),
+            pixels: format.pixels.clone(),
             stream_id: None,
             end: None,
         }
@@ -260,6 +263,7 @@ impl TryFrom<Fields> for TokenFormat {
             framerate: fields.framerate,
             pixel_aspect_ratio: fields.pixel_aspect_ratio,
             colorimetry: fields.colorimetry,
+            pixels: fields.pixels,
         })
     }
 }

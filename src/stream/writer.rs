@@ -26,6 +26,7 @@ use crate::format::TokenFormat;
 ///     framerate: Fraction::new(30, 1),
 ///     pixel_aspect_ratio: Fraction::new(1, 1),
 ///     colorimetry: None,
+///     pixels: None,
 /// };
 /// let mut coder = Coder::new(format.clone());
 /// let mut writer = Writer::new(format.clone(), random_stream_id()?)?;

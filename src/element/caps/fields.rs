@@ -47,9 +47,8 @@ pub fn token_type(s: &gst::StructureRef) -> Result<Option<TokenType>, FormatErro
 }
 
 /// `None` where the caps have no such field.
-pub fn colorimetry(s: &gst::StructureRef) -> Result<Option<String>, FormatError> {
-    let is_said = s.has_field("colorimetry");
-    is_said.then(|| text(s, "colorimetry")).transpose()
+pub fn optional_text(s: &gst::StructureRef, field: &str) -> Result<Option<String>, FormatError> {
+    s.has_field(field).then(|| text(s, field)).transpose()
 }
 
 /// `error`, with an example of what `raw` caps need.

@@ -28,6 +28,7 @@ fn a_format_comes_back_from_its_fields() {
     let named = TokenFormat {
         model: " a;b = \"c\" 100% {ü} ".into(),
         colorimetry: Some("bt709; 1".into()),
+        pixels: Some("yuv=swscale:bt601:limited".into()),
         framerate: Fraction::new(30000, 1001),
         causal: false,
         // Not whole cells.
@@ -55,6 +56,7 @@ fn the_short_digest_is_of_what_decodes() {
         model: "other".into(),
         framerate: Fraction::new(25, 1),
         colorimetry: Some("sRGB".into()),
+        pixels: None,
         // How `raw` buffers have the indices.
         token_type: TokenType::Uint32,
         ..format.clone()
