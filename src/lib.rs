@@ -100,6 +100,7 @@
 //! ```
 
 pub mod format;
+pub mod pixels;
 pub mod resize;
 pub mod rtp;
 pub mod runtime;

@@ -23,7 +23,7 @@ const CRATE: Layers = Layers {
     levels: &[
         &["details", "system"],
         &["format"],
-        &["timeline", "resize", "yuv"],
+        &["timeline", "pixels", "resize", "yuv"],
         &["stream", "tokenizer"],
         &["rtp"],
         &["runtime"],
@@ -70,7 +70,7 @@ fn the_architecture_page_shows_these_layers() {
 }
 
 /// Parts that use neither GStreamer nor ONNX Runtime. Other files say so in their first comment.
-const PURE: [&str; 6] = ["details", "format", "timeline", "resize", "yuv", "stream"];
+const PURE: [&str; 7] = ["details", "format", "timeline", "pixels", "resize", "yuv", "stream"];
 
 #[test]
 fn pure_parts_use_neither_gstreamer_nor_onnx_runtime() {

@@ -1,0 +1,182 @@
+//! swscale with chroma at full size, and one rounding: 4:4:4, and odd widths off the fast path.
+
+use super::colour::{Colour, Factors, Siting};
+use super::layout::Planes;
+use super::rows::Rows;
+use super::{Source, table};
+
+/// Samples have so many fractional bits here.
+const FRACTION: u32 = 9;
+/// swscale's weights: sideways with 14 bits, downwards with 12.
+const SIDEWAYS: u32 = 14;
+const DOWNWARDS: u32 = 12;
+/// Among fewer samples, swscale's filters have one tap: the nearest sample.
+pub(super) const INTERPOLATED: usize = 4;
+
+pub(super) struct Full {
+    factors: Factors<i32>,
+    /// With [`FRACTION`] bits.
+    black: i32,
+    /// `None`: 4:4:4.
+    chroma: Option<Interpolation>,
+}
+
+/// Brings subsampled chroma to full size.
+struct Interpolation {
+    /// For each column of pixels: the sample at its left, and that one's weight.
+    columns: Vec<Between>,
+    /// For each row; empty: chroma has all rows.
+    rows: Vec<Between>,
+}
+
+/// A place between two samples.
+#[derive(Clone, Copy)]
+pub(super) struct Between {
+    /// The sample in front; it may be -1.
+    pub before: i64,
+    /// The way from it to the next, in 2^-17.
+    pub part: i64,
+}
+
+impl Full {
+    pub fn new(source: &Source) -> Self {
+        let Colour {
+            is_full_range, siting, ..
+        } = source.colour;
+        let factors = source.colour.factors_13();
+        let share = match source.layout.kind() {
+            super::layout::Kind::Yuv(yuv) => yuv.share,
+            _ => (1, 1),
+        };
+        let Siting { is_left, is_top } = siting.unwrap_or(Siting::CENTRE);
+        let chroma = (share.0 == 2).then(|| Interpolation {
+            columns: between(source.width.div_ceil(2), source.width, is_left),
+            rows: match share.1 {
+                2 => between(source.height.div_ceil(2), source.height, is_top),
+                _ => Vec::new(),
+            },
+        });
+        Self {
+            factors: Factors {
+                y: factors.y.into(),
+                v_red: factors.v_red.into(),
+                u_blue: factors.u_blue.into(),
+                u_green: factors.u_green.into(),
+                v_green: factors.v_green.into(),
+            },
+            black: if is_full_range { 0 } else { 16 << FRACTION },
+            chroma,
+        }
+    }
+
+    pub fn row(&self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
+        let chroma = self.chroma_row(rows, planes, y);
+        let to_fraction = FRACTION + 8 - rows.depth();
+        let luma = rows.luma(planes, y);
+        let Factors {
+            y,
+            v_red,
+            u_blue,
+            u_green,
+            v_green,
+        } = self.factors;
+        for ((out, luma), [u, v]) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(chroma) {
+            let luma = ((i32::from(*luma) << to_fraction) - self.black)
+                .wrapping_mul(y)
+                .wrapping_add(1 << 21);
+            // Colours far outside of the legal range wrap in swscale, too.
+            let sum = |a: i32, b: i32| {
+                let sum = luma.wrapping_add(a).wrapping_add(b);
+                (sum.clamp(0, (1 << 30) - 1) >> 22) as u8
+            };
+            *out = [
+                sum(v.wrapping_mul(v_red), 0),
+                sum(u.wrapping_mul(u_green), v.wrapping_mul(v_green)),
+                sum(u.wrapping_mul(u_blue), 0),
+            ];
+        }
+    }
+
+    /// U and V of each pixel, around 0, with [`FRACTION`] bits.
+    fn chroma_row(&self, rows: &mut Rows, planes: &Planes, y: usize) -> Vec<[i32; 2]> {
+        let Some(chroma) = &self.chroma else {
+            let shift = FRACTION + 8 - rows.depth();
+            let around_zero = |sample: u16| (i32::from(sample) << shift) - (128 << FRACTION);
+            let [u, v] = rows.chroma(planes, y);
+            return u.iter().zip(v).map(|(u, v)| [*u, *v].map(around_zero)).collect();
+        };
+        let last = rows.chroma_rows as i64 - 1;
+        let mut wide = |row: i64| -> Vec<[i64; 2]> {
+            let row = row.clamp(0, last) as usize;
+            let shift = table::CHROMA_BITS - rows.depth();
+            let [u, v] = rows.chroma(planes, row);
+            let at = |samples: &[u16], index: i64| {
+                i64::from(samples[index.clamp(0, samples.len() as i64 - 1) as usize]) << shift
+            };
+            let mix = |samples: &[u16], Between { before, part }: Between| {
+                let weight = weight(part, SIDEWAYS);
+                let sum = at(samples, before) * weight + at(samples, before + 1) * ((1 << SIDEWAYS) - weight);
+                (sum >> SIDEWAYS).min(32_767)
+            };
+            chroma
+                .columns
+                .iter()
+                .map(|between| [mix(u, *between), mix(v, *between)])
+                .collect()
+        };
+        match chroma.rows.get(y) {
+            None => {
+                let wide = wide(y as i64);
+                wide.into_iter()
+                    .map(|pair| pair.map(|c| ((c - 16_384) * 4) as i32))
+                    .collect()
+            }
+            Some(Between { before, part }) => {
+                let weight = weight(*part, DOWNWARDS);
+                let (upper, lower) = (wide(*before), wide(before + 1));
+                let mix = |a: i64, b: i64| {
+                    let sum = a * weight + b * ((1 << DOWNWARDS) - weight);
+                    ((sum - (128 << 19)) >> 10) as i32
+                };
+                upper
+                    .iter()
+                    .zip(lower)
+                    .map(|(a, b)| [mix(a[0], b[0]), mix(a[1], b[1])])
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The weight of the sample in front of a place, with so many bits, rounded half up.
+pub(super) fn weight(part: i64, bits: u32) -> i64 {
+    (((1 << 17) - part) * (1 << bits) + (1 << 16)) >> 17
+}
+
+/// Where each of `wanted` places lies among `samples`, which are in the middle between two places, or on the first one.
+/// As swscale's filters: a place that is next to a sample, within 0.002, is on it, and so is every place among fewer
+/// than [`INTERPOLATED`] samples.
+pub(super) fn between(samples: usize, wanted: usize, is_first: bool) -> Vec<Between> {
+    let nearest = samples < INTERPOLATED;
+    let (samples, wanted) = (samples as i64, wanted as i64);
+    let step = ((samples << 16) + (wanted >> 1)) / wanted;
+    let start = step - if is_first { 1 << 15 } else { 1 << 16 };
+    let place = |index: i64| {
+        let at = start + 2 * step * index;
+        if nearest {
+            return Between {
+                before: (at + (1 << 16)) >> 17,
+                part: 0,
+            };
+        }
+        let (before, part) = (at >> 17, at & ((1 << 17) - 1));
+        match (1 << 17) - part <= 262 {
+            true => Between {
+                before: before + 1,
+                part: 0,
+            },
+            false => Between { before, part },
+        }
+    };
+    (0..wanted).map(place).collect()
+}
