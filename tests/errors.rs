@@ -273,8 +273,14 @@ fn no_caps_at_all() {
         file.path().display(),
         tokenizer(TINY)
     );
-    let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
+    assert_says(&first_error(&text), &["no caps", "put decodebin in front"]);
+}
+
+/// The first error of a pipeline.
+fn first_error(text: &str) -> String {
+    let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    // An error may come before this returns.
+    let _ = pipeline.set_state(gst::State::Playing);
     let message = pipeline
         .bus()
         .unwrap()
@@ -282,8 +288,25 @@ fn no_caps_at_all() {
     let Some(gst::MessageView::Error(error)) = message.as_ref().map(|message| message.view()) else {
         panic!("no error");
     };
-    assert_says(&error.error().to_string(), &["no caps", "decodebin ! videoconvert"]);
+    let said = error.error().to_string();
     pipeline.set_state(gst::State::Null).unwrap();
+    said
+}
+
+#[test]
+fn caps_that_the_pictures_of_the_properties_cannot_have() {
+    init();
+    for (properties, wanted) in [
+        ("size=32x32", "width=64"),
+        ("frame-interval=2", "framerate=10/1"),
+        ("", "colorimetry=bt601"),
+    ] {
+        let said = first_error(&format!(
+            "videotestsrc num-buffers=4 ! video/x-raw,format=I420,width=64,height=48,framerate=10/1,colorimetry=bt709 \
+             ! vidtokenc {properties} ! video/x-vidtok,{wanted} ! fakesink"
+        ));
+        assert_says(&said, &["Downstream takes", wanted.split('=').next().unwrap()]);
+    }
 }
 
 #[test]

@@ -349,26 +349,51 @@ fn gaps_within_a_group_stop_at_the_encoder_and_others_pass() {
     assert_eq!(gaps(&mut h), 0);
 }
 
-#[test]
-fn a_turned_picture_is_warned_of_once_and_an_upright_one_is_not() {
-    let h = &mut encoder((25, 1), false);
-    let bus = bus(h);
-    let mut tag = |orientation: &str| {
-        let mut tags = gst::TagList::new();
-        tags.make_mut()
-            .add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Append);
-        h.push_event(gst::event::Tag::new(tags));
-        warnings(&bus)
-    };
-    assert_eq!(tag("rotate-0"), [""; 0]);
-    for orientation in ["rotate-90", "flip-rotate-180"] {
-        let said = tag(orientation);
-        assert_eq!(said.len(), 1, "{orientation}: {said:?}");
-        for part in [orientation, "videoflip video-direction=auto", "as it is stored"] {
-            assert!(said[0].contains(part), "{part}: {said:?}");
-        }
-        assert_eq!(tag(orientation), [""; 0]);
+/// Tags that ask players to turn the picture.
+fn oriented(orientation: &str) -> gst::Event {
+    let mut tags = gst::TagList::new();
+    tags.make_mut()
+        .add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Append);
+    gst::event::Tag::new(tags)
+}
+
+/// Pushes a frame, tags, and two more frames. Returns size, segments and warnings behind an encoder with these properties.
+fn turned(properties: &str, orientations: &[&str]) -> ((u32, u32), u64, Vec<String>) {
+    init();
+    let line = Line::new(
+        &format!("vidtokenc name=enc model={} {properties}", tokenizer(TINY)),
+        &video_caps(32, 16, (30, 1)),
+    );
+    line.play();
+    let frames = video(3, 32, 16);
+    line.push(buffer(&frames[0], 32));
+    line.sink.try_pull_sample(LIMIT).unwrap();
+    let source = line.source.static_pad("src").unwrap();
+    for orientation in orientations {
+        source.push_event(oriented(orientation));
     }
+    line.push(buffer(&frames[1], 32));
+    line.push(buffer(&frames[2], 32));
+    line.finish();
+    let format = line.sink_format();
+    let stats: gst::Structure = line.pipeline.by_name("enc").unwrap().property("stats");
+    (
+        (format.width, format.height),
+        stats.get("segments").unwrap(),
+        line.warnings(),
+    )
+}
+
+#[test]
+fn a_picture_is_turned_from_its_tag_on() {
+    assert_eq!(turned("", &["rotate-90"]), ((16, 32), 2, vec![]));
+    assert_eq!(turned("", &["flip-rotate-180"]), ((32, 16), 2, vec![]));
+    // The same again, upright, and unknown: nothing changes.
+    assert_eq!(turned("", &["rotate-90", "rotate-90"]), ((16, 32), 2, vec![]));
+    for orientation in ["rotate-0", "rotate-45"] {
+        assert_eq!(turned("", &[orientation]), ((32, 16), 1, vec![]));
+    }
+    assert_eq!(turned("orientation=ignore", &["rotate-90"]), ((32, 16), 1, vec![]));
 }
 
 #[test]
@@ -381,13 +406,10 @@ fn behind_videoflip_pictures_are_not_turned_any_more() {
         &video_caps(32, 16, (30, 1)),
     );
     line.play();
-    let mut tags = gst::TagList::new();
-    tags.make_mut()
-        .add::<gst::tags::ImageOrientation>(&"rotate-90", gst::TagMergeMode::Append);
     line.push(buffer(&video(1, 32, 16)[0], 32));
     line.sink.try_pull_sample(LIMIT).unwrap();
     let source = line.source.static_pad("src").unwrap();
-    source.push_event(gst::event::Tag::new(tags));
+    source.push_event(oriented("rotate-90"));
     line.push(buffer(&video(2, 32, 16)[1], 32));
     line.finish();
     let format = line.sink_format();

@@ -14,7 +14,7 @@ use super::graph::FoundGraph;
 use super::input::{InputError, InputReader, Item};
 use super::lateness::Lateness;
 use super::loss::{LossCounts, Verdict};
-use super::negotiation::has_framerate;
+use super::negotiation::{FORMATS, SHARED, has_framerate};
 use super::picture::clip;
 use super::settings::Settings;
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
@@ -102,7 +102,7 @@ impl ElementImpl for VidtokDec {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| pad_templates(&input_template(), &video_template()));
+            LazyLock::new(|| pad_templates(&input_template(), &video_template(&FORMATS)));
         &TEMPLATES
     }
 
@@ -163,8 +163,8 @@ impl BaseTransformImpl for VidtokDec {
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
         let other = match direction {
-            gst::PadDirection::Sink => video_of(caps),
-            _ => tokens_of(caps, None),
+            gst::PadDirection::Sink => video_of(caps, &SHARED, &FORMATS),
+            _ => tokens_of(caps, &SHARED, None),
         };
         Some(filtered(other, filter))
     }

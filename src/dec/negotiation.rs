@@ -13,6 +13,11 @@ use crate::format::Fraction;
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
 
+/// Formats of the pictures.
+pub(super) const FORMATS: [gst_video::VideoFormat; 1] = [gst_video::VideoFormat::Rgb];
+/// What pictures have in common with their tokens.
+pub(super) const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
+
 impl VidtokDec {
     /// Whether a bin that chooses among elements has made this one. Such a bin hides the errors of elements that it
     /// does not take.

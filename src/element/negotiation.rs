@@ -1,20 +1,20 @@
 //! Which video caps belong to which token caps: what encoder and decoder answer while caps are negotiated.
 
 use crate::caps::{self, StreamFormat};
-use crate::format::{Coding, Fraction, MAX_DIMENSION, TokenFormat, TokenType};
+use crate::format::{Coding, Fraction, MAX_DIMENSION, TokenType};
 use crate::tokenizer::Description;
 
-/// Video that can be tokenized, and that tokens become.
-pub fn video_template() -> gst::Caps {
+/// Video of any size in these formats.
+pub fn video_template(formats: &[gst_video::VideoFormat]) -> gst::Caps {
     gst_video::VideoCapsBuilder::new()
-        .format(gst_video::VideoFormat::Rgb)
+        .format_list(formats.iter().copied())
         .width_range(1..=MAX_DIMENSION as i32)
         .height_range(1..=MAX_DIMENSION as i32)
         .build()
 }
 
-/// Fields that video and token caps share.
-const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
+/// Fields of caps that pictures, of video and of tokens, have in common where nothing is done to them.
+pub const PICTURE: [&str; 4] = ["width", "height", "framerate", "pixel-aspect-ratio"];
 
 /// What `transform_caps` returns for `caps`: those of them that `filter` takes, in its order.
 pub fn filtered(caps: gst::Caps, filter: Option<&gst::Caps>) -> gst::Caps {
@@ -24,16 +24,20 @@ pub fn filtered(caps: gst::Caps, filter: Option<&gst::Caps>) -> gst::Caps {
     }
 }
 
-/// The token caps that video caps `video` can become, `framed` first. `tokenizer`: if known, with the preferred token
-/// type.
-pub fn tokens_of(video: &gst::CapsRef, tokenizer: Option<(&Description, Option<TokenType>)>) -> gst::Caps {
+/// The token caps that belong to video caps `video`, `framed` first. They share the fields `shared`. `tokenizer`: if
+/// known, with the preferred token type.
+pub fn tokens_of(
+    video: &gst::CapsRef,
+    shared: &[&str],
+    tokenizer: Option<(&Description, Option<TokenType>)>,
+) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     for format in StreamFormat::ALL {
         for s in video.iter() {
             let mut tokens = caps::packet_structure(format);
-            for field in SHARED {
-                if let Ok(value) = s.value(field) {
-                    tokens.set_value(field, value.clone());
+            for field in shared {
+                if let Ok(value) = s.value(*field) {
+                    tokens.set_value(*field, value.clone());
                 }
             }
             match tokenizer {
@@ -75,13 +79,14 @@ fn describe(tokens: &mut gst::Structure, tokenizer: &Description, token_type: Op
     }
 }
 
-/// The video caps that can become the token caps `tokens`.
-pub fn video_of(tokens: &gst::CapsRef) -> gst::Caps {
+/// The video caps, in these formats, that belong to the token caps `tokens`. They share the fields `shared`.
+pub fn video_of(tokens: &gst::CapsRef, shared: &[&str], formats: &[gst_video::VideoFormat]) -> gst::Caps {
+    let formats = gst::List::new(formats.iter().map(|format| format.to_str()));
     let video = tokens.iter().map(|s| {
-        let mut video = gst::Structure::builder("video/x-raw").field("format", "RGB").build();
-        for field in SHARED {
-            if let Ok(value) = s.value(field) {
-                video.set_value(field, value.clone());
+        let mut video = gst::Structure::builder("video/x-raw").field("format", &formats).build();
+        for field in shared {
+            if let Ok(value) = s.value(*field) {
+                video.set_value(*field, value.clone());
             }
         }
         video
@@ -89,31 +94,13 @@ pub fn video_of(tokens: &gst::CapsRef) -> gst::Caps {
     video.collect()
 }
 
-/// The format of the tokens that `tokenizer` makes of `video`, which was read from `caps`.
-pub fn token_format(
-    video: &gst_video::VideoInfo,
-    caps: &gst::CapsRef,
-    tokenizer: &Description,
-    token_type: TokenType,
-) -> TokenFormat {
-    let fraction = |f: gst::Fraction| Fraction::new(f.numer().max(0) as u32, f.denom().max(1) as u32);
-    TokenFormat {
-        token_type,
-        framerate: fraction(video.fps()),
-        pixel_aspect_ratio: fraction(video.par()),
-        // Read from the caps, as `VideoInfo` fills in a default that nothing has said.
-        colorimetry: caps
-            .structure(0)
-            .and_then(|s| s.get("colorimetry").ok())
-            .map(colorimetry_name),
-        pixels: None,
-        ..TokenFormat::of(tokenizer, video.width(), video.height())
-    }
+pub fn fraction(f: gst::Fraction) -> Fraction {
+    Fraction::new(f.numer().max(0) as u32, f.denom().max(1) as u32)
 }
 
 /// The name of a colorimetry that GStreamer has written by name or by numbers, so that equal ones have equal texts.
 /// One without a name stays as it is.
-fn colorimetry_name(text: String) -> String {
+pub fn colorimetry_name(text: String) -> String {
     const NAMED: [&str; 8] = [
         "bt601",
         "bt709",
@@ -137,7 +124,7 @@ mod tests {
     #[test]
     fn every_size_that_a_stream_allows_is_in_the_template() {
         gst::init().unwrap();
-        let template = video_template();
+        let template = video_template(&[gst_video::VideoFormat::Rgb]);
         let fits = |size: u32| {
             let size = size as i32;
             let caps = gst::Caps::builder("video/x-raw")

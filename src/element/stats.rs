@@ -27,6 +27,8 @@ pub struct Stats {
     /// Name of the tokenizer and shape of its tokens, once known.
     model: Option<String>,
     shape: Option<String>,
+    /// What was done to the video's pixels, once known.
+    pixels: Option<String>,
     framerate: Option<Fraction>,
     steps: u64,
     /// Streams in the batches of those steps, this one included.
@@ -43,7 +45,7 @@ impl Stats {
             .nick("Statistics")
             .blurb(
                 "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, real-time \
-                 factor, provider and nodes that run elsewhere, model, shape of the tokens; encoder: input, which is what the \
+                 factor, provider and nodes that run elsewhere, model, shape of the tokens, what was done to the pixels; encoder: input, which is what the \
                  network takes; decoder: gaps and uncertain frames",
             )
             .read_only()
@@ -54,6 +56,7 @@ impl Stats {
     pub fn describe(&mut self, format: &TokenFormat, running: &Running) -> Vec<String> {
         self.model = Some(format.model.clone());
         self.shape = Some(shape(format));
+        self.pixels = format.pixels.clone();
         self.framerate = Some(format.framerate);
         let before = self.running.replace(running.clone());
         let said: Vec<String> = before.iter().flat_map(Running::warnings).collect();
@@ -101,6 +104,7 @@ impl Stats {
             ("nodes-elsewhere", nodes.and_then(|_| elsewhere())),
             ("model", self.model.clone()),
             ("shape", self.shape.clone()),
+            ("pixels", self.pixels.clone()),
             ("input", self.input.map(|input| input.as_str().to_string())),
         ];
         for (key, value) in texts {

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gst_video::VideoFrameExt;
-
 use super::packets::Packets;
-use super::pixels::FrameStack;
 use super::posterior::Sampler;
+use super::stack::FrameStack;
 use super::timing::Arrival;
 use crate::caps::StreamFormat;
-use crate::details::Details;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::timeline::{Group, Groups};
@@ -76,7 +73,7 @@ impl Encoder {
         let padded = (tokenizer.padded(size.0), tokenizer.padded(size.1));
         Ok(Self {
             groups: Groups::new(grouping, 0),
-            stack: FrameStack::new(grouping.step_frames(), size, padded, network.input()),
+            stack: FrameStack::new(network.input(), grouping.step_frames(), size, padded),
             discont: false,
             tokenizer,
             network,
@@ -92,7 +89,7 @@ impl Encoder {
         self.network.running()
     }
 
-    /// The type of the numbers that the network takes.
+    /// What the network takes.
     pub fn input(&self) -> FrameType {
         self.network.input()
     }
@@ -134,19 +131,14 @@ impl Encoder {
         self.continued
     }
 
-    /// Adds a frame, and runs the network when it completes a group. `key_interval`: frames from one segment start to
-    /// the next, rounded up to whole groups; 0: one segment.
-    pub fn push(
-        &mut self,
-        frame: &gst_video::VideoFrameRef<&gst::BufferRef>,
-        arrival: &Arrival,
-        key_interval: u64,
-    ) -> Result<Option<Encoded>, RuntimeError> {
-        let picture = frame
-            .plane_data(0)
-            .map_err(|error| RuntimeError::Run(Details::of(error)))?;
-        self.stack
-            .set(self.groups.filled(), picture, frame.plane_stride()[0] as usize);
+    /// Where the next frame's picture belongs: its number in the stack.
+    pub fn next_picture(&mut self) -> (&mut FrameStack, usize) {
+        (&mut self.stack, self.groups.filled())
+    }
+
+    /// Adds a frame whose [picture](Self::next_picture) is there, and runs the network when it completes a group.
+    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: one segment.
+    pub fn push(&mut self, arrival: &Arrival, key_interval: u64) -> Result<Option<Encoded>, RuntimeError> {
         self.groups.set_key_interval(key_interval);
         if arrival.ends_with_group {
             self.groups.finish_after_group();

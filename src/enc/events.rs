@@ -3,10 +3,12 @@
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, VidtokEnc};
 use super::orientation::Orientation;
 use super::playback_segment;
+use super::preparation::OrientationChoice;
 use crate::system::lock::lock;
 
 impl VidtokEnc {
@@ -19,6 +21,7 @@ impl VidtokEnc {
         let mut state = lock(&self.state);
         self.drain(&mut state, false);
         state.timing.begin_stream();
+        state.pick.restart();
         lock(&self.shared).orientation = Orientation::default();
     }
 
@@ -30,6 +33,7 @@ impl VidtokEnc {
         let mut state = lock(&self.state);
         if state.timing.begin_playback_segment(change, start) {
             self.drain(&mut state, false);
+            state.pick.restart();
         }
     }
 
@@ -38,7 +42,7 @@ impl VidtokEnc {
         let tokens = self.obj().src_pad().current_caps();
         let mut state = lock(&self.state);
         let Some(encoder) = &state.encoder else { return };
-        let wanted = tokens.and_then(|tokens| self.token_format(caps, &tokens).ok());
+        let wanted = tokens.and_then(|tokens| self.token_format(&self.plan(caps).ok()?, &tokens).ok());
         if !wanted.is_some_and(|(format, stream_format)| encoder.makes(&format, stream_format)) {
             self.drain(&mut state, false);
         }
@@ -66,10 +70,17 @@ impl VidtokEnc {
         self.obj().sink_pad().peer_query(&mut query) && query.result().0
     }
 
-    pub(super) fn warn_of_orientation(&self, tags: &gst::TagListRef) {
-        let warning = lock(&self.shared).orientation.warning(tags, self.obj().sink_pad());
-        if let Some(text) = warning {
-            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
+    /// Turns the pictures from here on as tags say, unless the user does not want it.
+    pub(super) fn orient(&self, tags: &gst::TagListRef) {
+        let sink = self.obj().sink_pad().clone();
+        let is_changed = lock(&self.shared).orientation.update(tags, &sink);
+        if !is_changed || lock(&self.settings).preparation.orientation == OrientationChoice::Ignore {
+            return;
+        }
+        // Tags come behind the caps: the same caps now mean other tokens.
+        if let Some(caps) = sink.current_caps() {
+            self.end_before(&caps);
+            self.parent_sink_event(gst::event::Caps::new(&caps));
         }
     }
 }

@@ -10,10 +10,12 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::encoder::{Encoded, Encoder, Finished};
+use super::intake::Intake;
 use super::key_requests::{KeyRequest, KeyRequests};
 use super::latency::Latency;
 use super::orientation::Orientation;
 use super::picture;
+use super::plan::formats;
 use super::settings::Settings;
 use super::timing::{Arrival, Fate, Incoming, Timing};
 use crate::caps::packet_template;
@@ -21,6 +23,7 @@ use crate::element::negotiation::{filtered, tokens_of, video_of, video_template}
 use crate::element::{self, NetworkElement, NetworkState, error_message, metadata, pad_templates};
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
+use crate::timeline::FramePick;
 use crate::tokenizer::Role;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> =
@@ -32,8 +35,11 @@ pub(super) struct State {
     pub(super) timing: Timing,
     /// Set when caps are known.
     pub(super) encoder: Option<Encoder>,
-    /// The layout of the frames. Set when caps are known.
-    video: Option<gst_video::VideoInfo>,
+    /// Makes pictures of frames. Set when caps are known.
+    intake: Option<Intake>,
+    pub(super) pick: FramePick,
+    /// A frame that was not kept has the flag DISCONT.
+    skipped_discont: bool,
     /// An encoded buffer that the base class has not asked for yet.
     output: Option<gst::Buffer>,
 }
@@ -90,7 +96,7 @@ impl ElementImpl for VidtokEnc {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| pad_templates(&video_template(), &packet_template()));
+            LazyLock::new(|| pad_templates(&video_template(&formats()), &packet_template()));
         &TEMPLATES
     }
 
@@ -145,9 +151,10 @@ impl BaseTransformImpl for VidtokEnc {
             gst::PadDirection::Sink => {
                 let token_type = self.settings().token_type.token_type();
                 let graph = self.network.graph();
-                tokens_of(caps, graph.as_ref().map(|graph| (&*graph.description, token_type)))
+                let tokenizer = graph.as_ref().map(|graph| (&*graph.description, token_type));
+                tokens_of(caps, self.shared_fields(), tokenizer)
             }
-            _ => video_of(caps),
+            _ => video_of(caps, self.shared_fields(), &formats()),
         };
         Some(filtered(other, filter))
     }
@@ -157,7 +164,8 @@ impl BaseTransformImpl for VidtokEnc {
             return self.parent_fixate_caps(direction, caps, othercaps);
         }
         // The whole token format. What the video's caps leave out has its default.
-        match self.token_format(caps, &othercaps) {
+        let format = self.plan(caps).and_then(|plan| self.token_format(&plan, &othercaps));
+        match format {
             Ok((format, stream_format)) => format.to_caps(stream_format),
             Err(error) => {
                 gst::warning!(CAT, imp = self, "No token caps for {caps}: {error}");
@@ -168,17 +176,26 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let mut state = lock(&self.state);
-        let video = self.video_info(incaps)?;
+        self.check_video(incaps)?;
         let fail = |error: RuntimeError| {
             self.post_error_message(error_message(&error));
             gst::loggable_error!(CAT, "{error}")
         };
-        let (format, stream_format) = self.token_format(incaps, outcaps).map_err(fail)?;
+        let plan = self.plan(incaps).map_err(fail)?;
+        let (format, stream_format) = self.token_format(&plan, outcaps).map_err(fail)?;
+        if plan.range_is_the_streams {
+            let text = "The container says that luma goes from 16 to 235, and the video itself that it goes from 0 to 255: the \
+                        video is believed, as FFmpeg does. (qtdemux loses a box that says \"full range\")";
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
+        }
         state.timing.set_framerate(format.framerate);
+        if state.pick.interval() != plan.pick.interval() {
+            state.pick = plan.pick.clone();
+        }
         if let Some(encoder) = &state.encoder
             && encoder.makes(&format, stream_format)
         {
-            state.video = Some(video);
+            state.intake = Some(Intake::new(plan));
             return Ok(());
         }
         // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
@@ -195,7 +212,7 @@ impl BaseTransformImpl for VidtokEnc {
             }
         };
         self.announce(&encoder, stream_format);
-        (state.encoder, state.video) = (Some(encoder), Some(video));
+        (state.encoder, state.intake) = (Some(encoder), Some(Intake::new(plan)));
         Ok(())
     }
 
@@ -219,7 +236,7 @@ impl BaseTransformImpl for VidtokEnc {
                 }
                 return is_taken;
             }
-            EventView::Tag(tags) => self.warn_of_orientation(tags.tag()),
+            EventView::Tag(tags) => self.orient(tags.tag()),
             EventView::FlushStart(_) => self.network.cancel.cancel(),
             EventView::FlushStop(_) => self.flush(),
             EventView::CustomDownstream(_) => {
@@ -250,7 +267,7 @@ impl BaseTransformImpl for VidtokEnc {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("There are no caps, so this is not raw video yet: put decodebin ! videoconvert in front")
+                ("There are no caps, so this is not raw video yet: put decodebin in front")
             );
             return Err(gst::FlowError::NotNegotiated);
         }
@@ -276,6 +293,7 @@ impl VidtokEnc {
         let mut state = lock(&self.state);
         state.output = None;
         state.timing.flush();
+        state.pick.restart();
         if let Some(encoder) = &mut state.encoder
             && let Err(error) = encoder.reset()
         {
@@ -287,6 +305,12 @@ impl VidtokEnc {
 
     /// Takes a frame: encodes or drops it, and ends the segment in front of it where it has to.
     fn encode(&self, state: &mut State, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // The argument of the base class stays set until something is pushed: the buffer's own flag counts.
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        if !state.pick.keeps_next() {
+            state.skipped_discont |= discont;
+            return Ok(gst::FlowSuccess::Ok);
+        }
         let encoder = state.encoder.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
         let (key_interval, max_lateness) = {
             let settings = self.settings();
@@ -299,9 +323,9 @@ impl VidtokEnc {
         let segment = self.obj().segment();
         let incoming = Incoming {
             pts: buffer.pts().map(gst::ClockTime::nseconds),
-            duration: buffer.duration().map(gst::ClockTime::nseconds),
-            // The argument of the base class stays set until something is pushed: the buffer's own flag counts.
-            discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
+            // A kept frame is shown until the next one.
+            duration: (buffer.duration().filter(|_| state.pick.interval() == 1)).map(gst::ClockTime::nseconds),
+            discont: discont || std::mem::take(&mut state.skipped_discont),
             segment: segment.downcast_ref(),
             now: self.obj().current_running_time(),
             latency,
@@ -324,15 +348,21 @@ impl VidtokEnc {
         self.warn_of_time(&arrival);
 
         let State {
-            timing, encoder, video, ..
+            timing,
+            encoder,
+            intake,
+            ..
         } = state;
-        let (encoder, video) = encoder
+        let (encoder, intake) = encoder
             .as_mut()
-            .zip(video.as_ref())
+            .zip(intake.as_mut())
             .ok_or(gst::FlowError::NotNegotiated)?;
-        let frame = picture::map(buffer, video).map_err(|error| self.refuse_frame(&error))?;
+        let refused = |error: String| self.refuse_frame(&error);
+        let frame = picture::map(buffer, &intake.plan().video).map_err(refused)?;
+        let (stack, index) = encoder.next_picture();
+        intake.fill(&frame, stack, index).map_err(refused)?;
         self.measure_latency(timing.accept(&arrival));
-        let encoded = encoder.push(&frame, &arrival, key_interval);
+        let encoded = encoder.push(&arrival, key_interval);
         if let Some(mut encoded) = encoded.map_err(|error| self.step_failed(&error))? {
             if let Some(mark) = encoded.mark.take() {
                 self.push_owed(self.within_segment(mark))?;

@@ -1,11 +1,11 @@
 //! # vidtokenc
 //!
-//! Turns RGB video into VidTok tokens with an ONNX graph that ONNX Runtime runs. Output is `framed` (packets of the
+//! Turns video into VidTok tokens with an ONNX graph that ONNX Runtime runs. Output is `framed` (packets of the
 //! `.vidtok` byte stream) unless downstream asks for `stream-format=raw` (bare numbers). Video may have any size,
 //! framerate and pixel aspect ratio; interlaced video is refused. Every video frame is in exactly one token buffer.
 //!
 //! ```text
-//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! vidtokenc ! filesink location=out.vidtok
+//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! vidtokenc ! filesink location=out.vidtok
 //! ```
 //!
 //! ## Latency
@@ -45,6 +45,7 @@ mod encoder;
 mod events;
 mod frame_clock;
 mod imp;
+mod intake;
 mod key_requests;
 mod latency;
 mod lateness;
@@ -52,11 +53,16 @@ mod negotiation;
 mod orientation;
 mod packets;
 mod picture;
-mod pixels;
+mod plan;
 mod playback_segment;
 mod posterior;
+mod preparation;
 mod settings;
+mod stack;
+mod stream_range;
 mod timing;
+mod turn;
+mod upstream;
 
 glib::wrapper! {
     pub struct VidtokEnc(ObjectSubclass<imp::VidtokEnc>) @extends gst_base::BaseTransform, gst::Element, gst::Object;

@@ -9,6 +9,10 @@ use super::encoder::{Continued, Encoder};
 use super::imp::{CAT, VidtokEnc};
 use super::latency::Latency;
 use super::packets::Packets;
+use super::plan::Plan;
+use super::preparation::{OrientationChoice, Preparation};
+use super::stream_range;
+use super::turn::Turn;
 use crate::caps::StreamFormat;
 use crate::details::Details;
 use crate::element::{BusReport, NetworkElement, frame_duration, negotiation, shape};
@@ -18,8 +22,8 @@ use crate::system::lock::lock;
 use crate::tokenizer::Graph;
 
 impl VidtokEnc {
-    /// What the caps say of the pictures.
-    pub(super) fn video_info(&self, caps: &gst::Caps) -> Result<gst_video::VideoInfo, gst::LoggableError> {
+    /// Checks that the caps are of pictures that can be tokenized.
+    pub(super) fn check_video(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let fail = |text: String| {
             gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
             gst::loggable_error!(CAT, "{text}")
@@ -31,13 +35,44 @@ impl VidtokEnc {
                 "Interlaced video cannot be tokenized: put a deinterlace element in front".into(),
             ));
         }
-        Ok(video)
+        Ok(())
     }
 
-    /// The format for tokens of `incaps`; what `outcaps` leave open has its default.
+    /// What becomes of video of `incaps` in front of the network.
+    pub(super) fn plan(&self, incaps: &gst::CapsRef) -> Result<Plan, RuntimeError> {
+        let preparation = lock(&self.settings).preparation.clone();
+        let turn = self.turn(&preparation);
+        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|error| RuntimeError::Caps(Details::of(error)))?;
+        Plan::new(
+            incaps,
+            video,
+            &preparation,
+            turn,
+            stream_range::is_full(self.obj().sink_pad()),
+        )
+    }
+
+    /// How pictures are turned.
+    fn turn(&self, preparation: &Preparation) -> Turn {
+        match preparation.orientation {
+            OrientationChoice::Auto => lock(&self.shared).orientation.turn(),
+            OrientationChoice::Ignore => Turn::default(),
+        }
+    }
+
+    /// Fields of caps that are the same in front of the element and behind it.
+    pub(super) fn shared_fields(&self) -> &'static [&'static str] {
+        let preparation = lock(&self.settings).preparation.clone();
+        match preparation.keeps_pictures() && self.turn(&preparation).is_none() {
+            true => &negotiation::PICTURE,
+            false => &[],
+        }
+    }
+
+    /// The format for tokens of pictures by `plan`; what `outcaps` leave open has its default.
     pub(super) fn token_format(
         &self,
-        incaps: &gst::CapsRef,
+        plan: &Plan,
         outcaps: &gst::CapsRef,
     ) -> Result<(TokenFormat, StreamFormat), RuntimeError> {
         let graph = self.graph()?;
@@ -48,8 +83,15 @@ impl VidtokEnc {
         let token_type = token_type
             .or(set)
             .unwrap_or_else(|| TokenType::default_for(&graph.description.regularizer));
-        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|error| RuntimeError::Caps(Details::of(error)))?;
-        let format = negotiation::token_format(&video, incaps, &graph.description, token_type);
+        let (width, height) = plan.size();
+        let format = TokenFormat {
+            token_type,
+            framerate: plan.framerate(),
+            pixel_aspect_ratio: plan.pixel_aspect_ratio(),
+            colorimetry: plan.colorimetry(),
+            pixels: plan.description(graph.input),
+            ..TokenFormat::of(&graph.description, width, height)
+        };
         let is_wrong_setting = set == Some(token_type) && !token_type.fits(&graph.description.regularizer);
         format.check().map_err(|error| match is_wrong_setting {
             true => RuntimeError::Settings(Details::of(error)),
@@ -97,7 +139,11 @@ impl VidtokEnc {
     pub(super) fn explain_refusal(&self, incaps: &gst::Caps) {
         let source = self.obj().src_pad().clone();
         let wanted = source.peer_query_caps(None);
-        let possible = self.transform_caps(gst::PadDirection::Sink, incaps, None);
+        let exact = self.plan(incaps).and_then(|plan| self.token_format(&plan, &wanted));
+        let possible = match exact {
+            Ok((format, stream_format)) => Some(format.to_caps(stream_format)),
+            Err(_) => self.transform_caps(gst::PadDirection::Sink, incaps, None),
+        };
         if let Some(possible) = possible.filter(|possible| !possible.can_intersect(&wanted)) {
             gst::element_imp_error!(
                 self,

@@ -3,52 +3,35 @@
 use gst::glib;
 use gst::prelude::*;
 
-/// The orientation in the latest tags.
+use super::turn::Turn;
+use super::upstream::elements_before;
+
+/// How the latest tags want pictures to be turned.
 #[derive(Debug, Default)]
-pub struct Orientation(Option<String>);
+pub struct Orientation(Turn);
 
 impl Orientation {
-    /// Reads tags of the video at the pad `sink`. Returns a warning where they ask for another orientation than the
-    /// tags before, and no element upstream turns the pictures.
-    pub fn warning(&mut self, tags: &gst::TagListRef, sink: &gst::Pad) -> Option<String> {
-        let tag = tags.get::<gst::tags::ImageOrientation>()?;
-        let orientation = tag.get();
-        let before = self.0.replace(orientation.into());
-        if orientation == "rotate-0" || before.as_deref() == Some(orientation) || is_turned_before(sink) {
-            return None;
-        }
-        Some(format!(
-            "A tag says that players should turn the picture ({orientation}), but it is tokenized as it is stored: put \
-             videoflip video-direction=auto in front"
-        ))
+    /// Reads tags of the video at the pad `sink`. Returns whether pictures are turned otherwise than before.
+    pub fn update(&mut self, tags: &gst::TagListRef, sink: &gst::Pad) -> bool {
+        let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
+            return false;
+        };
+        let turn = match is_turned_before(sink) {
+            true => Turn::default(),
+            false => Turn::of_tag(tag.get()).unwrap_or_default(),
+        };
+        std::mem::replace(&mut self.0, turn) != turn
+    }
+
+    pub fn turn(&self) -> Turn {
+        self.0
     }
 }
 
 /// Whether an element upstream of `sink` turns pictures. The tag does not say: some versions of GStreamer's elements
 /// leave it as it was.
 fn is_turned_before(sink: &gst::Pad) -> bool {
-    // More elements than a pipeline has in a line: links may change meanwhile, and the loop must end.
-    const MAX_ELEMENTS: usize = 100;
-    let mut pad = sink.peer();
-    for _ in 0..MAX_ELEMENTS {
-        let Some(source) = pad else { return false };
-        if source.parent_element().is_some_and(|element| turns(&element)) {
-            return true;
-        }
-        pad = in_front_of(&source);
-    }
-    false
-}
-
-/// The source pad upstream of the source pad `source`: behind its element, or behind a bin's ghost pad.
-fn in_front_of(source: &gst::Pad) -> Option<gst::Pad> {
-    if let Some(ghost) = source.downcast_ref::<gst::GhostPad>() {
-        ghost.target()
-    } else if let Some(proxy) = source.downcast_ref::<gst::ProxyPad>() {
-        proxy.internal()?.peer()
-    } else {
-        source.parent_element()?.sink_pads().first()?.peer()
-    }
+    elements_before(sink).any(|element| turns(&element))
 }
 
 /// Whether an element is set to turn pictures, by their tag or in one direction.

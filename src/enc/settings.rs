@@ -6,6 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::posterior::{Latent, Sampler};
+use super::preparation::Preparation;
 use crate::details::Details;
 use crate::element::{self, NetworkSettings, Stats};
 use crate::format::TokenType;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub seed: u64,
     /// Tells the stream from others; `None`: a random id.
     pub stream_id: Option<String>,
+    /// What is done to pictures in front of the network.
+    pub preparation: Preparation,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             latent: Latent::default(),
             seed: 0,
             stream_id: None,
+            preparation: Preparation::default(),
         }
     }
 }
@@ -78,6 +82,7 @@ impl Settings {
     pub fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let mut properties = NetworkSettings::properties(Role::Encoder);
+            properties.extend_from_slice(Preparation::properties());
             properties.extend([
                 glib::ParamSpecUInt::builder("key-interval")
                     .nick("Key interval")
@@ -152,6 +157,7 @@ impl element::Settings for Settings {
                 let id = value.get::<Option<String>>().expect("checked by GObject");
                 self.stream_id = id.filter(|id| !id.is_empty());
             }
+            name if self.preparation.set(name, value) => {}
             name => self.network.set(name, value),
         }
     }
@@ -164,11 +170,12 @@ impl element::Settings for Settings {
             "latent" => self.latent.to_value(),
             "seed" => self.seed.to_value(),
             "stream-id" => self.stream_id.to_value(),
-            name => return self.network.get(name),
+            name => return self.preparation.get(name).or_else(|| self.network.get(name)),
         })
     }
 
     fn check(&self) -> Result<(), RuntimeError> {
+        self.preparation.check()?;
         let Some(id) = &self.stream_id else { return Ok(()) };
         check_stream_id(id).map_err(|error| {
             let text = match &error {

@@ -10,6 +10,13 @@ pub struct FramePick {
     wait: u32,
 }
 
+/// Every frame.
+impl Default for FramePick {
+    fn default() -> Self {
+        Self::every(1)
+    }
+}
+
 impl FramePick {
     /// `interval` 0 counts as 1: every frame.
     pub fn every(interval: u32) -> Self {
