@@ -16,6 +16,9 @@ GPU_RUNTIME=onnxruntime-gpu==1.31.1
 GPU_RUNTIME_HASH=sha256:05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7
 OPENVINO_RUNTIME=onnxruntime-openvino==1.24.1
 OPENVINO_RUNTIME_HASH=sha256:d617fac2f59a6ab5ea59a788c3e1592240a129642519aaeaa774761dfe35150e
+# For tests: the oldest PyAV whose bytes are those of the newest. Its wheel for x86-64 is the same for all Pythons.
+OTHER_PYAV=av==17.1.0
+OTHER_PYAV_HASH=sha256:f9a65d1f48b818323fb411e80358f89d77dec340b01d27c6b2dfbb9cbf4b779f
 TARGET_FOLDER=${CARGO_TARGET_DIR:-$PWD/target}
 VENV_PYTHON=$PWD/.venv/bin/python
 
@@ -193,6 +196,21 @@ with zipfile.ZipFile(wheel) as files:
 wheel.unlink()
 (folder / "requirements.txt").unlink()
 PYTHON
+        mv "$part" "$folder" || return
+    fi
+    printf '%s' "$folder"
+}
+
+# other_pyav PACKAGE==VERSION HASH: prints the folder of another PyAV than the environment's. Fails if the wheel cannot be
+# downloaded.
+other_pyav() {
+    local folder=$PWD/.local/$1 part=$PWD/.local/$1.part
+    if [ ! -d "$folder" ]; then
+        rm -rf "$part"
+        mkdir -p "$part" || return
+        printf '%s --hash=%s\n' "$1" "$2" >"$part/requirements.txt"
+        quietly "$VENV_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --no-deps --require-hashes \
+            --target "$part" -r "$part/requirements.txt" || return
         mv "$part" "$folder" || return
     fi
     printf '%s' "$folder"

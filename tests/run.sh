@@ -42,6 +42,13 @@ else
     fi
 fi
 
+if [ "$(uname -m)" = x86_64 ]; then
+    VIDTOK_OTHER_PYAV=$(other_pyav "$OTHER_PYAV" "$OTHER_PYAV_HASH") || broken+=("getting $OTHER_PYAV")
+    export VIDTOK_OTHER_PYAV
+else
+    left_out+=("a second version of PyAV")
+fi
+
 # run NAME SECONDS COMMAND...: a suite that takes longer has failed.
 run() {
     say "$1"

@@ -46,7 +46,9 @@ def documented(name: str) -> bytes:
 HEADER, FIRST, SECOND = documented("header"), documented("first packet"), documented("second packet")
 END_MARK = documented("end mark")
 EXAMPLE = HEADER + FIRST + SECOND + END_MARK
-KL_FORMAT = replace(FORMAT, levels=None, channels=4, token_type="float16", colorimetry="bt709", pixels="yuv=swscale:bt709:limited")
+KL_FORMAT = replace(
+    FORMAT, levels=None, channels=4, token_type="float16", colorimetry="bt709", pixels="size=crop:bilinear"
+)
 SYNC = b"\x89VTP"
 
 
