@@ -21,7 +21,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 CAMERA = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=256,height=256,framerate=30/1"
 # Long segments cost fewer bits; viewers ask for a start when they need one.
-TOKENS = "videoconvert ! vidtokenc key-interval=120 ! rtpvidtokpay name=pay0"
+TOKENS = "vidtokenc key-interval=120 ! rtpvidtokpay name=pay0"
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ SINK = "autovideosink"
 
 def serve(path: Path, source: str) -> str | None:
     """Run until the source ends. Gives what went wrong."""
-    tokens = "videoconvert ! vidtokenc key-interval=20"
+    tokens = "vidtokenc key-interval=20"
     sink = "multisocketsink name=clients sync-method=next-keyframe"
     pipeline = Gst.parse_launch(f"{source} ! {tokens} ! {sink}")
     path.unlink(missing_ok=True)

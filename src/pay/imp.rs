@@ -3,7 +3,7 @@
 //! Sends tokens as RTP packets, each of which decodes without its neighbours. `docs/rtp.md` specifies them.
 //!
 //! ```text
-//! gst-launch-1.0 videotestsrc is-live=true ! videoconvert ! vidtokenc key-interval=60 ! rtpvidtokpay ! \
+//! gst-launch-1.0 videotestsrc is-live=true ! vidtokenc key-interval=60 ! rtpvidtokpay ! \
 //!     udpsink host=127.0.0.1 port=5004
 //! ```
 //!
