@@ -117,6 +117,27 @@ pub fn colorimetry_name(text: String) -> String {
     name.map_or(text, Into::into)
 }
 
+/// Whether the numbers are luma and chroma.
+pub fn is_yuv(colorimetry: &gst_video::VideoColorimetry) -> bool {
+    use gst_video::VideoColorMatrix::{Rgb, Unknown};
+    !matches!(colorimetry.matrix(), Rgb | Unknown)
+}
+
+/// The name of the colorimetry that pictures have once they are RGB. GStreamer (1.22) itself, given RGB caps with the
+/// colorimetry of YUV, would keep that one's range: 16 to 235 for `bt709`.
+pub fn rgb_colorimetry(of: &gst_video::VideoColorimetry) -> String {
+    if !is_yuv(of) {
+        return colorimetry_name(of.to_string());
+    }
+    let rgb = gst_video::VideoColorimetry::new(
+        gst_video::VideoColorRange::Range0_255,
+        gst_video::VideoColorMatrix::Rgb,
+        of.transfer(),
+        of.primaries(),
+    );
+    colorimetry_name(rgb.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +157,21 @@ mod tests {
             caps.is_subset(&template)
         };
         assert!(fits(1) && fits(MAX_DIMENSION) && !fits(MAX_DIMENSION + 1) && !fits(0));
+    }
+
+    #[test]
+    fn a_colorimetry_has_a_form_for_rgb() {
+        gst::init().unwrap();
+        for (of, rgb) in [
+            ("bt709", "1:1:5:1"),
+            ("bt601", "1:1:16:4"),
+            ("2:3:7:1", "sRGB"),
+            ("1:4:0:0", "1:1:0:0"),
+            ("sRGB", "sRGB"),
+            ("1:1:16:4", "1:1:16:4"),
+        ] {
+            assert_eq!(rgb_colorimetry(&of.parse().unwrap()), rgb, "{of}");
+        }
     }
 
     #[test]

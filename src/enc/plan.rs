@@ -4,7 +4,7 @@ use gst_video::{VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorim
 
 use super::preparation::Preparation;
 use super::turn::Turn;
-use crate::element::negotiation::{colorimetry_name, fraction};
+use crate::element::negotiation::{colorimetry_name, fraction, rgb_colorimetry};
 use crate::format::Fraction;
 use crate::pixels::{Colour, Layout, Matrix, Method, Siting, Source};
 use crate::resize::{self, Fit, Interpolation, Size};
@@ -111,14 +111,7 @@ impl Plan {
         if !self.source.layout.is_yuv() {
             return Some(colorimetry_name(said));
         }
-        let yuv: VideoColorimetry = said.parse().ok()?;
-        let rgb = VideoColorimetry::new(
-            VideoColorRange::Range0_255,
-            VideoColorMatrix::Rgb,
-            yuv.transfer(),
-            yuv.primaries(),
-        );
-        Some(colorimetry_name(rgb.to_string()))
+        said.parse().ok().map(|yuv| rgb_colorimetry(&yuv))
     }
 
     /// What is done to the pixels, as the stream says it; `None`: nothing. `input`: what the network takes.
