@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::picture::picture;
+use super::picture::PictureMaker;
 use super::segments::Segments;
 use crate::details::Details;
 use crate::format::TokenFormat;
@@ -18,8 +18,7 @@ pub struct Decoder {
     network: DecoderNetwork,
     /// The graph and the options that the network was made from.
     made_from: (Source, Options),
-    /// The layout of the pictures.
-    video: gst_video::VideoInfo,
+    maker: PictureMaker,
     /// Width and height of the network's output.
     padded: (u32, u32),
     /// Pictures of the latest step that were not taken yet.
@@ -56,13 +55,13 @@ impl From<StreamError> for StepError {
 }
 
 impl Decoder {
-    /// A decoder for tokens of `format` that makes pictures as in `video`. `cancel` ends its steps from other threads;
+    /// A decoder for tokens of `format` that makes pictures by `maker`. `cancel` ends its steps from other threads;
     /// [reset](Self::reset) it afterwards.
     pub fn new(
         graph: &Graph,
         options: Options,
         format: TokenFormat,
-        video: gst_video::VideoInfo,
+        maker: PictureMaker,
         cancel: Cancel,
         report: &dyn Report,
     ) -> Result<Self, RuntimeError> {
@@ -74,7 +73,7 @@ impl Decoder {
             segments: Segments::new(tokenizer, format),
             network,
             made_from: (graph.source.clone(), options),
-            video,
+            maker,
             pictures: VecDeque::new(),
         })
     }
@@ -85,10 +84,16 @@ impl Decoder {
     }
 
     /// Continues with other tokens that the network [decodes](Self::decodes), from a segment start.
-    pub fn set_format(&mut self, format: TokenFormat, video: gst_video::VideoInfo) {
+    pub fn set_format(&mut self, format: TokenFormat, maker: PictureMaker) {
         self.pictures.clear();
         self.segments.set_format(format);
-        self.video = video;
+        self.maker = maker;
+    }
+
+    /// Makes other pictures of the same tokens from now on. Those that could not be pushed are lost.
+    pub fn set_maker(&mut self, maker: PictureMaker) {
+        self.pictures.clear();
+        self.maker = maker;
     }
 
     pub fn format(&self) -> &TokenFormat {
@@ -115,12 +120,12 @@ impl Decoder {
             if next.step.first {
                 self.network.restart();
             }
-            let (video, padded, shown) = (&self.video, self.padded, next.step.shown);
+            let (maker, padded, shown) = (&mut self.maker, self.padded, next.step.shown);
             let started = Instant::now();
             let mut elapsed = Duration::ZERO;
             let pictures = self.network.decode(next.tokens, next.step.edge, |frames| {
                 elapsed = started.elapsed();
-                let picture = |(index, time)| picture(video, frames, padded, index, time);
+                let picture = |(index, time)| maker.picture(frames, padded, index, time);
                 shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
             })?;
             on_step(elapsed, self.network.streams());

@@ -9,16 +9,17 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
+use super::colour::{self, FORMATS, SHARED};
 use super::decoder::{Decoder, StepError};
 use super::graph::FoundGraph;
 use super::input::{InputError, InputReader, Item};
 use super::lateness::Lateness;
 use super::loss::{LossCounts, Verdict};
-use super::negotiation::{FORMATS, SHARED, has_framerate};
-use super::picture::clip;
+use super::negotiation::has_framerate;
+use super::picture::{PictureMaker, clip};
 use super::settings::Settings;
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
-use crate::element::negotiation::{filtered, tokens_of, video_of, video_template};
+use crate::element::negotiation::{filtered, tokens_of, video_template};
 use crate::element::{self, NetworkElement, NetworkState, error_message, metadata, pad_templates};
 use crate::format::Fraction;
 use crate::runtime::RuntimeError;
@@ -162,33 +163,50 @@ impl BaseTransformImpl for VidtokDec {
         caps: &gst::Caps,
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
-        let other = match direction {
-            gst::PadDirection::Sink => video_of(caps, &SHARED, &FORMATS),
-            _ => tokens_of(caps, &SHARED, None),
-        };
-        Some(filtered(other, filter))
+        Some(match direction {
+            gst::PadDirection::Sink => colour::only_possible(&filtered(colour::pictures_of(caps), filter), caps),
+            _ => filtered(tokens_of(caps, &SHARED, None), filter),
+        })
     }
 
     fn fixate_caps(&self, direction: gst::PadDirection, caps: &gst::Caps, mut othercaps: gst::Caps) -> gst::Caps {
-        if direction == gst::PadDirection::Sink && !has_framerate(caps) {
+        if direction == gst::PadDirection::Sink {
+            let possible = colour::only_possible(&othercaps, caps);
+            if possible.is_empty() && !othercaps.is_empty() {
+                self.report_colorimetry(&othercaps);
+            }
+            // RGB, wherever it is taken: an element downstream that converts may name another format first.
+            let rgb = possible.intersect(&video_template(&[gst_video::VideoFormat::Rgb]));
+            othercaps = if rgb.is_empty() { possible } else { rgb };
             othercaps.truncate();
-            let Fraction { num, den } = DEFAULT_FRAMERATE;
             if let Some(video) = othercaps.make_mut().structure_mut(0) {
-                video.fixate_field_nearest_fraction("framerate", gst::Fraction::new(num as i32, den as i32));
+                if !has_framerate(caps) {
+                    let Fraction { num, den } = DEFAULT_FRAMERATE;
+                    video.fixate_field_nearest_fraction("framerate", gst::Fraction::new(num as i32, den as i32));
+                }
+                colour::choose(video, caps);
             }
         }
         self.parent_fixate_caps(direction, caps, othercaps)
     }
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let maker = PictureMaker::new(gst_video::VideoInfo::from_caps(outcaps)?)
+            .ok_or_else(|| gst::loggable_error!(CAT, "Pictures of these caps cannot be made: {outcaps}"))?;
+        // The tokens stay, and downstream wants other pictures of them: the segment goes on.
+        if self.obj().sink_pad().current_caps().as_ref() == Some(incaps)
+            && let State::Open(open) = &mut *lock(&self.state)
+        {
+            open.decoder.set_maker(maker);
+            return Ok(());
+        }
         self.drain_if_open();
         let mut state = lock(&self.state);
         let (reader, decoder) = match std::mem::take(&mut *state) {
             State::Open(open) => (Some(open.reader), Some(open.decoder)),
             _ => (None, None),
         };
-        let video = gst_video::VideoInfo::from_caps(outcaps)?;
-        *state = match self.open(incaps, video, decoder) {
+        *state = match self.open(incaps, maker, decoder) {
             Ok(mut open) => {
                 if let Some(reader) = reader {
                     open.reader.follow(reader);
@@ -238,6 +256,7 @@ impl BaseTransformImpl for VidtokDec {
     }
 
     fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.follow_downstream()?;
         let mut state = lock(&self.state);
         let Open { reader, decoder } = match &mut *state {
             State::Open(open) => &mut **open,
@@ -293,6 +312,25 @@ impl BaseTransformImpl for VidtokDec {
 }
 
 impl VidtokDec {
+    /// Negotiates again where downstream has asked for it, as it may want pictures of another format now. The base class
+    /// does this in what `submit_input_buffer` replaces.
+    fn follow_downstream(&self) -> Result<(), gst::FlowError> {
+        let element = self.obj();
+        let (source, sink) = (element.src_pad(), element.sink_pad());
+        if !source.check_reconfigure() {
+            return Ok(());
+        }
+        let Some(caps) = sink.current_caps() else { return Ok(()) };
+        if self.parent_sink_event(gst::event::Caps::new(&caps)) {
+            return Ok(());
+        }
+        source.mark_reconfigure();
+        Err(match source.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            true => gst::FlowError::Flushing,
+            false => gst::FlowError::NotNegotiated,
+        })
+    }
+
     pub(super) fn prepare(&self) -> Result<(), RuntimeError> {
         if self.find_graph()? {
             *lock(&self.loss) = LossCounts::default();

@@ -1,6 +1,6 @@
 //! # vidtokdec
 //!
-//! Turns VidTok tokens, `framed` or `raw` (`docs/raw.md`), back into RGB video with an ONNX graph that ONNX Runtime
+//! Turns VidTok tokens, `framed` or `raw` (`docs/raw.md`), back into video with an ONNX graph that ONNX Runtime
 //! runs. Unless `model` is set, the tokenizer is the one whose digest the caps carry: the embedded one, or a folder on
 //! the search path. Every real frame comes out once, at the time it went in; padding at the end of a segment does not.
 //! After a flush, and in the middle of a segment, the decoder waits for a segment start.
@@ -8,6 +8,11 @@
 //! ```text
 //! gst-launch-1.0 filesrc location=out.vidtok ! decodebin ! videoconvert ! autovideosink
 //! ```
+//!
+//! ## Pictures
+//!
+//! RGB, or, where downstream does not take that, I420 or NV12 with the matrix of BT.601 or BT.709, in limited or full
+//! range, with chroma at the left (`mpeg2`) or in the middle (`jpeg`). The caps say which; downstream's may choose.
 //!
 //! ## Latency
 //!
@@ -51,6 +56,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod colour;
 mod decoder;
 mod graph;
 mod imp;

@@ -8,15 +8,11 @@ use super::decoder::Decoder;
 use super::graph::Decodable;
 use super::imp::{Open, VidtokDec};
 use super::input::InputReader;
+use super::picture::PictureMaker;
 use crate::element::{BusReport, NetworkElement};
 use crate::format::Fraction;
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
-
-/// Formats of the pictures.
-pub(super) const FORMATS: [gst_video::VideoFormat; 1] = [gst_video::VideoFormat::Rgb];
-/// What pictures have in common with their tokens.
-pub(super) const SHARED: [&str; 5] = ["width", "height", "framerate", "pixel-aspect-ratio", "colorimetry"];
 
 impl VidtokDec {
     /// Whether a bin that chooses among elements has made this one. Such a bin hides the errors of elements that it
@@ -31,12 +27,12 @@ impl VidtokDec {
         })
     }
 
-    /// A reader and a decoder for tokens of `incaps` and pictures as in `video`. The network of `before`, the decoder
+    /// A reader and a decoder for tokens of `incaps` and pictures by `maker`. The network of `before`, the decoder
     /// of the caps before, is used again where it can be.
     pub(super) fn open(
         &self,
         incaps: &gst::Caps,
-        video: gst_video::VideoInfo,
+        maker: PictureMaker,
         before: Option<Decoder>,
     ) -> Result<Open, RuntimeError> {
         self.prepare()?;
@@ -53,7 +49,7 @@ impl VidtokDec {
             .map_err(|text| RuntimeError::Settings(text.into()))?;
         let framerate_is_assumed = !has_framerate(incaps);
         if framerate_is_assumed {
-            let fps = video.fps();
+            let fps = maker.video().fps();
             format.framerate = Fraction::new(fps.numer().max(0) as u32, fps.denom().max(1) as u32);
             gst::element_imp_warning!(
                 self,
@@ -68,7 +64,7 @@ impl VidtokDec {
         let reader = InputReader::new(format.clone(), stream_format, framerate_is_assumed);
         let decoder = match before {
             Some(mut decoder) if decoder.decodes(&graph, options, &format) => {
-                decoder.set_format(format, video);
+                decoder.set_format(format, maker);
                 decoder
             }
             before => {
@@ -77,10 +73,24 @@ impl VidtokDec {
                 let element = self.obj();
                 let report = BusReport(element.upcast_ref());
                 let cancel = self.network().cancel.clone();
-                Decoder::new(&graph, options, format, video, cancel, &report)?
+                Decoder::new(&graph, options, format, maker, cancel, &report)?
             }
         };
         Ok(Open { reader, decoder })
+    }
+
+    /// Says which colorimetry cannot be given. `wanted`: caps of pictures, at least one.
+    pub(super) fn report_colorimetry(&self, wanted: &gst::CapsRef) {
+        let s = wanted.structure(0);
+        let text = |field| s.and_then(|s| s.value(field).ok()?.serialize().ok());
+        let [format, colorimetry] = ["format", "colorimetry"].map(|field| text(field).unwrap_or_default());
+        gst::element_imp_error!(
+            self,
+            gst::CoreError::Negotiation,
+            ("These tokens cannot become {format} pictures of the colorimetry {colorimetry}: RGB has no matrix, and I420 \
+                 and NV12 have that of BT.601 or BT.709, with the primaries and transfer function of the video. Put \
+                 videoconvert behind vidtokdec for another")
+        );
     }
 
     /// Says that caps are missing, where the base class would say "internal data stream error".

@@ -14,7 +14,14 @@ fn decoder() -> (Decoder, Cancel) {
     let format = TokenFormat::of(tokenizer, 16, 16);
     let video = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build();
     let (options, cancel) = (Options::default(), Cancel::default());
-    let decoder = Decoder::new(&graph, options, format, video.unwrap(), cancel.clone(), &Silent);
+    let decoder = Decoder::new(
+        &graph,
+        options,
+        format,
+        PictureMaker::new(video.unwrap()).unwrap(),
+        cancel.clone(),
+        &Silent,
+    );
     (decoder.unwrap(), cancel)
 }
 
