@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::packets::Packets;
 use super::posterior::Sampler;
-use super::stack::FrameStack;
 use super::timing::Arrival;
 use crate::caps::StreamFormat;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, EncoderNetwork, Options, Report, Running, RuntimeError};
 use crate::timeline::{Group, Groups};
-use crate::tokenizer::{Description, FrameType, Graph};
+use crate::tokenizer::{Description, FrameStack, FrameType, Graph};
 
 /// Encodes video of one size.
 pub struct Encoder {

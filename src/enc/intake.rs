@@ -3,9 +3,9 @@
 use gst_video::VideoFrameExt;
 
 use super::plan::Plan;
-use super::stack::FrameStack;
 use crate::pixels::{Converter, Planes};
 use crate::resize::Resizer;
+use crate::tokenizer::FrameStack;
 
 pub struct Intake {
     plan: Plan,

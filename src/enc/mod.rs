@@ -58,7 +58,6 @@ mod playback_segment;
 mod posterior;
 mod preparation;
 mod settings;
-mod stack;
 mod stream_range;
 mod timing;
 mod turn;

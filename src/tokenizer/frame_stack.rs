@@ -1,10 +1,9 @@
-//! The frames of one encoder step in memory: RGB, padded right and below with copies of the picture's edge. Free of
-//! GStreamer.
+//! The frames of one encoder step in memory: RGB, padded right and below with copies of the picture's edge.
 
 use std::ops::Range;
 
+use super::FrameType;
 use crate::resize::to_bytes;
-use crate::tokenizer::FrameType;
 
 const CHANNELS: usize = 3;
 
@@ -21,6 +20,7 @@ pub struct FrameStack {
 }
 
 impl FrameStack {
+    /// For pictures of `width` × `height` pixels that the network takes with the padded ones. Frames are black at first.
     pub fn new(
         frame_type: FrameType,
         frames: usize,
@@ -85,6 +85,7 @@ impl FrameStack {
         }
     }
 
+    /// What the network takes.
     pub fn bytes(&self) -> &[u8] {
         &self.data
     }
