@@ -1,0 +1,222 @@
+//! Pixels: `cargo bench --bench pixels`. What it costs to make the network's input of decoded video, beside GStreamer's
+//! elements.
+//!
+//! Ours is what `vidtokenc` does to a frame: rows converted, resized if asked for, and put into the input of a network that
+//! takes bytes or floats. GStreamer's is `videoconvert`, with `videoscale` if asked for, and a copy of the RGB, which is
+//! what an encoder that takes RGB does. Both run on one thread, on the same buffers, and take turns; their medians of
+//! processor time are compared.
+//!
+//! Options after `--`: `--frames N` per turn (40), `--repeats N` (15).
+
+mod common;
+
+use common::{Result, median};
+use gst_check::Harness;
+use gst_video::VideoFrameExt;
+use gstvidtok::pixels::{Colour, Converter, Layout, Method, Planes, Source};
+use gstvidtok::resize::{Fit, Interpolation, Plan, Resizer, Size};
+use gstvidtok::tokenizer::{FrameStack, FrameType};
+
+const FULL: (u32, u32) = (1920, 1080);
+const SMALL: (u32, u32) = (256, 256);
+/// Different pictures, so that they do not all lie in the processor's nearest memory.
+const PICTURES: usize = 8;
+/// Frames of a step of the built-in tokenizer.
+const STEP: usize = 4;
+
+struct Arguments {
+    frames: usize,
+    repeats: usize,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let mut arguments = Self {
+            frames: 40,
+            repeats: 15,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                // Cargo's own.
+                "--bench" => (),
+                "--frames" => arguments.frames = value()?.parse()?,
+                "--repeats" => arguments.repeats = value()?.parse()?,
+                _ => return Err(format!("unknown option {word}").into()),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    gst::init()?;
+    println!(
+        "milliseconds of processor time for a frame: medians of {} turns\n",
+        arguments.repeats
+    );
+    println!("| video | to | GStreamer and copy | to bytes | ratio | to floats | ratio |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    let formats = ["I420", "NV12", "Y42B", "YUY2", "Y444", "I420_10LE", "P010_10LE"];
+    let same = formats.iter().map(|format| (*format, FULL, None));
+    let small = ["I420", "NV12"].map(|format| (format, SMALL, None));
+    let resized = ["I420", "NV12"].map(|format| (format, FULL, Some(SMALL)));
+    for (format, size, to) in same.chain(small).chain(resized) {
+        compare(&arguments, format, size, to)?;
+    }
+    Ok(())
+}
+
+/// Prints a row of the table: video of a format and size, resized `to` another one.
+fn compare(arguments: &Arguments, format: &str, size: (u32, u32), to: Option<(u32, u32)>) -> Result<()> {
+    let format: gst_video::VideoFormat = format.parse().map_err(|_| "an unknown format")?;
+    let video = gst_video::VideoInfo::builder(format, size.0, size.1).build()?;
+    let pictures: Vec<gst::Buffer> = (0..PICTURES).map(|index| noise(video.size(), index)).collect();
+    let mut elements = Elements::new(&video, to)?;
+    let mut bytes = Ours::new(&video, to, FrameType::Uint8)?;
+    let mut floats = Ours::new(&video, to, FrameType::Float32)?;
+    let mut times = [const { Vec::new() }; 3];
+    // The first turn warms up.
+    for turn in 0..=arguments.repeats {
+        let taken = [
+            time(arguments.frames, |frame| {
+                elements.take(&pictures[frame % PICTURES], frame)
+            })?,
+            time(arguments.frames, |frame| bytes.take(&pictures[frame % PICTURES], frame))?,
+            time(arguments.frames, |frame| {
+                floats.take(&pictures[frame % PICTURES], frame)
+            })?,
+        ];
+        if turn > 0 {
+            times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
+        }
+    }
+    let [elements, bytes, floats] = times.map(median);
+    let shape = |(width, height): (u32, u32)| format!("{width}×{height}");
+    println!(
+        "| {format} {} | {} | {elements:.3} | {bytes:.3} | {:.2} | {floats:.3} | {:.2} |",
+        shape(size),
+        shape(to.unwrap_or(size)),
+        bytes / elements,
+        floats / elements
+    );
+    Ok(())
+}
+
+/// A picture of random bytes.
+fn noise(bytes: usize, index: usize) -> gst::Buffer {
+    let mut state = index as u32 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    gst::Buffer::from_slice((0..bytes).map(|_| next()).collect::<Vec<u8>>())
+}
+
+/// Milliseconds of this thread's processor time for each of `frames`.
+fn time(frames: usize, mut take: impl FnMut(usize) -> Result<()>) -> Result<f64> {
+    let started = processor_milliseconds()?;
+    (0..frames).try_for_each(&mut take)?;
+    Ok((processor_milliseconds()? - started) / frames as f64)
+}
+
+/// Processor time of this thread. Linux counts it in nanoseconds, and adds it up a few times in ten milliseconds.
+fn processor_milliseconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split_whitespace().next().ok_or("no processor time")?;
+    Ok(nanoseconds.parse::<f64>()? / 1e6)
+}
+
+/// GStreamer's elements, and a copy of the RGB.
+struct Elements {
+    harness: Harness,
+    /// The pictures of a step.
+    stack: Vec<u8>,
+}
+
+impl Elements {
+    fn new(video: &gst_video::VideoInfo, to: Option<(u32, u32)>) -> Result<Self> {
+        let (width, height) = to.unwrap_or((video.width(), video.height()));
+        let rgb = format!("video/x-raw,format=RGB,width={width},height={height}");
+        let line = match to {
+            Some(_) => format!(
+                "aspectratiocrop aspect-ratio=1/1 ! videoconvert n-threads=1 ! videoscale method=bilinear2 n-threads=1 ! {rgb}"
+            ),
+            None => format!("videoconvert n-threads=1 ! {rgb}"),
+        };
+        let mut harness = Harness::new_parse(&line);
+        harness.set_src_caps(video.to_caps()?);
+        Ok(Self {
+            harness,
+            stack: vec![0; STEP * (width * height * 3) as usize],
+        })
+    }
+
+    fn take(&mut self, picture: &gst::Buffer, frame: usize) -> Result<()> {
+        let rgb = self.harness.push_and_pull(picture.clone())?;
+        let rgb = rgb.map_readable()?;
+        // Rows of RGB have no padding at these widths.
+        let bytes = self.stack.len() / STEP;
+        self.stack[frame % STEP * bytes..][..bytes].copy_from_slice(&rgb);
+        std::hint::black_box(&self.stack);
+        Ok(())
+    }
+}
+
+/// What the encoder does.
+struct Ours {
+    video: gst_video::VideoInfo,
+    source: Source,
+    converter: Converter,
+    resizer: Option<Resizer>,
+    stack: FrameStack,
+}
+
+impl Ours {
+    fn new(video: &gst_video::VideoInfo, to: Option<(u32, u32)>, frame_type: FrameType) -> Result<Self> {
+        let name = video.format().to_str();
+        let layout = Layout::ALL.into_iter().find(|layout| layout.name() == name.as_str());
+        let size = (video.width(), video.height());
+        let source = Source {
+            layout: layout.ok_or("an unknown layout")?,
+            width: size.0 as usize,
+            height: size.1 as usize,
+            colour: Colour::default(),
+        };
+        let plan = Plan::new(size, to.map(|(width, height)| Size::Exact(width, height)), Fit::Crop)?;
+        // Cells of 8×8 pixels: 1080 rows are not padded.
+        let output = to.unwrap_or(size);
+        Ok(Self {
+            video: video.clone(),
+            source,
+            converter: Converter::new(source, Method::Swscale),
+            resizer: to.map(|_| Resizer::new(plan, Interpolation::Bilinear)),
+            stack: FrameStack::new(frame_type, STEP, output, output),
+        })
+    }
+
+    fn take(&mut self, picture: &gst::Buffer, frame: usize) -> Result<()> {
+        let picture = gst_video::VideoFrameRef::from_buffer_ref_readable(picture, &self.video)?;
+        let planes: Vec<_> = (0..picture.n_planes())
+            .map(|plane| {
+                Ok((
+                    picture.plane_data(plane)?,
+                    picture.plane_stride()[plane as usize] as usize,
+                ))
+            })
+            .collect::<Result<_>>()?;
+        let planes = Planes::check(&self.source, &planes)?;
+        let (converter, index) = (&mut self.converter, frame % STEP);
+        match &mut self.resizer {
+            None => self.stack.set(index, |y, row| converter.row(&planes, y, row)),
+            Some(resizer) => {
+                let columns = resizer.columns();
+                let fetch = |y: usize, row: &mut [u8]| converter.part(&planes, y, columns.clone(), row);
+                self.stack.set_floats(index, |put| resizer.run(fetch, put));
+            }
+        }
+        std::hint::black_box(self.stack.bytes());
+        Ok(())
+    }
+}
