@@ -5,11 +5,8 @@
 
 use multiversion::multiversion;
 
+use super::block::{BLOCK, HALF, filled, interleave};
 use super::colour::{Colour, Factors};
-
-/// Pixels that are calculated at once.
-const BLOCK: usize = 32;
-const HALF: usize = BLOCK / 2;
 
 pub(super) struct Fast {
     factors: Factors<i16>,
@@ -41,10 +38,7 @@ fn row(luma: &[u8], u: &[u8], v: &[u8], factors: Factors<i16>, black: i16, out: 
     }
     if !luma_left.is_empty() {
         let (u_left, v_left) = (&u[blocks.len() * HALF..], &v[blocks.len() * HALF..]);
-        let (mut luma, mut u, mut v) = ([0; BLOCK], [0; HALF], [0; HALF]);
-        luma[..luma_left.len()].copy_from_slice(luma_left);
-        u[..u_left.len()].copy_from_slice(u_left);
-        v[..v_left.len()].copy_from_slice(v_left);
+        let (luma, u, v) = (filled(luma_left), filled(u_left), filled(v_left));
         let mut pixels = [0; BLOCK * 3];
         block(&luma, &u, &v, factors, black, &mut pixels);
         out_left.copy_from_slice(&pixels[..out_left.len()]);
@@ -74,11 +68,7 @@ fn block(
             plane[i] = (luma + chroma[i / 2]).clamp(0, 255) as u8;
         }
     }
-    for i in 0..BLOCK {
-        out[3 * i] = planes[0][i];
-        out[3 * i + 1] = planes[1][i];
-        out[3 * i + 2] = planes[2][i];
-    }
+    interleave(&planes, out);
 }
 
 /// The upper half of a product of 32 bits.

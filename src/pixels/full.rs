@@ -1,5 +1,8 @@
 //! swscale with chroma at full size, and one rounding: 4:4:4, and odd widths off the fast path.
 
+use multiversion::multiversion;
+
+use super::block::{BLOCK, filled, interleave};
 use super::colour::{Colour, Factors, Siting};
 use super::layout::Planes;
 use super::rows::Rows;
@@ -19,6 +22,8 @@ pub(super) struct Full {
     black: i32,
     /// `None`: 4:4:4.
     chroma: Option<Interpolation>,
+    /// U and V of a row.
+    row: [Vec<i32>; 2],
 }
 
 /// Brings subsampled chroma to full size.
@@ -66,44 +71,27 @@ impl Full {
             },
             black: if is_full_range { 0 } else { 16 << FRACTION },
             chroma,
+            row: Default::default(),
         }
     }
 
-    pub fn row(&self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
-        let chroma = self.chroma_row(rows, planes, y);
+    pub fn row(&mut self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
+        self.fill_chroma(rows, planes, y);
         let to_fraction = FRACTION + 8 - rows.depth();
+        let [u, v] = &self.row;
         let luma = rows.luma(planes, y);
-        let Factors {
-            y,
-            v_red,
-            u_blue,
-            u_green,
-            v_green,
-        } = self.factors;
-        for ((out, luma), [u, v]) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(chroma) {
-            let luma = ((i32::from(*luma) << to_fraction) - self.black)
-                .wrapping_mul(y)
-                .wrapping_add(1 << 21);
-            // Colours far outside of the legal range wrap in swscale, too.
-            let sum = |a: i32, b: i32| {
-                let sum = luma.wrapping_add(a).wrapping_add(b);
-                (sum.clamp(0, (1 << 30) - 1) >> 22) as u8
-            };
-            *out = [
-                sum(v.wrapping_mul(v_red), 0),
-                sum(u.wrapping_mul(u_green), v.wrapping_mul(v_green)),
-                sum(u.wrapping_mul(u_blue), 0),
-            ];
-        }
+        row(luma, u, v, self.factors, (self.black, to_fraction), out);
     }
 
     /// U and V of each pixel, around 0, with [`FRACTION`] bits.
-    fn chroma_row(&self, rows: &mut Rows, planes: &Planes, y: usize) -> Vec<[i32; 2]> {
+    fn fill_chroma(&mut self, rows: &mut Rows, planes: &Planes, y: usize) {
         let Some(chroma) = &self.chroma else {
             let shift = FRACTION + 8 - rows.depth();
-            let around_zero = |sample: u16| (i32::from(sample) << shift) - (128 << FRACTION);
-            let [u, v] = rows.chroma(planes, y);
-            return u.iter().zip(v).map(|(u, v)| [*u, *v].map(around_zero)).collect();
+            for (row, samples) in self.row.iter_mut().zip(rows.chroma(planes, y)) {
+                row.clear();
+                row.extend(samples.iter().map(|c| (i32::from(*c) << shift) - (128 << FRACTION)));
+            }
+            return;
         };
         let last = rows.chroma_rows as i64 - 1;
         let mut wide = |row: i64| -> Vec<[i64; 2]> {
@@ -124,7 +112,7 @@ impl Full {
                 .map(|between| [mix(u, *between), mix(v, *between)])
                 .collect()
         };
-        match chroma.rows.get(y) {
+        let pairs: Vec<[i32; 2]> = match chroma.rows.get(y) {
             None => {
                 let wide = wide(y as i64);
                 wide.into_iter()
@@ -144,8 +132,62 @@ impl Full {
                     .map(|(a, b)| [mix(a[0], b[0]), mix(a[1], b[1])])
                     .collect()
             }
+        };
+        for (at, row) in self.row.iter_mut().enumerate() {
+            row.clear();
+            row.extend(pairs.iter().map(|pair| pair[at]));
         }
     }
+}
+
+/// `luma`, `u`, `v`: a sample a pixel. `black`: the luma of black, and by how much luma is shifted up to have as many bits.
+#[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
+fn row(luma: &[u16], u: &[i32], v: &[i32], factors: Factors<i32>, black: (i32, u32), out: &mut [u8]) {
+    let (blocks, luma_left) = luma.as_chunks::<BLOCK>();
+    let ((us, u_left), (vs, v_left)) = (u.as_chunks::<BLOCK>(), v.as_chunks::<BLOCK>());
+    let (outs, out_left) = out.as_chunks_mut::<{ BLOCK * 3 }>();
+    for (((luma, u), v), out) in blocks.iter().zip(us).zip(vs).zip(outs) {
+        block(luma, u, v, factors, black, out);
+    }
+    if !luma_left.is_empty() {
+        let mut pixels = [0; BLOCK * 3];
+        let (luma, u, v) = (filled(luma_left), filled(u_left), filled(v_left));
+        block(&luma, &u, &v, factors, black, &mut pixels);
+        out_left.copy_from_slice(&pixels[..out_left.len()]);
+    }
+}
+
+#[inline(always)]
+fn block(
+    luma: &[u16; BLOCK],
+    u: &[i32; BLOCK],
+    v: &[i32; BLOCK],
+    factors: Factors<i32>,
+    (black, shift): (i32, u32),
+    out: &mut [u8; BLOCK * 3],
+) {
+    let Factors {
+        y,
+        v_red,
+        u_blue,
+        u_green,
+        v_green,
+    } = factors;
+    let mut planes = [[0u8; BLOCK]; 3];
+    for i in 0..BLOCK {
+        let luma = ((i32::from(luma[i]) << shift) - black)
+            .wrapping_mul(y)
+            .wrapping_add(1 << 21);
+        // Colours far outside of the legal range wrap in swscale, too.
+        let sum = |a: i32, b: i32| {
+            let sum = luma.wrapping_add(a).wrapping_add(b);
+            (sum.clamp(0, (1 << 30) - 1) >> 22) as u8
+        };
+        planes[0][i] = sum(v[i].wrapping_mul(v_red), 0);
+        planes[1][i] = sum(u[i].wrapping_mul(u_green), v[i].wrapping_mul(v_green));
+        planes[2][i] = sum(u[i].wrapping_mul(u_blue), 0);
+    }
+    interleave(&planes, out);
 }
 
 /// The weight of the sample in front of a place, with so many bits, rounded half up.

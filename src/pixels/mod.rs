@@ -13,6 +13,7 @@
 //!
 //! [`Method::Exact`] is real arithmetic, rounded once, with chroma interpolated linearly from where it is sited.
 
+mod block;
 mod colour;
 mod exact;
 mod fast;
@@ -85,10 +86,7 @@ impl Converter {
     /// `source`: at least one pixel.
     pub fn new(source: Source, method: Method) -> Self {
         let Source {
-            layout,
-            width,
-            height,
-            colour,
+            layout, width, colour, ..
         } = source;
         let path = match (layout.kind(), method) {
             (Kind::Rgb { .. } | Kind::PlanarRgb | Kind::Grey, _) => Path::Copy,

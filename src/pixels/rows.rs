@@ -1,5 +1,6 @@
 //! Rows of samples, whatever the layout keeps them in.
 
+use super::block::split;
 use super::layout::{Kind, Planes, Storage, Yuv};
 use super::{Layout, Source};
 
@@ -13,6 +14,8 @@ pub(super) struct Rows {
     /// Samples that had to be moved.
     luma: Vec<u8>,
     chroma: [Vec<u8>; 2],
+    /// U and V of packed layouts.
+    pairs: Vec<u8>,
     wide: Wide,
 }
 
@@ -45,6 +48,7 @@ impl Rows {
             chroma_rows: source.height.div_ceil(yuv.share.1),
             luma: Vec::new(),
             chroma: Default::default(),
+            pairs: Vec::new(),
             wide: Wide::default(),
         }
     }
@@ -63,21 +67,16 @@ impl Rows {
                 [u, v].map(|plane| planes.row(plane, row, columns)),
             ),
             Storage::SemiPlanar { u, v } => {
-                let pairs = planes.row(1, row, columns * 2).as_chunks::<2>().0;
-                for (chroma, at) in self.chroma.iter_mut().zip([u, v]) {
-                    chroma.clear();
-                    chroma.extend(pairs.iter().map(|pair| pair[at]));
-                }
+                split_chroma(planes.row(1, row, columns * 2), u < v, &mut self.chroma);
                 (planes.row(0, y, width), self.chroma.each_ref().map(Vec::as_slice))
             }
             Storage::Packed { y: at, u, v } => {
                 let pixels = planes.row(0, y, columns * 4);
-                self.luma.clear();
-                self.luma.extend(pixels.as_chunks::<2>().0.iter().map(|pair| pair[at]));
-                for (chroma, at) in self.chroma.iter_mut().zip([u, v]) {
-                    chroma.clear();
-                    chroma.extend(pixels.as_chunks::<4>().0.iter().map(|pixels| pixels[at]));
+                match at {
+                    0 => split(pixels, &mut self.luma, &mut self.pairs),
+                    _ => split(pixels, &mut self.pairs, &mut self.luma),
                 }
+                split_chroma(&self.pairs, u < v, &mut self.chroma);
                 (&self.luma[..width], self.chroma.each_ref().map(Vec::as_slice))
             }
             Storage::SemiPlanarHigh => unreachable!("it has 10 bits"),
@@ -129,6 +128,14 @@ impl Rows {
         }
         self.wide.chroma = wide;
         self.wide.chroma.each_ref().map(Vec::as_slice)
+    }
+}
+
+/// Pairs of chroma to U and V, in that order.
+fn split_chroma(pairs: &[u8], is_u_first: bool, [u, v]: &mut [Vec<u8>; 2]) {
+    match is_u_first {
+        true => split(pairs, u, v),
+        false => split(pairs, v, u),
     }
 }
 
