@@ -37,3 +37,37 @@ fn split_bytes(pairs: &[u8], first: &mut [u8], second: &mut [u8]) {
         [*first, *second] = *pair;
     }
 }
+
+/// Numbers of 10 bits, which are shifted up in their 16 bits.
+pub(super) fn numbers(row: &[u8], shift: u32, out: &mut Vec<u16>) {
+    out.resize(row.len() / 2, 0);
+    fill_numbers(row, shift, out);
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn fill_numbers(row: &[u8], shift: u32, out: &mut [u16]) {
+    for (bytes, out) in row.as_chunks::<2>().0.iter().zip(out) {
+        *out = number(*bytes, shift);
+    }
+}
+
+/// The same for pairs of numbers: the first of each, and the second of each.
+pub(super) fn split_numbers(pairs: &[u8], shift: u32, [first, second]: &mut [Vec<u16>; 2]) {
+    first.resize(pairs.len() / 4, 0);
+    second.resize(pairs.len() / 4, 0);
+    fill_split_numbers(pairs, shift, first, second);
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn fill_split_numbers(pairs: &[u8], shift: u32, first: &mut [u16], second: &mut [u16]) {
+    for ((pair, first), second) in pairs.as_chunks::<4>().0.iter().zip(first).zip(second) {
+        let [a, b, c, d] = *pair;
+        (*first, *second) = (number([a, b], shift), number([c, d], shift));
+    }
+}
+
+/// Ten bits, whatever is in the others.
+#[inline(always)]
+fn number(bytes: [u8; 2], shift: u32) -> u16 {
+    (u16::from_le_bytes(bytes) >> shift) & 0x3ff
+}

@@ -1,6 +1,6 @@
 //! Rows of samples, whatever the layout keeps them in.
 
-use super::block::split;
+use super::block::{numbers, split, split_numbers};
 use super::layout::{Kind, Planes, Storage, Yuv};
 use super::{Layout, Source};
 
@@ -86,13 +86,13 @@ impl Rows {
     /// Luma row `y` as numbers.
     pub fn luma(&mut self, planes: &Planes, y: usize) -> &[u16] {
         let mut wide = std::mem::take(&mut self.wide.luma);
-        wide.clear();
         match (self.yuv.depth, self.yuv.storage) {
-            (8, _) => wide.extend(self.bytes(planes, y).0.iter().map(|byte| u16::from(*byte))),
+            (8, _) => {
+                wide.clear();
+                wide.extend(self.bytes(planes, y).0.iter().map(|byte| u16::from(*byte)));
+            }
             (_, storage) => {
-                let row = planes.row(0, y, self.width * 2).as_chunks().0;
-                let shift = shift(storage);
-                wide.extend(row.iter().map(|bytes| number(*bytes, shift)));
+                numbers(planes.row(0, y, self.width * 2), shift(storage), &mut wide);
             }
         }
         self.wide.luma = wide;
@@ -113,17 +113,11 @@ impl Rows {
             }
             (_, Storage::Planes { u, v }) => {
                 for (wide, plane) in wide.iter_mut().zip([u, v]) {
-                    wide.clear();
-                    let row = planes.row(plane, row, columns * 2).as_chunks().0;
-                    wide.extend(row.iter().map(|bytes| number(*bytes, 0)));
+                    numbers(planes.row(plane, row, columns * 2), 0, wide);
                 }
             }
             (_, storage) => {
-                let row = planes.row(1, row, columns * 4).as_chunks::<4>().0;
-                for (wide, at) in wide.iter_mut().zip([0, 2]) {
-                    wide.clear();
-                    wide.extend(row.iter().map(|pair| number([pair[at], pair[at + 1]], shift(storage))));
-                }
+                split_numbers(planes.row(1, row, columns * 4), shift(storage), &mut wide);
             }
         }
         self.wide.chroma = wide;
@@ -142,9 +136,4 @@ fn split_chroma(pairs: &[u8], is_u_first: bool, [u, v]: &mut [Vec<u8>; 2]) {
 /// By how much a number of 10 bits is shifted up in its 16 bits.
 fn shift(storage: Storage) -> u32 {
     if storage == Storage::SemiPlanarHigh { 6 } else { 0 }
-}
-
-/// Ten bits, whatever is in the others.
-fn number(bytes: [u8; 2], shift: u32) -> u16 {
-    (u16::from_le_bytes(bytes) >> shift) & 0x3ff
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 use super::FrameType;
 use crate::resize::to_bytes;
 
@@ -48,10 +50,7 @@ impl FrameStack {
                 FrameType::Float32 => {
                     let mut bytes = std::mem::take(&mut self.row);
                     row(y, &mut bytes);
-                    let floats = self.picture_row(index, y).as_chunks_mut().0;
-                    for (float, byte) in floats.iter_mut().zip(&bytes) {
-                        *float = f32::from(*byte).to_ne_bytes();
-                    }
+                    widen(&bytes, self.picture_row(index, y));
                     self.row = bytes;
                 }
             }
@@ -124,6 +123,14 @@ impl FrameStack {
         for y in height..self.padded_height {
             frame.copy_within(last..last + row_bytes, y * row_bytes);
         }
+    }
+}
+
+/// Bytes to floats, in vectors.
+#[multiversion(targets("x86_64+avx2"))]
+fn widen(bytes: &[u8], floats: &mut [u8]) {
+    for (float, byte) in floats.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *float = f32::from(*byte).to_ne_bytes();
     }
 }
 
