@@ -73,6 +73,11 @@ fn compare(arguments: &Arguments, format: &str, size: (u32, u32), to: Option<(u3
     let format: gst_video::VideoFormat = format.parse().map_err(|_| "an unknown format")?;
     let video = gst_video::VideoInfo::builder(format, size.0, size.1).build()?;
     let pictures: Vec<gst::Buffer> = (0..PICTURES).map(|index| noise(video.size(), index)).collect();
+    // Short turns would be lost in the clock's steps.
+    let frames = match size {
+        SMALL => arguments.frames * 30,
+        _ => arguments.frames,
+    };
     let mut elements = Elements::new(&video, to)?;
     let mut bytes = Ours::new(&video, to, FrameType::Uint8)?;
     let mut floats = Ours::new(&video, to, FrameType::Float32)?;
@@ -80,13 +85,9 @@ fn compare(arguments: &Arguments, format: &str, size: (u32, u32), to: Option<(u3
     // The first turn warms up.
     for turn in 0..=arguments.repeats {
         let taken = [
-            time(arguments.frames, |frame| {
-                elements.take(&pictures[frame % PICTURES], frame)
-            })?,
-            time(arguments.frames, |frame| bytes.take(&pictures[frame % PICTURES], frame))?,
-            time(arguments.frames, |frame| {
-                floats.take(&pictures[frame % PICTURES], frame)
-            })?,
+            time(frames, |frame| elements.take(&pictures[frame % PICTURES], frame))?,
+            time(frames, |frame| bytes.take(&pictures[frame % PICTURES], frame))?,
+            time(frames, |frame| floats.take(&pictures[frame % PICTURES], frame))?,
         ];
         if turn > 0 {
             times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
@@ -141,7 +142,7 @@ impl Elements {
         let rgb = format!("video/x-raw,format=RGB,width={width},height={height}");
         let line = match to {
             Some(_) => format!(
-                "aspectratiocrop aspect-ratio=1/1 ! videoconvert n-threads=1 ! videoscale method=bilinear2 n-threads=1 ! {rgb}"
+                "videocrop left=420 right=420 ! videoconvert n-threads=1 ! videoscale method=bilinear2 n-threads=1 ! {rgb}"
             ),
             None => format!("videoconvert n-threads=1 ! {rgb}"),
         };
