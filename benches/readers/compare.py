@@ -100,7 +100,7 @@ def main() -> None:
         for video in videos:
             for way, share in differences(video, options.frames, folder):
                 shares[kind(video)][way].append(share)
-    print(f"| video | clips | {' | '.join(WAYS)} |\n| --- | ---: |{' ---: |' * len(WAYS)}")
+    print(f"| kind of video | clips | {' | '.join(WAYS)} |\n| --- | ---: |{' ---: |' * len(WAYS)}")
     for name, ways in shares.items():
         cells = " | ".join(f"{100 * np.mean(values):.2f}%" for values in ways.values())
         print(f"| {name} | {len(next(iter(ways.values())))} | {cells} |")
