@@ -27,7 +27,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seeds", type=int, default=3, help="runs of each line (default: 3)")
     add("--key-intervals", type=numbers, default=(0, 30, 120), help="frames (default: 0,30,120)")
     add("--fec", type=numbers, default=(50, 100), help="percent of repair data (default: 50,100)")
-    add("--fec-key-intervals", type=numbers, default=(30,), help="key intervals with repair data (default: 30)")
+    add("--fec-key-intervals", type=numbers, default=(0, 30, 120), help="those with repair data (default: 0,30,120)")
     add("--frames", type=int, default=150, help="frames of each clip; shorter clips run back and forth (default: 150)")
     add("--size", type=int, default=256, help="side of the square cut from the middle (default: 256)")
     add("--mtu", type=int, default=1400, help="bytes of the longest RTP packet (default: 1400)")
