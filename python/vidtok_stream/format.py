@@ -70,7 +70,7 @@ class TokenFormat:
             raise impossible("the tokenizer digest is not 64 lower-case hexadecimal digits")
         for text in (self.model, self.colorimetry or "", self.pixels or ""):
             if not _is_short_line(text):
-                raise impossible("the model's name, the colorimetry or \"pixels\" is not a short line of text")
+                raise impossible('the model\'s name, the colorimetry or "pixels" is not a short line of text')
         if not _is_fraction(self.framerate, 0) or not _is_fraction(self.pixel_aspect_ratio, 1):
             raise impossible(f"a framerate of {self.framerate} at a pixel aspect ratio of {self.pixel_aspect_ratio}")
 
