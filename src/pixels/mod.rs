@@ -105,11 +105,6 @@ impl Converter {
         }
     }
 
-    /// Whether pixels are calculated, and not only put in another order.
-    pub fn calculates(&self) -> bool {
-        !matches!(self.path, Path::Copy)
-    }
-
     /// Writes row `y` to `out` as `width` RGB pixels. Rows may come in any order.
     ///
     /// `planes` has to be of the source's size ([`Planes::check`]), and `out` has `width · 3` bytes.

@@ -12,7 +12,7 @@
 //! 0.0001 on the scale of 0 to 255 (`tests/resize.rs`).
 //!
 //! `pillow-bilinear` and `pillow-bicubic` are Pillow's bytes: whole numbers, rounded between the passes, the width first
-//! (for some shapes the height, as in Pillow 13; up to 12.3 it was always the width).
+//! (for some shapes the height, as in Pillow 13; 12.3 puts it first for other shapes).
 //!
 //! # Why not a library
 //!
