@@ -9,7 +9,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 
-use super::encoder::{Encoded, Encoder, Finished};
+use super::encoder::Encoder;
 use super::intake::Intake;
 use super::key_requests::{KeyRequest, KeyRequests};
 use super::latency::Latency;
@@ -385,53 +385,5 @@ impl VidtokEnc {
             gst::StreamError::Format,
             ("Time goes back from {from} to {to}: a new segment starts here")
         );
-    }
-
-    /// Ends the segment: pushes the current group, even though it is not full, and the end mark.
-    pub(super) fn drain(&self, state: &mut State, end_of_stream: bool) {
-        let Some(encoder) = &mut state.encoder else { return };
-        let Finished { mut tail, mark } = match encoder.finish(end_of_stream) {
-            Ok(finished) => finished,
-            Err(error) => {
-                let _ = self.step_failed(&error);
-                return;
-            }
-        };
-        let before = tail.as_mut().and_then(|tail| tail.mark.take());
-        let tail = tail.map(|tail| self.count_and_finish(tail));
-        let within = |mark| self.within_segment(mark);
-        for buffer in before.map(within).into_iter().chain(tail).chain(mark.map(within)) {
-            if self.push_owed(buffer).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// The end mark `mark`, without a time where the playback segment stops: a sink would leave it out there.
-    fn within_segment(&self, mut mark: gst::Buffer) -> gst::Buffer {
-        let segment = self.obj().segment();
-        let stop = segment
-            .downcast_ref::<gst::ClockTime>()
-            .and_then(|segment| segment.stop());
-        if stop.is_some_and(|stop| mark.pts() >= Some(stop)) {
-            mark.make_mut().set_pts(gst::ClockTime::NONE);
-        }
-        mark
-    }
-
-    /// Counts what was encoded, and answers requests for a segment start. Returns the buffer to push.
-    fn count_and_finish(&self, encoded: Encoded) -> gst::Buffer {
-        {
-            let mut stats = lock(&self.network.stats);
-            stats.frames += encoded.frames as u64;
-            stats.latent_frames += encoded.latent_frames as u64;
-            stats.bytes += encoded.buffer.size() as u64;
-            stats.segments += u64::from(encoded.segment_start);
-            stats.step(encoded.elapsed, encoded.members);
-        }
-        if encoded.segment_start {
-            self.answer_key_requests(encoded.buffer.pts());
-        }
-        encoded.buffer
     }
 }

@@ -51,6 +51,7 @@ mod latency;
 mod lateness;
 mod negotiation;
 mod orientation;
+mod output;
 mod packets;
 mod picture;
 mod plan;
