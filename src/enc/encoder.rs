@@ -17,6 +17,8 @@ pub struct Encoder {
     tokenizer: Arc<Description>,
     network: EncoderNetwork,
     groups: Groups,
+    /// A full group whose pictures are in the stack. It waits for what the next frame says of its last frame's duration.
+    held: Option<Group>,
     stack: FrameStack,
     /// The current group's buffer follows a discontinuity.
     discont: bool,
@@ -72,6 +74,7 @@ impl Encoder {
         let padded = (tokenizer.padded(size.0), tokenizer.padded(size.1));
         Ok(Self {
             groups: Groups::new(grouping, 0),
+            held: None,
             stack: FrameStack::new(network.input(), grouping.step_frames(), size, padded),
             discont: false,
             tokenizer,
@@ -105,6 +108,7 @@ impl Encoder {
 
     /// Forgets everything that is not encoded yet; the next frame starts a segment.
     pub fn reset(&mut self) -> Result<(), RuntimeError> {
+        self.held = None;
         self.groups.finish();
         Ok(self.continued.packets.flush()?)
     }
@@ -130,14 +134,27 @@ impl Encoder {
         self.continued
     }
 
-    /// Where the next frame's picture belongs: its number in the stack.
+    /// The last frame of a group that is held lasts for `duration` nanoseconds.
+    pub fn set_held_duration(&mut self, duration: u64) {
+        if let Some(last) = self.held.as_mut().and_then(|group| group.frames.last_mut()) {
+            last.duration = Some(duration);
+        }
+    }
+
+    /// Runs the network on the group that is held, if one is. Call before the next frame is added.
+    pub fn release(&mut self) -> Result<Option<Encoded>, RuntimeError> {
+        self.held.take().map(|group| self.encode(group, false)).transpose()
+    }
+
+    /// Where the next frame's picture belongs: its number in the stack. No group is held.
     pub fn next_picture(&mut self) -> (&mut FrameStack, usize) {
         (&mut self.stack, self.groups.filled())
     }
 
     /// Adds a frame whose [picture](Self::next_picture) is there, and runs the network when it completes a group.
-    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: one segment.
-    pub fn push(&mut self, arrival: &Arrival, key_interval: u64) -> Result<Option<Encoded>, RuntimeError> {
+    /// `key_interval`: frames from one segment start to the next, rounded up to whole groups; 0: one segment. `holds`: a
+    /// group that the frame completes is held until it is [released](Self::release).
+    pub fn push(&mut self, arrival: &Arrival, key_interval: u64, holds: bool) -> Result<Option<Encoded>, RuntimeError> {
         self.groups.set_key_interval(key_interval);
         if arrival.ends_with_group {
             self.groups.finish_after_group();
@@ -145,12 +162,16 @@ impl Encoder {
         self.discont |= arrival.discont;
         self.continued.packets.set_stream_time(arrival.to_stream_time);
         match self.groups.push(arrival.time) {
+            Some(group) if holds => {
+                self.held = Some(group);
+                Ok(None)
+            }
             Some(group) => self.encode(group, false).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Ends the segment. Encodes the current group, if it has frames, filled up with copies of its last one.
+    /// Ends the segment. No group is held. Encodes the current group, if it has frames, filled up with copies of its last one.
     pub fn finish(&mut self, end_of_stream: bool) -> Result<Finished, RuntimeError> {
         let tail = self.groups.finish();
         let tail = tail.map(|group| self.encode(group, end_of_stream)).transpose()?;

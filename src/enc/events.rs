@@ -6,12 +6,22 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::imp::{CAT, VidtokEnc};
+use super::key_requests::KeyRequest;
 use super::orientation::Orientation;
 use super::playback_segment;
 use super::preparation::OrientationChoice;
 use crate::system::lock::lock;
 
 impl VidtokEnc {
+    /// Pushes the group that is held in front of an event that has a place between the frames.
+    pub(super) fn push_held_before(&self, event: &gst::Event) {
+        // A flush drops the group, and a request for a segment start is passed on in front of that.
+        let stays = event.type_() == gst::EventType::FlushStop || KeyRequest::from_upstream(event).is_some();
+        if event.is_serialized() && !stays {
+            self.push_held(&mut lock(&self.state));
+        }
+    }
+
     /// Ends the segment where another stream begins. An element may also send the same stream's event again.
     pub(super) fn start_stream(&self, id: &str) {
         let before = self.obj().sink_pad().sticky_event::<gst::event::StreamStart>(0);
@@ -54,6 +64,7 @@ impl VidtokEnc {
         let (start, duration) = gap.get();
         let end = start.saturating_add(duration.unwrap_or_default());
         let mut state = lock(&self.state);
+        state.timing.pause();
         let latency = lock(&self.shared).latency;
         let last = state.timing.last();
         let is_long = last.is_some_and(|last| latency.is_exceeded_by_gap(last, end));
@@ -65,7 +76,7 @@ impl VidtokEnc {
         state.encoder.as_ref().is_some_and(|encoder| encoder.has_open_group())
     }
 
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         let mut query = gst::query::Latency::new();
         self.obj().sink_pad().peer_query(&mut query) && query.result().0
     }

@@ -63,6 +63,10 @@ impl FrameClock {
         }
     }
 
+    pub fn has_framerate(&self) -> bool {
+        self.framerate.is_some_and(|framerate| framerate.num != 0)
+    }
+
     /// The time of the next frame: its buffer's, or counted from the framerate. All times are in nanoseconds.
     ///
     /// `to_stream_time` gives the time that the stream keeps for a PTS.

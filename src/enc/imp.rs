@@ -41,7 +41,7 @@ pub(super) struct State {
     /// A frame that was not kept has the flag DISCONT.
     skipped_discont: bool,
     /// An encoded buffer that the base class has not asked for yet.
-    output: Option<gst::Buffer>,
+    pub(super) output: Option<gst::Buffer>,
 }
 
 /// What other threads ask for while a step runs.
@@ -222,6 +222,7 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         use gst::EventView;
+        self.push_held_before(&event);
         match event.view() {
             EventView::Eos(_) => self.drain(&mut lock(&self.state), true),
             EventView::StreamStart(start) => self.start_stream(start.stream_id()),
@@ -262,7 +263,7 @@ impl BaseTransformImpl for VidtokEnc {
         !self.refuses(&event) && self.parent_src_event(event)
     }
 
-    fn submit_input_buffer(&self, _is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn submit_input_buffer(&self, is_discont: bool, inbuf: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         if self.obj().sink_pad().current_caps().is_none() {
             gst::element_imp_error!(
                 self,
@@ -271,7 +272,7 @@ impl BaseTransformImpl for VidtokEnc {
             );
             return Err(gst::FlowError::NotNegotiated);
         }
-        self.encode(&mut lock(&self.state), &inbuf)
+        self.encode(&mut lock(&self.state), &inbuf, is_discont)
     }
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
@@ -304,8 +305,14 @@ impl VidtokEnc {
     }
 
     /// Takes a frame: encodes or drops it, and ends the segment in front of it where it has to.
-    fn encode(&self, state: &mut State, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        // The argument of the base class stays set until something is pushed: the buffer's own flag counts.
+    ///
+    /// `base_discont`: the next buffer that the base class pushes gets DISCONT.
+    fn encode(
+        &self,
+        state: &mut State,
+        buffer: &gst::Buffer,
+        base_discont: bool,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         if !state.pick.keeps_next() {
             state.skipped_discont |= discont;
@@ -323,8 +330,8 @@ impl VidtokEnc {
         let segment = self.obj().segment();
         let incoming = Incoming {
             pts: buffer.pts().map(gst::ClockTime::nseconds),
-            // A kept frame is shown until the next one.
-            duration: (buffer.duration().filter(|_| state.pick.interval() == 1)).map(gst::ClockTime::nseconds),
+            duration: buffer.duration().map(gst::ClockTime::nseconds),
+            is_picked: state.pick.interval() != 1,
             discont: discont || std::mem::take(&mut state.skipped_discont),
             segment: segment.downcast_ref(),
             now: self.obj().current_running_time(),
@@ -335,6 +342,14 @@ impl VidtokEnc {
         };
         let verdict = state.timing.judge(&incoming);
         let verdict = verdict.map_err(|error| self.refuse_frame(&error.to_string()))?;
+        if let Fate::Encode(Arrival {
+            distance: Some(distance),
+            ..
+        }) = verdict.fate
+            && let Some(encoder) = &mut state.encoder
+        {
+            encoder.set_held_duration(distance);
+        }
         if verdict.ends_segment {
             self.drain(state, false);
         }
@@ -347,6 +362,31 @@ impl VidtokEnc {
         };
         self.warn_of_time(&arrival);
 
+        let released = self.release(state)?;
+        let added = self.add(state, buffer, &arrival, key_interval);
+        let last = match (released, added) {
+            (Some(released), Ok(None)) => Some(released),
+            (released, added) => {
+                // It is not lost where the frame behind it fails.
+                released.map(|released| self.push_owed(released)).transpose()?;
+                added?
+            }
+        };
+        if let Some(buffer) = last {
+            self.leave(state, buffer, base_discont)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Adds a frame to the current group, and runs the network where that is full and not held. Returns the buffer to
+    /// push.
+    fn add(
+        &self,
+        state: &mut State,
+        buffer: &gst::Buffer,
+        arrival: &Arrival,
+        key_interval: u64,
+    ) -> Result<Option<gst::Buffer>, gst::FlowError> {
         let State {
             timing,
             encoder,
@@ -361,15 +401,11 @@ impl VidtokEnc {
         let frame = picture::map(buffer, &intake.plan().video).map_err(refused)?;
         let (stack, index) = encoder.next_picture();
         intake.fill(&frame, stack, index).map_err(refused)?;
-        self.measure_latency(timing.accept(&arrival));
-        let encoded = encoder.push(&arrival, key_interval);
-        if let Some(mut encoded) = encoded.map_err(|error| self.step_failed(&error))? {
-            if let Some(mark) = encoded.mark.take() {
-                self.push_owed(self.within_segment(mark))?;
-            }
-            state.output = Some(self.count_and_finish(encoded));
-        }
-        Ok(gst::FlowSuccess::Ok)
+        self.measure_latency(timing.accept(arrival));
+        let holds = timing.durations_are_untrue() && !self.is_live();
+        let encoded = encoder.push(arrival, key_interval, holds);
+        let encoded = encoded.map_err(|error| self.step_failed(&error))?;
+        encoded.map(|encoded| self.complete(encoded)).transpose()
     }
 
     fn refuse_frame(&self, why: &str) -> gst::FlowError {

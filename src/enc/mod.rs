@@ -15,6 +15,9 @@
 //! slower machine could not keep up. Without a framerate, the distance of two frames is measured. With `batch-streams`,
 //! `batch-timeout` is added, as a step may wait for other streams.
 //!
+//! Where durations turn out to be untrue, as of video of a variable rate, a packet waits for the frame behind it, which
+//! tells when its last frame ends. Live video does not wait.
+//!
 //! `max-lateness` drops frames that come later than the pipeline's latency plus that time, as sinks do.
 //!
 //! ## Segments
@@ -41,6 +44,7 @@
 use gst::glib;
 use gst::prelude::*;
 
+mod durations;
 mod encoder;
 mod events;
 mod frame_clock;

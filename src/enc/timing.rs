@@ -4,6 +4,7 @@
 
 use gst::ClockTime;
 
+use super::durations::Durations;
 use super::frame_clock::{ClockError, FrameClock};
 use super::key_requests::KeyTime;
 use super::latency::Latency;
@@ -18,6 +19,8 @@ pub struct Incoming<'a> {
     /// Nanoseconds, as is the duration.
     pub pts: Option<u64>,
     pub duration: Option<u64>,
+    /// Not every frame is kept: this one is shown until the next that is, and not as long as its buffer says.
+    pub is_picked: bool,
     /// The buffer has the flag DISCONT.
     pub discont: bool,
     /// The playback segment that the frame belongs to.
@@ -56,6 +59,10 @@ pub struct Arrival {
     pub time: FrameTime,
     /// What to add to the frame's PTS for its stream time.
     pub to_stream_time: i128,
+    /// Nanoseconds since the frame before, where this one follows it.
+    pub distance: Option<u64>,
+    /// Its buffer has a duration, while caps say that the framerate is variable.
+    pub is_of_variable_rate: bool,
     /// Something is missing between the frame before and this one, or time goes back.
     pub discont: bool,
     /// The PTS of the frame before, where this one's is earlier.
@@ -68,6 +75,7 @@ pub struct Arrival {
 #[derive(Debug, Default)]
 pub struct Timing {
     clock: FrameClock,
+    durations: Durations,
     /// The latest playback segment differs from the one before by running time alone: the next frame's PTS tells
     /// whether it begins anew. If so, frames without PTS are counted from this time.
     may_begin_at: Option<u64>,
@@ -85,6 +93,16 @@ impl Timing {
     /// The latest frame that was encoded since the playback segment began.
     pub fn last(&self) -> Option<FrameTime> {
         self.clock.last()
+    }
+
+    /// Whether the next frame's PTS says how long a frame lasts, and its own duration does not.
+    pub fn durations_are_untrue(&self) -> bool {
+        self.durations.are_untrue()
+    }
+
+    /// Takes a GAP: no frames come for a while.
+    pub fn pause(&mut self) {
+        self.durations.interrupt();
     }
 
     pub fn begin_stream(&mut self) {
@@ -114,6 +132,7 @@ impl Timing {
 
     fn restart(&mut self, start: u64) {
         self.clock.restart(start);
+        self.durations.restart();
         self.may_begin_at = None;
     }
 
@@ -134,7 +153,8 @@ impl Timing {
             ends_segment = true;
         }
         let stream_time = |pts| to_stream_time(frame.segment, pts);
-        let time = self.clock.next(frame.pts, frame.duration, stream_time)?;
+        let duration = frame.duration.filter(|_| !frame.is_picked);
+        let time = self.clock.next(frame.pts, duration, stream_time)?;
         let running_time = to_running_time(frame.segment, time.pts);
 
         // A group is never dropped in part.
@@ -143,6 +163,7 @@ impl Timing {
             && let Some((due, now)) = running_time.zip(frame.now)
             && let Some(lateness) = lateness(frame.latency, now, due, frame.max_lateness)
         {
+            self.durations.interrupt();
             let fate = Fate::Drop { due, lateness };
             return Ok(Verdict { ends_segment, fate });
         }
@@ -150,8 +171,11 @@ impl Timing {
         let key_is_due = frame.key_time.is_some_and(|key| key.is_met_at(running_time));
         ends_segment |= goes_back_from.is_some() || (key_is_due && !group_is_open);
         self.discont |= goes_back_from.is_some();
+        let before = self.last().filter(|_| !self.discont);
         let arrival = Arrival {
             time,
+            distance: before.and_then(|before| time.pts.checked_sub(before.pts)),
+            is_of_variable_rate: frame.duration.is_some() && !self.clock.has_framerate(),
             to_stream_time: i128::from(stream_time(time.pts)) - i128::from(time.pts),
             discont: self.discont,
             goes_back_from,
@@ -167,202 +191,13 @@ impl Timing {
     /// long after the frame before it comes, in nanoseconds, where that is known.
     pub fn accept(&mut self, arrival: &Arrival) -> Option<u64> {
         self.discont = false;
+        self.durations.follow(self.last(), arrival.distance);
+        if arrival.is_of_variable_rate {
+            self.durations.are_of_variable_rate();
+        }
         self.clock.encoded(arrival.time)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    /// 25 frames per second in groups of 4: the encoder's own latency is 280 ms.
-    fn latency() -> Latency {
-        Latency {
-            step_frames: 4,
-            frame: Some(ClockTime::from_mseconds(40)),
-            ..Latency::default()
-        }
-    }
-
-    fn timing() -> Timing {
-        let mut timing = Timing::default();
-        timing.set_framerate(Fraction::new(25, 1));
-        timing
-    }
-
-    /// A frame at `ms` milliseconds in the middle of a segment, on time.
-    fn at(segment: &PlaybackSegment, ms: u64) -> Incoming<'_> {
-        Incoming {
-            pts: Some(ms * MS),
-            duration: None,
-            discont: false,
-            segment: Some(segment),
-            now: None,
-            latency: latency(),
-            max_lateness: 0,
-            key_time: None,
-            group_is_open: false,
-        }
-    }
-
-    fn segment() -> PlaybackSegment {
-        gst::init().unwrap();
-        PlaybackSegment::new()
-    }
-
-    /// Whether the frame ends the segment in front of it, and how it arrives.
-    fn encoded(timing: &mut Timing, frame: &Incoming) -> (bool, Arrival) {
-        let verdict = timing.judge(frame).unwrap();
-        match verdict.fate {
-            Fate::Encode(arrival) => {
-                timing.accept(&arrival);
-                (verdict.ends_segment, arrival)
-            }
-            dropped => panic!("{dropped:?}"),
-        }
-    }
-
-    #[test]
-    fn frames_that_follow_each_other_end_nothing() {
-        let (segment, mut timing) = (segment(), timing());
-        let (ends, first) = encoded(&mut timing, &at(&segment, 80));
-        assert!(!ends && !first.discont && !first.ends_with_group);
-        assert_eq!((first.time.pts, first.time.duration), (80 * MS, Some(40 * MS)));
-        assert_eq!(first.goes_back_from, None);
-        let (ends, _) = encoded(&mut timing, &at(&segment, 130));
-        assert!(!ends);
-        // Equal times are in order.
-        let (ends, third) = encoded(&mut timing, &at(&segment, 130));
-        assert_eq!((ends, third.goes_back_from), (false, None));
-    }
-
-    #[test]
-    fn a_frame_that_is_not_accepted_does_not_count() {
-        let (segment, mut timing) = (segment(), timing());
-        let judged = |timing: &mut Timing, frame: &Incoming| match timing.judge(frame).unwrap().fate {
-            Fate::Encode(arrival) => arrival,
-            dropped => panic!("{dropped:?}"),
-        };
-        let first = judged(&mut timing, &at(&segment, 80));
-        assert_eq!(timing.accept(&first), None);
-        // Neither is a picture.
-        let behind_gap = Incoming {
-            discont: true,
-            ..at(&segment, 500)
-        };
-        judged(&mut timing, &behind_gap);
-        let back = judged(&mut timing, &at(&segment, 40));
-        assert_eq!(back.goes_back_from, Some(80 * MS));
-        let next = judged(&mut timing, &at(&segment, 130));
-        assert_eq!((next.goes_back_from, next.discont), (None, true));
-        assert_eq!(timing.accept(&next), Some(50 * MS));
-        assert!(!judged(&mut timing, &at(&segment, 170)).discont);
-    }
-
-    #[test]
-    fn the_stream_keeps_stream_time() {
-        let (mut segment, mut timing) = (segment(), timing());
-        segment.set_start(ClockTime::from_mseconds(1_000));
-        segment.set_time(ClockTime::from_mseconds(300));
-        let (_, arrival) = encoded(&mut timing, &at(&segment, 1_040));
-        assert_eq!(arrival.to_stream_time, -700 * i128::from(MS));
-    }
-
-    #[test]
-    fn time_that_goes_back_ends_the_segment_once() {
-        let (segment, mut timing) = (segment(), timing());
-        encoded(&mut timing, &at(&segment, 500));
-        let back = Incoming {
-            group_is_open: true,
-            // The new segment is the start that was asked for.
-            key_time: Some(KeyTime::AtOnce),
-            ..at(&segment, 100)
-        };
-        let (ends, arrival) = encoded(&mut timing, &back);
-        assert!(ends && arrival.discont && !arrival.ends_with_group);
-        assert_eq!(arrival.goes_back_from, Some(500 * MS));
-        let (ends, arrival) = encoded(&mut timing, &at(&segment, 140));
-        assert!(!ends && !arrival.discont);
-    }
-
-    #[test]
-    fn a_late_frame_is_dropped_between_groups_only() {
-        let (segment, mut timing) = (segment(), timing());
-        let late = Incoming {
-            now: Some(ClockTime::from_mseconds(1_281)),
-            ..at(&segment, 1_000)
-        };
-        let dropped = Fate::Drop {
-            due: ClockTime::from_mseconds(1_000),
-            lateness: ClockTime::from_mseconds(281),
-        };
-        assert_eq!(timing.judge(&late).unwrap().fate, dropped);
-        // It was not encoded.
-        assert_eq!(timing.last(), None);
-        let in_group = Incoming {
-            group_is_open: true,
-            ..late
-        };
-        encoded(&mut timing, &in_group);
-        // A discontinuity ends that group; the first frame on time tells of it.
-        let behind_gap = Incoming {
-            discont: true,
-            ..in_group
-        };
-        let verdict = timing.judge(&behind_gap).unwrap();
-        assert_eq!((verdict.ends_segment, verdict.fate), (true, dropped));
-        let (ends, arrival) = encoded(&mut timing, &at(&segment, 2_000));
-        assert!(!ends && arrival.discont);
-    }
-
-    #[test]
-    fn a_request_ends_the_segment_at_once_or_with_the_group() {
-        let (segment, mut timing) = (segment(), timing());
-        let asked = |ms, at_ms, group_is_open| Incoming {
-            key_time: Some(KeyTime::At(ClockTime::from_mseconds(at_ms))),
-            group_is_open,
-            ..at(&segment, ms)
-        };
-        let mut ends = |frame: Incoming| {
-            let (ends_segment, arrival) = encoded(&mut timing, &frame);
-            (ends_segment, arrival.ends_with_group)
-        };
-        assert_eq!(ends(asked(0, 80, false)), (false, false));
-        assert_eq!(ends(asked(80, 80, true)), (false, true));
-        assert_eq!(ends(asked(120, 80, false)), (true, false));
-    }
-
-    #[test]
-    fn a_shifted_playback_segment_begins_anew_where_pts_do() {
-        let (segment, mut timing) = (segment(), timing());
-        encoded(&mut timing, &at(&segment, 40));
-        assert!(!timing.begin_playback_segment(Change::Shifted, 0));
-        let (ends, _) = encoded(&mut timing, &at(&segment, 80));
-        assert!(!ends);
-        assert!(!timing.begin_playback_segment(Change::Shifted, 20 * MS));
-        let (ends, arrival) = encoded(&mut timing, &at(&segment, 30));
-        assert!(ends && !arrival.discont);
-        assert_eq!(arrival.goes_back_from, None);
-        // Without PTS, it is taken to begin anew.
-        assert!(!timing.begin_playback_segment(Change::Shifted, 20 * MS));
-        let untimed = Incoming {
-            pts: None,
-            ..at(&segment, 0)
-        };
-        let (ends, arrival) = encoded(&mut timing, &untimed);
-        assert!(ends);
-        assert_eq!(arrival.time.pts, 20 * MS);
-    }
-
-    #[test]
-    fn other_frames_and_another_stream_end_the_segment_at_once() {
-        let mut timing = timing();
-        assert!(!timing.begin_playback_segment(Change::Same, 0));
-        assert!(timing.begin_playback_segment(Change::New, 0));
-        timing.begin_stream();
-        assert!(timing.begin_playback_segment(Change::Shifted, 0));
-        assert!(!timing.begin_playback_segment(Change::Shifted, 0));
-    }
-}
+mod tests;
