@@ -18,6 +18,8 @@ pub(super) struct Exact {
     rows: [([i64; 3], i64); 3],
     columns: Vec<Mix>,
     lines: Vec<Mix>,
+    /// U and V of a row, two lines of samples mixed.
+    chroma: Vec<[i64; 2]>,
 }
 
 /// Two samples and their weights in quarters.
@@ -64,13 +66,15 @@ impl Exact {
             ],
             columns: mixes(source.width, yuv.share.0, siting.is_left),
             lines: mixes(source.height, yuv.share.1, siting.is_top),
+            chroma: Vec::new(),
         }
     }
 
-    pub fn row(&self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
+    pub fn row(&mut self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
         let line = self.lines[y];
-        // Each sample of the two lines, mixed.
-        let mut chroma = vec![[0i64; 2]; rows.columns];
+        let chroma = &mut self.chroma;
+        chroma.clear();
+        chroma.resize(rows.columns, [0; 2]);
         for (at, weight) in line.at.into_iter().zip(line.weights).filter(|(_, weight)| *weight != 0) {
             let [u, v] = rows.chroma(planes, at);
             for (sum, (u, v)) in chroma.iter_mut().zip(u.iter().zip(v)) {

@@ -22,7 +22,7 @@ pub(super) struct Full {
     black: i32,
     /// `None`: 4:4:4.
     chroma: Option<Interpolation>,
-    /// U and V of a row.
+    /// U and V of a row at full size.
     row: [Vec<i32>; 2],
 }
 
@@ -76,23 +76,30 @@ impl Full {
     }
 
     pub fn row(&mut self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [u8]) {
-        self.fill_chroma(rows, planes, y);
-        let to_fraction = FRACTION + 8 - rows.depth();
-        let [u, v] = &self.row;
-        let luma = rows.luma(planes, y);
-        row(luma, u, v, self.factors, (self.black, to_fraction), out);
-    }
-
-    /// U and V of each pixel, around 0, with [`FRACTION`] bits.
-    fn fill_chroma(&mut self, rows: &mut Rows, planes: &Planes, y: usize) {
-        let Some(chroma) = &self.chroma else {
-            let shift = FRACTION + 8 - rows.depth();
-            for (row, samples) in self.row.iter_mut().zip(rows.chroma(planes, y)) {
-                row.clear();
-                row.extend(samples.iter().map(|c| (i32::from(*c) << shift) - (128 << FRACTION)));
-            }
-            return;
+        let shift = FRACTION + 8 - rows.depth();
+        let mut sums = Sums {
+            factors: self.factors,
+            luma: (shift, self.black),
+            chroma: (shift, 128 << FRACTION),
         };
+        if let Some(chroma) = &self.chroma {
+            chroma.fill(rows, planes, y, &mut self.row);
+            let [u, v] = &self.row;
+            sums.chroma = (0, 0);
+            interpolated_row(rows.luma(planes, y), u, v, sums, out);
+        } else if rows.depth() == 8 {
+            let (luma, [u, v]) = rows.bytes(planes, y);
+            byte_row(luma, u, v, sums, out);
+        } else {
+            let (luma, [u, v]) = rows.numbers(planes, y);
+            number_row(luma, u, v, sums, out);
+        }
+    }
+}
+
+impl Interpolation {
+    /// U and V of each pixel of row `y`, around 0, with [`FRACTION`] bits.
+    fn fill(&self, rows: &mut Rows, planes: &Planes, y: usize, out: &mut [Vec<i32>; 2]) {
         let last = rows.chroma_rows as i64 - 1;
         let mut wide = |row: i64| -> Vec<[i64; 2]> {
             let row = row.clamp(0, last) as usize;
@@ -106,13 +113,12 @@ impl Full {
                 let sum = at(samples, before) * weight + at(samples, before + 1) * ((1 << SIDEWAYS) - weight);
                 (sum >> SIDEWAYS).min(32_767)
             };
-            chroma
-                .columns
+            self.columns
                 .iter()
                 .map(|between| [mix(u, *between), mix(v, *between)])
                 .collect()
         };
-        let pairs: Vec<[i32; 2]> = match chroma.rows.get(y) {
+        let pairs: Vec<[i32; 2]> = match self.rows.get(y) {
             None => {
                 let wide = wide(y as i64);
                 wide.into_iter()
@@ -133,59 +139,83 @@ impl Full {
                     .collect()
             }
         };
-        for (at, row) in self.row.iter_mut().enumerate() {
+        for (at, row) in out.iter_mut().enumerate() {
             row.clear();
             row.extend(pairs.iter().map(|pair| pair[at]));
         }
     }
 }
 
-/// `luma`, `u`, `v`: a sample a pixel. `black`: the luma of black, and by how much luma is shifted up to have as many bits.
+/// What is done to samples: each is shifted up, to [`FRACTION`] bits, less that of black or grey.
+#[derive(Clone, Copy)]
+struct Sums {
+    factors: Factors<i32>,
+    luma: (u32, i32),
+    chroma: (u32, i32),
+}
+
 #[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
-fn row(luma: &[u16], u: &[i32], v: &[i32], factors: Factors<i32>, black: (i32, u32), out: &mut [u8]) {
+fn byte_row(luma: &[u8], u: &[u8], v: &[u8], sums: Sums, out: &mut [u8]) {
+    row(luma, u, v, sums, out);
+}
+
+#[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
+fn number_row(luma: &[u16], u: &[u16], v: &[u16], sums: Sums, out: &mut [u8]) {
+    row(luma, u, v, sums, out);
+}
+
+#[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
+fn interpolated_row(luma: &[u16], u: &[i32], v: &[i32], sums: Sums, out: &mut [u8]) {
+    row(luma, u, v, sums, out);
+}
+
+/// `luma`, `u`, `v`: a sample a pixel.
+#[inline(always)]
+fn row<L, C>(luma: &[L], u: &[C], v: &[C], sums: Sums, out: &mut [u8])
+where
+    L: Copy + Default + Into<i32>,
+    C: Copy + Default + Into<i32>,
+{
     let (blocks, luma_left) = luma.as_chunks::<BLOCK>();
     let ((us, u_left), (vs, v_left)) = (u.as_chunks::<BLOCK>(), v.as_chunks::<BLOCK>());
     let (outs, out_left) = out.as_chunks_mut::<{ BLOCK * 3 }>();
     for (((luma, u), v), out) in blocks.iter().zip(us).zip(vs).zip(outs) {
-        block(luma, u, v, factors, black, out);
+        block(luma, u, v, sums, out);
     }
     if !luma_left.is_empty() {
         let mut pixels = [0; BLOCK * 3];
         let (luma, u, v) = (filled(luma_left), filled(u_left), filled(v_left));
-        block(&luma, &u, &v, factors, black, &mut pixels);
+        block(&luma, &u, &v, sums, &mut pixels);
         out_left.copy_from_slice(&pixels[..out_left.len()]);
     }
 }
 
 #[inline(always)]
-fn block(
-    luma: &[u16; BLOCK],
-    u: &[i32; BLOCK],
-    v: &[i32; BLOCK],
-    factors: Factors<i32>,
-    (black, shift): (i32, u32),
-    out: &mut [u8; BLOCK * 3],
-) {
+fn block<L, C>(luma: &[L; BLOCK], u: &[C; BLOCK], v: &[C; BLOCK], sums: Sums, out: &mut [u8; BLOCK * 3])
+where
+    L: Copy + Into<i32>,
+    C: Copy + Into<i32>,
+{
     let Factors {
         y,
         v_red,
         u_blue,
         u_green,
         v_green,
-    } = factors;
+    } = sums.factors;
     let mut planes = [[0u8; BLOCK]; 3];
     for i in 0..BLOCK {
-        let luma = ((i32::from(luma[i]) << shift) - black)
-            .wrapping_mul(y)
-            .wrapping_add(1 << 21);
+        let scaled = |sample: i32, (shift, black): (u32, i32)| (sample << shift) - black;
+        let luma = scaled(luma[i].into(), sums.luma).wrapping_mul(y).wrapping_add(1 << 21);
+        let (u, v) = (scaled(u[i].into(), sums.chroma), scaled(v[i].into(), sums.chroma));
         // Colours far outside of the legal range wrap in swscale, too.
         let sum = |a: i32, b: i32| {
             let sum = luma.wrapping_add(a).wrapping_add(b);
             (sum.clamp(0, (1 << 30) - 1) >> 22) as u8
         };
-        planes[0][i] = sum(v[i].wrapping_mul(v_red), 0);
-        planes[1][i] = sum(u[i].wrapping_mul(u_green), v[i].wrapping_mul(v_green));
-        planes[2][i] = sum(u[i].wrapping_mul(u_blue), 0);
+        planes[0][i] = sum(v.wrapping_mul(v_red), 0);
+        planes[1][i] = sum(u.wrapping_mul(u_green), v.wrapping_mul(v_green));
+        planes[2][i] = sum(u.wrapping_mul(u_blue), 0);
     }
     interleave(&planes, out);
 }

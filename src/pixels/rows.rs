@@ -99,6 +99,13 @@ impl Rows {
         &self.wide.luma
     }
 
+    /// Luma row `y` and the row of U and of V that belongs to it as numbers, of layouts of more than 8 bits.
+    pub fn numbers(&mut self, planes: &Planes, y: usize) -> (&[u16], [&[u16]; 2]) {
+        self.luma(planes, y);
+        self.chroma(planes, y / self.yuv.share.1);
+        (&self.wide.luma, self.wide.chroma.each_ref().map(Vec::as_slice))
+    }
+
     /// Row `row` of U and of V as numbers.
     pub fn chroma(&mut self, planes: &Planes, row: usize) -> [&[u16]; 2] {
         let mut wide = std::mem::take(&mut self.wide.chroma);
