@@ -2,8 +2,9 @@
 //! elements.
 //!
 //! Ours is what `vidtokenc` does to a frame: rows converted, resized if asked for, and put into the input of a network that
-//! takes bytes or floats. GStreamer's is `videoconvert`, with `videoscale` if asked for, and a copy of the RGB, which is
-//! what an encoder that takes RGB does. Both run on one thread, on the same buffers, and take turns; their medians of
+//! takes bytes or floats. GStreamer's is `videoconvert`, with `videoscale` if asked for, and a copy of the RGB to the same
+//! input, which is what an encoder that takes RGB does. (Floats take four times the memory of bytes. A network that takes
+//! bytes makes floats of them itself.) Both run on one thread, on the same buffers, and take turns; their medians of
 //! processor time are compared.
 //!
 //! Options after `--`: `--frames N` per turn (40), `--repeats N` (15).
@@ -56,8 +57,8 @@ fn main() -> Result<()> {
         "milliseconds of processor time for a frame: medians of {} turns\n",
         arguments.repeats
     );
-    println!("| video | to | GStreamer and copy | to bytes | ratio | to floats | ratio |");
-    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    println!("| video | to | GStreamer to bytes | ours | ratio | GStreamer to floats | ours | ratio |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     let formats = ["I420", "NV12", "Y42B", "YUY2", "Y444", "I420_10LE", "P010_10LE"];
     let same = formats.iter().map(|format| (*format, FULL, None));
     let small = ["I420", "NV12"].map(|format| (format, SMALL, None));
@@ -78,31 +79,37 @@ fn compare(arguments: &Arguments, format: &str, size: (u32, u32), to: Option<(u3
         SMALL => arguments.frames * 30,
         _ => arguments.frames,
     };
-    let mut elements = Elements::new(&video, to)?;
-    let mut bytes = Ours::new(&video, to, FrameType::Uint8)?;
-    let mut floats = Ours::new(&video, to, FrameType::Float32)?;
-    let mut times = [const { Vec::new() }; 3];
+    let types = [FrameType::Uint8, FrameType::Float32];
+    let mut makers: Vec<Box<dyn Maker>> = Vec::new();
+    for frame_type in types {
+        makers.push(Box::new(Elements::new(&video, to, frame_type)?));
+        makers.push(Box::new(Ours::new(&video, to, frame_type)?));
+    }
+    let mut times = [const { Vec::new() }; 4];
     // The first turn warms up.
     for turn in 0..=arguments.repeats {
-        let taken = [
-            time(frames, |frame| elements.take(&pictures[frame % PICTURES], frame))?,
-            time(frames, |frame| bytes.take(&pictures[frame % PICTURES], frame))?,
-            time(frames, |frame| floats.take(&pictures[frame % PICTURES], frame))?,
-        ];
-        if turn > 0 {
-            times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
+        for (maker, times) in makers.iter_mut().zip(&mut times) {
+            let taken = time(frames, |frame| maker.take(&pictures[frame % PICTURES], frame))?;
+            if turn > 0 {
+                times.push(taken);
+            }
         }
     }
-    let [elements, bytes, floats] = times.map(median);
+    let [byte_elements, bytes, float_elements, floats] = times.map(median);
     let shape = |(width, height): (u32, u32)| format!("{width}×{height}");
     println!(
-        "| {format} {} | {} | {elements:.3} | {bytes:.3} | {:.2} | {floats:.3} | {:.2} |",
+        "| {format} {} | {} | {byte_elements:.3} | {bytes:.3} | {:.2} | {float_elements:.3} | {floats:.3} | {:.2} |",
         shape(size),
         shape(to.unwrap_or(size)),
-        bytes / elements,
-        floats / elements
+        bytes / byte_elements,
+        floats / float_elements
     );
     Ok(())
+}
+
+/// Makes the network's input of a picture.
+trait Maker {
+    fn take(&mut self, picture: &gst::Buffer, frame: usize) -> Result<()>;
 }
 
 /// A picture of random bytes.
@@ -132,14 +139,14 @@ fn processor_milliseconds() -> Result<f64> {
 /// GStreamer's elements, and a copy of the RGB.
 struct Elements {
     harness: Harness,
-    /// The pictures of a step.
-    stack: Vec<u8>,
+    stack: FrameStack,
+    row_bytes: usize,
 }
 
 impl Elements {
-    fn new(video: &gst_video::VideoInfo, to: Option<(u32, u32)>) -> Result<Self> {
+    fn new(video: &gst_video::VideoInfo, to: Option<(u32, u32)>, frame_type: FrameType) -> Result<Self> {
         let (width, height) = to.unwrap_or((video.width(), video.height()));
-        let rgb = format!("video/x-raw,format=RGB,width={width},height={height}");
+        let rgb = format!("capsfilter caps=video/x-raw,format=RGB,width={width},height={height}");
         let line = match to {
             Some(_) => format!(
                 "videocrop left=420 right=420 ! videoconvert n-threads=1 ! videoscale method=bilinear2 n-threads=1 ! {rgb}"
@@ -150,17 +157,20 @@ impl Elements {
         harness.set_src_caps(video.to_caps()?);
         Ok(Self {
             harness,
-            stack: vec![0; STEP * (width * height * 3) as usize],
+            stack: FrameStack::new(frame_type, STEP, (width, height), (width, height)),
+            // Rows of RGB have no padding at these widths.
+            row_bytes: width as usize * 3,
         })
     }
+}
 
+impl Maker for Elements {
     fn take(&mut self, picture: &gst::Buffer, frame: usize) -> Result<()> {
         let rgb = self.harness.push_and_pull(picture.clone())?;
         let rgb = rgb.map_readable()?;
-        // Rows of RGB have no padding at these widths.
-        let bytes = self.stack.len() / STEP;
-        self.stack[frame % STEP * bytes..][..bytes].copy_from_slice(&rgb);
-        std::hint::black_box(&self.stack);
+        let copy = |y: usize, row: &mut [u8]| row.copy_from_slice(&rgb[y * self.row_bytes..][..self.row_bytes]);
+        self.stack.set(frame % STEP, copy);
+        std::hint::black_box(self.stack.bytes());
         Ok(())
     }
 }
@@ -196,7 +206,9 @@ impl Ours {
             stack: FrameStack::new(frame_type, STEP, output, output),
         })
     }
+}
 
+impl Maker for Ours {
     fn take(&mut self, picture: &gst::Buffer, frame: usize) -> Result<()> {
         let picture = gst_video::VideoFrameRef::from_buffer_ref_readable(picture, &self.video)?;
         let planes: Vec<_> = (0..picture.n_planes())
