@@ -99,7 +99,7 @@ pub fn check_tokenizer(model: Option<&str>) -> Result<()> {
 
 /// Encodes the video to a file of tokens.
 pub fn encode(source: &Source, file: &Path, key_interval: u32, model: Option<&str>) -> Result<Encoding> {
-    let pipeline = source.pipeline("vidtokenc name=encoder ! filesink name=file")?;
+    let pipeline = source.encoding("vidtokenc name=encoder ! filesink name=file")?;
     let encoder = element(&pipeline, "encoder")?;
     encoder.set_property("key-interval", key_interval);
     encoder.set_property("model", model);
@@ -162,7 +162,7 @@ pub fn decode(
     file: &Path,
     model: Option<&str>,
 ) -> Result<Comparison> {
-    let original = source.pipeline("appsink name=frames sync=false max-buffers=4")?;
+    let original = source.showing("appsink name=frames sync=false max-buffers=4")?;
     let end = encoding.end.filter(|_| source.is_cut());
     let (has_sound, sound) = format.sound_of(source, end);
     // The file's sink is async=false: its first frame comes only after the comparison has taken some frames.

@@ -10,8 +10,10 @@ use gst::prelude::*;
 use crate::Result;
 use crate::pipeline::{self, element, error_text, missing_decoder};
 
-/// Elements for progressive and upright pictures.
-const PICTURES: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
+/// Elements for progressive pictures. videoconvert only passes on the formats that vidtokenc takes itself.
+const PROGRESSIVE: &str = "deinterlace name=pictures ! videoconvert";
+/// Elements for upright pictures as a player shows them.
+const SHOWN: &str = "deinterlace name=pictures ! videoconvert ! videoflip video-direction=auto";
 const PREROLL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The minimum width and height: muxers refuse smaller pictures, and their SSIM is meaningless.
 pub const SMALLEST: u32 = 16;
@@ -60,10 +62,7 @@ impl Source {
         }
         std::fs::File::open(path).map_err(|error| of_this(error.to_string()))?;
 
-        let pipeline = launch(
-            &format!("{PICTURES} ! video/x-raw,format=RGB ! fakesink name=sink"),
-            path,
-        )?;
+        let pipeline = launch(&format!("{SHOWN} ! video/x-raw,format=RGB ! fakesink name=sink"), path)?;
         let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
         let streams = element(&pipeline, "streams")?;
         let all = bus.downgrade();
@@ -112,23 +111,43 @@ impl Source {
         })
     }
 
-    /// A pipeline that decodes and scales the frames for the elements `then`.
-    pub fn pipeline(&self, then: &str) -> Result<gst::Pipeline> {
+    /// A pipeline that decodes the frames for the element "encoder", with which `then` begins. It converts, turns and
+    /// scales them.
+    pub fn encoding(&self, then: &str) -> Result<gst::Pipeline> {
+        let pipeline = self.decoding(&format!("{PROGRESSIVE} ! {then}"), "encoder", "sink")?;
+        if self.is_scaled() {
+            let encoder = element(&pipeline, "encoder")?;
+            encoder.set_property("size", format!("{}x{}", self.width, self.height));
+            encoder.set_property_from_str("fit", "stretch");
+        }
+        Ok(pipeline)
+    }
+
+    /// A pipeline that decodes the frames for the elements `then`, in RGB as a player shows them, of the same size.
+    pub fn showing(&self, then: &str) -> Result<gst::Pipeline> {
         let Self { width, height, .. } = self;
         let par = self.video.par();
         let (num, den) = (par.numer(), par.denom());
-        let pipeline = launch(
-            &format!(
-                "{PICTURES} ! videoscale name=scaled add-borders=false ! \
-                 video/x-raw,format=RGB,width={width},height={height},pixel-aspect-ratio={num}/{den} ! {then}"
-            ),
-            &self.path,
-        )?;
+        let elements = format!(
+            "{SHOWN} ! videoscale name=scaled method=bilinear2 add-borders=false ! \
+             video/x-raw,format=RGB,width={width},height={height},pixel-aspect-ratio={num}/{den} ! {then}"
+        );
+        self.decoding(&elements, "scaled", "src")
+    }
+
+    /// A pipeline of the video without its sound. Where it is cut, its frames are counted at a pad of an element.
+    fn decoding(&self, elements: &str, counted: &str, pad: &str) -> Result<gst::Pipeline> {
+        let pipeline = launch(elements, &self.path)?;
         pipeline::leave_undecoded(&element(&pipeline, "streams")?, "audio");
         if let Some(max) = self.max_frames {
-            end_after(&pipeline, max)?;
+            let pad = element(&pipeline, counted)?.static_pad(pad);
+            end_after(&pad.ok_or("no pad to count frames at")?, max);
         }
         Ok(pipeline)
+    }
+
+    fn is_scaled(&self) -> bool {
+        (self.video.width(), self.video.height()) != (self.width, self.height)
     }
 
     /// The expected number of frames, if the file has a frame rate and a duration.
@@ -161,10 +180,10 @@ impl fmt::Display for Source {
             Some(fps) => write!(f, ", {} frames/s", (fps * 1e3).round() / 1e3)?,
             None => write!(f, ", no fixed frame rate")?,
         }
-        if (width, height) == (self.width, self.height) {
-            write!(f, ", tokenized at this size")
-        } else {
+        if self.is_scaled() {
             write!(f, ", scaled to {}×{} (--size changes that)", self.width, self.height)
+        } else {
+            write!(f, ", tokenized at this size")
         }
     }
 }
@@ -236,20 +255,17 @@ fn playback_start(pad: &gst::Pad) -> gst::ClockTime {
     segment.unwrap_or_default()
 }
 
-/// Ends the stream after `max` frames.
-fn end_after(pipeline: &gst::Pipeline, max: u32) -> Result<()> {
-    let pad = pipeline.by_name("scaled").and_then(|scaled| scaled.static_pad("src"));
+/// Ends the stream after `max` frames at a pad.
+fn end_after(pad: &gst::Pad, max: u32) {
     let seen = AtomicU32::new(0);
-    pad.ok_or("no pad to count frames at")?
-        .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if seen.fetch_add(1, Ordering::Relaxed) < max {
-                return gst::PadProbeReturn::Ok;
-            }
-            // On this result, the source of the frames ends the stream.
-            info.flow_res = Err(gst::FlowError::Eos);
-            gst::PadProbeReturn::Handled
-        });
-    Ok(())
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if seen.fetch_add(1, Ordering::Relaxed) < max {
+            return gst::PadProbeReturn::Ok;
+        }
+        // On this result, the source of the frames ends the stream.
+        info.flow_res = Err(gst::FlowError::Eos);
+        gst::PadProbeReturn::Handled
+    });
 }
 
 /// A pipeline that decodes a file. The first video stream goes to the elements `then`, which begin with "pictures".
