@@ -345,7 +345,9 @@ impl TokenFormat {
         }
         if self.grid_cells() as u64 > MAX_GRID_CELLS {
             return fail(format!(
-                "a latent frame of {} cells, allowed are {MAX_GRID_CELLS}",
+                "{}×{} pixels make a latent frame of {} cells, allowed are {MAX_GRID_CELLS}",
+                self.width,
+                self.height,
                 self.grid_cells()
             ));
         }

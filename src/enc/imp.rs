@@ -36,12 +36,14 @@ pub(super) struct State {
     /// Set when caps are known.
     pub(super) encoder: Option<Encoder>,
     /// Makes pictures of frames. Set when caps are known.
-    intake: Option<Intake>,
+    pub(super) intake: Option<Intake>,
     pub(super) pick: FramePick,
     /// A frame that was not kept has the flag DISCONT.
     skipped_discont: bool,
     /// An encoded buffer that the base class has not asked for yet.
     pub(super) output: Option<gst::Buffer>,
+    /// Why caps were refused, and the caps: the base class tries them again and again.
+    refusal: Option<(gst::Caps, String)>,
 }
 
 /// What other threads ask for while a step runs.
@@ -176,44 +178,16 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let mut state = lock(&self.state);
-        self.check_video(incaps)?;
-        let fail = |error: RuntimeError| {
-            self.post_error_message(error_message(&error));
-            gst::loggable_error!(CAT, "{error}")
-        };
-        let plan = self.plan(incaps).map_err(fail)?;
-        let (format, stream_format) = self.token_format(&plan, outcaps).map_err(fail)?;
-        if plan.range_is_the_streams {
-            let text = "The container says that luma goes from 16 to 235, and the video itself that it goes from 0 to 255: the \
-                        video is believed, as FFmpeg does. (qtdemux loses a box that says \"full range\")";
-            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
-        }
-        state.timing.set_framerate(format.framerate);
-        if state.pick.interval() != plan.pick.interval() {
-            state.pick = plan.pick.clone();
-        }
-        if let Some(encoder) = &state.encoder
-            && encoder.makes(&format, stream_format)
-        {
-            state.intake = Some(Intake::new(plan));
+        let Err(error) = self.take_caps(&mut state, incaps, outcaps) else {
+            state.refusal = None;
             return Ok(());
-        }
-        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
-        self.drain(&mut state, false);
-        let encoder = match state.encoder.take() {
-            Some(mut encoder) if encoder.is_of_size(&format) => {
-                encoder.set_format(format, stream_format).map_err(fail)?;
-                encoder
-            }
-            before => {
-                // The old network gives its memory back before the new one takes some.
-                let continued = before.map(Encoder::into_continued);
-                self.open(format, stream_format, continued).map_err(fail)?
-            }
         };
-        self.announce(&encoder, stream_format);
-        (state.encoder, state.intake) = (Some(encoder), Some(Intake::new(plan)));
-        Ok(())
+        let refusal = (incaps.clone(), error.to_string());
+        if state.refusal.as_ref() != Some(&refusal) {
+            self.post_error_message(error_message(&error));
+            state.refusal = Some(refusal);
+        }
+        Err(gst::loggable_error!(CAT, "{error}"))
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {

@@ -6,7 +6,8 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::encoder::{Continued, Encoder};
-use super::imp::{CAT, VidtokEnc};
+use super::imp::{State, VidtokEnc};
+use super::intake::Intake;
 use super::latency::Latency;
 use super::packets::Packets;
 use super::plan::Plan;
@@ -22,19 +23,48 @@ use crate::system::lock::lock;
 use crate::tokenizer::Graph;
 
 impl VidtokEnc {
-    /// Checks that the caps are of pictures that can be tokenized.
-    pub(super) fn check_video(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let fail = |text: String| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
-            gst::loggable_error!(CAT, "{text}")
-        };
-        let video = gst_video::VideoInfo::from_caps(caps)
-            .map_err(|_| fail(format!("GStreamer cannot handle pictures of the caps {caps}")))?;
-        if video.is_interlaced() {
-            return Err(fail(
-                "Interlaced video cannot be tokenized: put a deinterlace element in front".into(),
-            ));
+    /// Makes what is needed for video of `incaps` and tokens of `outcaps`.
+    ///
+    /// # Errors
+    /// Pictures or tokens cannot be as the caps say.
+    pub(super) fn take_caps(
+        &self,
+        state: &mut State,
+        incaps: &gst::Caps,
+        outcaps: &gst::Caps,
+    ) -> Result<(), RuntimeError> {
+        let plan = self.plan(incaps)?;
+        let (format, stream_format) = self.token_format(&plan, outcaps)?;
+        if plan.range_is_the_streams {
+            let text = "The container says that luma goes from 16 to 235, and the video itself that it goes from 0 to 255: the \
+                        video is believed, as FFmpeg does. (qtdemux loses a box that says \"full range\")";
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
         }
+        state.timing.set_framerate(format.framerate);
+        if state.pick.interval() != plan.pick.interval() {
+            state.pick = plan.pick.clone();
+        }
+        if let Some(encoder) = &state.encoder
+            && encoder.makes(&format, stream_format)
+        {
+            state.intake = Some(Intake::new(plan));
+            return Ok(());
+        }
+        // Downstream may ask for another format in mid-stream: the old segment ends in the old one.
+        self.drain(state, false);
+        let encoder = match state.encoder.take() {
+            Some(mut encoder) if encoder.is_of_size(&format) => {
+                encoder.set_format(format, stream_format)?;
+                encoder
+            }
+            before => {
+                // The old network gives its memory back before the new one takes some.
+                let continued = before.map(Encoder::into_continued);
+                self.open(format, stream_format, continued)?
+            }
+        };
+        self.announce(&encoder, stream_format);
+        (state.encoder, state.intake) = (Some(encoder), Some(Intake::new(plan)));
         Ok(())
     }
 
@@ -42,7 +72,12 @@ impl VidtokEnc {
     pub(super) fn plan(&self, incaps: &gst::CapsRef) -> Result<Plan, RuntimeError> {
         let preparation = lock(&self.settings).preparation.clone();
         let turn = self.turn(&preparation);
-        let video = gst_video::VideoInfo::from_caps(incaps).map_err(|error| RuntimeError::Caps(Details::of(error)))?;
+        let video = gst_video::VideoInfo::from_caps(incaps)
+            .map_err(|_| RuntimeError::Caps(format!("GStreamer cannot handle pictures of the caps {incaps}").into()))?;
+        if video.is_interlaced() {
+            let text = "Interlaced video cannot be tokenized: put a deinterlace element in front";
+            return Err(RuntimeError::Caps(text.into()));
+        }
         Plan::new(
             incaps,
             video,
