@@ -7,6 +7,8 @@
 //! bytes makes floats of them itself.) Both run on one thread, on the same buffers, and take turns; their medians of
 //! processor time are compared.
 //!
+//! The second table is the decoder's side: RGB to I420 and NV12, beside `videoconvert`.
+//!
 //! Options after `--`: `--frames N` per turn (40), `--repeats N` (15).
 
 mod common;
@@ -17,6 +19,7 @@ use gst_video::VideoFrameExt;
 use gstvidtok::pixels::{Colour, Converter, Layout, Method, Planes, Source};
 use gstvidtok::resize::{Fit, Interpolation, Plan, Resizer, Size};
 use gstvidtok::tokenizer::{FrameStack, FrameType};
+use gstvidtok::yuv;
 
 const FULL: (u32, u32) = (1920, 1080);
 const SMALL: (u32, u32) = (256, 256);
@@ -66,7 +69,75 @@ fn main() -> Result<()> {
     for (format, size, to) in same.chain(small).chain(resized) {
         compare(&arguments, format, size, to)?;
     }
+    println!("\n| RGB to | GStreamer | ours | ratio |");
+    println!("| --- | ---: | ---: | ---: |");
+    for format in ["I420", "NV12"] {
+        compare_from_rgb(&arguments, format, FULL)?;
+    }
     Ok(())
+}
+
+/// Prints a row of the second table. Both write into a new buffer, as elements do.
+fn compare_from_rgb(arguments: &Arguments, format: &str, (width, height): (u32, u32)) -> Result<()> {
+    let rgb = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height).build()?;
+    let format: gst_video::VideoFormat = format.parse().map_err(|_| "an unknown format")?;
+    let video = gst_video::VideoInfo::builder(format, width, height).build()?;
+    let pictures: Vec<gst::Buffer> = (0..PICTURES).map(|index| noise(rgb.size(), index)).collect();
+    let meant = "colorimetry=(string)bt601,chroma-site=(string)mpeg2";
+    let caps = format!("video/x-raw,format={},{meant}", format.to_str());
+    let mut element = Harness::new_parse(&format!("videoconvert n-threads=1 ! capsfilter caps=\"{caps}\""));
+    element.set_src_caps(rgb.to_caps()?);
+    let meaning = yuv::Meaning {
+        matrix: yuv::Matrix::Bt601,
+        full_range: false,
+        siting: yuv::Siting::Left,
+    };
+    let mut converter = yuv::Converter::new(width as usize, meaning);
+    let mut times = [const { Vec::new() }; 2];
+    for turn in 0..=arguments.repeats {
+        let taken = [
+            time(arguments.frames, |frame| {
+                std::hint::black_box(element.push_and_pull(pictures[frame % PICTURES].clone())?);
+                Ok(())
+            })?,
+            time(arguments.frames, |frame| {
+                let picture = pictures[frame % PICTURES].map_readable()?;
+                std::hint::black_box(from_rgb(&mut converter, &picture, &video)?);
+                Ok(())
+            })?,
+        ];
+        if turn > 0 {
+            times.iter_mut().zip(taken).for_each(|(times, taken)| times.push(taken));
+        }
+    }
+    let [element, ours] = times.map(median);
+    println!(
+        "| {} {width}×{height} | {element:.3} | {ours:.3} | {:.2} |",
+        format.to_str(),
+        ours / element
+    );
+    Ok(())
+}
+
+/// What the decoder does. Rows have no padding at these widths.
+fn from_rgb(converter: &mut yuv::Converter, rgb: &[u8], video: &gst_video::VideoInfo) -> Result<gst::Buffer> {
+    let mut buffer = gst::Buffer::with_size(video.size())?;
+    let mut map = buffer.make_mut().map_writable()?;
+    let (width, height) = (video.width() as usize, video.height() as usize);
+    let (luma, chroma) = map.split_at_mut(video.offset()[1]);
+    let chroma = if video.n_planes() == 3 {
+        let (u, v) = chroma.split_at_mut(video.offset()[2] - video.offset()[1]);
+        yuv::Chroma::Planar(plane(u, width / 2), plane(v, width / 2))
+    } else {
+        yuv::Chroma::Interleaved(plane(chroma, width))
+    };
+    converter.run(rgb, width * 3, 0..height, plane(luma, width), chroma);
+    drop(map);
+    Ok(buffer)
+}
+
+fn plane(bytes: &mut [u8], stride: usize) -> yuv::Plane<'_> {
+    yuv::Plane { bytes, stride }
 }
 
 /// Prints a row of the table: video of a format and size, resized `to` another one.

@@ -107,7 +107,21 @@ fn exact_chroma(pixels: &[([u8; 3], i64)], meaning: Meaning) -> (u8, u8) {
         let (n, d) = (mean[own] * 10_000 - luma, 2 * (10_000 - weights[own]) * 255 * total);
         byte(128 * d + scale * n, d)
     };
-    (chroma(2), chroma(0))
+    let u = chroma(2);
+    if meaning.full_range {
+        return (u, chroma(0));
+    }
+    // What blue would be off, with luma as it is rounded.
+    let rounded: i64 = pixels.iter().map(|(c, w)| i64::from(exact_luma(*c, meaning)) * w).sum();
+    let luma = (rounded as f64 / total as f64 - 16.0) * 255.0 / 219.0;
+    let step = 2.0 * (10_000 - weights[2]) as f64 / 10_000.0 * 255.0 / 224.0;
+    let off = luma + step * (f64::from(u) - 128.0) - mean[2] as f64 / total as f64;
+    let u = match off {
+        off if off > 1.49 => u - 1,
+        off if off < -1.49 => u + 1,
+        _ => u,
+    };
+    (u, chroma(0))
 }
 
 fn exact(rgb: &[u8], (width, height): (usize, usize), meaning: Meaning) -> Planes {
@@ -138,6 +152,16 @@ fn exact(rgb: &[u8], (width, height): (usize, usize), meaning: Meaning) -> Plane
     planes
 }
 
+/// A picture of areas of one colour, 6 pixels wide.
+fn flat((width, height): (usize, usize)) -> Vec<u8> {
+    let colours = noise(width * height * 3, false);
+    let pixels = (0..width * height).flat_map(|index| {
+        let area = index / width / 6 * width + index % width / 6;
+        &colours[area * 3..][..3]
+    });
+    pixels.copied().collect()
+}
+
 fn noise(bytes: usize, extremes: bool) -> Vec<u8> {
     let mut state = 17_u32;
     let next = || {
@@ -149,7 +173,7 @@ fn noise(bytes: usize, extremes: bool) -> Vec<u8> {
 }
 
 #[test]
-fn every_value_is_the_exact_one_rounded() {
+fn every_value_is_what_the_definition_makes_it() {
     for size in [
         (1, 1),
         (2, 2),
@@ -160,10 +184,11 @@ fn every_value_is_the_exact_one_rounded() {
         (33, 3),
         (64, 48),
         (101, 40),
+        (600, 90),
     ] {
         for meaning in meanings() {
-            for extremes in [false, true] {
-                let rgb = noise(size.0 * size.1 * 3, extremes);
+            let noise = |extremes| noise(size.0 * size.1 * 3, extremes);
+            for rgb in [noise(false), noise(true), flat(size)] {
                 let expected = exact(&rgb, size, meaning);
                 assert_eq!(
                     convert(&rgb, size, meaning, true, 0),
@@ -194,42 +219,47 @@ fn back(y: u8, u: u8, v: u8, meaning: Meaning) -> [f64; 3] {
     [r, (y - kr * r - kb * b) / kg, b]
 }
 
-/// Y, U and V are rounded, by half a step at most each: that and no more is lost.
-#[test]
-fn constant_colours_come_back() {
-    for meaning in meanings().filter(|meaning| meaning.siting == Siting::Left) {
-        let (luma, chroma) = if meaning.full_range {
-            (0.5, 0.5)
-        } else {
-            (0.5 * 255.0 / 219.0, 0.5 * 255.0 / 224.0)
-        };
-        let [kr, kg, kb] = weights(meaning.matrix).map(|weight| weight as f64 / 10_000.0);
-        let (r, b) = (2.0 * (1.0 - kr) * chroma, 2.0 * (1.0 - kb) * chroma);
-        let limits = [r, (kr * r + kb * b) / kg, b].map(|colour| luma + colour);
-        let (mut colours, mut beyond) = (0, 0);
-        for index in 0..18 * 18 * 18 {
-            let rgb = [index / 324, index / 18 % 18, index % 18].map(|step| (step * 15) as u8);
-            let planes = convert(&rgb, (1, 1), meaning, true, 0);
-            let back = back(planes.y[0], planes.u[0], planes.v[0], meaning);
-            for ((value, back), limit) in rgb.iter().zip(back).zip(limits) {
-                // In full range a chroma of 255.5 is 255.
-                let clamped = meaning.full_range && [planes.u[0], planes.v[0]].contains(&255);
-                let limit = if clamped { 2.0 * limit } else { limit };
-                assert!(
-                    (f64::from(*value) - back).abs() <= limit + 1e-9,
-                    "{rgb:?} {back} {meaning:?}"
-                );
-            }
-            colours += 1;
-            beyond += usize::from(
-                rgb.iter()
-                    .zip(back)
-                    .any(|(value, back)| (f64::from(*value) - back.round()).abs() > 1.0),
-            );
+/// Converts a picture with 2 × 2 pixels of each colour whose parts are multiples of `step`, and counts the colours with
+/// a part that comes back more than 1 level off.
+fn colours_beyond_a_level(step: usize, meaning: Meaning) -> usize {
+    let parts: Vec<u8> = (0..=255).step_by(step).collect();
+    let mut beyond = 0;
+    for red in &parts {
+        let row = |green: &u8| -> Vec<u8> { parts.iter().flat_map(|blue| [*red, *green, *blue].repeat(2)).collect() };
+        let rgb: Vec<u8> = parts.iter().flat_map(|green| row(green).repeat(2)).collect();
+        let width = parts.len() * 2;
+        let planes = convert(&rgb, (width, width), meaning, true, 0);
+        for (index, (u, v)) in planes.u.iter().zip(&planes.v).enumerate() {
+            let (green, blue) = (index / parts.len(), index % parts.len());
+            let luma = planes.y[green * 2 * width + blue * 2];
+            let colour = [*red, parts[green], parts[blue]];
+            let back = back(luma, *u, *v, meaning).map(|part| part.round().clamp(0.0, 255.0));
+            let off = colour
+                .iter()
+                .zip(back)
+                .map(|(part, back)| (f64::from(*part) - back).abs());
+            beyond += usize::from(off.fold(0.0, f64::max) > 1.0);
         }
-        println!("{meaning:?}: {beyond} of {colours} colours are 2 levels off somewhere");
-        assert!(beyond * 100 < colours);
     }
+    beyond
+}
+
+/// Chroma in the middle is that of one colour here; a picture of only one has the same numbers with chroma at the left.
+fn constant_colours_come_back(step: usize) {
+    for meaning in meanings().filter(|meaning| meaning.siting == Siting::Centre) {
+        assert_eq!(colours_beyond_a_level(step, meaning), 0, "{meaning:?}");
+    }
+}
+
+#[test]
+fn constant_colours_come_back_within_a_level() {
+    constant_colours_come_back(3);
+}
+
+#[test]
+#[ignore = "takes minutes without optimization; the numbers are those of every third level"]
+fn every_constant_colour_comes_back_within_a_level() {
+    constant_colours_come_back(1);
 }
 
 #[test]
