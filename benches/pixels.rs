@@ -217,7 +217,7 @@ struct Elements {
 impl Elements {
     fn new(video: &gst_video::VideoInfo, to: Option<(u32, u32)>, frame_type: FrameType) -> Result<Self> {
         let (width, height) = to.unwrap_or((video.width(), video.height()));
-        let rgb = format!("capsfilter caps=video/x-raw,format=RGB,width={width},height={height}");
+        let rgb = format!("capsfilter caps=\"video/x-raw,format=RGB,width={width},height={height}\"");
         let line = match to {
             Some(_) => format!(
                 "videocrop left=420 right=420 ! videoconvert n-threads=1 ! videoscale method=bilinear2 n-threads=1 ! {rgb}"
