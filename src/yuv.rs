@@ -67,8 +67,8 @@ pub enum Chroma<'a> {
 pub struct Converter {
     width: usize,
     siting: Siting,
-    rows: fn([&[u8]; 2], [&mut [u8]; 2], &mut Sums),
-    chroma: fn(&Sums, Siting, [&mut [u8]; 2]),
+    rows: RowsFunction,
+    chroma: ChromaFunction,
     sums: Sums,
     /// Luma of the row below the last one, where the number of rows is odd.
     spare: Vec<u8>,
@@ -79,16 +79,15 @@ pub struct Converter {
 /// R, G, B and Y of two rows added. There is a pixel more on the left and at least one on the right, up to whole blocks.
 type Sums = [Vec<u16>; 4];
 
+type RowsFunction = fn([&[u8]; 2], [&mut [u8]; 2], &mut Sums);
+type ChromaFunction = fn(&Sums, Siting, [&mut [u8]; 2]);
+
 impl Converter {
     /// `width` is at least 1.
     pub fn new(width: usize, meaning: Meaning) -> Self {
         type Bt601<const FULL: bool> = Arithmetic<299, 114, 1000, FULL>;
         type Bt709<const FULL: bool> = Arithmetic<2126, 722, 10_000, FULL>;
-        type Functions = (
-            fn([&[u8]; 2], [&mut [u8]; 2], &mut Sums),
-            fn(&Sums, Siting, [&mut [u8]; 2]),
-        );
-        let (rows, chroma): Functions = match (meaning.matrix, meaning.full_range) {
+        let (rows, chroma): (RowsFunction, ChromaFunction) = match (meaning.matrix, meaning.full_range) {
             (Matrix::Bt601, false) => (rows::<Bt601<false>>, chroma_row::<Bt601<false>>),
             (Matrix::Bt601, true) => (rows::<Bt601<true>>, chroma_row::<Bt601<true>>),
             (Matrix::Bt709, false) => (rows::<Bt709<false>>, chroma_row::<Bt709<false>>),
