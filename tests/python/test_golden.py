@@ -1,6 +1,7 @@
 """Every published model, exported and run step by step as the elements run it, against the reference's outputs."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 
 import byte_input
-from golden import FILES, PUBLISHED, Golden
+from golden import FILES, PUBLISHED, ROOT, Golden
 from stepping import Arrays, Graph, Tokenizer
+
+sys.path.insert(0, str(ROOT / "python"))
+
+from vidtok_stream.run import Decoder, Encoder  # noqa: E402
 
 TOLERANCE = 1e-4  # largest error of a right implementation in z, mean and recon, and its distance to rounding ties
 
@@ -69,6 +74,22 @@ def test_an_encoder_of_bytes(case: Case, target: str, tmp_path: Path) -> None:
 def test_decoder(case: Case, target: str) -> None:
     encoded, decoded = case.expected()
     assert_same_pictures(getattr(case, target).decode(encoded["tokens"]), decoded)
+
+
+def test_the_runner_of_vidtok_stream(case: Case) -> None:
+    """Whole clips, without GStreamer and PyTorch."""
+    frames, levels = case.golden.arrays["frames"], case.golden.configuration.levels
+    encoded, decoded = case.expected()
+    tokens = Encoder(case.folder, threads=2).encode(frames)
+    if levels:
+        tie = near_tie(encoded["z"], levels)
+        assert ((tokens == encoded["tokens"]) | tie).all()
+        assert_few([tie])
+    else:
+        assert_close(tokens, encoded["tokens"])
+    shown = Decoder(case.folder, threads=2).decode(encoded["tokens"])
+    assert shown.shape == decoded["recon"].shape
+    assert (abs(shown - (np.clip(decoded["recon"], -1, 1) + 1) * 127.5) <= 0.5 + 127.5 * TOLERANCE).all()
 
 
 def test_streams_at_different_places(case: Case) -> None:
