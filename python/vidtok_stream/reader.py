@@ -209,7 +209,7 @@ class PacketReader(Iterator[Packet]):
         header.check(self.format)
         length = header.packet_bytes
         self._need(length)
-        body = self._peek(length)[header_bytes:]
+        body = self._peek(length, header_bytes)
         if zlib.crc32(body) != header.body_crc:
             raise _Damaged(length)
         if passed:
@@ -285,8 +285,10 @@ class PacketReader(Iterator[Packet]):
         if not self._has(count):
             raise _Cut
 
-    def _peek(self, count: int) -> bytes:
-        return bytes(self._buffer[self._at : self._at + count])
+    def _peek(self, count: int, begin: int = 0) -> bytes:
+        """The buffer's bytes from `begin` to `count`."""
+        with memoryview(self._buffer) as buffer:
+            return bytes(buffer[self._at + begin : self._at + count])
 
     def _pass(self, count: int) -> None:
         self._at += count

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Indices that take whole bytes together.
 GROUP = 8
+# Payloads unpacked at once, so that they and the numbers stay in a core's cache.
+BLOCK_BYTES = 1 << 17
 
 
 def payload_bytes(format: TokenFormat, latent_frames: int) -> int:
@@ -36,13 +38,16 @@ def decode(payloads: Sequence[bytes], format: TokenFormat, latent_frames: int) -
     """The tokens of some packets of `latent_frames` latent frames each, one packet after the other."""
     shape = (len(payloads) * latent_frames, *format.latent_shape)
     if format.levels is None:
-        values: Tokens = np.frombuffer(b"".join(payloads), FLOATS[format.token_type])
+        # A copy, as what NumPy makes of bytes cannot be written to.
+        values: Tokens = np.frombuffer(b"".join(payloads), FLOATS[format.token_type]).copy()
         check_floats(values)
     else:
         cells = latent_frames * format.grid_height * format.grid_width
-        values = unpack(payloads, bits_for(format.codebook_size), cells)
-        check_indices(values, format)
-    return values.astype(format.dtype).reshape(shape)
+        bits = bits_for(format.codebook_size)
+        values = unpack(payloads, bits, cells)
+        if format.codebook_size != 1 << bits:
+            check_indices(values, format)
+    return values.astype(format.dtype, copy=False).reshape(shape)
 
 
 def encode(tokens: Tokens, format: TokenFormat) -> bytes:
@@ -64,18 +69,26 @@ def packed_bytes(count: int, bits: int) -> int:
     return (count * bits + 7) // 8
 
 
-def unpack(payloads: Sequence[bytes], bits: int, count: int) -> NDArray[np.uint32]:
-    """The `count` numbers of each of `payloads`, as `[payload, count]`. Each has `packed_bytes(count, bits)` bytes."""
+def unpack(payloads: Sequence[bytes], bits: int, count: int) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    """The `count` numbers of each of `payloads`, as `[payload, count]`: uint16 where they fit, else uint32.
+
+    Each payload has `packed_bytes(count, bits)` bytes.
+    """
     rows, groups, length = len(payloads), -(-count // GROUP), packed_bytes(count, bits)
+    packed = np.frombuffer(b"".join(payloads), np.uint8).reshape(rows, length)
+    numbers = np.empty((rows, groups, GROUP), np.uint16 if bits <= 16 else np.uint32)
+    size = max(1, BLOCK_BYTES // max(1, length))
     # A number of up to 24 bits and the up to 7 bits before it fit a window of four bytes; the last one needs room.
-    data = np.zeros((rows, groups * bits + 4), np.uint8)
-    data[:, :length] = np.frombuffer(b"".join(payloads), np.uint8).reshape(rows, length)
-    numbers = np.empty((rows, groups, GROUP), np.uint32)
-    for k in range(GROUP):
-        at, shift = divmod(k * bits, 8)
-        windows = np.ndarray((rows, groups), "<u4", data, at, (data.strides[0], bits))
-        np.right_shift(windows, np.uint32(shift), out=numbers[..., k])
-    numbers &= np.uint32((1 << bits) - 1)
+    data = np.zeros((min(size, rows), groups * bits + 4), np.uint8)
+    for begin in range(0, rows, size):
+        block = packed[begin : begin + size]
+        data[: len(block), :length] = block
+        for k in range(GROUP):
+            at, shift = divmod(k * bits, 8)
+            windows = np.ndarray((len(block), groups), "<u4", data, at, (data.strides[0], bits))
+            # What is above the number is cut off here or below.
+            numbers[begin : begin + size, :, k] = windows >> np.uint32(shift)
+    numbers &= numbers.dtype.type((1 << bits) - 1)
     return numbers.reshape(rows, groups * GROUP)[:, :count]
 
 
