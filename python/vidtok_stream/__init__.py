@@ -1,11 +1,13 @@
 """Reads and writes `.vidtok` files: video tokens, and when each frame is shown, as NumPy arrays.
 
-`read` takes a whole file, `packets` goes through one of any length piece by piece, `write` makes one. What the
+`read` takes a whole file, `packets` goes through one of any length piece by piece,
+`follow` gives tokens as they are made, `write` makes one. What the
 bytes mean is specified in gst-vidtok's docs/stream.md.
 """
 
 from .coding import Coding
 from .errors import StreamError
+from .follow import Follower, follow
 from .format import TokenFormat
 from .header import End, StreamHeader, Totals
 from .hole import Hole, Loss
@@ -17,6 +19,7 @@ from .writer import Writer, write
 __all__ = [
     "Coding",
     "End",
+    "Follower",
     "Hole",
     "Loss",
     "Packet",
@@ -27,6 +30,7 @@ __all__ = [
     "TokenFormat",
     "Totals",
     "Writer",
+    "follow",
     "packets",
     "read",
     "read_joined",

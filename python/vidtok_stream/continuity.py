@@ -83,6 +83,21 @@ class Continuity:
         self._lost = False
         self._repeating = False
 
+    def totals(self) -> tuple[int, ...]:
+        """What was counted up to the latest packet: whether nothing of its segment is missing, latent frames and frames
+        of the segment; those of the stream, unless something of it was not read.
+        """
+        assert self._segment, "a packet was taken"
+        return (int(self._segment.whole), *self._segment.totals, *(self._stream or ()))
+
+    def resume(self, packet: PacketHeader, totals: tuple[int, ...]) -> None:
+        """Goes on behind `packet` of the stream header that came last, as `totals()` was there."""
+        whole, latent_frames, frames, *stream = totals
+        self._segment = _Segment(self._header, packet, bool(whole), Totals(latent_frames, frames))
+        self._segment.ended = packet.segment_end or packet.end_of_stream
+        self._stream = Totals(*stream) if stream else None
+        self.ended = packet.end_of_stream
+
     def header(self, header: StreamHeader, checksum: int) -> None:
         """Takes a stream header. End marks go to `end`."""
         self._header = _Identity(header.stream_id, checksum)

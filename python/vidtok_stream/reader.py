@@ -4,10 +4,11 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from .continuity import Continuity, Link
 from .errors import StreamError
+from .excerpt import find_segment
 from .format import TokenFormat
 from .header import MAGIC, START_BYTES, StreamHeader
 from .hole import Hole, Loss
@@ -20,6 +21,17 @@ OnLoss = Literal["wait", "continue"]
 # What magic and sync word start with.
 MARK = b"\x89V"
 PIECE_BYTES = 1 << 20
+
+
+class Place(NamedTuple):
+    """Where a packet of a file ends, and what was read up to there: numbers, to go on from another time."""
+
+    header_position: int
+    """Where the stream header of the packet begins."""
+    packet_position: int
+    """Where the packet begins."""
+    totals: tuple[int, ...]
+    """What `Continuity.totals` says."""
 
 
 def packets(source: Source, wait: Callable[[], bool] | None = None, *, on_loss: OnLoss = "wait") -> "PacketReader":
@@ -72,6 +84,8 @@ class PacketReader(Iterator[Packet]):
         self._checked_in_vain = 0
         self._header = b""
         self._checksum = -1
+        self._header_position = 0
+        self._packet_position = 0
         self._continue = on_loss == "continue"
         self._continuity = Continuity()
         # Bytes that were skipped since the latest packet, and holes.
@@ -98,6 +112,55 @@ class PacketReader(Iterator[Packet]):
     def items(self) -> Iterator[Packet | StreamHeader]:
         """Packets and end marks, in order."""
         return self._items
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the file so far, those read ahead included."""
+        return self._position + len(self._buffer) - self._at
+
+    def place(self) -> Place:
+        """Where the packet ends that was given last."""
+        return Place(self._header_position, self._packet_position, self._continuity.totals())
+
+    def resume(self, place: Place) -> None:
+        """Goes on behind the packet of `place`, in a file that can be sought in. Call it before reading."""
+        wait, self._wait = self._wait, None
+        try:
+            self.begin_at(place.header_position, place.packet_position)
+            _, header = self._packet_header()
+            self._continuity.resume(header, place.totals)
+            self._seek(place.packet_position + header.packet_bytes)
+        except (_Damaged, _Cut, OSError, StreamError) as error:
+            at = place.packet_position
+            raise StreamError(f"{self.name}: no packet at byte {at}: it is not the file that was followed") from error
+        self._wait = wait
+
+    def begin_at(self, header_position: int, packet_position: int) -> None:
+        """Begins at a packet, with the stream header that is elsewhere. Call it before reading."""
+        self._seek(header_position)
+        self._need(len(MAGIC))
+        if self._peek(len(MAGIC)) != MAGIC or self._take_header(0):
+            raise _Damaged(0)
+        self._seek(packet_position)
+
+    def begin_at_frame(self, frame: int) -> int | None:
+        """Begins at the segment of a video frame; returns the number of the segment's first frame.
+
+        `None`: something is damaged or missing, so that all must be read. Call it before reading.
+        """
+        segment = find_segment(self._file, frame)
+        if segment is None:
+            return None
+        try:
+            self.begin_at(segment.header_position, segment.packet_position)
+        except (_Damaged, _Cut):
+            return None  # the file has changed meanwhile
+        return segment.first_frame
+
+    def _seek(self, position: int) -> None:
+        self._file.seek(position)
+        self._buffer.clear()
+        self._at, self._position, self._at_end = 0, position, False
 
     def __enter__(self) -> "PacketReader":
         return self
@@ -184,6 +247,7 @@ class PacketReader(Iterator[Packet]):
                 mark = read
             else:
                 self._header, self._checksum = header, StreamHeader.checksum(header)
+                self._header_position = self._position
                 self._continuity.header(read, self._checksum)
         if passed:
             self._continuity.lost()
@@ -195,18 +259,8 @@ class PacketReader(Iterator[Packet]):
         return None if hole and hole.loss in (Loss.REPEATED, Loss.OTHER_STREAM) else mark
 
     def _take_packet(self, passed: int) -> Packet | None:
-        self._need(HEADER_BYTES)
-        header_bytes = PacketHeader.length_of(self._peek(HEADER_BYTES))
-        if header_bytes is None:
-            raise _Damaged(0)
-        self._need(header_bytes)
-        header = PacketHeader.decode(self._peek(header_bytes))
-        if header is None:
-            raise _Damaged(header_bytes)
-        if self.format is None or header.stream_header_crc != self._checksum:
-            # Without its stream header, the packet cannot be read.
-            raise _Damaged(0)
-        header.check(self.format)
+        header_bytes, header = self._packet_header()
+        assert self.format, "the packet's stream header was read"
         length = header.packet_bytes
         self._need(length)
         body = self._peek(length, header_bytes)
@@ -227,9 +281,27 @@ class PacketReader(Iterator[Packet]):
             # Nothing numbers the packets of version 1.0, so that none seems to be missing.
             behind=Behind(goes_on=header.latent_frame is None, ended=header.end_of_stream),
         )
+        self._packet_position = self._position
         self._pass(length)
         left_out = link is Link.REPEATED or (link is Link.UNCERTAIN and not self._continue)
         return None if left_out else packet
+
+    def _packet_header(self) -> tuple[int, PacketHeader]:
+        """The length and the fields of the packet header that comes next; does not pass it."""
+        self._need(HEADER_BYTES)
+        start = self._peek(HEADER_BYTES)
+        header_bytes = PacketHeader.length_of(start)
+        if header_bytes is None or not start.startswith(SYNC):
+            raise _Damaged(0)
+        self._need(header_bytes)
+        header = PacketHeader.decode(self._peek(header_bytes))
+        if header is None:
+            raise _Damaged(header_bytes)
+        if self.format is None or header.stream_header_crc != self._checksum:
+            # Without its stream header, the packet cannot be read.
+            raise _Damaged(0)
+        header.check(self.format)
+        return header_bytes, header
 
     def _note(self, hole: Hole | None) -> None:
         if hole:

@@ -1,8 +1,9 @@
 """A whole stream as arrays."""
 
+import os
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +51,10 @@ class Stream:
     """Damaged bytes of the file."""
     cut_bytes: int = 0
     """Bytes at the end of the file that belong to something whose end is missing."""
+    wanted: slice = field(default_factory=lambda: slice(None))
+    """Latent frames that were asked for; those in front of them must be decoded first: `tokens[wanted]`."""
+    wanted_frames: slice = field(default_factory=lambda: slice(None))
+    """Video frames that were asked for, among those that all the tokens stand for: `pts[wanted_frames]`."""
     ended: bool = True
     """Whether the file's end is the stream's. It is not if the writer was stopped. In files of version 1.0 it may be
     false though nothing is missing."""
@@ -145,15 +150,61 @@ class Stream:
             yield replace(packet, behind=Behind(goes_on=goes_on, ended=ended and end == t))
 
 
-def read(source: Source, *, on_loss: OnLoss = "wait") -> Stream:
+def read(source: Source, *, frames: range | None = None, on_loss: OnLoss = "wait") -> Stream:
     """Reads a whole file: its path, its bytes, or an open binary file.
 
     Where bytes are damaged, or packets are missing, doubled or out of order, reading continues at the next segment
     start, or at once with `on_loss="continue"`; `skipped_bytes`, `gaps` and `uncertain` say so. Joined files whose
     formats differ raise a `StreamError`: `read_joined` is for them.
+
+    `frames`: reads these video frames, counted from 0, and from the start of their segment what must be decoded before
+    them. `Stream.wanted` and `Stream.wanted_frames` say which they are.
     """
+    if frames is None:
+        with packets(source, on_loss=on_loss) as reader:
+            return next(_streams(reader, joined=False))
+    if frames.step != 1 or not 0 <= frames.start < frames.stop:
+        raise ValueError(f"frames is a range such as range(100, 116), not {frames}")
+    if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        # By the packet headers alone, if nothing is damaged.
+        with packets(source, on_loss=on_loss) as reader:
+            found = reader.begin_at_frame(frames.start)
+            if found is not None:
+                stream = _excerpt(reader, frames, found)
+                if not reader.holes and not reader.skipped_bytes and not reader.cut_bytes:
+                    return stream
     with packets(source, on_loss=on_loss) as reader:
-        return next(_streams(reader, joined=False))
+        return _excerpt(reader, frames, 0)
+
+
+def _excerpt(reader: PacketReader, wanted: range, at: int) -> Stream:
+    """Reads packets, of which the first begins with video frame `at`, up to the last of the wanted frames."""
+    builder: _Builder | None = None
+    first, holes = at, 0
+    for packet in reader:
+        if builder is None or (packet.segment_start and at <= wanted.start):
+            builder, first = _Builder(reader.name, packet.format), at
+            holes = len(reader.holes)
+            packet = replace(packet, skipped_bytes=0)
+        elif packet.format != builder.format:
+            change = _change(builder.format, packet.format)
+            raise StreamError(f"{reader.name}: the format changes at frame {at}: {change}")
+        builder.add_gap(len(reader.holes) > holes)
+        holes = len(reader.holes)
+        builder.add(packet)
+        at += packet.real_frames
+        if at >= wanted.stop:
+            break
+    if builder is None or at < wanted.stop:
+        raise StreamError(f"{reader.name}: it has {at} frames, of which {wanted.start} to {wanted[-1]} are wanted")
+    stream = builder.finish()
+    ends = first + np.cumsum(stream.real_frames)
+    begin, end = np.searchsorted(ends, [wanted.start, wanted.stop - 1], side="right").tolist()
+    return replace(
+        stream,
+        wanted=slice(begin, end + 1),
+        wanted_frames=slice(wanted.start - first, wanted.stop - first),
+    )
 
 
 def read_joined(source: Source, *, on_loss: OnLoss = "wait") -> list[Stream]:
