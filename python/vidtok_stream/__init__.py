@@ -1,8 +1,8 @@
 """Reads and writes `.vidtok` files: video tokens, and when each frame is shown, as NumPy arrays.
 
-`read` takes a whole file, `packets` goes through one of any length piece by piece,
-`follow` gives tokens as they are made, `write` makes one. What the
-bytes mean is specified in gst-vidtok's docs/stream.md.
+`read` takes a whole file or some frames of it, `packets` goes through one of any length piece by piece, `follow` gives
+tokens as they are made, `write` makes a file. `vidtok_stream.run` makes tokens of pictures, and pictures of tokens.
+What the bytes mean is specified in gst-vidtok's docs/stream.md.
 """
 
 from .coding import Coding

@@ -158,7 +158,8 @@ def read(source: Source, *, frames: range | None = None, on_loss: OnLoss = "wait
     formats differ raise a `StreamError`: `read_joined` is for them.
 
     `frames`: reads these video frames, counted from 0, and from the start of their segment what must be decoded before
-    them. `Stream.wanted` and `Stream.wanted_frames` say which they are.
+    them. `Stream.wanted` and `Stream.wanted_frames` say which they are. Of a path or bytes, what is in front of that
+    segment is counted by the packets' headers and not read, so that damage in their payloads is not noticed.
     """
     if frames is None:
         with packets(source, on_loss=on_loss) as reader:

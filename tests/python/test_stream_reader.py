@@ -352,3 +352,6 @@ def test_the_code_of_the_readme_runs(
     assert names["batch"].tolist() == [list(range(32)), list(range(40, 72))]
     assert read("made.vidtok").format.framerate == 24
     assert [len(part.tokens) for part in read_joined("joined.vidtok")] == [40, 4]
+    # 33 frames in segments of 17, whose first latent frame stands for one frame.
+    assert read("encoded.vidtok").segment_starts.tolist() == [0, 5]
+    assert "(33, 128, 128, 3)" in said

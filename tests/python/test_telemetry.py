@@ -26,6 +26,14 @@ def test_a_session_writes_no_file(tmp_path: Path) -> None:
     assert files_written(tmp_path, program) == []
 
 
+def test_the_runner_of_vidtok_stream_writes_no_file(tmp_path: Path) -> None:
+    package = MODELS.parent / "python"
+    program = f"import sys; sys.path.insert(0, {str(package)!r}); import os, numpy, vidtok_stream.run as run"
+    program += "; run.Encoder().encode(numpy.zeros((1, 8, 8, 3), numpy.uint8))"
+    program += "; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    assert files_written(tmp_path, program) == []
+
+
 def test_what_the_user_has_set_stays() -> None:
     program = "from vidtok_export import onnx_runtime; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {**os.environ, "PYTHONPATH": str(MODELS), "ORT_DISABLE_TELEMETRY": "chosen"}

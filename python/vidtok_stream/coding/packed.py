@@ -38,8 +38,8 @@ def decode(payloads: Sequence[bytes], format: TokenFormat, latent_frames: int) -
     """The tokens of some packets of `latent_frames` latent frames each, one packet after the other."""
     shape = (len(payloads) * latent_frames, *format.latent_shape)
     if format.levels is None:
-        # A copy, as what NumPy makes of bytes cannot be written to.
-        values: Tokens = np.frombuffer(b"".join(payloads), FLOATS[format.token_type]).copy()
+        # What NumPy makes of bytes could not be written to.
+        values: Tokens = np.frombuffer(bytearray().join(payloads), FLOATS[format.token_type])
         check_floats(values)
     else:
         cells = latent_frames * format.grid_height * format.grid_width
