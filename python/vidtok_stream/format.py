@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 from reprlib import repr as shortened
 from typing import Any
@@ -111,28 +112,28 @@ class TokenFormat:
         """`"fsq"`: tokens are indices. `"kl"`: tokens are floats."""
         return "kl" if self.levels is None else "fsq"
 
-    @property
+    @cached_property
     def codebook_size(self) -> int:
         """Number of different FSQ indices; 0 for KL."""
         return 0 if self.levels is None else prod(self.levels)
 
-    @property
+    @cached_property
     def grid_width(self) -> int:
         """Cells in a row of a latent frame."""
         return -(-self.width // self.space_factor)
 
-    @property
+    @cached_property
     def grid_height(self) -> int:
         """Rows of cells in a latent frame."""
         return -(-self.height // self.space_factor)
 
-    @property
+    @cached_property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of a latent frame: `(h, w)`, for KL `(h, w, channels)`."""
         grid = (self.grid_height, self.grid_width)
         return grid if self.channels is None else (*grid, self.channels)
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Type of the arrays that tokens are read into. FSQ: uint16, above 65,536 codes uint32."""
         if self.levels is None:

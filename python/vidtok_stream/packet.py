@@ -307,6 +307,8 @@ class PacketHeader(NamedTuple):
 
 def frames_per_latent(format: TokenFormat, latent_frames: int, real_frames: int, segment_start: bool) -> list[int]:
     """How many of a packet's real frames each of its latent frames stands for."""
+    if latent_frames == 1:
+        return [real_frames]
     counts = []
     for k in range(latent_frames):
         counts.append(min(format.frames_of(1, segment_start and k == 0), real_frames))

@@ -359,6 +359,9 @@ class PacketReader(Iterator[Packet]):
 
     def _peek(self, count: int, begin: int = 0) -> bytes:
         """The buffer's bytes from `begin` to `count`."""
+        if count < 4096:
+            return bytes(self._buffer[self._at + begin : self._at + count])
+        # One copy less.
         with memoryview(self._buffer) as buffer:
             return bytes(buffer[self._at + begin : self._at + count])
 
