@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ import toy
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "python"))
 
-from vidtok_stream import Stream, packets, read, write  # noqa: E402
+from vidtok_stream import Stream, follow, packets, read, write  # noqa: E402
 from vidtok_stream.run import BUILT_IN, Decoder, Encoder, ModelError  # noqa: E402
 
 MODEL = ROOT / "models" / BUILT_IN
@@ -131,6 +132,25 @@ def test_networks_give_the_elements_tokens_and_frames(model: str | None, element
     shown, expected = Decoder(folder).decode(made), element.decode(made, *named)
     assert shown.shape == expected.shape == frames.shape
     assert abs(shown.astype(int) - expected).max() <= 1
+
+
+def test_a_running_pipeline_is_followed(late: Path, element: Element) -> None:
+    line = "videotestsrc num-buffers=30 is-live=true ! video/x-raw,width=32,height=16,framerate=30/1"
+    line += f" ! vidtokenc model={late}"
+    command = ["gst-launch-1.0", "-q", *line.split(), *"! tee name=t ! queue ! fdsink t. ! queue ! filesink".split()]
+    command.append(f"location={element.folder / 'same.vidtok'}")
+    with subprocess.Popen(command, env=element.environment, stdout=subprocess.PIPE) as pipeline:
+        assert pipeline.stdout
+        began, came = time.monotonic(), []
+        follower = follow(pipeline.stdout, timeout=30)
+        for tokens in follower:
+            came.append((time.monotonic() - began, tokens))
+    whole = read(element.folder / "same.vidtok")
+    # 1 + 29 frames, the last three in a group that is not full.
+    assert len(came) == len(whole.tokens) == 9
+    np.testing.assert_array_equal(np.concatenate([tokens for _, tokens in came]), whole.tokens)
+    # The pipeline is live: they came one after the other, and not at its end.
+    assert came[-1][0] - came[0][0] > 0.5
 
 
 def test_step_by_step_it_is_the_same_and_holds_little(late: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Encoder(Runner):
                 starts.append(at)
             real.append(_shares(self.description, count, frames_of_step, start))
         return Stream.of(
-            self.format(*pictures.shape[1:3], framerate),
+            self.format(pictures.shape[1], pictures.shape[2], framerate),
             tokens,
             segment_starts=starts,
             real_frames=np.concatenate(real),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,10 @@ def onnxruntime() -> ModuleType:
     # Its official Linux packages look at the variable as they are loaded.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        import onnxruntime as module  # noqa: TID251
+        import onnxruntime as module  # type: ignore[import-untyped]  # noqa: TID251
     except ImportError as error:
         raise ImportError(f"running a tokenizer needs ONNX Runtime: {INSTALL} ({error})") from error
-    return module
+    return cast(ModuleType, module)
 
 
 def is_gpu(providers: Sequence[Provider]) -> bool:
@@ -121,7 +121,9 @@ class Session:
             feeds["first"] = np.array([first])
         if (port := self._inputs.get("edge")) is not None:
             # Graphs of earlier exporters take how far they look ahead, and 0 where they must not.
-            feeds["edge"] = np.array([edge]) if port.type == "tensor(bool)" else np.float32([0 if edge else 0.25])
+            feeds["edge"] = (
+                np.array([edge]) if port.type == "tensor(bool)" else np.array([0 if edge else 0.25], np.float32)
+            )
         try:
             result, *states = self._session.run(self._wanted, feeds)
         except Exception as error:  # ONNX Runtime has no common class of errors
