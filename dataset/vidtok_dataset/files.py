@@ -1,0 +1,55 @@
+"""Files that are whole or not there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PART = ".part"
+PIECE = 1 << 20
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write to; at the end, the file is on the disk under its own name. After an error there is none."""
+    part = path.with_name(path.name + PART)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """A file's checksum."""
+    with open(path, "rb") as file:
+        checksum = hashlib.sha256()
+        while piece := file.read(PIECE):
+            checksum.update(piece)
+    return checksum.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
