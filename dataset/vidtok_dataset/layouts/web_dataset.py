@@ -1,0 +1,37 @@
+"""WebDataset: https://github.com/webdataset/webdataset. Also what Ray and Hugging Face read as such."""
+
+import tarfile
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from ..files import whole
+from ..sample import Sample, Tokenizer
+from .base import FileEntry, Layout, LayoutError
+from .output import add_member, entry, json_line, npy
+
+OWN = ("tokens", "pts", "durations")
+
+
+class WebDataset(Layout):
+    """`shard-000000.tar`: `KEY.json`, and `KEY.NAME.npy` for `tokens`, `pts`, `durations` and side data."""
+
+    name = "webdataset"
+    index_types = ("int32", "uint16", "int16", "uint32", "int64")
+
+    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
+        super().check(tokenizer, window, fields)
+        if taken := sorted(set(fields) & set(OWN)):
+            raise LayoutError(
+                f"{taken[0]}: the layout webdataset has something else under this name; rename the side data"
+            )
+
+    def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
+        path = folder / f"shard-{number:06d}.tar"
+        with whole(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+            for sample in samples:
+                self.check(sample.tokenizer, None, sample.fields)
+                add_member(tar, f"{sample.key}.json", json_line(sample.describe()))
+                arrays = {"durations": sample.durations, "pts": sample.pts, "tokens": self.convert(sample)}
+                for name, values in sorted({**sample.fields, **arrays}.items()):
+                    add_member(tar, f"{sample.key}.{name}.npy", npy(values))
+        return [entry(folder, path)]
