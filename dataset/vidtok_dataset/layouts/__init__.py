@@ -2,13 +2,24 @@
 
 from .base import FileEntry, Layout, LayoutError, ShardInfo, verify
 from .commavq import CommaVQ, CommaVQFlat
+from .frame_files import FrameFiles
 from .one_x import OneXV1, OneXV2
 from .safetensors_files import Safetensors
 from .vidtok_files import Vidtok
 from .web_dataset import WebDataset
 
 LAYOUTS: dict[str, type[Layout]] = {
-    layout.name: layout for layout in (OneXV1, OneXV2, CommaVQ, CommaVQFlat, WebDataset, Safetensors, Vidtok)
+    layout.name: layout
+    for layout in (
+        OneXV1,
+        OneXV2,
+        CommaVQ,
+        CommaVQFlat,
+        WebDataset,
+        Safetensors,
+        Vidtok,
+        FrameFiles,
+    )
 }
 
 __all__ = ["LAYOUTS", "FileEntry", "Layout", "LayoutError", "ShardInfo", "verify"]
