@@ -3,6 +3,7 @@
 from .base import FileEntry, Layout, LayoutError, ShardInfo, verify
 from .commavq import CommaVQ, CommaVQFlat
 from .frame_files import FrameFiles
+from .hdf5 import Hdf5
 from .one_x import OneXV1, OneXV2
 from .safetensors_files import Safetensors
 from .vidtok_files import Vidtok
@@ -19,6 +20,7 @@ LAYOUTS: dict[str, type[Layout]] = {
         Safetensors,
         Vidtok,
         FrameFiles,
+        Hdf5,
     )
 }
 
