@@ -5,6 +5,7 @@ from .commavq import CommaVQ, CommaVQFlat
 from .frame_files import FrameFiles
 from .hdf5 import Hdf5
 from .one_x import OneXV1, OneXV2
+from .parquet import Parquet
 from .safetensors_files import Safetensors
 from .vidtok_files import Vidtok
 from .web_dataset import WebDataset
@@ -21,6 +22,7 @@ LAYOUTS: dict[str, type[Layout]] = {
         Vidtok,
         FrameFiles,
         Hdf5,
+        Parquet,
     )
 }
 

@@ -1,0 +1,109 @@
+"""Parquet: a row a sample, latents as FastVideo names them."""
+
+import json
+from collections.abc import Collection, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files import whole
+from ..sample import Sample, Tokenizer
+from .base import BFLOAT16, FileEntry, Layout, LayoutError, needed
+from .output import entry
+
+LATENTS, TOKENS = "vae_latent", "tokens"
+
+
+class Parquet(Layout):
+    """`shard-00000.parquet` and so on, a row group a sample. An empty shard has no file.
+
+    An array NAME is in three columns: `NAME_bytes`, `NAME_shape`, `NAME_dtype`.
+    """
+
+    name = "parquet"
+    index_types = ("int32", "uint16", "int16", "uint32", "int64")
+    latent_types = ("float32", "float16", BFLOAT16)
+
+    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
+        super().check(tokenizer, window, fields)
+        needed("pyarrow.parquet", self.name)
+        if self.type_of(tokenizer) == BFLOAT16:
+            needed("ml_dtypes", self.name)
+        if taken := sorted(set(fields) & {LATENTS, TOKENS}):
+            raise LayoutError(f"{taken[0]}: the layout parquet has its tokens under this name; rename the side data")
+
+    def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
+        arrow, parquet = needed("pyarrow", self.name), needed("pyarrow.parquet", self.name)
+        path = folder / f"shard-{number:05d}.parquet"
+        writer: Any = None
+        samples = iter(samples)
+        first = next(samples, None)
+        if first is None:
+            return []
+        with whole(path) as part:
+            try:
+                for sample in chain([first], samples):
+                    self.check(sample.tokenizer, None, sample.fields)
+                    table = arrow.Table.from_pylist([self._row(sample)], _schema(arrow, sample))
+                    if writer is None:
+                        writer = parquet.ParquetWriter(part, table.schema, compression="zstd", version="2.6")
+                    elif sorted(sample.fields) != sorted(first.fields):
+                        raise LayoutError(
+                            f"fields: {sample.key} has other side data than {first.key}, which is in its shard"
+                        )
+                    writer.write_table(table)
+            finally:
+                if writer is not None:
+                    writer.close()
+        return [entry(folder, path)]
+
+    def _row(self, sample: Sample) -> dict[str, Any]:
+        described = sample.describe()
+        length = int(sample.durations.sum()) / 1e9 if (sample.durations >= 0).all() else None
+        row: dict[str, Any] = {
+            "id": sample.key,
+            "file_name": sample.source,
+            "caption": "",
+            "media_type": "video",
+            "width": sample.tokenizer.width,
+            "height": sample.tokenizer.height,
+            "num_frames": sample.frames,
+            "duration_sec": length,
+            "fps": sample.frames / length if length else None,
+            "source_sha256": sample.source_sha256,
+            "first_frame": sample.first_frame,
+            "latent_frames": len(sample.tokens),
+            "segments": described["segments"],
+            "tokenizer": json.dumps(described["tokenizer"], ensure_ascii=False),
+            "pts": sample.pts.tolist(),
+            "durations": sample.durations.tolist(),
+        }
+        arrays = {_tokens_name(sample): self.convert(sample), **sample.fields}
+        for name, values in arrays.items():
+            row |= {f"{name}_bytes": _bytes(values), f"{name}_shape": values.shape, f"{name}_dtype": values.dtype.name}
+        return row
+
+
+def _tokens_name(sample: Sample) -> str:
+    return TOKENS if sample.tokenizer.codebook else LATENTS
+
+
+def _bytes(values: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def _schema(arrow: Any, sample: Sample) -> Any:
+    texts, integers = ("id", "file_name", "caption", "media_type"), ("width", "height", "num_frames")
+    columns = [(name, arrow.string()) for name in texts]
+    columns += [(name, arrow.int64()) for name in integers]
+    columns += [("duration_sec", arrow.float64()), ("fps", arrow.float64()), ("source_sha256", arrow.string())]
+    columns += [("first_frame", arrow.int64()), ("latent_frames", arrow.int64())]
+    columns += [("segments", arrow.list_(arrow.list_(arrow.int64()))), ("tokenizer", arrow.string())]
+    columns += [("pts", arrow.list_(arrow.int64())), ("durations", arrow.list_(arrow.int64()))]
+    for name in (_tokens_name(sample), *sorted(sample.fields)):
+        columns += [(f"{name}_bytes", arrow.binary()), (f"{name}_shape", arrow.list_(arrow.int64()))]
+        columns += [(f"{name}_dtype", arrow.string())]
+    return arrow.schema(columns)
