@@ -147,3 +147,26 @@ def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
     one = digests(tmp_path / "one")
     assert len(one) > 20
     assert digests(tmp_path / "two") == one
+
+
+def test_mds_refuses_what_its_columns_cannot_be(tmp_path: Path) -> None:
+    mds = layout("mds")
+    with pytest.raises(LayoutError, match="^pts: "):
+        mds.check(FSQ, None, ["pts"])
+    with pytest.raises(LayoutError, match="^grasp: .* bool"):
+        write(tmp_path, mds, [with_fields(sample("a"), grasp=np.zeros(9, bool))])
+    with pytest.raises(LayoutError, match="^column_.*: b has "):
+        write(tmp_path, mds, [posed(sample("a")), sample("b")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_index_of_mds_lists_the_shards_that_have_samples(tmp_path: Path) -> None:
+    write(tmp_path, layout("mds"), [sample("a"), sample("b")], [], [posed(sample("c"))])
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert [(each["raw_data"]["basename"], each["samples"]) for each in index["shards"]] == [
+        ("shard.00000.mds", 2),
+        ("shard.00002.mds", 1),
+    ]
+    for each in index["shards"]:
+        assert each["raw_data"]["bytes"] == (tmp_path / each["raw_data"]["basename"]).stat().st_size
+    assert index["shards"][1]["column_names"] == ["durations", "key", "pose", "pts", "sample", "tokens"]
