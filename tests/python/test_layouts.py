@@ -163,6 +163,8 @@ def test_1x_v2_refuses_other_tokenizers_windows_and_side_data(tmp_path: Path) ->
     ]:
         with pytest.raises(LayoutError, match=message):
             v2.check(tokenizer, window, fields)
+    with pytest.raises(LayoutError, match="^windows: "):
+        v2.check(CUBE, 17, is_cut=True)
     good = sample("a", WINDOW, CUBE)
     with pytest.raises(LayoutError, match="^window: a is not of windows"):
         v2.write_shard(tmp_path, 0, [sample("a", ((2, 9),), CUBE)])
@@ -284,8 +286,10 @@ def test_the_files_themselves_are_a_layout(tmp_path: Path) -> None:
     assert about["key"] == "clip"
     np.testing.assert_array_equal(tokens, clip.tokens)
     window = Sample.read(path, RECORD | {"latent_frames": [1, 4]})
-    with pytest.raises(LayoutError, match="^windows: clip is cut out"):
+    with pytest.raises(LayoutError, match="^windows: clip, which is cut out"):
         write(tmp_path / "set", layout("vidtok"), [window])
+    with pytest.raises(LayoutError, match="^windows: a window that is cut out"):
+        layout("vidtok").check(FSQ, 17, is_cut=True)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,10 @@ class Layout(ABC):
     """Whether shards are part of the data set. Otherwise `finish` joins them; the job deletes their files once the
     manifest is written."""
 
+    needs_whole_windows: ClassVar[bool] = False
+    """Whether a window that is shorter than the others, as the last one of a clip may be, has no place. The job leaves
+    them out."""
+
     def __init__(self, dtype: str | None = None) -> None:
         allowed = dict.fromkeys((*self.index_types, *self.latent_types))
         if dtype is not None and dtype not in allowed:
@@ -82,10 +86,13 @@ class Layout(ABC):
         assert tokenizer.codebook
         return tokenizer.codebook - 1
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
         """Raises a `LayoutError` that names the field if the layout cannot hold such samples.
 
-        `window`: video frames of each sample, `None` for whole clips. `fields`: names of side data.
+        `window`: video frames of each sample, `None` for whole clips. `fields`: names of side data. `is_cut`: windows
+        are cut out of a clip's tokens, rather than tokenized alone.
         """
         self.type_of(tokenizer)
 

@@ -21,8 +21,10 @@ class CommaVQ(Layout):
     name = "commavq"
     index_types = ("int16",)
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         if "token" in fields:
             raise LayoutError("token: the layout commavq has its tokens under this name; rename the side data")
 
@@ -62,8 +64,10 @@ class CommaVQFlat(Layout):
         assert tokenizer.codebook
         return tokenizer.codebook + 1
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         if fields:
             raise LayoutError(f"{sorted(fields)[0]}: the layout commavq-flat has no place for side data")
 

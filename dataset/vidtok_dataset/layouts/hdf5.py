@@ -23,8 +23,10 @@ class Hdf5(Layout):
     name = "hdf5"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         needed("h5py", self.name)
 
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:

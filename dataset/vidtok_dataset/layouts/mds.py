@@ -33,8 +33,10 @@ class Mds(Layout):
     name = "mds"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         if taken := sorted(set(fields) & set(OWN)):
             raise LayoutError(f"{taken[0]}: the layout mds has something else under this name; rename the side data")
 

@@ -23,8 +23,10 @@ class OneXV1(Layout):
     index_types = ("uint32", "int32", "uint16", "int64")
     keeps_shards = False
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         rows, columns = tokenizer.grid
         if rows != columns:
             raise LayoutError(
@@ -97,6 +99,7 @@ class OneXV2(Layout):
 
     name = "1x-v2"
     index_types = ("int32",)
+    needs_whole_windows = True
 
     def __init__(self, dtype: str | None = None, split: str = "train") -> None:
         super().__init__(dtype)
@@ -104,8 +107,10 @@ class OneXV2(Layout):
             raise LayoutError(f"split: {split!r} is neither train nor val")
         self.split = split
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         if (tokenizer.time_factor, tokenizer.space_factor, tokenizer.is_causal) != (8, 8, True):
             raise LayoutError(
                 "time_factor: the layout 1x-v2 is that of a causal 8×8×8 tokenizer;"
@@ -119,6 +124,8 @@ class OneXV2(Layout):
             )
         if window is not None and window != V2_FRAMES:
             raise LayoutError(f"window: the layout 1x-v2 has windows of 17 frames, not {window}")
+        if is_cut:
+            raise LayoutError("windows: the layout 1x-v2 has windows that are tokenized alone (--windows alone)")
         if other := sorted(set(fields) - {"states"}):
             raise LayoutError(f"{other[0]}: the layout 1x-v2 has a place for the side data `states` only")
 

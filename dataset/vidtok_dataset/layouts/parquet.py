@@ -27,8 +27,10 @@ class Parquet(Layout):
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
     latent_types = ("float32", "float16", BFLOAT16)
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         needed("pyarrow.parquet", self.name)
         if self.type_of(tokenizer) == BFLOAT16:
             needed("ml_dtypes", self.name)

@@ -2,12 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..sample import Sample, Tokenizer
 from .base import FileEntry, Layout, LayoutError
 from .output import entries, json_line, npy, whole_folder
+
+CUT = (
+    "cut out of a clip's tokens decodes only with those before it; the layout vidtok holds whole clips, and windows"
+    " that are tokenized alone"
+)
 
 
 class Vidtok(Layout):
@@ -19,15 +24,19 @@ class Vidtok(Layout):
         # The files' own type stays.
         return "uint32" if tokenizer.codebook else "float32"
 
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
+        if is_cut:
+            raise LayoutError(f"windows: a window that is {CUT}")
+
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         target = folder / f"shard-{number:05d}"
         with whole_folder(target) as part:
             for sample in samples:
                 if sample.file is None:
-                    raise LayoutError(
-                        f"windows: {sample.key} is cut out of a clip's tokens, and decodes only with those before it;"
-                        " the layout vidtok holds whole clips, and windows that are tokenized alone"
-                    )
+                    raise LayoutError(f"windows: {sample.key}, which is {CUT}")
                 path = part / f"{sample.key}.vidtok"
                 if path.exists():
                     raise LayoutError(f"key: two samples of the shard are called {sample.key}")

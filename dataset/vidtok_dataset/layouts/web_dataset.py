@@ -18,8 +18,10 @@ class WebDataset(Layout):
     name = "webdataset"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
 
-    def check(self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = ()) -> None:
-        super().check(tokenizer, window, fields)
+    def check(
+        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
+    ) -> None:
+        super().check(tokenizer, window, fields, is_cut)
         if taken := sorted(set(fields) & set(OWN)):
             raise LayoutError(
                 f"{taken[0]}: the layout webdataset has something else under this name; rename the side data"
