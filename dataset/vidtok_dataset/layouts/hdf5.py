@@ -14,7 +14,7 @@ from ..sample import Sample, Tokenizer
 from .base import FileEntry, Layout, needed
 from .output import entry, same
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES, CHUNK_ROWS = 1 << 18, 1 << 12
 
 
 class Hdf5(Layout):
@@ -84,8 +84,9 @@ def _append(file: Any, name: str, values: NDArray[Any]) -> None:
         rows.resize(len(rows) + len(values), 0)
     else:
         inner = values.shape[1:]
-        chunk = max(1, CHUNK_BYTES // max(1, values.dtype.itemsize * int(np.prod(inner))))
-        packed = {"compression": "gzip", "shuffle": True} if name == "tokens" else {}
+        # Chunks are whole on the disk, even if they have one row.
+        chunk = min(max(1, CHUNK_BYTES // max(1, values.dtype.itemsize * int(np.prod(inner)))), CHUNK_ROWS)
+        packed = {"compression": "gzip", "shuffle": True} if values.dtype.kind != "O" else {}
         rows = file.create_dataset(
             name,
             shape=values.shape,

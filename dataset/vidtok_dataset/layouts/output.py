@@ -30,7 +30,8 @@ def entries(folder: Path, inner: Path) -> list[FileEntry]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write to; at the end, it is on the disk under its own name, in the place of one from before."""
-    part = path.with_name(path.name + PART)
+    # Another process may be at the same folder. Readers' patterns do not match a hidden one that was left behind.
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:

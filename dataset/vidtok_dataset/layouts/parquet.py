@@ -15,10 +15,12 @@ from .base import BFLOAT16, FileEntry, Layout, LayoutError, needed
 from .output import entry
 
 LATENTS, TOKENS = "vae_latent", "tokens"
+# Of tokens in a row group. Loaders read a whole group for one row; many groups make a long footer.
+GROUP_BYTES = 1 << 20
 
 
 class Parquet(Layout):
-    """`shard-00000.parquet` and so on, a row group a sample. An empty shard has no file.
+    """`shard-00000.parquet` and so on, a row a sample. An empty shard has no file.
 
     An array NAME is in three columns: `NAME_bytes`, `NAME_shape`, `NAME_dtype`.
     """
@@ -40,26 +42,25 @@ class Parquet(Layout):
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         arrow, parquet = needed("pyarrow", self.name), needed("pyarrow.parquet", self.name)
         path = folder / f"shard-{number:05d}.parquet"
-        writer: Any = None
         samples = iter(samples)
         first = next(samples, None)
         if first is None:
             return []
-        with whole(path) as part:
-            try:
-                for sample in chain([first], samples):
-                    self.check(sample.tokenizer, None, sample.fields)
-                    table = arrow.Table.from_pylist([self._row(sample)], _schema(arrow, sample))
-                    if writer is None:
-                        writer = parquet.ParquetWriter(part, table.schema, compression="zstd", version="2.6")
-                    elif sorted(sample.fields) != sorted(first.fields):
-                        raise LayoutError(
-                            f"fields: {sample.key} has other side data than {first.key}, which is in its shard"
-                        )
-                    writer.write_table(table)
-            finally:
-                if writer is not None:
-                    writer.close()
+        schema = _schema(arrow, first)
+        with whole(path) as part, parquet.ParquetWriter(part, schema, compression="zstd", version="2.6") as writer:
+            rows: list[dict[str, Any]] = []
+            waiting = 0
+            for sample in chain([first], samples):
+                self.check(sample.tokenizer, None, sample.fields)
+                if sorted(sample.fields) != sorted(first.fields) or _tokens_name(sample) != _tokens_name(first):
+                    raise LayoutError(f"fields: {sample.key} has others than {first.key}, which is in its shard")
+                rows.append(self._row(sample))
+                waiting += sum(len(value) for value in rows[-1].values() if isinstance(value, bytes))
+                if waiting >= GROUP_BYTES:
+                    writer.write_table(arrow.Table.from_pylist(rows, schema))
+                    rows, waiting = [], 0
+            if rows:
+                writer.write_table(arrow.Table.from_pylist(rows, schema))
         return [entry(folder, path)]
 
     def _row(self, sample: Sample) -> dict[str, Any]:
