@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import tarfile
 import tracemalloc
 from dataclasses import replace
@@ -375,9 +376,21 @@ def test_a_shard_is_not_held_in_memory(tmp_path: Path) -> None:
         for i in range(12):
             yield sample(f"s{i}", ((64, 253),), large)
 
-    for name in ("1x-v1", "commavq-flat", "webdataset", "safetensors"):
+    for name in ("1x-v1", "commavq-flat", "webdataset", "safetensors", "npy", "mds"):
         tracemalloc.start()
         layout(name).write_shard(tmp_path / name, 0, samples())
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 7 * size, name
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("safetensors", "safetensors"), ("hdf5", "h5py"), ("parquet", "pyarrow"), ("lerobot", "pyarrow")],
+)
+def test_a_missing_package_is_named(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for loaded in [each for each in sys.modules if each.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(LayoutError, match=rf"needs {module}: pip install 'vidtok-dataset\[{name}\]'"):
+        layout(name).check(FSQ, None)

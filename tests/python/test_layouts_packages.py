@@ -176,3 +176,44 @@ def test_an_index_of_mds_lists_the_shards_that_have_samples(tmp_path: Path) -> N
     for each in index["shards"]:
         assert each["raw_data"]["bytes"] == (tmp_path / each["raw_data"]["basename"]).stat().st_size
     assert index["shards"][1]["column_names"] == ["durations", "key", "pose", "pts", "sample", "tokens"]
+
+
+def test_a_row_of_lerobot_has_the_side_data_of_its_video_frames(tmp_path: Path) -> None:
+    def acting(given: Sample) -> Sample:
+        return with_fields(given, action=np.arange(given.frames), pose=np.arange(given.frames * 2.0).reshape(-1, 2))
+
+    # Segments of 1 + 4 + 3 video frames, and of 1; then, in another shard, of 1 + 4.
+    write(tmp_path, layout("lerobot"), [acting(sample("a", ((3, 8), (1, 1))))], [], [acting(sample("b", ((2, 5),)))])
+    info = json.loads((tmp_path / "meta" / "info.json").read_text())
+    assert (info["total_episodes"], info["total_frames"], info["splits"]) == (3, 6, {"train": "0:3"})
+    assert info["fps"] == 25 / 4
+    assert info["features"]["observation.tokens"] == {"dtype": "int32", "shape": [4, 4], "names": None}
+    assert info["features"]["observation.pose"] == {"dtype": "float64", "shape": [4, 2], "names": None}
+    rows = pyarrow.parquet.read_table(tmp_path / "data" / "chunk-000").to_pylist()
+    assert [row["action"] for row in rows[:4]] == [[0] * 4, [1, 2, 3, 4], [5, 6, 7, 7], [8] * 4]
+    assert [row["observation.frames"] for row in rows] == [1, 4, 3, 1, 1, 4]
+    assert [row["episode_index"] for row in rows] == [0, 0, 0, 1, 2, 2]
+    assert [row["index"] for row in rows] == list(range(6))
+    assert [row["frame_index"] for row in rows] == [0, 1, 2, 0, 0, 1]
+    np.testing.assert_allclose([row["timestamp"] for row in rows[:3]], [0, 0.16, 0.32], rtol=1e-6)
+    assert rows[5]["observation.pose"] == [[2, 3], [4, 5], [6, 7], [8, 9]]
+    episodes = pyarrow.parquet.read_table(tmp_path / "meta" / "episodes" / "chunk-000" / "file-000.parquet").to_pylist()
+    assert [(each["dataset_from_index"], each["dataset_to_index"]) for each in episodes] == [(0, 3), (3, 4), (4, 6)]
+    assert [each["data/file_index"] for each in episodes] == [0, 0, 1]
+
+
+def test_lerobot_refuses_what_it_cannot_say(tmp_path: Path) -> None:
+    kind = layout("lerobot")
+    with pytest.raises(LayoutError, match="^fps: the frames of a "):
+        kind.write_shard(tmp_path, 0, [sample("a", pts=np.array([0, 1, 2, 3, 4, 5, 6, 7, 20]) * 40_000_000)])
+    slow = sample("b", durations=np.full(9, 80_000_000), pts=np.arange(9) * 80_000_000)
+    with pytest.raises(LayoutError, match="^fps: b has 3.125, samples before it have 6.25"):
+        kind.write_shard(tmp_path, 0, [sample("a"), slow])
+    with pytest.raises(LayoutError, match="^windows: a is cut out"):
+        kind.write_shard(tmp_path, 0, [sample("a", ((2, 8),))])
+    with pytest.raises(LayoutError, match="^windows: "):
+        kind.check(FSQ, 17, is_cut=True)
+    with pytest.raises(LayoutError, match="^tokens: "):
+        kind.check(FSQ, None, ["tokens"])
+    with pytest.raises(LayoutError, match="^total_frames: "):
+        write(tmp_path / "none", kind, [])

@@ -4,6 +4,7 @@ from .base import FileEntry, Layout, LayoutError, ShardInfo, verify
 from .commavq import CommaVQ, CommaVQFlat
 from .frame_files import FrameFiles
 from .hdf5 import Hdf5
+from .lerobot import LeRobot
 from .mds import Mds
 from .one_x import OneXV1, OneXV2
 from .parquet import Parquet
@@ -25,6 +26,7 @@ LAYOUTS: dict[str, type[Layout]] = {
         Hdf5,
         Parquet,
         Mds,
+        LeRobot,
     )
 }
 
