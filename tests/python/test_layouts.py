@@ -394,3 +394,18 @@ def test_a_missing_package_is_named(name: str, module: str, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(LayoutError, match=rf"needs {module}: pip install 'vidtok-dataset\[{name}\]'"):
         layout(name).check(FSQ, None)
+
+
+def test_latents_of_a_file_go_into_safetensors(tmp_path: Path) -> None:
+    kl = replace(stream_format(), levels=None, channels=3, token_type="float16")
+    latents = np.random.default_rng(1).standard_normal((2, 4, 4, 3)).astype(np.float16)
+    vidtok_stream.write(tmp_path / "clip.vidtok", Stream.of(kl, latents))
+    clip = Sample.read(tmp_path / "clip.vidtok", RECORD)
+    assert clip.tokens.dtype == np.float32 and clip.tokenizer.codebook is None
+    write(tmp_path / "set", layout("safetensors", dtype="float16"), [clip])
+    [(about, read)] = documented("safetensors", tmp_path / "set")
+    assert about["tokenizer"]["channels"] == 3 and "codebook" not in about["tokenizer"]
+    np.testing.assert_array_equal(read, latents.transpose(3, 0, 1, 2))
+    write(tmp_path / "files", layout("vidtok"), [clip])
+    [(_, read)] = documented("vidtok", tmp_path / "files")
+    np.testing.assert_array_equal(read, latents)

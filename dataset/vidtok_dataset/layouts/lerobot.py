@@ -119,7 +119,7 @@ class LeRobot(Layout):
         pieces = [folder / "pieces" / f"{shard.number:05d}" for shard in shards]
         made: dict[str, Any] = {}
         episodes: list[dict[str, Any]] = []
-        paths = []
+        paths: list[Path] = []
         frames = 0
         for piece in pieces:
             about = json.loads((piece / "piece.json").read_text("utf-8"))
