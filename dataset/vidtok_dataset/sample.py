@@ -101,12 +101,16 @@ class Sample:
     """The video that it is of."""
     source_sha256: str
     first_frame: int
-    """Number of its first frame in the source."""
+    """Number of its first frame among those of the clip that were tokenized."""
     tokenizer: Tokenizer
     fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Side data by name; the first axis is video frames."""
     file: Path | None = None
     """The `.vidtok` file that has these tokens and no others, if there is one."""
+    format: TokenFormat | None = None
+    """That of the file that they are from."""
+    preceding: int = 0
+    """Latent frames of the same segment in front of the first one, which a decoder has to have. 0: it decodes alone."""
 
     def __post_init__(self) -> None:
         if not KEY.fullmatch(self.key):
@@ -157,6 +161,7 @@ class Sample:
             "width": self.tokenizer.width,
             "height": self.tokenizer.height,
             "segments": self.segments.tolist(),
+            "preceding_latent_frames": self.preceding,
             "tokenizer": self.tokenizer.describe(),
         }
 
@@ -176,11 +181,22 @@ class Sample:
             stream = read(path)
         except (OSError, StreamError) as error:
             raise ClipError(str(error)) from error
+        return cls.of(stream, record, fields, path)
+
+    @classmethod
+    def of(
+        cls,
+        stream: Stream,
+        record: Mapping[str, Any],
+        fields: Mapping[str, NDArray[Any]] | None = None,
+        path: Path | None = None,
+    ) -> "Sample":
+        """As `read`, of tokens that were read before. `path`: the file that they are from, if there is one."""
         if len(stream.gaps) or stream.skipped_bytes or stream.cut_bytes or not len(stream.tokens):
-            raise ClipError(f"{path}: tokens are missing")
+            raise ClipError(f"{path or record['key']}: tokens are missing")
         begin, end = record.get("latent_frames") or (0, len(stream.tokens))
         if not 0 <= begin < end <= len(stream.tokens):
-            raise ClipError(f"{path}: no latent frames {begin} to {end} among {len(stream.tokens)}")
+            raise ClipError(f"{path or record['key']}: no latent frames {begin} to {end} among {len(stream.tokens)}")
         frame_starts = np.concatenate([[0], np.cumsum(stream.real_frames)])
         shown = slice(int(frame_starts[begin]), int(frame_starts[end]))
         return cls(
@@ -195,6 +211,8 @@ class Sample:
             tokenizer=Tokenizer.of(stream.format),
             fields=fields or {},
             file=path if (begin, end) == (0, len(stream.tokens)) else None,
+            format=stream.format,
+            preceding=begin - int(stream.segment_starts[stream.segment_starts <= begin].max()),
         )
 
 

@@ -51,6 +51,10 @@ class Layout(ABC):
     """Types that FSQ indices may have, the default first. Empty: the layout does not hold them."""
     latent_types: ClassVar[tuple[str, ...]] = ()
     """Types that KL latents may have, the default first. Empty: the layout does not hold them."""
+    has_one_grid: ClassVar[bool] = False
+    """Whether latent frames of all samples have the same size."""
+    has_one_rate: ClassVar[bool] = False
+    """Whether frames of all samples come at the same rate."""
     keeps_shards: ClassVar[bool] = True
     """Whether shards are part of the data set. Otherwise `finish` joins them; the job deletes their files once the
     manifest is written."""

@@ -51,6 +51,7 @@ class CommaVQFlat(Layout):
     """`train.bin`: each latent frame behind a BOS, each segment in front of an EOT; for nanoGPT and its like."""
 
     name = "commavq-flat"
+    has_one_grid = True
     index_types = ("uint16", "uint32")
     keeps_shards = False
 

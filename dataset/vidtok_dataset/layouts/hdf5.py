@@ -21,6 +21,7 @@ class Hdf5(Layout):
     """`shard-00000.h5` and so on: `tokens` `[N, h · w]`, and where samples begin. An empty shard has no file."""
 
     name = "hdf5"
+    has_one_grid = True
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
 
     def check(

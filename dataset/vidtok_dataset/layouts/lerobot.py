@@ -26,6 +26,8 @@ class LeRobot(Layout):
     """`meta/` and `data/chunk-000/file-000.parquet`: a row is a latent frame, an episode a segment."""
 
     name = "lerobot"
+    has_one_grid = True
+    has_one_rate = True
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
     keeps_shards = False
 

@@ -20,6 +20,7 @@ class OneXV1(Layout):
     """`video.bin`, `segment_ids.bin`, `metadata.json`: all latent frames one behind the other."""
 
     name = "1x-v1"
+    has_one_grid = True
     index_types = ("uint32", "int32", "uint16", "int64")
     keeps_shards = False
 
@@ -98,6 +99,7 @@ class OneXV2(Layout):
     """
 
     name = "1x-v2"
+    has_one_grid = True
     index_types = ("int32",)
     needs_whole_windows = True
 

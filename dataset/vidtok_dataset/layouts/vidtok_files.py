@@ -1,9 +1,13 @@
 """The `.vidtok` files themselves."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
+
+import numpy as np
+from vidtok_stream import Stream, write
 
 from ..sample import Sample, Tokenizer
 from .base import FileEntry, Layout, LayoutError
@@ -35,16 +39,39 @@ class Vidtok(Layout):
         target = folder / f"shard-{number:05d}"
         with whole_folder(target) as part:
             for sample in samples:
-                if sample.file is None:
+                if sample.preceding:
                     raise LayoutError(f"windows: {sample.key}, which is {CUT}")
                 path = part / f"{sample.key}.vidtok"
                 if path.exists():
                     raise LayoutError(f"key: two samples of the shard are called {sample.key}")
-                _link_or_copy(sample.file, path)
+                if sample.file is None:
+                    write(path, _stream(sample))
+                else:
+                    _link_or_copy(sample.file, path)
                 path.with_suffix(".json").write_bytes(json_line(sample.describe()))
                 for name, values in sample.fields.items():
                     path.with_suffix(f".{name}.npy").write_bytes(npy(values))
         return entries(folder, target)
+
+
+def _stream(sample: Sample) -> Stream:
+    """A stream of the sample's own."""
+    assert sample.format is not None
+    frames = sample.format.frames_of(1, segment_start=False)
+    real = np.full(len(sample.tokens), frames, np.int64)
+    for first, latent_frames, _, video_frames in sample.segments.tolist():
+        real[first] = sample.format.frames_of(1, segment_start=True)
+        # What was filled up is not real.
+        real[first + latent_frames - 1] -= int(real[first : first + latent_frames].sum()) - video_frames
+    return Stream.of(
+        sample.format,
+        sample.tokens.astype(sample.format.token_type),
+        segment_starts=sample.segments[:, 0].tolist(),
+        real_frames=real,
+        pts=sample.pts,
+        durations=sample.durations,
+        stream_id=hashlib.sha256(f"{sample.source_sha256} {sample.key}".encode()).hexdigest()[:32],
+    )
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
