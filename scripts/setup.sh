@@ -3,6 +3,7 @@
 #
 #   .venv/                 Python packages in the versions that requirements.txt files pin
 #   .local/onnxruntime-*/  other builds of ONNX Runtime, for tests
+#   .local/dataset/        Python packages beside the system's GStreamer for Python, for tests of vidtok-dataset
 #   .local/lib/            the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where
 #                          the plugin finds it
 
@@ -214,6 +215,18 @@ other_pyav() {
         mv "$part" "$folder" || return
     fi
     printf '%s' "$folder"
+}
+
+# Makes the environment that vidtok-dataset's tests run it in, and sets DATASET_PYTHON. It sees the system's PyGObject, so
+# it is made of the system's Python.
+setup_dataset() {
+    DATASET_PYTHON=$PWD/.local/dataset/bin/python
+    if ! "$DATASET_PYTHON" -m pip --version >/dev/null 2>&1; then
+        quietly /usr/bin/python3 -m venv --clear --system-site-packages .local/dataset ||
+            fail "/usr/bin/python3 -m venv failed"
+    fi
+    quietly "$DATASET_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes \
+        -r dataset/requirements.txt || fail "pip could not install: -r dataset/requirements.txt"
 }
 
 # Builds the plugin and copies it to a folder of its own, as GStreamer also searches the folders below. The plugin looks

@@ -12,11 +12,13 @@ setup_system strace ffmpeg python3-gi
 setup_onnxruntime
 say "Python packages of the tests"
 setup_python -r tests/requirements.txt
+setup_dataset
 
 export ORT_DYLIB_PATH=$RUNTIME_FOLDER
 export VIDTOK_FIXTURES=$TARGET_FOLDER/fixtures
 export PYTHONPATH=models
 export VIDTOK_PYTHON=$VENV_PYTHON
+export VIDTOK_DATASET_PYTHON=$DATASET_PYTHON
 # The user's registry may know plugins of another build.
 export GST_REGISTRY=$TARGET_FOLDER/test-registry.bin
 log=$(mktemp)

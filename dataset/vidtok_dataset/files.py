@@ -15,7 +15,8 @@ PIECE = 1 << 20
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name to write to; at the end, the file is on the disk under its own name. After an error there is none."""
-    part = path.with_name(path.name + PART)
+    # Another process may be at the same file: a worker that was given up, and lives.
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part

@@ -1,0 +1,328 @@
+"""A clip becomes a file of tokens: GStreamer pipelines with `vidtokenc`."""
+
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidtok_stream import TokenFormat, packets
+
+from . import gstreamer
+from .damage import Damage, Log
+from .errors import ClipError, DatasetError
+from .files import sha256_of, whole
+from .gstreamer import Gst
+from .options import Options
+from .sources import Clip
+
+TICK = Gst.SECOND // 5
+# The pipeline's bus has an error that was posted within that time, or has lost it.
+LOST_SECONDS = 1
+# A pipeline that makes no frame for so long has stopped.
+STALL_SECONDS = 120
+# Decoded frames that wait for the network.
+QUEUED = 8
+# A video ends earlier than its container says by at least so much: it was cut off.
+CUT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How tokenizers run. It does not change tokens."""
+
+    provider: str = "auto"
+    device: int = 0
+    threads: int = 1
+    """Of a step. Clips run side by side, so one is best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenized:
+    """What became of a clip."""
+
+    sha256: str
+    """Of its source."""
+    frames: int
+    latent_frames: int
+    seconds: float
+    """From its first frame to the end of its last."""
+    pixels: str | None
+    damage: dict[str, object] = field(default_factory=dict)
+    """What was wrong with the video; empty: nothing."""
+
+
+class Tokenizer:
+    """Tokenizes clips in this process, several at a time in threads, with one network."""
+
+    def __init__(self, options: Options, running: Running) -> None:
+        """Raises a `DatasetError` where the plugin or the tokenizer is not there, or the network does not run."""
+        gstreamer.start()
+        self.options, self._running = options, running
+        self._log = Log()
+        # It stays as long as this, so that the network is loaded once.
+        self._first, self.format = self._try_out()
+
+    def __enter__(self) -> "Tokenizer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets go of the network."""
+        self._first.set_state(Gst.State.NULL)
+
+    def tokenize(self, clip: Clip, target: Path, stop: threading.Event) -> Tokenized:
+        """Writes the clip's tokens to `target`, a `.vidtok` file that is whole or not there.
+
+        Raises a `ClipError` where the clip cannot be tokenized or has no frames, and `InterruptedError` after `stop`.
+        """
+        try:
+            sha256 = sha256_of(Path(clip.path))
+        except OSError as error:
+            raise ClipError(f"it cannot be read: {error.strerror}") from error
+        with whole(target) as part:
+            run = _Run(self, clip, part, self._stream_id(clip, sha256))
+            damage = self._log.watch(run.pipeline)
+            try:
+                return run.until_end(stop, sha256, damage)
+            finally:
+                run.pipeline.set_state(Gst.State.NULL)
+                self._log.forget(run.pipeline, damage)
+
+    def encoder(self) -> Gst.Element:
+        """A `vidtokenc` as the options say."""
+        options, running = self.options, self._running
+        encoder = Gst.ElementFactory.make("vidtokenc", "encoder")
+        values = {
+            "model": options.model,
+            "size": options.size,
+            "fit": options.fit,
+            "interpolation": options.interpolation,
+            "conversion": options.conversion,
+            "sample-fps": options.sample_fps,
+            "frame-interval": options.frame_interval,
+            "key-interval": options.segment_frames,
+            "token-type": options.token_type,
+            "execution-provider": running.provider,
+            "device-id": running.device,
+            "threads": running.threads,
+        }
+        for name, value in values.items():
+            if value is None:
+                continue
+            try:
+                if isinstance(value, str):
+                    Gst.util_set_object_arg(encoder, name, value)
+                else:
+                    encoder.set_property(name, value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise DatasetError(f"vidtokenc takes no {name} of {value!r}: {error}") from error
+        return encoder
+
+    def _stream_id(self, clip: Clip, sha256: str) -> str:
+        what = json.dumps([sha256, clip.start, clip.end, self.options.digest()])
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+    def _try_out(self) -> tuple[Gst.Pipeline, TokenFormat]:
+        """Tokenizes a black frame. Returns its pipeline, and what its tokens are; without `size`, of any size."""
+        source = Gst.parse_bin_from_description(
+            "videotestsrc pattern=black num-buffers=1"
+            " ! capsfilter caps=video/x-raw,format=RGB,width=256,height=256,framerate=30/1",
+            True,
+        )
+        sink = Gst.ElementFactory.make("fakesink", "sink")
+        pipeline = _pipeline([source, self.encoder(), sink])
+        pieces: list[bytes] = []
+        sink.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, _copy, pieces)
+        pipeline.set_state(Gst.State.PLAYING)
+        message = pipeline.get_bus().timed_pop_filtered(
+            STALL_SECONDS * Gst.SECOND, Gst.MessageType.ERROR | Gst.MessageType.EOS
+        )
+        if message is None or message.type == Gst.MessageType.ERROR:
+            pipeline.set_state(Gst.State.NULL)
+            why = "it does not start" if message is None else message.parse_error()[0].message
+            raise DatasetError(f"the tokenizer does not run: {why}")
+        reader = packets(b"".join(pieces))
+        next(reader)
+        assert reader.format is not None
+        return pipeline, reader.format
+
+
+class _Run:
+    """The pipeline of one clip."""
+
+    def __init__(self, tokenizer: Tokenizer, clip: Clip, target: Path, stream_id: str) -> None:
+        self._clip = clip
+        source = Gst.ElementFactory.make("filesrc", "source")
+        source.set_property("location", clip.path)
+        self._decoder = Gst.ElementFactory.make("decodebin", "decoder")
+        self._encoder = tokenizer.encoder()
+        self._encoder.set_property("stream-id", stream_id)
+        sink = Gst.ElementFactory.make("filesink", "sink")
+        sink.set_property("location", str(target))
+        queue = Gst.ElementFactory.make("queue", "queue")
+        queue.set_property("max-size-buffers", QUEUED)
+        queue.set_property("max-size-bytes", 0)
+        queue.set_property("max-size-time", 0)
+        self._chain = [queue, self._encoder, sink]
+        if tokenizer.options.fps is not None:
+            rate = tokenizer.options.framerate()
+            videorate = Gst.ElementFactory.make("videorate", "rate")
+            # The first frame is the first: none is made up in front of it.
+            videorate.set_property("skip-to-first", True)
+            caps = Gst.ElementFactory.make("capsfilter", "caps")
+            text = f"video/x-raw,framerate={rate.numerator}/{rate.denominator}"
+            caps.set_property("caps", Gst.Caps.from_string(text))
+            self._chain[:0] = [videorate, caps]
+        self.pipeline = _pipeline([source, self._decoder], self._chain)
+        self._pads: list[Gst.Pad] = []
+        self._linked = threading.Event()
+        self._is_blocked = threading.Event()
+        self._block = 0
+        self._decoder.connect("autoplug-continue", _is_of_video)
+        self._decoder.connect("pad-added", self._link)
+        self._decoder.connect("no-more-pads", self._check_pads)
+
+    def until_end(self, stop: threading.Event, sha256: str, damage: Damage) -> Tokenized:
+        bus = self.pipeline.get_bus()
+        if self.pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
+            raise ClipError(_error(bus) or "its pipeline does not start")
+        last, since = -1, time.monotonic()
+        while True:
+            if self._is_blocked.is_set():
+                self._seek()
+                # What decoders say of frames that the seek throws away.
+                damage.clear()
+            message = bus.timed_pop_filtered(
+                TICK,
+                Gst.MessageType.ERROR | Gst.MessageType.EOS | Gst.MessageType.WARNING | Gst.MessageType.APPLICATION,
+            )
+            if stop.is_set():
+                raise InterruptedError
+            if message is not None:
+                if message.type == Gst.MessageType.ERROR:
+                    raise ClipError(_reason(message))
+                if message.type == Gst.MessageType.APPLICATION:
+                    raise ClipError("there is no video in it")
+                if message.type == Gst.MessageType.EOS:
+                    break
+                damage.note(message.parse_warning()[0].message)
+            elif damage.posted and time.monotonic() - since > LOST_SECONDS:
+                raise ClipError(damage.posted)
+            frames = self._stats().get_value("frames")
+            if frames != last:
+                last, since = frames, time.monotonic()
+            elif time.monotonic() - since > STALL_SECONDS:
+                raise ClipError(f"nothing came of it for {STALL_SECONDS} s, after {frames} frames")
+        return self._result(sha256, damage)
+
+    def _result(self, sha256: str, damage: Damage) -> Tokenized:
+        stats = self._stats()
+        frames = stats.get_value("frames")
+        if not frames:
+            raise ClipError("no frame of it can be decoded")
+        found: dict[str, object] = {}
+        if damage.messages:
+            found |= {"messages": damage.messages, "first": damage.texts}
+        end = self._end()
+        known, duration = self._decoder.query_duration(Gst.Format.TIME)
+        whole_end = duration / Gst.SECOND if known and duration > 0 else None
+        if self._clip.end is not None:
+            whole_end = min(self._clip.end, whole_end or self._clip.end)
+        if whole_end is not None and end < whole_end - CUT_SECONDS:
+            found |= {"ends_at": round(end, 3), "should_end_at": round(whole_end, 3)}
+        return Tokenized(
+            sha256=sha256,
+            frames=frames,
+            latent_frames=stats.get_value("latent-frames"),
+            seconds=end - (self._clip.start or 0.0),
+            pixels=stats.get_value("pixels") if stats.has_field("pixels") else None,
+            damage=found,
+        )
+
+    def _stats(self) -> Gst.Structure:
+        return self._encoder.get_property("stats")
+
+    def _end(self) -> float:
+        """Where the last frame's tokens end, in seconds of the video."""
+        known, position = self._chain[-1].query_position(Gst.Format.TIME)
+        return position / Gst.SECOND if known else 0.0
+
+    def _link(self, decoder: Gst.Element, pad: Gst.Pad) -> None:
+        caps = pad.get_current_caps() or pad.query_caps(None)
+        sink = self._chain[0].get_static_pad("sink")
+        if not caps.get_structure(0).get_name().startswith("video/x-raw") or sink.is_linked():
+            return
+        if self._clip.start is not None or self._clip.end is not None:
+            self._pads.append(pad)
+            self._block = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._blocked)
+        pad.link(sink)
+
+    def _check_pads(self, decoder: Gst.Element) -> None:
+        if not self._chain[0].get_static_pad("sink").is_linked():
+            structure = Gst.Structure.new_empty("no-video")
+            self.pipeline.post_message(Gst.Message.new_application(self.pipeline, structure))
+
+    def _blocked(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        if info.type & Gst.PadProbeType.BUFFER:
+            self._is_blocked.set()
+            return Gst.PadProbeReturn.OK
+        return Gst.PadProbeReturn.PASS
+
+    def _seek(self) -> None:
+        """Goes to the clip's part: from the frame at its start on, up to the last that begins before its end."""
+        self._is_blocked.clear()
+        [pad] = self._pads
+        start, end = self._clip.start or 0.0, self._clip.end
+        event = Gst.Event.new_seek(
+            1.0,
+            Gst.Format.TIME,
+            Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT | Gst.SeekFlags.SNAP_BEFORE,
+            Gst.SeekType.SET,
+            round(start * Gst.SECOND),
+            Gst.SeekType.NONE if end is None else Gst.SeekType.SET,
+            -1 if end is None else round(end * Gst.SECOND),
+        )
+        if not pad.send_event(event):
+            raise ClipError("it cannot be sought in, so no part of it can be taken")
+        pad.add_probe(Gst.PadProbeType.BUFFER, self._drop_early, round(start * Gst.SECOND))
+        pad.remove_probe(self._block)
+
+    def _drop_early(self, pad: Gst.Pad, info: Gst.PadProbeInfo, start: int) -> Gst.PadProbeReturn:
+        segment = pad.get_sticky_event(Gst.EventType.SEGMENT, 0).parse_segment()
+        time = segment.to_stream_time(Gst.Format.TIME, info.get_buffer().pts)
+        return Gst.PadProbeReturn.DROP if time < start else Gst.PadProbeReturn.REMOVE
+
+
+def _pipeline(*chains: list[Gst.Element]) -> Gst.Pipeline:
+    pipeline = Gst.Pipeline.new()
+    for chain in chains:
+        for element in chain:
+            pipeline.add(element)
+        for before, after in zip(chain, chain[1:], strict=False):
+            before.link(after)
+    return pipeline
+
+
+def _copy(_pad: Gst.Pad, info: Gst.PadProbeInfo, pieces: list[bytes]) -> Gst.PadProbeReturn:
+    buffer = info.get_buffer()
+    pieces.append(buffer.extract_dup(0, buffer.get_size()))
+    return Gst.PadProbeReturn.OK
+
+
+def _is_of_video(_decoder: Gst.Element, _pad: Gst.Pad, caps: Gst.Caps) -> bool:
+    """Whether decodebin goes on with a stream: sound and subtitles are left as they are."""
+    return not caps.get_structure(0).get_name().startswith(("audio/", "text/", "subpicture/", "application/x-ass"))
+
+
+def _error(bus: Gst.Bus) -> str | None:
+    message = bus.pop_filtered(Gst.MessageType.ERROR)
+    return None if message is None else _reason(message)
+
+
+def _reason(message: Gst.Message) -> str:
+    """An error in one line, with the kind of element that it comes from."""
+    error, _ = message.parse_error()
+    # Not the element's name, which has a number that depends on other clips.
+    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
+    return f"{error.message.strip()} ({factory.get_name() if factory else 'GStreamer'})".replace("\n", " ")

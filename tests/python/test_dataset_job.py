@@ -1,0 +1,245 @@
+"""`vidtok-dataset` as a user runs it: what it makes of videos, good and bad, and that a kill loses nothing."""
+
+import io
+import json
+import random
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vidtok_stream import read
+
+from dataset import SIZE, Program, contents, make_video, manifest
+
+SEED = 20261127
+FACTOR = 4  # of the built-in tokenizer: video frames per latent frame
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program.new(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven videos of other lengths, and five files that are none."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(6):
+        make_video(folder / f"clip{number}.mp4", frames=9 + 5 * number)
+    make_video(folder / "deep" / "clip.one.mkv", frames=21, source="mandelbrot")
+    good = (folder / "clip5.mp4").read_bytes()
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("This is no video.\n" * 20)
+    (folder / "cut.mp4").write_bytes(good[: len(good) // 2])
+    command = f"ffmpeg -v error -y -f lavfi -i sine=d=1 {folder}/sound.mp4"
+    subprocess.run(command.split(), check=True, timeout=60)
+    (folder / "notes.txt").write_text("Not in the data set.\n")
+    return folder
+
+
+def tokens(folder: Path) -> dict[str, np.ndarray]:
+    """The tokens of each sample of a data set in the layout webdataset."""
+    found = {}
+    for shard in sorted(folder.glob("shard-*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                if member.name.endswith(".tokens.npy"):
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found[member.name.removesuffix(".tokens.npy")] = np.load(io.BytesIO(file.read()))
+    return found
+
+
+def element_tokens(program: Program, video: Path, properties: str = "") -> np.ndarray:
+    """Those that `vidtokenc` gives of a video."""
+    output = program.folder / "tokens.u16"
+    line = f"filesrc location={video} ! decodebin ! vidtokenc {properties}"
+    line += f" ! video/x-vidtok,stream-format=raw ! filesink location={output}"
+    subprocess.run(["gst-launch-1.0", "-q", *line.split()], env=program.environment(), check=True, timeout=60)
+    width, height = (-(-side // 8) for side in SIZE)
+    return np.fromfile(output, "<u2").reshape(-1, height, width)
+
+
+ARGUMENTS = ("--layout", "webdataset", "--clips-per-shard", "3")
+
+
+@pytest.fixture(scope="module")
+def made(program: Program, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "set"
+    said = program.run(videos, "--out", folder, *ARGUMENTS)
+    assert "7 samples of 7 clips" in said
+    return folder
+
+
+def test_every_video_has_the_elements_tokens(program: Program, videos: Path, made: Path) -> None:
+    found = tokens(made)
+    assert sorted(found) == [*(f"clip{number}" for number in range(6)), "deep_clip_one"]
+    for key, video in [("clip0", "clip0.mp4"), ("clip3", "clip3.mp4"), ("deep_clip_one", "deep/clip.one.mkv")]:
+        np.testing.assert_array_equal(found[key], element_tokens(program, videos / video))
+
+
+def test_files_without_video_are_skipped_with_their_reason(made: Path) -> None:
+    skipped = {each["key"]: each["reason"] for each in manifest(made)["skipped"]}
+    assert sorted(skipped) == ["cut", "empty", "sound", "text"]
+    assert skipped["sound"] == "there is no video in it"
+    assert all(skipped.values())
+
+
+def test_skips_set_the_exit_status_only_if_asked_for(program: Program, videos: Path, tmp_path: Path) -> None:
+    sources = [videos / "empty.mp4", videos / "clip0.mp4"]
+    program.run(*sources, "--out", tmp_path / "a", *ARGUMENTS)
+    said = program.run(*sources, "--out", tmp_path / "b", *ARGUMENTS, "--fail-on-skips", status=3)
+    assert "empty.mp4" in said
+
+
+def test_a_second_run_changes_nothing(program: Program, videos: Path, made: Path) -> None:
+    before = {name: (made / name).stat().st_mtime_ns for name in contents(made)}
+    assert "7 samples of 7 clips" in program.run(videos, "--out", made, *ARGUMENTS)
+    assert {name: (made / name).stat().st_mtime_ns for name in contents(made)} == before
+
+
+def test_other_options_or_videos_do_not_go_into_the_same_folder(program: Program, videos: Path, made: Path) -> None:
+    before = contents(made)
+    said = program.run(videos, "--out", made, *ARGUMENTS, "--size", "32x32", status=1)
+    assert "size = None, not 32x32" in said
+    assert "clips" in program.run(videos / "clip0.mp4", "--out", made, *ARGUMENTS, status=1)
+    assert contents(made) == before
+    assert "not empty" in program.run(videos / "clip0.mp4", "--out", videos, *ARGUMENTS, status=1)
+
+
+def test_a_kill_at_any_moment_loses_and_changes_nothing(
+    program: Program, videos: Path, made: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(SEED)
+    kills = 0
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        arguments = (videos, "--out", folder, *ARGUMENTS)
+        for _ in range(3):
+            kills += program.killed_after(moments.uniform(0.2, 1.6), *arguments)
+        program.run(*arguments)
+        assert contents(folder) == contents(made)
+    assert kills >= 4, "the kills came too late to test anything"
+
+
+def test_parts_are_cut_at_the_frame(program: Program, videos: Path, tmp_path: Path) -> None:
+    video = videos / "clip5.mp4"  # 34 frames at 25 per second
+    table = tmp_path / "parts.jsonl"
+    parts = [(0.2, 0.6), (None, 0.28), (1.0, None)]
+    rows = [{"path": str(video), "start": start, "end": end} for start, end in parts]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    program.run(table, "--out", tmp_path / "set", *ARGUMENTS)
+    found = list(tokens(tmp_path / "set").values())
+    for (first, behind), part in zip([(5, 15), (0, 7), (25, 34)], found, strict=True):
+        # The same frames as a video of their own, without loss.
+        cut = tmp_path / "cut.mkv"
+        select = f"select='between(n,{first},{behind - 1})',setpts=N/25/TB"
+        command = ["ffmpeg", "-v", "error", "-y", "-i", str(video), "-vf", select, "-c:v", "ffv1", str(cut)]
+        subprocess.run(command, check=True, timeout=60)
+        np.testing.assert_array_equal(part, element_tokens(program, cut))
+
+
+def test_windows_alone_are_those_frames_tokenized_by_themselves(program: Program, videos: Path, tmp_path: Path) -> None:
+    video = videos / "clip5.mp4"
+    program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--window", "13")
+    found = tokens(tmp_path / "set")
+    assert list(found) == ["clip5-00000", "clip5-00001"]
+    whole = element_tokens(program, video)
+    np.testing.assert_array_equal(found["clip5-00000"], whole[:4])
+    # The second is not what follows in the clip's own tokens.
+    assert found["clip5-00001"].shape == (4, 6, 8)
+    assert (found["clip5-00001"][0] != whole[4]).any()
+    said = program.run(video, "--out", tmp_path / "other", *ARGUMENTS, "--window", "16", status=1)
+    assert "13 or 17" in said
+
+
+def test_windows_alone_are_files_that_play(program: Program, videos: Path, tmp_path: Path) -> None:
+    arguments = ("--layout", "vidtok", "--window", "13")
+    program.run(videos / "clip5.mp4", "--out", tmp_path / "set", *arguments)
+    second = tmp_path / "set" / "shard-00000" / "clip5-00001.vidtok"
+    found = read(second)
+    assert (len(found.tokens), len(found.pts), found.pts[0]) == (4, 13, 13 * 40_000_000)
+    line = f"filesrc location={second} ! vidtokparse ! vidtokdec ! video/x-raw,format=RGB"
+    line += f" ! filesink location={tmp_path}/frames.rgb"
+    subprocess.run(["gst-launch-1.0", "-q", *line.split()], env=program.environment(), check=True, timeout=60)
+    assert (tmp_path / "frames.rgb").stat().st_size == 13 * 3 * SIZE[0] * SIZE[1]
+    arguments = (*arguments[:2], "--window", "12", "--windows", "stream")
+    assert "windows:" in program.run(videos / "clip5.mp4", "--out", tmp_path / "cut", *arguments, status=1)
+
+
+def test_windows_of_the_stream_are_cut_out_of_the_clips_tokens(program: Program, videos: Path, tmp_path: Path) -> None:
+    video = videos / "clip5.mp4"
+    program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--window", "12", "--windows", "stream")
+    whole = element_tokens(program, video)
+    found = tokens(tmp_path / "set")
+    assert len(found) == 2
+    for index, window in enumerate(found.values()):
+        start = 1 + index * 12 // FACTOR
+        np.testing.assert_array_equal(window, whole[start : start + 12 // FACTOR])
+
+
+def test_a_clip_without_a_whole_window_is_too_short(program: Program, videos: Path, tmp_path: Path) -> None:
+    program.run(videos / "clip0.mp4", "--out", tmp_path / "set", *ARGUMENTS, "--window", "13")
+    [skipped] = manifest(tmp_path / "set")["skipped"]
+    assert skipped["reason"] == "too short: 9 frames, and a sample has 13"
+
+
+def test_a_clip_that_is_not_like_the_others_is_skipped(program: Program, videos: Path, tmp_path: Path) -> None:
+    for name, width in (("a", 1), ("b", 2), ("c", 1)):
+        video = make_video(tmp_path / "videos" / f"{name}.mp4")
+        rows = [{"frame": frame, "state": [0.5] * width} for frame in range(13)]
+        video.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("--layout", "hdf5", "--size", "64x48", "--side", ".jsonl")
+    program.run(tmp_path / "videos", "--out", tmp_path / "set", *arguments)
+    made = manifest(tmp_path / "set")
+    [skipped] = made["skipped"]
+    assert (made["samples"], skipped["key"]) == (2, "b") and "fields" in skipped["reason"]
+
+
+def test_a_layout_of_one_size_or_rate_is_told_it(program: Program, videos: Path, tmp_path: Path) -> None:
+    arguments = (videos / "clip0.mp4", "--out", tmp_path / "set")
+    assert "--size" in program.run(*arguments, "--layout", "1x-v1", status=1)
+    assert "--fps" in program.run(*arguments, "--layout", "lerobot", "--size", "64x64", status=1)
+
+
+def test_damage_in_the_middle_is_counted(program: Program, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "damaged.mp4", frames=60, codec="-c:v libx264 -g 60 -movflags +faststart")
+    data = bytearray(video.read_bytes())
+    noise = random.Random(SEED)
+    for _ in range(40):
+        data[noise.randrange(len(data) * 2 // 3, len(data) - 100)] ^= 0x5A
+    video.write_bytes(data)
+    said = program.run(video, "--out", tmp_path / "set", *ARGUMENTS)
+    [damaged] = manifest(tmp_path / "set")["damaged"]
+    assert damaged["messages"] > 0 and "damaged: " in said
+
+
+def test_a_file_that_ends_early_is_damaged(program: Program, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "cut.mp4", frames=75, codec="-c:v libx264 -movflags +faststart")
+    data = video.read_bytes()
+    video.write_bytes(data[: len(data) * 6 // 10])
+    program.run(video, "--out", tmp_path / "set", *ARGUMENTS)
+    made = manifest(tmp_path / "set")
+    [damaged] = made["damaged"]
+    assert damaged["should_end_at"] == 3.0 and damaged["ends_at"] < 2.5
+    assert made["frames"] < 75
+
+
+def test_frames_per_second_are_exact(program: Program, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "video.mp4", frames=61, rate="60")
+    program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--fps", "30")
+    assert manifest(tmp_path / "set")["frames"] == 31
+    program.run(video, "--out", tmp_path / "picked", *ARGUMENTS, "--frame-interval", "2")
+    # Both keep every other frame.
+    np.testing.assert_array_equal(tokens(tmp_path / "set")["video"], tokens(tmp_path / "picked")["video"])
+
+
+def test_a_missing_source_or_layout_is_an_error_before_any_work(program: Program, tmp_path: Path) -> None:
+    assert "no such file" in program.run(tmp_path / "none.mp4", "--out", tmp_path / "set", *ARGUMENTS, status=1)
+    video = make_video(tmp_path / "video.mp4")
+    said = program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--model", tmp_path / "none", status=1)
+    assert "tokenizer" in said
+    said = program.run(video, "--out", tmp_path / "other", "--layout", "1x-v2", "--size", "256x256", status=1)
+    assert "time_factor" in said
