@@ -144,13 +144,20 @@ def _run(chosen: argparse.Namespace) -> int:
         shown.end()
     print(
         f"{chosen.out}: {summary.samples} samples of {summary.clips} clips, {summary.frames} frames,"
-        f" {summary.seconds / 3600:.2f} hours, {summary.latent_frames} latent frames"
+        f" {_time(summary.seconds)}, {summary.latent_frames} latent frames"
     )
     for each in summary.damaged:
         print(f"damaged: {each['path']}: {_damage(each)}", file=sys.stderr)
     for each in summary.skipped:
         print(f"skipped: {each['path']}: {each['reason']}", file=sys.stderr)
     return 3 if summary.skipped and chosen.fail_on_skips else 0
+
+
+def _time(seconds: float) -> str:
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
 def _damage(each: dict[str, object]) -> str:

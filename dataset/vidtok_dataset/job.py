@@ -34,7 +34,7 @@ WAITING = 4
 
 @dataclass
 class Summary:
-    """What a data set has. Counts are of clips, samples and frames."""
+    """What a data set has: clips, samples of them, and frames of all samples."""
 
     clips: int = 0
     samples: int = 0
@@ -224,7 +224,7 @@ def _samples(
     for clip in plan.shard(number):
         record = records.get(clip)
         assert record is not None
-        entry: dict[str, Any] = record.to_json() | {"samples": 0}
+        entry: dict[str, Any] = record.to_json() | {"samples": 0, "frames": 0, "latent_frames": 0}
         contents.append(entry)
         entry["skipped"] = entry["skipped"] or refused.get(clip.key)
         if entry["skipped"]:
@@ -252,6 +252,8 @@ def _samples(
             }
             yield Sample.of(stream, about, {name: values[frames] for name, values in fields.items()}, path)
             entry["samples"] += 1
+            entry["frames"] += window.frames
+            entry["latent_frames"] += window.latents
 
 
 def side_data_of(clip: Clip, suffix: str) -> SideData:
@@ -299,9 +301,9 @@ def _count(summary: Summary, entry: dict[str, Any]) -> None:
         return
     summary.clips += 1
     summary.samples += entry["samples"]
-    summary.frames += tokenized["frames"]
-    summary.latent_frames += tokenized["latent_frames"]
-    summary.seconds += tokenized["seconds"]
+    summary.frames += entry["frames"]
+    summary.latent_frames += entry["latent_frames"]
+    summary.seconds += tokenized["seconds"] * entry["frames"] / tokenized["frames"]
     if tokenized["damage"]:
         summary.damaged.append(named | tokenized["damage"])
 

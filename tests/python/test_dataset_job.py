@@ -241,5 +241,6 @@ def test_a_missing_source_or_layout_is_an_error_before_any_work(program: Program
     video = make_video(tmp_path / "video.mp4")
     said = program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--model", tmp_path / "none", status=1)
     assert "tokenizer" in said
-    said = program.run(video, "--out", tmp_path / "other", "--layout", "1x-v2", "--size", "256x256", status=1)
+    wrong = ("--layout", "1x-v2", "--size", "256x256", "--window", "17")
+    said = program.run(video, "--out", tmp_path / "other", *wrong, status=1)
     assert "time_factor" in said
