@@ -33,7 +33,8 @@ fn keep_networks() -> Line {
 fn as_many_frames_come_out_as_went_in_at_their_times() {
     init();
     let _networks = keep_networks();
-    for count in 1..=40 {
+    // Every way in which the last group can be filled, near the start and further on.
+    for count in (1..=9).chain(37..=40) {
         let frames = video(count, SIZE.0, SIZE.1);
         assert_eq!(
             times(&round_trip(&frames, "", (30, 1))),
