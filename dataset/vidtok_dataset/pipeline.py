@@ -178,6 +178,7 @@ class _Run:
         self._pads: list[Gst.Pad] = []
         self._linked = threading.Event()
         self._is_blocked = threading.Event()
+        self._has_sought = False
         self._block = 0
         self._decoder.connect("autoplug-continue", _is_of_video)
         self._decoder.connect("pad-added", self._link)
@@ -265,12 +266,15 @@ class _Run:
 
     def _blocked(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
         if info.type & Gst.PadProbeType.BUFFER:
-            self._is_blocked.set()
+            # The first frame after the seek may find the probe, too: another seek would flush what came through.
+            if not self._has_sought:
+                self._is_blocked.set()
             return Gst.PadProbeReturn.OK
         return Gst.PadProbeReturn.PASS
 
     def _seek(self) -> None:
         """Goes to the clip's part: from the frame at its start on, up to the last that begins before its end."""
+        self._has_sought = True
         self._is_blocked.clear()
         [pad] = self._pads
         start, end = self._clip.start or 0.0, self._clip.end
