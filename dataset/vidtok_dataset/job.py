@@ -25,6 +25,7 @@ from .sample import Sample
 from .sample import Tokenizer as TokenizerInfo
 from .side import SideData
 from .sources import Clip
+from .stats import Stats, counted, stats_file
 from .windows import check_windows, windows_of
 
 MANIFEST = "manifest.json"
@@ -202,14 +203,17 @@ def pack(plan: Plan, out: Path, number: int, layout: Layout) -> None:
     refused: dict[str, str] = {}
     while True:
         contents: list[dict[str, Any]] = []
+        stats = Stats()
+        samples = counted(_samples(plan, records, number, contents, refused), stats)
         try:
-            entries = layout.write_shard(out, number, _samples(plan, records, number, contents, refused))
+            entries = layout.write_shard(out, number, samples)
             break
         except LayoutError as error:
             # The clip that came last is not like the others: the shard is written without it.
             if not contents or contents[-1]["skipped"]:
                 raise
             refused[contents[-1]["clip"]["key"]] = str(error)
+    stats.save(stats_file(out, number))
     write_json(_shard_file(out, number), {"files": [asdict(entry) for entry in entries], "clips": contents})
     records.drop_tokens(plan.shard(number))
 
