@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, metavar="N", help="with --ray: processes (default: one for each --jobs processors)")
     add("--gpus-per-worker", type=float, default=0.0, metavar="SHARE", help="with --ray: as 0.5 (0)")
     add("--fail-on-skips", action="store_true", help="exit with 3 if clips were skipped")
+    add("--report", action="store_true", help="write report.html and report.json when the data set is made")
     add("--plan", action="store_true", help="only say what would be made")
     return parser
 
@@ -150,6 +151,11 @@ def _run(chosen: argparse.Namespace) -> int:
         print(f"damaged: {each['path']}: {_damage(each)}", file=sys.stderr)
     for each in summary.skipped:
         print(f"skipped: {each['path']}: {each['reason']}", file=sys.stderr)
+    if chosen.report:
+        from .report import write_report
+
+        page, _ = write_report(chosen.out, provider=chosen.execution_provider, device=chosen.device_id)
+        print(page)
     return 3 if summary.skipped and chosen.fail_on_skips else 0
 
 
