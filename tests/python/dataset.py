@@ -1,13 +1,17 @@
 """What the tests of `vidtok_dataset` share: the program in its own environment, and videos for it."""
 
+import io
 import json
 import os
 import signal
 import subprocess
+import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from golden import ROOT
 
@@ -80,3 +84,16 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "lock"
     }
+
+
+def tokens(folder: Path) -> dict[str, np.ndarray]:
+    """The tokens of each sample of a data set in the layout webdataset."""
+    found = {}
+    for shard in sorted(folder.glob("shard-*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                if member.name.endswith(".tokens.npy"):
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found[member.name.removesuffix(".tokens.npy")] = np.load(io.BytesIO(file.read()))
+    return found

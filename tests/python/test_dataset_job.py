@@ -1,17 +1,15 @@
 """`vidtok-dataset` as a user runs it: what it makes of videos, good and bad, and that a kill loses nothing."""
 
-import io
 import json
 import random
 import subprocess
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from vidtok_stream import read
 
-from dataset import SIZE, Program, contents, make_video, manifest
+from dataset import SIZE, Program, contents, make_video, manifest, tokens
 
 SEED = 20261127
 FACTOR = 4  # of the built-in tokenizer: video frames per latent frame
@@ -37,19 +35,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(command.split(), check=True, timeout=60)
     (folder / "notes.txt").write_text("Not in the data set.\n")
     return folder
-
-
-def tokens(folder: Path) -> dict[str, np.ndarray]:
-    """The tokens of each sample of a data set in the layout webdataset."""
-    found = {}
-    for shard in sorted(folder.glob("shard-*.tar")):
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                if member.name.endswith(".tokens.npy"):
-                    file = tar.extractfile(member)
-                    assert file is not None
-                    found[member.name.removesuffix(".tokens.npy")] = np.load(io.BytesIO(file.read()))
-    return found
 
 
 def element_tokens(program: Program, video: Path, properties: str = "") -> np.ndarray:
