@@ -26,14 +26,24 @@ class Damage:
         """The first few."""
         self.posted: str | None = None
         """The first error that an element has posted. decodebin 1.22 loses those that come while it links one."""
+        self._marked = 0
 
     def note(self, text: str) -> None:
         self.messages += 1
         if len(self.texts) < MAX_TEXTS:
             self.texts.append(text[:MAX_TEXT])
 
+    def mark(self) -> None:
+        """A frame has come: what is said from now on is of others."""
+        self._marked = self.messages
+
+    def forget_unmarked(self) -> None:
+        """Forgets what was said after the last frame that came."""
+        self.messages = self._marked
+        del self.texts[self._marked :]
+
     def clear(self) -> None:
-        self.messages = 0
+        self.messages = self._marked = 0
         self.texts.clear()
 
 

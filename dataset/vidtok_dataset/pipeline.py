@@ -179,6 +179,7 @@ class _Run:
         self._linked = threading.Event()
         self._is_blocked = threading.Event()
         self._has_sought = False
+        self._damage: Damage | None = None
         self._block = 0
         self._decoder.connect("autoplug-continue", _is_of_video)
         self._decoder.connect("pad-added", self._link)
@@ -186,6 +187,7 @@ class _Run:
 
     def until_end(self, stop: threading.Event, sha256: str, damage: Damage) -> Tokenized:
         bus = self.pipeline.get_bus()
+        self._damage = damage
         if self.pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
             raise ClipError(_error(bus) or "its pipeline does not start")
         last, since = -1, time.monotonic()
@@ -223,6 +225,9 @@ class _Run:
         if not frames:
             raise ClipError("no frame of it can be decoded")
         found: dict[str, object] = {}
+        if self._clip.end is not None:
+            # How many frames behind the end are decoded is chance, and what they refer to may be missing.
+            damage.forget_unmarked()
         if damage.messages:
             found |= {"messages": damage.messages, "first": damage.texts}
         end = self._end()
@@ -256,6 +261,7 @@ class _Run:
             return
         if self._clip.start is not None or self._clip.end is not None:
             self._pads.append(pad)
+            pad.add_probe(Gst.PadProbeType.BUFFER, self._mark)
             self._block = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._blocked)
         pad.link(sink)
 
@@ -271,6 +277,11 @@ class _Run:
                 self._is_blocked.set()
             return Gst.PadProbeReturn.OK
         return Gst.PadProbeReturn.PASS
+
+    def _mark(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
+        assert self._damage is not None
+        self._damage.mark()
+        return Gst.PadProbeReturn.OK
 
     def _seek(self) -> None:
         """Goes to the clip's part: from the frame at its start on, up to the last that begins before its end."""

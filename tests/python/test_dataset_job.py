@@ -116,6 +116,7 @@ def test_parts_are_cut_at_the_frame(program: Program, videos: Path, tmp_path: Pa
     rows = [{"path": str(video), "start": start, "end": end} for start, end in parts]
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     program.run(table, "--out", tmp_path / "set", *ARGUMENTS)
+    assert not manifest(tmp_path / "set")["damaged"]
     found = list(tokens(tmp_path / "set").values())
     for (first, behind), part in zip([(5, 15), (0, 7), (25, 34)], found, strict=True):
         # The same frames as a video of their own, without loss.
@@ -199,6 +200,13 @@ def test_damage_in_the_middle_is_counted(program: Program, tmp_path: Path) -> No
     said = program.run(video, "--out", tmp_path / "set", *ARGUMENTS)
     [damaged] = manifest(tmp_path / "set")["damaged"]
     assert damaged["messages"] > 0 and "damaged: " in said
+    table = tmp_path / "parts.jsonl"
+    parts = [{"path": str(video), "end": end} for end in (0.2, 2.36)]
+    table.write_text("".join(json.dumps(part) + "\n" for part in parts))
+    program.run(table, "--out", tmp_path / "parts", *ARGUMENTS)
+    # The first frame is most of the file, so that the damage begins at about 0.3 s.
+    [damaged] = manifest(tmp_path / "parts")["damaged"]
+    assert damaged["messages"] > 0 and damaged["key"].endswith("2360ms")
 
 
 def test_a_file_that_ends_early_is_damaged(program: Program, tmp_path: Path) -> None:
