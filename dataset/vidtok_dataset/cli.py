@@ -154,7 +154,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.report:
         from .report import write_report
 
-        page, _ = write_report(chosen.out, provider=chosen.execution_provider, device=chosen.device_id)
+        page, _ = write_report(chosen.out, stop, provider=chosen.execution_provider, device=chosen.device_id)
         print(page)
     return 3 if summary.skipped and chosen.fail_on_skips else 0
 

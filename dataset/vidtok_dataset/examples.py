@@ -14,7 +14,7 @@ from .errors import ClipError, DatasetError
 from .gstreamer import GLib, Gst, GstVideo
 from .options import Options
 from .pictures import Picture, fitted, psnr, squared_error, token_colours, turned
-from .pipeline import STALL_SECONDS, Running, Tokenizer
+from .pipeline import STALL_SECONDS, Running, Tokenized, Tokenizer
 from .sources import Clip
 
 SECONDS = 2.0
@@ -63,10 +63,12 @@ def choose(clips: Sequence[Any], count: int) -> list[Any]:
     return [clips[at] for at in np.linspace(0, len(clips) - 1, count).round().astype(int)]
 
 
-def make_examples(clips: Sequence[tuple[Clip, str]], options: Options, running: Running, digest: str) -> list[Example]:
+def make_examples(
+    clips: Sequence[tuple[Clip, str]], options: Options, running: Running, digest: str, stop: threading.Event
+) -> list[Example]:
     """Measures clips, each given with its video's checksum.
 
-    Raises a `DatasetError` where the tokenizer with that digest is not here.
+    Raises a `DatasetError` where the tokenizer with that digest is not here, and `InterruptedError` after `stop`.
     """
     with _Watched(options, running) as tokenizer, tempfile.TemporaryDirectory() as folder:
         if tokenizer.format.digest != digest:
@@ -74,17 +76,18 @@ def make_examples(clips: Sequence[tuple[Clip, str]], options: Options, running: 
                 f"the tokenizer here is {tokenizer.format.model} with the digest {tokenizer.format.digest[:12]}, and"
                 f" the data set's has {digest[:12]}"
             )
-        return [_example(tokenizer, clip, sha256, Path(folder) / "tokens.vidtok") for clip, sha256 in clips]
+        file = Path(folder) / "tokens.vidtok"
+        return [_example(tokenizer, clip, sha256, file, stop) for clip, sha256 in clips]
 
 
-def _example(tokenizer: "_Watched", clip: Clip, sha256: str, file: Path) -> Example:
+def _example(tokenizer: "_Watched", clip: Clip, sha256: str, file: Path, stop: threading.Event) -> Example:
     if not Path(clip.path).is_file():
         return Example(clip, "the video is not there any more")
     start = clip.start or 0.0
     end = min(start + SECONDS, clip.end or start + SECONDS)
     part = Clip(key=clip.key, path=clip.path, start=clip.start, end=end)
     try:
-        originals, tokenized = tokenizer.watch(part, file)
+        originals, tokenized = tokenizer.watch(part, file, stop)
         if tokenized.sha256 != sha256:
             return Example(clip, "the video is another one than the data set was made of")
         stream = read(file)
@@ -128,11 +131,11 @@ class _Watched(Tokenizer):
         self._bytes = 0
         super().__init__(options, running)
 
-    def watch(self, clip: Clip, target: Path) -> tuple[dict[int, Picture], Any]:
+    def watch(self, clip: Clip, target: Path, stop: threading.Event) -> tuple[dict[int, Picture], Tokenized]:
         """The clip's frames in RGB by their time in the video, as a player shows them, and what became of it."""
         self._kept, self._bytes = {}, 0
         try:
-            tokenized = self.tokenize(clip, target, threading.Event())
+            tokenized = self.tokenize(clip, target, stop)
             return self._kept, tokenized
         finally:
             self._kept = None
@@ -190,10 +193,14 @@ def rgb(sample: Gst.Sample) -> Picture | None:
 
 def _decode(file: Path, options: Options, running: Running, most: int) -> dict[int, Picture]:
     """The first frames of a file of tokens, by their time. Raises a `ClipError`."""
-    pipeline = Gst.parse_launch(
+    line = (
         "filesrc name=source ! vidtokparse ! vidtokdec name=decoder ! video/x-raw,format=RGB"
         " ! appsink name=sink sync=false max-buffers=4"
     )
+    try:
+        pipeline = Gst.parse_launch(line)
+    except GLib.Error as error:
+        raise DatasetError(f"tokens cannot be decoded ({error.message}): install gstreamer1.0-plugins-base") from error
     pipeline.get_by_name("source").set_property("location", str(file))
     decoder, sink = pipeline.get_by_name("decoder"), pipeline.get_by_name("sink")
     if options.model is not None:

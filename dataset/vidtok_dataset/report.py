@@ -1,7 +1,9 @@
 """A report of a finished data set: `report.html` for people, and the same numbers as `report.json`."""
 
 import argparse
+import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -38,10 +40,13 @@ HOW = (
 )
 
 
-def write_report(out: Path, examples: int = EXAMPLES, provider: str = "auto", device: int = 0) -> list[Path]:
+def write_report(
+    out: Path, stop: threading.Event, examples: int = EXAMPLES, provider: str = "auto", device: int = 0
+) -> list[Path]:
     """Writes the report of a finished data set into its folder, and returns the two files.
 
-    `examples`: how many clips are shown and measured. Raises a `DatasetError` where the data set is not finished.
+    `examples`: how many clips are shown and measured. Raises a `DatasetError` where the data set is not finished, and
+    `InterruptedError` after `stop`.
     """
     from .report_html import page
 
@@ -50,7 +55,7 @@ def write_report(out: Path, examples: int = EXAMPLES, provider: str = "auto", de
     for number in range(plan.shards):
         stats.merge(Stats.load(stats_file(out, number)))
     entries = list(_entries(out, plan))
-    shown, problem = _examples(plan, entries, stats, examples, provider, device)
+    shown, problem = _examples(plan, entries, stats, examples, provider, device, stop)
     report = numbers(out.absolute().name, plan, manifest, stats, entries)
     report["examples"] = _examples_json(shown, problem)
     pictures = [_pictures(example) for example in shown]
@@ -203,7 +208,13 @@ def _entries(out: Path, plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _examples(
-    plan: Plan, entries: Sequence[dict[str, Any]], stats: Stats, count: int, provider: str, device: int
+    plan: Plan,
+    entries: Sequence[dict[str, Any]],
+    stats: Stats,
+    count: int,
+    provider: str,
+    device: int,
+    stop: threading.Event,
 ) -> "tuple[list[Example], str | None]":
     if not count or not entries:
         return [], None
@@ -213,7 +224,7 @@ def _examples(
 
         chosen = choose([(Clip(**entry["clip"]), entry["tokenized"]["sha256"]) for entry in entries], count)
         running = Running(provider=provider, device=device)
-        return make_examples(chosen, plan.options, running, stats.tokenizer["digest"]), None
+        return make_examples(chosen, plan.options, running, stats.tokenizer["digest"], stop), None
     except DatasetError as error:
         return [], str(error)
 
@@ -258,7 +269,7 @@ def _pictures(example: "Example") -> list[dict[str, bytes]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command `vidtok-dataset-report`. Returns its exit status."""
+    """The command `vidtok-dataset-report`. Returns its exit status: 1 for an error, 130 if stopped."""
     parser = argparse.ArgumentParser(
         prog="vidtok-dataset-report",
         description="Writes report.html and report.json into the folder of a finished data set.",
@@ -269,14 +280,20 @@ def main(arguments: list[str] | None = None) -> int:
     add("--execution-provider", default="auto", metavar="NAME", help="as vidtokenc's property (auto)")
     add("--device-id", type=int, default=0, metavar="N", help="the GPU (0)")
     chosen = parser.parse_args(arguments)
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
     try:
         if chosen.clips < 0:
             raise DatasetError(f"--clips {chosen.clips}: 0 or more was expected")
-        for path in write_report(chosen.folder, chosen.clips, chosen.execution_provider, chosen.device_id):
+        for path in write_report(chosen.folder, stop, chosen.clips, chosen.execution_provider, chosen.device_id):
             print(path)
     except DatasetError as error:
         print(f"vidtok-dataset-report: {error}", file=sys.stderr)
         return 1
+    except InterruptedError:
+        print("vidtok-dataset-report: stopped; nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
