@@ -10,6 +10,7 @@ memory: what the machine itself lets a reader reach.
 import argparse
 import io
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,20 @@ def main() -> None:
             length = format.payload_length(1).max
             share = f"{took['read'] / took['copy']:.1f}"
             print(f"| {name}, {side}×{side} | {length} | {rates} | {count / took['packets']:.0f} | {share} |")
+    print(f"\nfiles of numbers alone, by numpy.memmap and a copy: {bare_rate(turns):.0f} MB/s")
+
+
+def bare_rate(turns: int) -> float:
+    """Of a file in the system's cache: `vidtokenc`'s raw tokens, and those of 1X's layout."""
+    tokens = np.random.default_rng(1).integers(0, 1 << 15, MEGABYTES * 500_000).astype("<u2")
+    with tempfile.NamedTemporaryFile() as file:
+        tokens.tofile(file.name)
+        times = []
+        for _ in range(turns):
+            began = time.process_time()
+            np.array(np.memmap(file.name, "<u2", "r"))
+            times.append(time.process_time() - began)
+    return tokens.nbytes / 1e6 / median(times)
 
 
 if __name__ == "__main__":
