@@ -17,6 +17,8 @@ from .gstreamer import Gst
 from .options import Options
 from .sources import Clip
 
+# What a pipeline tells the thread that waits for it.
+NO_VIDEO, FIRST_FRAME = "no-video", "first-frame"
 TICK = Gst.SECOND // 5
 # The pipeline's bus has an error that was posted within that time, or has lost it.
 LOST_SECONDS = 1
@@ -177,7 +179,6 @@ class _Run:
         self.pipeline = _pipeline([source, self._decoder], self._chain)
         self._pads: list[Gst.Pad] = []
         self._linked = threading.Event()
-        self._is_blocked = threading.Event()
         self._has_sought = False
         self._damage: Damage | None = None
         self._block = 0
@@ -192,10 +193,6 @@ class _Run:
             raise ClipError(_error(bus) or "its pipeline does not start")
         last, since = -1, time.monotonic()
         while True:
-            if self._is_blocked.is_set():
-                self._seek()
-                # What decoders say of frames that the seek throws away.
-                damage.clear()
             message = bus.timed_pop_filtered(
                 TICK,
                 Gst.MessageType.ERROR | Gst.MessageType.EOS | Gst.MessageType.WARNING | Gst.MessageType.APPLICATION,
@@ -205,11 +202,16 @@ class _Run:
             if message is not None:
                 if message.type == Gst.MessageType.ERROR:
                     raise ClipError(_reason(message))
-                if message.type == Gst.MessageType.APPLICATION:
-                    raise ClipError("there is no video in it")
                 if message.type == Gst.MessageType.EOS:
                     break
-                damage.note(message.parse_warning()[0].message)
+                if message.type == Gst.MessageType.WARNING:
+                    damage.note(message.parse_warning()[0].message)
+                elif message.get_structure().get_name() == NO_VIDEO:
+                    raise ClipError("there is no video in it")
+                else:
+                    self._seek()
+                    # What decoders say of frames that the seek throws away.
+                    damage.clear()
             elif damage.posted and time.monotonic() - since > LOST_SECONDS:
                 raise ClipError(damage.posted)
             frames = self._stats().get_value("frames")
@@ -267,14 +269,19 @@ class _Run:
 
     def _check_pads(self, decoder: Gst.Element) -> None:
         if not self._chain[0].get_static_pad("sink").is_linked():
-            structure = Gst.Structure.new_empty("no-video")
-            self.pipeline.post_message(Gst.Message.new_application(self.pipeline, structure))
+            self._tell(NO_VIDEO)
+
+    def _tell(self, what: str) -> None:
+        """Wakes the thread that waits for the end."""
+        message = Gst.Message.new_application(self.pipeline, Gst.Structure.new_empty(what))
+        self.pipeline.post_message(message)
 
     def _blocked(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
         if info.type & Gst.PadProbeType.BUFFER:
             # The first frame after the seek may find the probe, too: another seek would flush what came through.
             if not self._has_sought:
-                self._is_blocked.set()
+                self._has_sought = True
+                self._tell(FIRST_FRAME)
             return Gst.PadProbeReturn.OK
         return Gst.PadProbeReturn.PASS
 
@@ -285,8 +292,6 @@ class _Run:
 
     def _seek(self) -> None:
         """Goes to the clip's part: from the frame at its start on, up to the last that begins before its end."""
-        self._has_sought = True
-        self._is_blocked.clear()
         [pad] = self._pads
         start, end = self._clip.start or 0.0, self._clip.end
         event = Gst.Event.new_seek(
