@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ASKED_FOR = sorted(
     path.relative_to(ROOT)
-    for folder in ("models", "models/training", "scripts", "tests", ".ci", "benches/loss")
+    for folder in ("models", "models/training", "scripts", "tests", ".ci", "benches/loss", "examples/train")
     for path in (ROOT / folder).glob("requirements.in")
 )
 
@@ -31,7 +31,7 @@ def requirements(path: Path) -> list[str]:
 
 
 def test_there_are_packages_to_pin() -> None:
-    assert len(ASKED_FOR) == 6
+    assert len(ASKED_FOR) == 7
 
 
 @pytest.mark.parametrize("asked", ASKED_FOR, ids=str)
