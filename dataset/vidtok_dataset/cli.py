@@ -1,6 +1,8 @@
 """The command `vidtok-dataset`."""
 
 import argparse
+import os
+import re
 import signal
 import sys
 import threading
@@ -46,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--fps", help="frames per second, exactly: frames are left out or doubled")
     add("--sample-fps", type=float, metavar="FPS", help="about so many, picked as VidTok does")
     add("--frame-interval", type=int, default=1, metavar="N", help="every Nth frame")
+    add("--deinterlace", action="store_true", help="make frames of interlaced video whole; others stay as they are")
     add("--key-interval", type=int, default=0, metavar="N", help="a segment every N frames (0: a clip is one)")
     add("--token-type", choices=("uint16", "uint32", "float16", "float32"), help="type of the encoder's numbers")
 
@@ -79,12 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         return _run(chosen)
-    except DatasetError as error:
-        print(f"vidtok-dataset: {error}", file=sys.stderr)
-        return 1
     except InterruptedError:
         print("vidtok-dataset: stopped; the same command goes on", file=sys.stderr)
         return 130
+    except (DatasetError, OSError) as error:
+        print(f"vidtok-dataset: {error}", file=sys.stderr)
+        return 1
 
 
 def plan_of(chosen: argparse.Namespace) -> Plan:
@@ -94,8 +97,14 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         raise DatasetError(f"--windows {chosen.windows}: say with --window how many frames they have")
     if chosen.clips_per_shard < 1 or chosen.frame_interval < 1 or chosen.key_interval < 0:
         raise DatasetError("--clips-per-shard and --frame-interval are 1 or more, and --key-interval is 0 or more")
+    if chosen.jobs is not None and chosen.jobs < 1 or chosen.device_id < 0:
+        raise DatasetError("--jobs is 1 or more, and --device-id is 0 or more")
+    if chosen.side is not None and not re.fullmatch(r"\.[A-Za-z0-9_.-]*[A-Za-z0-9_-]", chosen.side):
+        raise DatasetError(f'--side {chosen.side}: the end of a file name was expected, as ".jsonl"')
+    # The folder stays the same, whatever folder the next command is given in.
+    model = chosen.model if chosen.model is None or not Path(chosen.model).is_dir() else os.path.abspath(chosen.model)
     options = Options(
-        model=chosen.model,
+        model=model,
         size=chosen.size,
         fit=chosen.fit,
         interpolation=chosen.interpolation,
@@ -103,6 +112,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         fps=chosen.fps,
         sample_fps=chosen.sample_fps,
         frame_interval=chosen.frame_interval,
+        deinterlace=chosen.deinterlace,
         key_interval=chosen.key_interval,
         token_type=chosen.token_type,
         window=chosen.window,

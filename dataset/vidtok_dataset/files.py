@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file, whole or not at all. It is ASCII, as names of files need not be text."""
     with whole(path) as part:
-        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        part.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -39,11 +40,13 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def sha256_of(path: Path) -> str:
-    """A file's checksum."""
+def sha256_of(path: Path, stop: threading.Event | None = None) -> str:
+    """A file's checksum. Raises `InterruptedError` after `stop`."""
     with open(path, "rb") as file:
         checksum = hashlib.sha256()
         while piece := file.read(PIECE):
+            if stop is not None and stop.is_set():
+                raise InterruptedError
             checksum.update(piece)
     return checksum.hexdigest()
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from .errors import DatasetError
 
+MAX_WINDOW = 1_000_000
+LEAST_FPS = Fraction(1, 1000)
 Windows = Literal["whole", "alone", "stream"]
 
 
@@ -27,6 +29,7 @@ class Options:
     sample_fps: float | None = None
     """About so many frames per second, picked as VidTok does."""
     frame_interval: int = 1
+    deinterlace: bool = False
     key_interval: int = 0
     """Video frames from one segment start to the next; 0: a clip is one segment."""
     token_type: str | None = None
@@ -43,6 +46,10 @@ class Options:
             raise DatasetError("--fps, --sample-fps and --frame-interval say which frames are kept: give one of them")
         if self.fps is not None:
             self.framerate()
+        if self.sample_fps is not None and not 0 < self.sample_fps <= 1000:
+            raise DatasetError(f"--sample-fps {self.sample_fps}: a number above 0 was expected")
+        if self.window is not None and not 1 <= self.window <= MAX_WINDOW:
+            raise DatasetError(f"--window {self.window}: 1 to {MAX_WINDOW} frames were expected")
         if (self.window is None) != (self.windows == "whole"):
             raise DatasetError("--window says how many frames a sample has, and --windows how they are tokenized")
         if self.windows == "alone" and self.key_interval not in (0, self.window):
@@ -54,8 +61,8 @@ class Options:
             rate = Fraction(self.fps or "")
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
-        if not 0 < rate <= 1000:
-            raise DatasetError(f"--fps {self.fps}: a number or a fraction like 30000/1001 was expected")
+        if not LEAST_FPS <= rate <= 1000:
+            raise DatasetError(f"--fps {self.fps}: a number from 0.001 or a fraction like 30000/1001 was expected")
         return rate.limit_denominator(100_000)
 
     @property

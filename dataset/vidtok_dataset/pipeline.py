@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import stat
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,12 +15,13 @@ from . import gstreamer
 from .damage import Damage, Log
 from .errors import ClipError, DatasetError
 from .files import sha256_of, whole
-from .gstreamer import Gst
+from .gstreamer import GLib, Gst
 from .options import Options
+from .part import LANDED_LATE, Part
 from .sources import Clip
 
-# What a pipeline tells the thread that waits for it.
-NO_VIDEO, FIRST_FRAME = "no-video", "first-frame"
+# A pipeline tells the thread that waits for it.
+NO_VIDEO = "no-video"
 TICK = Gst.SECOND // 5
 # The pipeline's bus has an error that was posted within that time, or has lost it.
 LOST_SECONDS = 1
@@ -79,17 +82,27 @@ class Tokenizer:
         Raises a `ClipError` where the clip cannot be tokenized or has no frames, and `InterruptedError` after `stop`.
         """
         try:
-            sha256 = sha256_of(Path(clip.path))
-        except OSError as error:
-            raise ClipError(f"it cannot be read: {error.strerror}") from error
+            # A pipe would keep the job waiting, and can be read once only.
+            if not stat.S_ISREG(os.stat(clip.path).st_mode):
+                raise ClipError("it is not a regular file")
+            sha256 = sha256_of(Path(clip.path), stop)
+        except (OSError, ValueError) as error:
+            raise ClipError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
         with whole(target) as part:
-            run = _Run(self, clip, part, self._stream_id(clip, sha256))
-            damage = self._log.watch(run.pipeline)
             try:
-                return run.until_end(stop, sha256, damage)
-            finally:
-                run.pipeline.set_state(Gst.State.NULL)
-                self._log.forget(run.pipeline, damage)
+                return self._run(clip, part, stop, sha256, may_seek=True)
+            except _LandedLateError:
+                # Some containers cannot be sought in, or not exactly.
+                return self._run(clip, part, stop, sha256, may_seek=False)
+
+    def _run(self, clip: Clip, target: Path, stop: threading.Event, sha256: str, may_seek: bool) -> Tokenized:
+        run = _Run(self, clip, target, self._stream_id(clip, sha256), may_seek)
+        damage = self._log.watch(run.pipeline)
+        try:
+            return run.until_end(stop, sha256, damage)
+        finally:
+            run.pipeline.set_state(Gst.State.NULL)
+            self._log.forget(run.pipeline, damage)
 
     def encoder(self) -> Gst.Element:
         """A `vidtokenc` as the options say."""
@@ -115,6 +128,9 @@ class Tokenizer:
             try:
                 if isinstance(value, str):
                     Gst.util_set_object_arg(encoder, name, value)
+                    kept = encoder.get_property(name)
+                    if getattr(kept, "value_nick", value) != value:
+                        raise ValueError("gst-inspect-1.0 vidtokenc lists what there is")
                 else:
                     encoder.set_property(name, value)
             except (TypeError, ValueError, OverflowError) as error:
@@ -150,10 +166,14 @@ class Tokenizer:
         return pipeline, reader.format
 
 
+class _LandedLateError(Exception):
+    """The seek to a part of a video has gone too far."""
+
+
 class _Run:
     """The pipeline of one clip."""
 
-    def __init__(self, tokenizer: Tokenizer, clip: Clip, target: Path, stream_id: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, clip: Clip, target: Path, stream_id: str, may_seek: bool) -> None:
         self._clip = clip
         source = Gst.ElementFactory.make("filesrc", "source")
         source.set_property("location", clip.path)
@@ -167,6 +187,7 @@ class _Run:
         queue.set_property("max-size-bytes", 0)
         queue.set_property("max-size-time", 0)
         self._chain = [queue, self._encoder, sink]
+        self._rated: Gst.Pad | None = None
         if tokenizer.options.fps is not None:
             rate = tokenizer.options.framerate()
             videorate = Gst.ElementFactory.make("videorate", "rate")
@@ -176,21 +197,28 @@ class _Run:
             text = f"video/x-raw,framerate={rate.numerator}/{rate.denominator}"
             caps.set_property("caps", Gst.Caps.from_string(text))
             self._chain[:0] = [videorate, caps]
+            self._rated = caps.get_static_pad("src")
+        if tokenizer.options.deinterlace:
+            deinterlace = Gst.ElementFactory.make("deinterlace", "deinterlace")
+            # A frame of two fields stays one frame.
+            Gst.util_set_object_arg(deinterlace, "fields", "top")
+            self._chain[:0] = [deinterlace]
         self.pipeline = _pipeline([source, self._decoder], self._chain)
-        self._pads: list[Gst.Pad] = []
-        self._linked = threading.Event()
-        self._has_sought = False
-        self._damage: Damage | None = None
-        self._block = 0
+        self._may_seek = may_seek
+        self._part: Part | None = None
         self._decoder.connect("autoplug-continue", _is_of_video)
         self._decoder.connect("pad-added", self._link)
         self._decoder.connect("no-more-pads", self._check_pads)
 
     def until_end(self, stop: threading.Event, sha256: str, damage: Damage) -> Tokenized:
         bus = self.pipeline.get_bus()
-        self._damage = damage
+        if self._clip.start is not None or self._clip.end is not None:
+            self._part = Part(self._clip, self._may_seek, damage, self._tell)
+            if self._rated is not None:
+                self._part.trim(self._rated)
         if self.pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
-            raise ClipError(_error(bus) or "its pipeline does not start")
+            message = bus.pop_filtered(Gst.MessageType.ERROR)
+            raise ClipError("its pipeline does not start") if message is None else self._error(message)
         last, since = -1, time.monotonic()
         while True:
             message = bus.timed_pop_filtered(
@@ -201,17 +229,17 @@ class _Run:
                 raise InterruptedError
             if message is not None:
                 if message.type == Gst.MessageType.ERROR:
-                    raise ClipError(_reason(message))
+                    raise self._error(message)
                 if message.type == Gst.MessageType.EOS:
                     break
                 if message.type == Gst.MessageType.WARNING:
                     damage.note(message.parse_warning()[0].message)
                 elif message.get_structure().get_name() == NO_VIDEO:
                     raise ClipError("there is no video in it")
-                else:
-                    self._seek()
-                    # What decoders say of frames that the seek throws away.
-                    damage.clear()
+                elif message.get_structure().get_name() == LANDED_LATE:
+                    raise _LandedLateError
+                elif self._part is not None and not self._part.seek():
+                    raise _LandedLateError
             elif damage.posted and time.monotonic() - since > LOST_SECONDS:
                 raise ClipError(damage.posted)
             frames = self._stats().get_value("frames")
@@ -261,11 +289,19 @@ class _Run:
         sink = self._chain[0].get_static_pad("sink")
         if not caps.get_structure(0).get_name().startswith("video/x-raw") or sink.is_linked():
             return
-        if self._clip.start is not None or self._clip.end is not None:
-            self._pads.append(pad)
-            pad.add_probe(Gst.PadProbeType.BUFFER, self._mark)
-            self._block = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._blocked)
+        if self._part is not None:
+            self._part.attach(pad)
         pad.link(sink)
+
+    def _error(self, message: Gst.Message) -> Exception:
+        """The clip's fault, or not: then no clip is skipped for it."""
+        error, _ = message.parse_error()
+        lacks_room = message.src is self._chain[-1]
+        fails = message.src is self._encoder and (
+            error.domain == GLib.quark_to_string(Gst.LibraryError.quark())
+            or error.matches(Gst.StreamError.quark(), Gst.StreamError.FAILED)
+        )
+        return (DatasetError if lacks_room or fails else ClipError)(_reason(message))
 
     def _check_pads(self, decoder: Gst.Element) -> None:
         if not self._chain[0].get_static_pad("sink").is_linked():
@@ -275,43 +311,6 @@ class _Run:
         """Wakes the thread that waits for the end."""
         message = Gst.Message.new_application(self.pipeline, Gst.Structure.new_empty(what))
         self.pipeline.post_message(message)
-
-    def _blocked(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-        if info.type & Gst.PadProbeType.BUFFER:
-            # The first frame after the seek may find the probe, too: another seek would flush what came through.
-            if not self._has_sought:
-                self._has_sought = True
-                self._tell(FIRST_FRAME)
-            return Gst.PadProbeReturn.OK
-        return Gst.PadProbeReturn.PASS
-
-    def _mark(self, _pad: Gst.Pad, _info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
-        assert self._damage is not None
-        self._damage.mark()
-        return Gst.PadProbeReturn.OK
-
-    def _seek(self) -> None:
-        """Goes to the clip's part: from the frame at its start on, up to the last that begins before its end."""
-        [pad] = self._pads
-        start, end = self._clip.start or 0.0, self._clip.end
-        event = Gst.Event.new_seek(
-            1.0,
-            Gst.Format.TIME,
-            Gst.SeekFlags.FLUSH | Gst.SeekFlags.KEY_UNIT | Gst.SeekFlags.SNAP_BEFORE,
-            Gst.SeekType.SET,
-            round(start * Gst.SECOND),
-            Gst.SeekType.NONE if end is None else Gst.SeekType.SET,
-            -1 if end is None else round(end * Gst.SECOND),
-        )
-        if not pad.send_event(event):
-            raise ClipError("it cannot be sought in, so no part of it can be taken")
-        pad.add_probe(Gst.PadProbeType.BUFFER, self._drop_early, round(start * Gst.SECOND))
-        pad.remove_probe(self._block)
-
-    def _drop_early(self, pad: Gst.Pad, info: Gst.PadProbeInfo, start: int) -> Gst.PadProbeReturn:
-        segment = pad.get_sticky_event(Gst.EventType.SEGMENT, 0).parse_segment()
-        time = segment.to_stream_time(Gst.Format.TIME, info.get_buffer().pts)
-        return Gst.PadProbeReturn.DROP if time < start else Gst.PadProbeReturn.REMOVE
 
 
 def _pipeline(*chains: list[Gst.Element]) -> Gst.Pipeline:
@@ -333,11 +332,6 @@ def _copy(_pad: Gst.Pad, info: Gst.PadProbeInfo, pieces: list[bytes]) -> Gst.Pad
 def _is_of_video(_decoder: Gst.Element, _pad: Gst.Pad, caps: Gst.Caps) -> bool:
     """Whether decodebin goes on with a stream: sound and subtitles are left as they are."""
     return not caps.get_structure(0).get_name().startswith(("audio/", "text/", "subpicture/", "application/x-ass"))
-
-
-def _error(bus: Gst.Bus) -> str | None:
-    message = bus.pop_filtered(Gst.MessageType.ERROR)
-    return None if message is None else _reason(message)
 
 
 def _reason(message: Gst.Message) -> str:

@@ -19,6 +19,8 @@ VERSION = 1
 FOLDER = ".job"
 SETTINGS = "plan.json"
 CLIPS = "clips.jsonl"
+# In the settings: the digest of the tokenizer.
+TOKENIZER = "tokenizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,9 @@ class Plan:
             if any(each.name != FOLDER for each in out.iterdir()):
                 raise DatasetError(f"{out} is not empty and has no data set of this program: name another folder")
             return
-        _compare(out, read_json(folder / SETTINGS), self._settings())
+        settings = read_json(folder / SETTINGS)
+        settings.pop(TOKENIZER)
+        _compare(out, settings, self._settings())
         before, clips = (folder / CLIPS).read_text("utf-8").splitlines(), self._clip_lines()
         if before != clips:
             differ = (now for old, now in zip(before, clips, strict=False) if old != now)
@@ -82,18 +86,31 @@ class Plan:
                 " another folder"
             )
 
-    def keep(self, out: Path) -> None:
-        """Writes the plan into the data set's folder, if it is not there yet."""
+    @staticmethod
+    def digest_of(out: Path) -> str:
+        """The tokenizer's digest, of a data set's folder with a plan."""
+        return read_json(out / FOLDER / SETTINGS)[TOKENIZER]
+
+    def keep(self, out: Path, digest: str) -> None:
+        """Writes the plan into the data set's folder, if it is not there yet. `digest`: the tokenizer's.
+
+        Raises a `DatasetError` where the data set has tokens of another tokenizer.
+        """
         folder = out / FOLDER
         if (folder / SETTINGS).exists():
+            if (before := self.digest_of(out)) != digest:
+                raise DatasetError(
+                    f"{out} has tokens of the tokenizer {before[:12]}…, and the model is now {digest[:12]}…: use that"
+                    " one, or another folder"
+                )
             return
         with whole(folder / CLIPS) as part:
             part.write_text("".join(line + "\n" for line in self._clip_lines()), "utf-8")
         # Last: with it, the plan is whole.
-        write_json(folder / SETTINGS, self._settings())
+        write_json(folder / SETTINGS, self._settings() | {TOKENIZER: digest})
 
     def _clip_lines(self) -> list[str]:
-        return [json.dumps(asdict(clip), ensure_ascii=False) for clip in self.clips]
+        return [json.dumps(asdict(clip)) for clip in self.clips]
 
 
 def _compare(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -13,14 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DatasetError
-from .job import WriteShards, check, layout_of, write_shards
+from .job import Checked, check, write_shards
+from .pack import layout_of
 from .pipeline import Running, Tokenizer
 from .plan import Plan
 from .progress import Progress
 
 LOCAL = "local"
 # Of the process that starts the job: the workers' too.
-VARIABLES = ("GST_PLUGIN_PATH", "GST_PLUGIN_SYSTEM_PATH", "ORT_DYLIB_PATH", "ORT_DISABLE_TELEMETRY", "LD_LIBRARY_PATH")
+VARIABLES = (
+    "GST_PLUGIN_PATH",
+    "GST_PLUGIN_SYSTEM_PATH",
+    "GST_VIDTOK_MODEL_PATH",
+    "LD_LIBRARY_PATH",
+    "ORT_DISABLE_TELEMETRY",
+    "ORT_DYLIB_PATH",
+)
 DEFAULT_JOBS = 2
 
 
@@ -58,7 +66,7 @@ class RayEngine:
     stop: threading.Event
 
     @contextmanager
-    def checked(self, plan: Plan) -> Iterator[WriteShards]:
+    def checked(self, plan: Plan) -> Iterator[Checked]:
         # Ray sends usage statistics unless it is told not to.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
@@ -68,7 +76,8 @@ class RayEngine:
         # What is wrong with the options shows here, before workers are started.
         with Tokenizer(plan.options, self.running) as tokenizer:
             check(plan, layout_of(plan), tokenizer)
-        yield lambda out, shards: self._write(ray, plan, out, shards)
+            digest = tokenizer.format.digest
+        yield Checked(digest, lambda out, shards: self._write(ray, plan, out, shards))
 
     def _write(self, ray: Any, plan: Plan, out: Path, shards: list[int]) -> None:
         variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}

@@ -1,6 +1,7 @@
 """What became of each clip, on disk: written once, and never before its tokens are."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Records:
         """The clip's record; `None`: it is not done with, or not whole."""
         try:
             return Record.of(read_json(self._folder / (clip.key + RECORD)))
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return None
 
     def put(self, record: Record) -> None:
@@ -62,7 +63,7 @@ class Records:
         for path in self._folder.glob("*" + PART):
             path.unlink(missing_ok=True)
 
-    def drop_tokens(self, clips: Iterator[Clip] | tuple[Clip, ...]) -> None:
+    def drop_tokens(self, clips: Iterable[Clip]) -> None:
         """The shard is written."""
         for clip in clips:
             self.tokens(clip).unlink(missing_ok=True)

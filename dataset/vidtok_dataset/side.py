@@ -35,12 +35,12 @@ class SideData:
         """
         rows: list[dict[str, Any]] = []
         try:
-            for line, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+            for line, text in enumerate(path.read_text("utf-8").split("\n"), 1):
                 if text.strip():
                     rows.append(_row(f"{path}, line {line}", json.loads(text)))
         except (OSError, UnicodeDecodeError) as error:
             raise ClipError(f"the side data {path} cannot be read: {error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ClipError(f"{path}, line {line}: {error}") from error
         if not rows:
             raise ClipError(f"the side data {path} has no rows")
@@ -111,9 +111,11 @@ def _column(path: Path, name: str, values: list[Any]) -> NDArray[Any]:
     except ValueError as error:
         raise ClipError(f"{path}: {name} has lists of different lengths") from error
     match array.dtype.kind:
-        case "b" | "i" | "u":
+        case "b" | "i":
             return array.astype(np.int64)
-        case "f":
+        case "f" if (np.abs(array) <= np.finfo(np.float32).max).all():
             return array.astype(np.float32)
+        case "f" | "u" | "O":
+            raise ClipError(f"{path}: {name} has a number that is too large, or no number")
         case _:
             raise ClipError(f"{path}: {name} has other values than numbers")

@@ -3,11 +3,13 @@
 import csv
 import glob
 import hashlib
+import io
 import json
 import math
 import mimetypes
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,10 @@ from typing import Any
 from .errors import DatasetError
 
 # Video files that Python's table of types does not know.
-MORE_SUFFIXES = frozenset(".flv .m2ts .mkv .mts .mxf .ogv .rm .ts .vob .wmv .y4m".split())
+MORE_SUFFIXES = frozenset(
+    ".264 .265 .3g2 .3gp .asf .avi .divx .f4v .flv .h264 .h265 .hevc .m2ts .m4v .mjpeg .mkv .mpv .mts .mxf .ogm .ogv"
+    " .rm .ts .vob .webm .wmv .y4m".split()
+)
 TABLES = frozenset([".csv", ".jsonl", ".txt"])
 # The names that tables of videos use for the same thing.
 PATH_COLUMNS = ("path", "video", "file", "video_path", "file_name")
@@ -65,6 +70,8 @@ def find_clips(sources: Iterable[str]) -> list[Clip]:
 
 
 def _of(source: str) -> Iterator[_Found]:
+    if not source or "\0" in source:
+        raise DatasetError(f"{source!r} is no source")
     path = Path(source)
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if is_video_name(each) and each.is_file())
@@ -80,7 +87,8 @@ def _of(source: str) -> Iterator[_Found]:
         files = [Path(each) for each in sorted(glob.glob(source, recursive=True))]
         if not files:
             raise DatasetError(f"{source}: there is no such file or folder, and no file of such a name")
-        for file in files:
+        videos = [file for file in files if is_video_name(file)]
+        for file in videos or files:
             if file.is_file():
                 yield _Found(path=file, name=file.with_suffix("").as_posix())
 
@@ -100,23 +108,36 @@ def _table(path: Path) -> Iterator[_Found]:
     rows: Iterable[tuple[int, dict[str, Any]]]
     match path.suffix.lower():
         case ".txt":
-            rows = ((at, {"path": line.strip()}) for at, line in enumerate(text.splitlines(), 1) if line.strip())
+            lines = enumerate((line.strip() for line in text.split("\n")), 1)
+            rows = ((at, {"path": line}) for at, line in lines if line and not line.startswith("#"))
         case ".csv":
-            reader = csv.DictReader(text.splitlines())
-            rows = ((reader.line_num, row) for row in reader)
+            rows = _csv(path, text)
         case _:
             rows = _json_lines(path, text)
+    empty = True
     for line, row in rows:
+        empty = False
         yield _row(path, line, row)
+    if empty:
+        raise DatasetError(f"{path}: no rows")
+
+
+def _csv(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for at, line in enumerate(text.splitlines(), 1):
+    for at, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {at}: {error}") from error
         if not isinstance(row, dict):
             raise DatasetError(f"{path}, line {at}: a JSON object was expected")
@@ -141,7 +162,7 @@ def _row(table: Path, line: int, row: dict[str, Any]) -> _Found:
         return number
 
     video = cell(PATH_COLUMNS)
-    if not isinstance(video, str):
+    if not isinstance(video, str) or "\0" in video or not Path(video).name:
         raise DatasetError(f'{where}: no path of a video (the column is called "{PATH_COLUMNS[0]}")')
     start, end = seconds(START_COLUMNS), seconds(END_COLUMNS)
     if end is not None and end <= (start or 0):
@@ -159,12 +180,12 @@ def _row(table: Path, line: int, row: dict[str, Any]) -> _Found:
 
 def _with_keys(found: list[_Found]) -> Iterator[Clip]:
     names = [_key(each) for each in found]
-    several = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    counts = Counter(names)
     clips: dict[str, _Found] = {}
     for each, name in zip(found, names, strict=True):
         # Names that differ in letters that keys cannot have: told apart by their paths.
-        if name in several:
-            name = f"{name[: MAX_KEY - 9]}-{hashlib.sha256(os.fspath(each.path).encode()).hexdigest()[:8]}"
+        if counts[name] > 1:
+            name = f"{name[: MAX_KEY - 9]}-{hashlib.sha256(os.fsencode(each.path)).hexdigest()[:8]}"
         if (other := clips.get(name)) is not None:
             raise DatasetError(f"{each.path}: the clip comes twice, or two have the key {name!r} (also {other.path})")
         clips[name] = each

@@ -33,6 +33,12 @@ def check_windows(options: Options, format: TokenFormat) -> None:
                 f" windows that are cut out of a clip's tokens are whole latent frames, so a multiple of"
                 f" {format.time_factor}"
             )
+        groups = -(-max(0, options.key_interval - format.causal) // format.time_factor)
+        if options.key_interval and groups * format.time_factor < frames:
+            raise DatasetError(
+                f"--window {frames}: with --key-interval {options.key_interval}, no segment has so many frames in whole"
+                " latent frames"
+            )
         return
     latents = range(1, frames // format.time_factor + 3)
     fits = [format.frames_of(each, segment_start=True) for each in latents]

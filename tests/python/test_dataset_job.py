@@ -181,7 +181,7 @@ def test_a_clip_that_is_not_like_the_others_is_skipped(program: Program, videos:
     program.run(tmp_path / "videos", "--out", tmp_path / "set", *arguments)
     made = manifest(tmp_path / "set")
     [skipped] = made["skipped"]
-    assert (made["samples"], skipped["key"]) == (2, "b") and "fields" in skipped["reason"]
+    assert (made["samples"], skipped["key"]) == (2, "b") and "state float32 [2]" in skipped["reason"]
 
 
 def test_a_layout_of_one_size_or_rate_is_told_it(program: Program, videos: Path, tmp_path: Path) -> None:

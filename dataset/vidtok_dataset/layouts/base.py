@@ -66,7 +66,8 @@ class Layout(ABC):
     def __init__(self, dtype: str | None = None) -> None:
         allowed = dict.fromkeys((*self.index_types, *self.latent_types))
         if dtype is not None and dtype not in allowed:
-            raise LayoutError(f"dtype: the layout {self.name} has {_listed(allowed)}, not {dtype}")
+            has = _listed(allowed) if allowed else "the type that the tokens have"
+            raise LayoutError(f"dtype: the layout {self.name} has {has}, not {dtype}")
         self.dtype = dtype
 
     def type_of(self, tokenizer: Tokenizer) -> str:

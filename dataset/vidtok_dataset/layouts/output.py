@@ -64,7 +64,7 @@ def npy(values: NDArray[Any]) -> bytes:
 
 def json_line(value: Any) -> bytes:
     """A JSON value as one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:

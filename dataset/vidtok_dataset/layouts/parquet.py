@@ -80,7 +80,7 @@ class Parquet(Layout):
             "first_frame": sample.first_frame,
             "latent_frames": len(sample.tokens),
             "segments": described["segments"],
-            "tokenizer": json.dumps(described["tokenizer"], ensure_ascii=False),
+            "tokenizer": json.dumps(described["tokenizer"]),
             "pts": sample.pts.tolist(),
             "durations": sample.durations.tolist(),
         }

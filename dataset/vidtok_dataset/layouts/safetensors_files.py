@@ -66,7 +66,7 @@ def _metadata(sample: Sample) -> dict[str, str]:
         "format_version": "1.0.1",
         "frame_count": str(sample.frames),
         "height": str(sample.tokenizer.height),
-        "vidtok": json.dumps(sample.describe_with_times(), ensure_ascii=False, separators=(",", ":")),
+        "vidtok": json.dumps(sample.describe_with_times(), separators=(",", ":")),
         "width": str(sample.tokenizer.width),
     }
 
