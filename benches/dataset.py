@@ -8,7 +8,7 @@ All run in turns, as whole commands; figures are medians. Processor time counts 
 - **bare network**: ONNX Runtime runs the encoder's graph as often as the job has latent frames, on one thread, as many
   side by side as there are cores: a core's other half slows it down in the job, too.
 - **plain loop**: PyAV decodes and resizes (swscale), ONNX Runtime encodes on all cores, one after the other.
-- **short clips**: a thousand clips of 61 frames, and one clip of as many.
+- **short clips**: many clips of 61 frames, and one clip of as many steps.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BUILT_IN = ROOT / "models" / "vidtok-small-488-32768"
 sys.path += [str(ROOT / "models"), str(ROOT / "tests" / "python")]
 
 STEP_FRAMES = 4
-SHORT_FRAMES, SHORT_CLIPS = 61, 1000
+SHORT_FRAMES = 61
 BARE_STEPS = 200
 STATE_TYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 
@@ -198,17 +198,17 @@ def compare(job: Job, videos: Path, nothing: Path, repeats: int) -> None:
     print(f"time: job {wall:.1f} s, plain loop {loop:.1f} s: {loop / wall:.2f} times as fast")
 
 
-def compare_short(job: Job, repeats: int) -> None:
+def compare_short(job: Job, clips: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         one, many, long = (Path(folder) / name for name in ("one.mp4", "many", "long"))
         source = ["-f", "lavfi", "-i", f"testsrc2=s={job.size}:r=30", "-frames:v", str(SHORT_FRAMES)]
         subprocess.run(["ffmpeg", "-v", "error", *source, str(one)], check=True)
         many.mkdir()
-        for number in range(SHORT_CLIPS):
+        for number in range(clips):
             shutil.copy(one, many / f"{number:04d}.mp4")
         long.mkdir()
         # As many steps: a clip's first frame is one of its own.
-        loops = SHORT_CLIPS * (1 + (SHORT_FRAMES - 1) // STEP_FRAMES) * STEP_FRAMES // SHORT_FRAMES
+        loops = clips * (1 + (SHORT_FRAMES - 1) // STEP_FRAMES) * STEP_FRAMES // SHORT_FRAMES
         again = ["-stream_loop", str(loops), "-i", str(one), "-c", "copy", str(long / "long.mp4")]
         subprocess.run(["ffmpeg", "-v", "error", *again], check=True)
         costs: dict[Path, list[tuple[Cost, int]]] = {many: [], long: []}
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--size", default="256x256")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dataset-python", help="the environment of vidtok-dataset")
-    parser.add_argument("--short", action="store_true", help="compare short clips with a long one, too")
+    parser.add_argument("--short", type=int, metavar="N", help="compare N short clips with a long one, too")
     parser.add_argument("--plain-loop", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain_loop:
@@ -242,7 +242,7 @@ def main() -> None:
         if options.videos:
             compare(job, options.videos, Path(folder), options.repeats)
     if options.short:
-        compare_short(job, options.repeats)
+        compare_short(job, options.short, options.repeats)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a data set costs: benches/dataset.sh [VIDEOS] [--size WxH] [--repeats N] [--short]; see dataset.py.
+# What a data set costs: benches/dataset.sh [VIDEOS] [--size WxH] [--repeats N] [--short N]; see dataset.py.
 set -euo pipefail
 here=$PWD
 cd "$(dirname "$0")/.."

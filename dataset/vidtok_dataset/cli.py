@@ -139,8 +139,15 @@ def _run(chosen: argparse.Namespace) -> int:
     from .progress import progress
 
     stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        if chosen.ray is not None:
+            # Ray's workers end with the cluster or the connection to it; a shard may take them long.
+            raise InterruptedError
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, end)
     running = Running(provider=chosen.execution_provider, device=chosen.device_id)
     shown = progress()
     if chosen.ray is None:

@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from vidtok_stream import TokenFormat, packets
 
@@ -176,12 +177,12 @@ class _Run:
     def __init__(self, tokenizer: Tokenizer, clip: Clip, target: Path, stream_id: str, may_seek: bool) -> None:
         self._clip = clip
         source = Gst.ElementFactory.make("filesrc", "source")
-        source.set_property("location", clip.path)
+        source.set_uri(_uri(clip.path))
         self._decoder = Gst.ElementFactory.make("decodebin", "decoder")
         self._encoder = tokenizer.encoder()
         self._encoder.set_property("stream-id", stream_id)
         sink = Gst.ElementFactory.make("filesink", "sink")
-        sink.set_property("location", str(target))
+        sink.set_uri(_uri(target.absolute()))
         queue = Gst.ElementFactory.make("queue", "queue")
         queue.set_property("max-size-buffers", QUEUED)
         queue.set_property("max-size-bytes", 0)
@@ -321,6 +322,11 @@ def _pipeline(*chains: list[Gst.Element]) -> Gst.Pipeline:
         for before, after in zip(chain, chain[1:], strict=False):
             before.link(after)
     return pipeline
+
+
+def _uri(path: str | Path) -> str:
+    """Names of files need not be text, and properties of elements have to be."""
+    return "file://" + quote(os.fsencode(path))
 
 
 def _copy(_pad: Gst.Pad, info: Gst.PadProbeInfo, pieces: list[bytes]) -> Gst.PadProbeReturn:

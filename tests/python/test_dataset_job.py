@@ -1,7 +1,9 @@
 """`vidtok-dataset` as a user runs it: what it makes of videos, good and bad, and that a kill loses nothing."""
 
 import json
+import os
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -218,6 +220,85 @@ def test_a_file_that_ends_early_is_damaged(program: Program, tmp_path: Path) -> 
     [damaged] = made["damaged"]
     assert damaged["should_end_at"] == 3.0 and damaged["ends_at"] < 2.5
     assert made["frames"] < 75
+
+
+def test_names_that_are_not_text_are_no_hindrance(program: Program, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    video = make_video(folder / "a.mp4")
+    names = [b"\x85.mp4", "line\u2028break.mp4".encode(), b"<b>'\" \n.mp4"]
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(video.read_bytes())
+    for _ in range(2):
+        assert "4 samples" in program.run(folder, "--out", tmp_path / "set", *ARGUMENTS)
+
+
+def test_a_pipe_is_skipped(program: Program, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    program.run(tmp_path / "pipe.mp4", "--out", tmp_path / "set", *ARGUMENTS)
+    assert manifest(tmp_path / "set")["skipped"][0]["reason"] == "it is not a regular file"
+
+
+def test_a_picture_that_changes_its_size_costs_its_clip_alone(program: Program, videos: Path, tmp_path: Path) -> None:
+    small, large = tmp_path / "small.ts", tmp_path / "large.ts"
+    for path, size in ((small, "64x48"), (large, "96x64")):
+        source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=25", "-frames:v", "25", "-c:v", "mpeg2video"]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *source, str(path)], check=True, timeout=60)
+    changing = tmp_path / "changing.ts"
+    changing.write_bytes(small.read_bytes() + large.read_bytes())
+    program.run(changing, videos / "clip0.mp4", "--out", tmp_path / "set", *ARGUMENTS)
+    made = manifest(tmp_path / "set")
+    assert [each["key"] for each in made["skipped"]] == ["changing"]
+    assert made["samples"] == 1
+
+
+def test_another_tokenizer_does_not_go_on(program: Program, videos: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "model", tmp_path / "set"
+    fixtures = Path(os.environ["VIDTOK_FIXTURES"])
+    shutil.copytree(fixtures / "toy", model)
+    arguments = (videos / "clip0.mp4", videos / "clip1.mp4", "--out", out, *ARGUMENTS, "--model", model)
+    program.run(*arguments)
+    # As if it had been killed before.
+    for name in ("manifest.json", ".job/shard-000000.json"):
+        (out / name).unlink()
+    shutil.rmtree(model)
+    shutil.copytree(fixtures / "toy_mixed", model)
+    assert "has tokens of the tokenizer" in program.run(*arguments, status=1)
+
+
+def test_a_finished_data_set_is_looked_at_again(program: Program, videos: Path, tmp_path: Path) -> None:
+    arguments = (videos / "clip0.mp4", "--out", tmp_path / "set", *ARGUMENTS)
+    program.run(*arguments)
+    (tmp_path / "set" / "shard-000000.tar").unlink()
+    assert "is missing" in program.run(*arguments, status=1)
+
+
+def test_side_data_by_frame_does_not_go_with_another_rate(program: Program, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4")
+    video.with_suffix(".jsonl").write_text("".join(json.dumps({"frame": n, "x": n}) + "\n" for n in range(13)))
+    program.run(video, "--out", tmp_path / "set", *ARGUMENTS, "--side", ".jsonl", "--fps", "10")
+    assert "--fps" in manifest(tmp_path / "set")["skipped"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--interpolation", "nonsense"), "interpolation"),
+        (("--execution-provider", "nonsense"), "execution-provider"),
+        (("--sample-fps", "nan"), "sample-fps"),
+        (("--fps", "0.0000001"), "fps"),
+        (("--jobs", "-1"), "jobs"),
+        (("--window", "0"), "window"),
+        (("--window", "16", "--windows", "stream", "--key-interval", "4"), "key-interval"),
+        (("--side", "jsonl"), "side"),
+        (("--dtype", "int8"), "dtype"),
+    ],
+)
+def test_a_wrong_option_is_told_before_any_work(
+    program: Program, videos: Path, tmp_path: Path, arguments: tuple[str, ...], word: str
+) -> None:
+    said = program.run(videos / "clip0.mp4", "--out", tmp_path / "set", *ARGUMENTS, *arguments, status=1)
+    assert said.startswith("vidtok-dataset: ") and word in said and "Traceback" not in said
+    assert not (tmp_path / "set" / ".job" / "plan.json").exists()
 
 
 def test_frames_per_second_are_exact(program: Program, tmp_path: Path) -> None:

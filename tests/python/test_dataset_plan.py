@@ -81,6 +81,8 @@ def test_tables_have_parts_and_keys(tmp_path: Path) -> None:
         ({"path": "a.mp4", "end": float("nan")}, "seconds"),
         ({"path": "a.mp4", "key": "a.b"}, "characters"),
         ([], "object"),
+        ({"path": "."}, "no path"),
+        ({"path": "a\0.mp4"}, "no path"),
     ],
 )
 def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, row: object, word: str) -> None:
