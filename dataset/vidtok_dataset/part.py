@@ -35,11 +35,6 @@ class Part:
         if self._seeks:
             self._block = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._wait)
 
-    def trim(self, pad: Gst.Pad) -> None:
-        """`pad`: gives frames at another rate. At the end, videorate doubles the last one up to the video's end."""
-        if self._end is not None:
-            pad.add_probe(Gst.PadProbeType.BUFFER, self._trim, self._end)
-
     def seek(self) -> bool:
         """Goes to the part, and lets frames come. Returns whether the video can be sought in."""
         assert self._pad is not None
@@ -78,10 +73,6 @@ class Part:
             return Gst.PadProbeReturn.DROP
         self._damage.mark()
         return Gst.PadProbeReturn.OK
-
-    def _trim(self, pad: Gst.Pad, info: Gst.PadProbeInfo, end: int) -> Gst.PadProbeReturn:
-        time = _stream_time(pad, info.get_buffer())
-        return Gst.PadProbeReturn.DROP if time is not None and time >= end else Gst.PadProbeReturn.OK
 
 
 def _stream_time(pad: Gst.Pad, buffer: Gst.Buffer) -> int | None:

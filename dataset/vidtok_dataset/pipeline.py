@@ -19,6 +19,7 @@ from .files import sha256_of, whole
 from .gstreamer import GLib, Gst
 from .options import Options
 from .part import LANDED_LATE, Part
+from .rate import Rate
 from .sources import Clip
 
 # A pipeline tells the thread that waits for it.
@@ -188,17 +189,8 @@ class _Run:
         queue.set_property("max-size-bytes", 0)
         queue.set_property("max-size-time", 0)
         self._chain = [queue, self._encoder, sink]
-        self._rated: Gst.Pad | None = None
         if tokenizer.options.fps is not None:
-            rate = tokenizer.options.framerate()
-            videorate = Gst.ElementFactory.make("videorate", "rate")
-            # The first frame is the first: none is made up in front of it.
-            videorate.set_property("skip-to-first", True)
-            caps = Gst.ElementFactory.make("capsfilter", "caps")
-            text = f"video/x-raw,framerate={rate.numerator}/{rate.denominator}"
-            caps.set_property("caps", Gst.Caps.from_string(text))
-            self._chain[:0] = [videorate, caps]
-            self._rated = caps.get_static_pad("src")
+            self._chain[:0] = Rate(tokenizer.options.framerate()).elements
         if tokenizer.options.deinterlace:
             deinterlace = Gst.ElementFactory.make("deinterlace", "deinterlace")
             # A frame of two fields stays one frame.
@@ -215,8 +207,6 @@ class _Run:
         bus = self.pipeline.get_bus()
         if self._clip.start is not None or self._clip.end is not None:
             self._part = Part(self._clip, self._may_seek, damage, self._tell)
-            if self._rated is not None:
-                self._part.trim(self._rated)
         if self.pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
             message = bus.pop_filtered(Gst.MessageType.ERROR)
             raise ClipError("its pipeline does not start") if message is None else self._error(message)
