@@ -81,12 +81,14 @@ class Job:
     python: str
     size: str
 
-    def run(self, videos: Path, model: Path | None = None) -> tuple[Cost, int]:
+    def run(self, videos: Path, model: Path | None = None, jobs: int | None = None) -> tuple[Cost, int]:
         """What it costs, and how many latent frames it makes."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "set"
             command = [self.python, "-m", "vidtok_dataset", str(videos), "--out", str(out), "--layout", "webdataset"]
             command += ["--size", self.size, "--execution-provider", "cpu"]
+            if jobs is not None:
+                command += ["--jobs", str(jobs)]
             if model is not None:
                 command += ["--model", str(model)]
             paths = os.pathsep.join(str(ROOT / name) for name in ("dataset", "python"))
@@ -214,7 +216,8 @@ def compare_short(job: Job, clips: int, repeats: int) -> None:
         costs: dict[Path, list[tuple[Cost, int]]] = {many: [], long: []}
         for _ in range(repeats):
             for videos, found in costs.items():
-                found.append(job.run(videos))
+                # One after the other, as the long one cannot have company: that would slow a core's halves down.
+                found.append(job.run(videos, jobs=1))
         per_step = {v: statistics.median(c.processor / n for c, n in found) * 1e3 for v, found in costs.items()}
         print(f"a step of short clips {per_step[many]:.2f} ms, of a long one {per_step[long]:.2f} ms:", end=" ")
         print(f"{per_step[many] / per_step[long] - 1:+.1%}")

@@ -27,6 +27,8 @@ class Damage:
         self.posted: str | None = None
         """The first error that an element has posted. decodebin 1.22 loses those that come while it links one."""
         self._marked = 0
+        self.handler = 0
+        """Of the pipeline's signal."""
 
     def note(self, text: str) -> None:
         self.messages += 1
@@ -73,12 +75,13 @@ class Log:
             if pad is not None:
                 pad.add_probe(Gst.PadProbeType.BUFFER, self._note_thread, damage)
 
-        pipeline.connect("deep-element-added", added)
+        damage.handler = pipeline.connect("deep-element-added", added)
         return damage
 
     def forget(self, pipeline: Gst.Pipeline, damage: Damage) -> None:
         """`pipeline` has ended."""
         self._by_pipeline.pop(pipeline.get_name(), None)
+        pipeline.disconnect(damage.handler)
         for thread in [thread for thread, of in list(self._by_thread.items()) if of is damage]:
             self._by_thread.pop(thread, None)
 

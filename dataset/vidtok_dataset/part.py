@@ -25,15 +25,21 @@ class Part:
         self._seeks = may_seek and self._start > LEAD
         self._damage, self._tell = damage, tell
         self._pad: Gst.Pad | None = None
-        self._block = 0
+        self._probe = self._block = 0
         self._is_first, self._has_told, self._has_ended = True, False, False
 
     def attach(self, pad: Gst.Pad) -> None:
         """`pad`: gives decoded frames."""
         self._pad = pad
-        pad.add_probe(Gst.PadProbeType.BUFFER, self._take)
+        self._probe = pad.add_probe(Gst.PadProbeType.BUFFER, self._take)
         if self._seeks:
             self._block = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._wait)
+
+    def close(self) -> None:
+        """Removes what looks at frames, and would keep the pad in memory."""
+        if self._pad is not None:
+            self._pad.remove_probe(self._probe)
+            self._pad = None
 
     def seek(self) -> bool:
         """Goes to the part, and lets frames come. Returns whether the video can be sought in."""

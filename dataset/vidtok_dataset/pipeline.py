@@ -103,7 +103,7 @@ class Tokenizer:
         try:
             return run.until_end(stop, sha256, damage)
         finally:
-            run.pipeline.set_state(Gst.State.NULL)
+            run.close()
             self._log.forget(run.pipeline, damage)
 
     def encoder(self) -> Gst.Element:
@@ -189,8 +189,10 @@ class _Run:
         queue.set_property("max-size-bytes", 0)
         queue.set_property("max-size-time", 0)
         self._chain = [queue, self._encoder, sink]
+        self._rate: Rate | None = None
         if tokenizer.options.fps is not None:
-            self._chain[:0] = Rate(tokenizer.options.framerate()).elements
+            self._rate = Rate(tokenizer.options.framerate())
+            self._chain[:0] = self._rate.elements
         if tokenizer.options.deinterlace:
             deinterlace = Gst.ElementFactory.make("deinterlace", "deinterlace")
             # A frame of two fields stays one frame.
@@ -199,9 +201,21 @@ class _Run:
         self.pipeline = _pipeline([source, self._decoder], self._chain)
         self._may_seek = may_seek
         self._part: Part | None = None
-        self._decoder.connect("autoplug-continue", _is_of_video)
-        self._decoder.connect("pad-added", self._link)
-        self._decoder.connect("no-more-pads", self._check_pads)
+        handlers = {
+            "autoplug-continue": _is_of_video,
+            "pad-added": self._link,
+            "no-more-pads": self._check_pads,
+        }
+        self._handlers = [self._decoder.connect(name, handler) for name, handler in handlers.items()]
+
+    def close(self) -> None:
+        """Stops. A handler of an element that refers to the element would keep all of them in memory."""
+        self.pipeline.set_state(Gst.State.NULL)
+        for handler in self._handlers:
+            self._decoder.disconnect(handler)
+        for watcher in (self._part, self._rate):
+            if watcher is not None:
+                watcher.close()
 
     def until_end(self, stop: threading.Event, sha256: str, damage: Damage) -> Tokenized:
         bus = self.pipeline.get_bus()

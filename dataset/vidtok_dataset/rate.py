@@ -21,8 +21,13 @@ class Rate:
         self.elements = [videorate, caps]
         self._default = round(Gst.SECOND / rate)
         self._end = 0
-        videorate.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self._note)
-        caps.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, self._trim)
+        pads = {videorate.get_static_pad("sink"): self._note, caps.get_static_pad("src"): self._trim}
+        self._probes = [(pad, pad.add_probe(Gst.PadProbeType.BUFFER, probe)) for pad, probe in pads.items()]
+
+    def close(self) -> None:
+        """Removes what looks at frames, and would keep the elements in memory."""
+        for pad, probe in self._probes:
+            pad.remove_probe(probe)
 
     def _note(self, _pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
         buffer = info.get_buffer()

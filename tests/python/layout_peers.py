@@ -1,4 +1,4 @@
-"""Reads data sets by the packages of their layouts, each in an environment of its own: `tests/layout_packages.sh` runs it.
+"""Reads data sets by the packages of their layouts, each in an environment of its own: see `tests/layout_packages.sh`.
 
 `layout_peers.py write FOLDER` writes them (it needs the tests' environment); `layout_peers.py PACKAGE FOLDER` reads one
 by that package, and compares the tokens.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from vidtok_stream import read
 
-from dataset import SIZE, Program, contents, make_video, manifest, tokens
+from dataset import PYTHON, SIZE, Program, contents, make_video, manifest, tokens
 
 SEED = 20261127
 FACTOR = 4  # of the built-in tokenizer: video frames per latent frame
@@ -230,6 +230,32 @@ def test_names_that_are_not_text_are_no_hindrance(program: Program, tmp_path: Pa
         (folder / os.fsdecode(name)).write_bytes(video.read_bytes())
     for _ in range(2):
         assert "4 samples" in program.run(folder, "--out", tmp_path / "set", *ARGUMENTS)
+
+
+def test_nothing_stays_of_a_clip_in_memory(program: Program, tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4")
+    # A part at another rate has everything that could hold on to a pipeline.
+    count = """
+import gc, sys, threading
+from pathlib import Path
+from vidtok_dataset.options import Options
+from vidtok_dataset.pipeline import Running, Tokenizer
+from vidtok_dataset.sources import Clip
+
+clip = Clip(key="a", path=sys.argv[1], start=0.1, end=0.4)
+with Tokenizer(Options(fps="10"), Running()) as tokenizer:
+    for turn in range(3):
+        for _ in range(10):
+            tokenizer.tokenize(clip, Path(sys.argv[2]), threading.Event())
+        gc.collect()
+        print(len(gc.get_objects()))
+"""
+    command = [PYTHON, "-c", count, str(video), str(tmp_path / "a.vidtok")]
+    done = subprocess.run(
+        command, env=program.environment(), cwd=tmp_path, check=True, timeout=60, capture_output=True, text=True
+    )
+    _, before, after = map(int, done.stdout.split())
+    assert after - before < 10, "a clip leaves Python objects, and with them its pipeline"
 
 
 def test_a_pipe_is_skipped(program: Program, tmp_path: Path) -> None:
