@@ -88,6 +88,8 @@ class Tokenizer:
             if not stat.S_ISREG(os.stat(clip.path).st_mode):
                 raise ClipError("it is not a regular file")
             sha256 = sha256_of(Path(clip.path), stop)
+        except InterruptedError:
+            raise
         except (OSError, ValueError) as error:
             raise ClipError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
         with whole(target) as part:

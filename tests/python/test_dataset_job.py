@@ -4,7 +4,9 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -344,3 +346,18 @@ def test_a_missing_source_or_layout_is_an_error_before_any_work(program: Program
     wrong = ("--layout", "1x-v2", "--size", "256x256", "--window", "17")
     said = program.run(video, "--out", tmp_path / "other", *wrong, status=1)
     assert "time_factor" in said
+
+
+def test_a_stop_skips_no_clip(program: Program, tmp_path: Path) -> None:
+    # So large that its checksum takes a while: the stop comes then.
+    video = tmp_path / "large.mp4"
+    with open(make_video(video), "ab") as file:
+        file.truncate(4 << 30)
+    process = program.start(video, "--out", tmp_path / "set", *ARGUMENTS)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("this machine was done before it was stopped")
+    assert process.returncode == 130, out + err
+    assert not list((tmp_path / "set").glob(".job/shards/*/*.json"))
