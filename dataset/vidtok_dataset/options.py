@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -71,5 +71,5 @@ class Options:
         return self.window or 0 if self.windows == "alone" else self.key_interval
 
     def digest(self) -> str:
-        """Tells options apart that give other tokens."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Tells options apart that give other tokens of the same tokenizer, wherever its folder is."""
+        return hashlib.sha256(json.dumps(asdict(replace(self, model=None)), sort_keys=True).encode()).hexdigest()

@@ -279,6 +279,16 @@ def test_a_picture_that_changes_its_size_costs_its_clip_alone(program: Program, 
     assert made["samples"] == 1
 
 
+def test_tokens_do_not_say_where_the_tokenizer_was(program: Program, videos: Path, tmp_path: Path) -> None:
+    made = []
+    for place in ("here", "there"):
+        shutil.copytree(Path(os.environ["VIDTOK_FIXTURES"]) / "toy", tmp_path / place)
+        arguments = ("--layout", "vidtok", "--model", tmp_path / place)
+        program.run(videos / "clip0.mp4", "--out", tmp_path / f"of-{place}", *arguments)
+        made.append((tmp_path / f"of-{place}" / "shard-00000" / "clip0.vidtok").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_another_tokenizer_does_not_go_on(program: Program, videos: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "model", tmp_path / "set"
     fixtures = Path(os.environ["VIDTOK_FIXTURES"])
