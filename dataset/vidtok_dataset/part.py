@@ -37,9 +37,9 @@ class Part:
 
     def close(self) -> None:
         """Removes what looks at frames, and would keep the pad in memory."""
-        if self._pad is not None:
+        if self._pad is not None and self._probe:
             self._pad.remove_probe(self._probe)
-            self._pad = None
+        self._pad = None
 
     def seek(self) -> bool:
         """Goes to the part, and lets frames come. Returns whether the video can be sought in."""
@@ -77,6 +77,10 @@ class Part:
             # Past the pad: it would refuse the frames that decoders still give, which some of them take for an error.
             pad.get_peer().send_event(Gst.Event.new_eos())
             return Gst.PadProbeReturn.DROP
+        if self._end is None:
+            # All that come now belong to the part: they need not be looked at.
+            self._probe = 0
+            return Gst.PadProbeReturn.REMOVE
         self._damage.mark()
         return Gst.PadProbeReturn.OK
 

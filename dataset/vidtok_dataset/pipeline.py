@@ -53,8 +53,6 @@ class Tokenized:
     """Of its source."""
     frames: int
     latent_frames: int
-    seconds: float
-    """From its first frame to the end of its last."""
     pixels: str | None
     damage: dict[str, object] = field(default_factory=dict)
     """What was wrong with the video; empty: nothing."""
@@ -142,7 +140,7 @@ class Tokenizer:
         return encoder
 
     def _stream_id(self, clip: Clip, sha256: str) -> str:
-        what = json.dumps([sha256, clip.start, clip.end, self.options.digest()])
+        what = json.dumps([sha256, clip.start, clip.end, self.format.digest, self.options.digest()])
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
     def _try_out(self) -> tuple[Gst.Pipeline, TokenFormat]:
@@ -278,7 +276,6 @@ class _Run:
             sha256=sha256,
             frames=frames,
             latent_frames=stats.get_value("latent-frames"),
-            seconds=end - (self._clip.start or 0.0),
             pixels=stats.get_value("pixels") if stats.has_field("pixels") else None,
             damage=found,
         )

@@ -116,9 +116,7 @@ class Sample:
         if not KEY.fullmatch(self.key):
             raise ClipError(f"the key {self.key!r} has other characters than A-Z a-z 0-9 _ -, or too many")
         frames, latent_frames = len(self.pts), len(self.tokens)
-        shape = (
-            self.tokenizer.grid if self.tokenizer.channels is None else (*self.tokenizer.grid, self.tokenizer.channels)
-        )
+        shape = self.tokenizer.latent_shape
         if self.tokens.shape[1:] != shape or not latent_frames:
             raise ClipError(
                 f"{self.key}: tokens of shape {list(self.tokens.shape)} for a latent frame of {list(shape)}"

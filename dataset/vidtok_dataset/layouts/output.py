@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import PART, PIECE, sha256_of
+from ..files import PART, PIECE, sha256_of, sync
 from .base import FileEntry, LayoutError
 
 
@@ -37,21 +37,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield part
         for file in [*part.rglob("*"), part]:
-            _sync(file)
+            sync(file)
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def npy(values: NDArray[Any]) -> bytes:
