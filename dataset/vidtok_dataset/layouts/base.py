@@ -55,6 +55,10 @@ class Layout(ABC):
     """Whether latent frames of all samples have the same size."""
     has_one_rate: ClassVar[bool] = False
     """Whether frames of all samples come at the same rate."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What has to be installed for it."""
+    reserved: ClassVar[tuple[str, ...]] = ()
+    """Names that side data cannot have."""
     keeps_shards: ClassVar[bool] = True
     """Whether shards are part of the data set. Otherwise `finish` joins them; the job deletes their files once the
     manifest is written."""
@@ -99,7 +103,12 @@ class Layout(ABC):
         `window`: video frames of each sample, `None` for whole clips. `fields`: names of side data. `is_cut`: windows
         are cut out of a clip's tokens, rather than tokenized alone.
         """
-        self.type_of(tokenizer)
+        for package in (*self.packages, *(["ml_dtypes"] if self.type_of(tokenizer) == BFLOAT16 else [])):
+            needed(package, self.name)
+        if taken := sorted(set(fields) & set(self.reserved)):
+            raise LayoutError(
+                f"{taken[0]}: the layout {self.name} has something else under this name; rename the side data"
+            )
 
     def convert(self, sample: Sample) -> NDArray[Any]:
         """The sample's tokens in the type of the files: `[F, h, w]`, or KL `[C, F, h, w]`."""

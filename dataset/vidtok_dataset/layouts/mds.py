@@ -9,7 +9,7 @@ import shutil
 import struct
 import tempfile
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import PIECE, whole, write_json
-from ..sample import Sample, Tokenizer
+from ..sample import Sample
 from .base import FileEntry, Layout, LayoutError, ShardInfo
 from .output import entry, json_line, same
 
@@ -32,13 +32,7 @@ class Mds(Layout):
 
     name = "mds"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
-
-    def check(
-        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
-    ) -> None:
-        super().check(tokenizer, window, fields, is_cut)
-        if taken := sorted(set(fields) & set(OWN)):
-            raise LayoutError(f"{taken[0]}: the layout mds has something else under this name; rename the side data")
+    reserved = OWN
 
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         folder.mkdir(parents=True, exist_ok=True)

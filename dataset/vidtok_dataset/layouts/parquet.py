@@ -1,7 +1,7 @@
 """Parquet: a row a sample, latents as FastVideo names them."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import whole
-from ..sample import Sample, Tokenizer
+from ..sample import Sample
 from .base import BFLOAT16, FileEntry, Layout, LayoutError, needed
 from .output import entry
 
@@ -28,16 +28,8 @@ class Parquet(Layout):
     name = "parquet"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
     latent_types = ("float32", "float16", BFLOAT16)
-
-    def check(
-        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
-    ) -> None:
-        super().check(tokenizer, window, fields, is_cut)
-        needed("pyarrow.parquet", self.name)
-        if self.type_of(tokenizer) == BFLOAT16:
-            needed("ml_dtypes", self.name)
-        if taken := sorted(set(fields) & {LATENTS, TOKENS}):
-            raise LayoutError(f"{taken[0]}: the layout parquet has its tokens under this name; rename the side data")
+    packages = ("pyarrow.parquet",)
+    reserved = (LATENTS, TOKENS)
 
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         arrow, parquet = needed("pyarrow", self.name), needed("pyarrow.parquet", self.name)

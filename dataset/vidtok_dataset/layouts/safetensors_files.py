@@ -1,12 +1,12 @@
 """A safetensors file a sample, named as trainers that cache latents name theirs."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ..sample import Sample, Tokenizer
+from ..sample import Sample
 from .base import BFLOAT16, FileEntry, Layout, LayoutError, needed
 from .output import entries, whole_folder
 
@@ -23,14 +23,7 @@ class Safetensors(Layout):
     name = "safetensors"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
     latent_types = ("float32", "float16", BFLOAT16)
-
-    def check(
-        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
-    ) -> None:
-        super().check(tokenizer, window, fields, is_cut)
-        needed("safetensors.numpy", self.name)
-        if self.type_of(tokenizer) == BFLOAT16:
-            needed("ml_dtypes", self.name)
+    packages = ("safetensors.numpy",)
 
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         save = needed("safetensors.numpy", self.name).save

@@ -1,12 +1,12 @@
 """WebDataset: https://github.com/webdataset/webdataset. Also what Ray and Hugging Face read as such."""
 
 import tarfile
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..files import whole
-from ..sample import Sample, Tokenizer
-from .base import FileEntry, Layout, LayoutError
+from ..sample import Sample
+from .base import FileEntry, Layout
 from .output import add_member, entry, json_line, npy
 
 OWN = ("tokens", "pts", "durations")
@@ -17,15 +17,7 @@ class WebDataset(Layout):
 
     name = "webdataset"
     index_types = ("int32", "uint16", "int16", "uint32", "int64")
-
-    def check(
-        self, tokenizer: Tokenizer, window: int | None, fields: Collection[str] = (), is_cut: bool = False
-    ) -> None:
-        super().check(tokenizer, window, fields, is_cut)
-        if taken := sorted(set(fields) & set(OWN)):
-            raise LayoutError(
-                f"{taken[0]}: the layout webdataset has something else under this name; rename the side data"
-            )
+    reserved = OWN
 
     def write_shard(self, folder: Path, number: int, samples: Iterable[Sample]) -> list[FileEntry]:
         path = folder / f"shard-{number:06d}.tar"
