@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PART = ".part"
-PIECE = 1 << 20
+PIECE = 1 << 18
 
 
 @contextmanager
@@ -41,12 +41,13 @@ def read_json(path: Path) -> Any:
 
 def sha256_of(path: Path, stop: threading.Event | None = None) -> str:
     """A file's checksum. Raises `InterruptedError` after `stop`."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         checksum = hashlib.sha256()
-        while piece := file.read(PIECE):
+        piece = memoryview(bytearray(PIECE))
+        while count := file.readinto(piece):
             if stop is not None and stop.is_set():
                 raise InterruptedError
-            checksum.update(piece)
+            checksum.update(piece[:count])
     return checksum.hexdigest()
 
 
