@@ -81,7 +81,7 @@ has_package() {
 }
 
 # Installs a linker, GStreamer with its development files and the plugins for video files and tests, and Python's venv;
-# also each program that is an argument, from the package of the same name, and for python3-gi that Python package.
+# also each program that is an argument, from the package of the same name, and for python3-gi that Python package and others.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -106,6 +106,9 @@ setup_system() {
                 want python3-gi /usr/bin/python3 -c 'import gi'
                 want gir1.2-gst-plugins-base-1.0 /usr/bin/python3 -c \
                     'import gi; gi.require_version("Gst", "1.0"); gi.require_version("GstRtp", "1.0")'
+                # For the examples: buffers' memory in Python, and drawing.
+                want python3-gst-1.0 /usr/bin/python3 -c 'from gi.repository import Gst; Gst.MapInfo.__enter__'
+                want python3-cairo /usr/bin/python3 -c 'import cairo'
                 ;;
             *) want "$program" command -v "$program" ;;
         esac

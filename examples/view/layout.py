@@ -55,7 +55,8 @@ def rows_of(weights: Sequence[float], width: int) -> list[int]:
 
 def largest(panes: int, width: int) -> tuple[int, int]:
     """No pane is larger than this, whatever the shape of the pictures."""
-    columns = min(panes, SIDE_BY_SIDE) if panes <= SIDE_BY_SIDE else 2
+    # More of them may stand in one column, if they are very wide.
+    columns = panes if panes <= SIDE_BY_SIDE else 1
     each = (width - (columns + 1) * margin(width)) / columns
     # Portrait pictures may be as high as the canvas is wide; more would not fit on screens.
     return max(int(each), 16), max(int(width * 0.75), 16)

@@ -36,8 +36,6 @@ PANES = ("original", "reconstruction", "tokens", "difference")
 GAIN = 4
 # Seconds between pictures while nothing comes.
 TICK = 0.1
-# Seconds that --headless waits for pictures.
-PATIENCE = 10.0
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -54,6 +52,9 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loop", action="store_true", help="begin a file anew at its end")
     parser.add_argument("--headless", type=int, metavar="N", help="draw N pictures without a screen, into --out")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".png: the last picture; .mp4: all of them")
+    parser.add_argument(
+        "--patience", type=float, default=10, metavar="SECONDS", help="of --headless with a dead address (10)"
+    )
     options = parser.parse_args(arguments)
     if (options.headless is None) != (options.out is None):
         parser.error("--headless N and --out FILE go together")
@@ -93,6 +94,7 @@ class Viewer:
         self._stream = Stream(self._source, launch_line(self._source, box=box, **settings))
         self._width, self._loss, self._loop = options.width, options.loss, options.loop
         self._wanted: int | None = options.headless
+        self._patience: float = options.patience
         self._canvas: Canvas | None = None
         self._sized = False
 
@@ -124,8 +126,8 @@ class Viewer:
         again = self._source.network and not headless
         if stream.error and not again:
             raise StreamError(f"{self._source.address}: {stream.error}")
-        if headless and stream.silence() > PATIENCE:
-            raise StreamError(f"{self._source.address}: no picture for {PATIENCE:.0f} s")
+        if headless and stream.silence() > self._patience:
+            raise StreamError(f"{self._source.address}: no picture for {self._patience:g} s")
         if stream.ended and not stream.shown:
             raise StreamError(f"{self._source.address}: it has no pictures")
         if stream.error or stream.ended:

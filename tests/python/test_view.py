@@ -1,0 +1,280 @@
+"""The viewer: its arithmetic here, and the program itself without a screen."""
+
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from figures import Pacer, Rate, bit_rate, factor, share, together
+from layout import Box, arrange, inside, largest, rows_of
+from programs import CLIP, EXAMPLES, PYTHON, environment, fail, succeed
+from sources import AddressError, launch_line, source
+from token_map import TokenError, Tokens, colours, digits, mark_lost
+
+VIEWER = EXAMPLES / "view" / "vidtok_view.py"
+WEIGHTS = [2.0, 1.0, 1.2, 1.1, 1.1]
+# The least brightness by which pictures of a room differ from a pane without a picture.
+LIT = 70
+
+
+# Arithmetic
+
+
+def test_colours_are_the_last_three_digits() -> None:
+    layout = Tokens(height=1, width=2, token_type="uint16", levels=(8, 8, 8, 8, 8))
+    # Digits 1, 2, 7, 0, 7 and 1, 2, 0, 0, 0, lowest first.
+    indices = np.array([[[1 + 2 * 8 + 7 * 8**2 + 7 * 8**4, 1 + 2 * 8]]], "<u2")
+    tokens = layout.read(indices.tobytes())
+    assert digits(tokens, layout.levels)[0, 0, 0] * 7 == pytest.approx([1, 2, 7, 0, 7])
+    red, green, blue = colours(tokens, layout)[0, 0, 0]
+    assert red == blue > green
+    assert not colours(tokens, layout)[0, 0, 1].any()
+
+
+def test_similar_codes_have_similar_colours() -> None:
+    layout = Tokens(height=1, width=3, token_type="uint32", levels=(8, 8, 8))
+    near, far = 8**2, 7 * 8**2
+    shown = colours(layout.read(np.array([0, near, far], "<u4").tobytes()), layout)[0, 0].astype(int)
+    assert 0 < abs(shown[1] - shown[0]).sum() < abs(shown[2] - shown[0]).sum()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_vectors_show_their_first_channels(channels: int) -> None:
+    layout = Tokens(height=2, width=1, token_type="float16", channels=channels)
+    values = np.zeros((1, 2, 1, channels), "<f2")
+    values[0, 1, 0, 0] = np.nan
+    shown = colours(layout.read(values.tobytes()), layout)
+    assert shown.shape == (1, 2, 1, 3)
+    # The middle of a normal distribution is grey; what is no number is no light.
+    assert (shown[0, 0, 0] == 128).all() and shown[0, 1, 0, 0] < 128
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 3, b"\0" * 10])
+def test_tokens_that_do_not_fit_are_an_error(data: bytes) -> None:
+    layout = Tokens(height=2, width=2, token_type="uint16", levels=(8,))
+    with pytest.raises((TokenError, ValueError)):
+        layout.read(data)
+
+
+def test_lost_cells_are_red() -> None:
+    shown = np.full((2, 2, 2, 3), 90, np.uint8)
+    mark_lost(shown, [(1, 2), (7, 99)])
+    lost = (shown[..., 0] > shown[..., 1]).reshape(-1)
+    assert lost.tolist() == [False, True, True, False, False, False, False, True]
+
+
+def test_bits_per_second_are_those_of_the_last_seconds() -> None:
+    rate = Rate()
+    assert rate.bits() is None
+    for at in range(100):
+        # 1,000 bytes ten times a second; five times as many at first.
+        rate.add(at / 10, 5_000 if at < 10 else 1_000)
+    assert rate.bits() == pytest.approx(80_000, rel=0.01)
+    # A file that begins anew.
+    rate.add(0.0, 1_000)
+    assert rate.bits() is None
+    assert (bit_rate(None), bit_rate(124_400), bit_rate(2.5e6)) == ("–", "124 kbit/s", "2.50 Mbit/s")
+
+
+def test_bursts_are_spread() -> None:
+    pacer = Pacer()
+    # Four pictures come together, when the last one was taken, for three seconds.
+    due = []
+    for burst in range(22):
+        for frame in range(4):
+            pacer.came((4 * burst + 3) / 30, (4 * burst + frame) / 30)
+            due.append(pacer.due((4 * burst + frame) / 30))
+    assert np.diff(due) == pytest.approx(1 / 30)
+    # A hiccup of a second is forgotten after ten.
+    pacer.came(5.0, 4.0)
+    assert pacer.due(6.0) == pytest.approx(7.0)
+    pacer.came(16.0, 15.9)
+    assert pacer.due(16.0) == pytest.approx(16.1)
+
+
+def test_figures_are_of_both() -> None:
+    # 1 s of video takes 1/4 and 1/2 s.
+    assert together([4.0, 2.0]) == pytest.approx(4 / 3)
+    assert together([0.0]) is None and factor(None) == "–"
+    assert (factor(4 / 3), factor(12.3)) == ("×1.3", "×12")
+    assert share(1, 3) == 25 and share(0, 0) == 0
+
+
+@pytest.mark.parametrize("width", [320, 777, 1280, 3840])
+@pytest.mark.parametrize("aspect", [0.3, 4 / 3, 16 / 9, 6.0])
+@pytest.mark.parametrize("panes", [1, 2, 3, 4, 7])
+def test_nothing_overlaps_and_all_is_inside(panes: int, aspect: float, width: int) -> None:
+    layout = arrange(panes, aspect, WEIGHTS, width)
+    assert layout.width % 2 == layout.height % 2 == 0
+    boxes = [*layout.panes, layout.status]
+    assert len(boxes) == panes + 1
+    for at, box in enumerate(boxes):
+        assert box.x > 0 and box.y > 0 and box.width >= 10 and box.height >= 10
+        assert box.x + box.width < layout.width and box.y + box.height <= layout.height
+        for other in boxes[:at]:
+            beside = box.x >= other.x + other.width or other.x >= box.x + box.width
+            assert beside or box.y >= other.y + other.height or other.y >= box.y + box.height
+    most = largest(panes, width)
+    assert all(box.width <= most[0] and box.height <= most[1] for box in layout.panes)
+    assert sum(rows_of(WEIGHTS, width)) == len(WEIGHTS)
+
+
+def test_pictures_keep_their_shape() -> None:
+    assert inside(Box(10, 10, 100, 100), 50, 25) == Box(10, 35, 100, 50)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("nothing.mp4", "no such file"),
+        (str(EXAMPLES), "this is a folder"),
+        ("http://somewhere/clip.mp4", "only udp:// and rtsp://"),
+        ("udp://somewhere", "udp://HOST:PORT"),
+        ("udp://a:99999", "udp://HOST:PORT"),
+        ("udp://a!fakesink:5000", "udp://HOST:PORT"),
+    ],
+)
+def test_an_address_that_is_wrong_is_an_error(address: str, words: str) -> None:
+    with pytest.raises(AddressError, match=re.escape(words)):
+        source(address)
+
+
+def test_only_what_is_tokenized_here_has_originals() -> None:
+    for address, has in (("test", True), ("camera", True), (str(CLIP), True), ("rtsp://a/b", False)):
+        line = launch_line(source(address), box=(300, 200))
+        assert ("name=original" in line) == ("vidtokenc" in line) == has
+
+
+# The program
+
+
+def view(*arguments: str | Path) -> str:
+    return succeed(PYTHON, VIEWER, *arguments)
+
+
+def png(path: Path) -> NDArray[np.int16]:
+    """`[height, width, 3]`."""
+    with av.open(str(path)) as file:
+        return next(file.decode(video=0)).to_ndarray(format="rgb24").astype(np.int16)
+
+
+def pane(canvas: NDArray[np.int16], number: int, panes: int, aspect: float) -> NDArray[np.int16]:
+    """The pixels of a pane, less its edge."""
+    box = arrange(panes, aspect, WEIGHTS, canvas.shape[1]).panes[number]
+    y, x = int(box.y) + 2, int(box.x) + 2
+    return canvas[y : y + int(box.height) - 4, x : x + int(box.width) - 4]
+
+
+def psnr(one: NDArray[np.int16], other: NDArray[np.int16]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one - other) ** 2.0)))
+
+
+def test_a_file_beside_its_reconstruction(tmp_path: Path) -> None:
+    view(CLIP, "--headless", "21", "--out", tmp_path / "view.png")
+    canvas = png(tmp_path / "view.png")
+    original, reconstruction, tokens = (pane(canvas, number, 3, 4 / 3) for number in range(3))
+    with av.open(str(CLIP)) as file:
+        frame = [*zip(file.decode(video=0), range(21), strict=False)][20][0]
+    own = frame.reformat(width=original.shape[1] + 4, height=original.shape[0] + 4, interpolation="BILINEAR")
+    # The 21st picture; scaled by others, so not quite the same.
+    assert psnr(original, own.to_ndarray(format="rgb24")[2:-2, 2:-2].astype(np.int16)) > 28
+    # The tokenizer's card has 27 dB for this clip. Pictures of other times, or none, are far below.
+    assert psnr(original, reconstruction) > 22
+    assert tokens.mean() > LIT and psnr(tokens, original) < 15
+    # There is writing above the panes and in the status line.
+    assert canvas[20:50].max() > 200 and canvas[-60:].max() > 200
+
+
+def test_a_film_shows_what_is_lost(tmp_path: Path) -> None:
+    view(CLIP, "--loss", "20", "--headless", "40", "--width", "640", "--out", tmp_path / "view.mp4")
+    with av.open(str(tmp_path / "view.mp4")) as file:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in file.decode(video=0)]
+    # Ten latent frames of three packets: one that all came is as good as impossible.
+    assert len(frames) == 40
+    # Lost cells are red, the rest of the map is of all colours.
+    reddish = [(pane(frame, 2, 3, 4 / 3) @ [2, -1, -1]).mean() for frame in frames]
+    assert max(reddish) > min(reddish) + 20
+
+
+@contextmanager
+def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def camera(width: int, height: int) -> str:
+    return f"videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate=30/1"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    program = EXAMPLES / "rtsp_server.py"
+    with running("/usr/bin/python3", program, "--port=0", camera(64, 48)) as server:
+        assert server.stdout
+        address = server.stdout.readline().strip()
+        assert address.startswith("rtsp://"), address
+        yield address
+
+
+def test_tokens_of_a_server(server: str, tmp_path: Path) -> None:
+    view(server, "--headless", "12", "--out", tmp_path / "view.png")
+    reconstruction, tokens = (pane(png(tmp_path / "view.png"), number, 2, 4 / 3) for number in range(2))
+    # Bars of bright colours.
+    assert reconstruction.mean() > LIT and reconstruction.std() > 50
+    assert tokens.std() > 30 and psnr(reconstruction, tokens) < 15
+
+
+def test_an_sdp_file_says_what_comes(server: str, tmp_path: Path) -> None:
+    host, port = re.findall(r"//(.*):(\d+)/", server)[0]
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"DESCRIBE {server} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode())
+        answer = connection.recv(65536).decode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sdp = tmp_path / "tokens.sdp"
+    sdp.write_text(answer.partition("\r\n\r\n")[2].replace("m=video 0", f"m=video {port}"), encoding="utf-8")
+    # Without config-interval, nothing but the SDP says what the tokens are.
+    sender = f"{camera(64, 48)} ! vidtokenc key-interval=8 ! rtpvidtokpay ! udpsink host=127.0.0.1 port={port}"
+    with running("gst-launch-1.0", "-q", *sender.split()):
+        view(sdp, "--headless", "5", "--out", tmp_path / "view.png")
+    assert pane(png(tmp_path / "view.png"), 0, 2, 4 / 3).mean() > LIT
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        # Bound, so nobody else has it, but nobody listens.
+        options = ["--headless", "5", "--out", tmp_path / "view.png", "--patience", "1"]
+        assert "nobody answers there" in fail(PYTHON, VIEWER, f"rtsp://127.0.0.1:{port}/tokens", *options)
+        dead = f"udp://127.0.0.1:{port}"
+        assert f"{dead}: no picture for 1 s" in fail(PYTHON, VIEWER, dead, *options)
+    # The picture says so, too.
+    canvas = png(tmp_path / "view.png")
+    assert canvas[canvas.shape[0] // 3 : canvas.shape[0] // 2].max() > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing.mp4"], "no such file"),
+        ([EXAMPLES / "README.md"], "text file"),
+        ([CLIP, "--panes", "original,sound"], "there is no 'sound'"),
+        (["rtsp://127.0.0.1:1/a", "--panes", "original"], "has no original pictures"),
+        ([CLIP, "--encoder", "colour=blue"], 'no property "colour"'),
+        ([VIEWER, "--sdp", VIEWER], "vidtok_view.py"),
+    ],
+)
+def test_a_mistake_is_named(arguments: list[str | Path], words: str, tmp_path: Path) -> None:
+    assert words in fail(PYTHON, VIEWER, *arguments, "--headless", "1", "--out", tmp_path / "view.png")
