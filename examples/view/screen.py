@@ -1,11 +1,15 @@
 """Where the viewer's pictures go: a window, or a file."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Protocol
 
 from drawing import Canvas
 from gstreamer import Gst, StreamError, error_of, launch
 from layout import Layout
+
+INSTEAD = "use --sink, such as --sink kmssink, or --headless and --out"
 
 
 class Screen(Protocol):
@@ -24,9 +28,14 @@ def _caps(layout: Layout, framerate: str) -> Gst.Caps:
 class Window:
     """A pipeline of its own, so that a window that is slow holds up nothing: pictures make way for newer ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: str | None) -> None:
+        """`sink`: launch line of the sink; None: a window on the desktop."""
+        desktop = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ or sys.platform != "linux"
+        if sink is None and not desktop:
+            # Some sinks that would then be tried crash (dfbvideosink of GStreamer 1.22).
+            raise StreamError(f"there is no desktop (DISPLAY, WAYLAND_DISPLAY); {INSTEAD}")
         line = "appsrc name=in is-live=true format=time do-timestamp=true max-buffers=2 leaky-type=downstream"
-        self._pipeline = launch(f"{line} ! videoconvert ! autovideosink sync=false")
+        self._pipeline = launch(f"{line} ! videoconvert ! {sink or 'autovideosink sync=false'}")
         self._source = self._pipeline.get_by_name("in")
         self._layout: Layout | None = None
         self._ends = False
@@ -36,7 +45,7 @@ class Window:
             message = self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
             why = error_of(message) if message else "no video sink works"
             self.close()
-            raise StreamError(f"there is no window to draw in ({why}); without a screen, use --headless and --out")
+            raise StreamError(f"there is no window to draw in ({why}); {INSTEAD}")
 
     def _on_event(self, _: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
         event = info.get_event()
@@ -58,7 +67,7 @@ class Window:
             error, _ = message.parse_error()
             # Sinks report so that their window was closed.
             if not error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND):
-                raise StreamError(f"the window: {error_of(message)}; without a screen, use --headless and --out")
+                raise StreamError(f"the window: {error_of(message)}; {INSTEAD}")
             self._ends = True
         return self._ends
 

@@ -12,7 +12,7 @@ from drawing import Picture
 from figures import Pacer, Rate, share, together
 from gstreamer import Gst, bytes_of, error_of, is_resource_error, launch
 from sources import Source
-from token_map import Tokens, colours, mark_lost
+from token_map import Spread, Tokens, colours, mark_lost
 
 # Of pictures and token maps that wait for their reconstruction. A window of a non-causal tokenizer is far shorter.
 WAITING = 256
@@ -52,6 +52,7 @@ class Stream:
         self._originals: deque[tuple[float, Picture]] = deque(maxlen=WAITING)
         self._maps: deque[tuple[float, Picture, bool]] = deque(maxlen=WAITING)
         self._next: tuple[float, Picture, bool] | None = None
+        self._spread = Spread()
         self._jitter: list[Gst.Element] = []
         self._sent = self._arrived = 0
 
@@ -190,7 +191,7 @@ class Stream:
         layout = self._read_caps(sample.get_caps().get_structure(0))
         buffer = sample.get_buffer()
         tokens = layout.read(bytes_of(buffer))
-        pictures = colours(tokens, layout)
+        pictures = colours(tokens, layout, self._spread)
         runs = concealed_runs(buffer)
         mark_lost(pictures, runs)
         start = self._time(sample)
@@ -221,8 +222,13 @@ class Stream:
     # What goes on
 
     def _read_messages(self) -> None:
-        while message := self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.EOS):
-            if message.type == Gst.MessageType.ERROR:
+        kinds = Gst.MessageType.ERROR | Gst.MessageType.EOS | Gst.MessageType.WARNING
+        while message := self._pipeline.get_bus().pop_filtered(kinds):
+            if message.type == Gst.MessageType.WARNING:
+                # In its stead, autovideosrc shows a test picture.
+                if self.source.address == "camera" and message.src.get_name().startswith("autovideosrc"):
+                    self.error = self.error or "none was found"
+            elif message.type == Gst.MessageType.ERROR:
                 # The first one; others follow from it. Of a connection, GStreamer's text says less than this.
                 unreachable = self.source.network and is_resource_error(message)
                 text = "nobody answers there" if unreachable and not self.shown else error_of(message)

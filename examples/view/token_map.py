@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 TYPES = {"uint16": "<u2", "uint32": "<u4", "float16": "<f2", "float32": "<f4"}
-# The latents of KL tokenizers are near a normal distribution: colours reach this many standard deviations.
-REACH = 3.0
+# Colours of vectors reach so many standard deviations.
+REACH = 2.5
+# How much of what is known of the vectors' distribution is new with each buffer: more would flicker.
+NEW = 0.1
 # How far colours are on the way to grey: pure ones outshine the pictures beside them.
 MUTED = 0.3
 LOST = np.array((235, 64, 52), np.uint8)
@@ -57,7 +59,27 @@ def digits(indices: NDArray[np.generic], levels: Sequence[int]) -> NDArray[np.fl
     return np.stack(found, axis=-1).astype(np.float32)
 
 
-def colours(tokens: NDArray[np.generic], layout: Tokens) -> NDArray[np.uint8]:
+class Spread:
+    """Mean and standard deviation of the channels of KL tokens, of those that were lately."""
+
+    def __init__(self) -> None:
+        self._mean: NDArray[np.float32] | None = None
+        self._square: NDArray[np.float32] | None = None
+
+    def normalised(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`[..., channels]`, with numbers from 0 to 1 but for a few."""
+        flat = np.nan_to_num(values).reshape(-1, values.shape[-1])
+        mean, square = flat.mean(axis=0), (flat**2).mean(axis=0)
+        if self._mean is None or self._square is None or self._mean.shape != mean.shape:
+            self._mean, self._square = mean, square
+        else:
+            self._mean += (mean - self._mean) * NEW
+            self._square += (square - self._square) * NEW
+        deviation = np.sqrt(np.maximum(self._square - self._mean**2, 1e-6))
+        return (values - self._mean) / (2 * REACH * deviation) + 0.5
+
+
+def colours(tokens: NDArray[np.generic], layout: Tokens, spread: Spread) -> NDArray[np.uint8]:
     """Red, green and blue of each cell: `[t, h, w, 3]`. An index's last three digits, or the first three channels.
 
     Of the built-in tokenizer's digits, the last three change least from one latent frame to the next.
@@ -65,7 +87,8 @@ def colours(tokens: NDArray[np.generic], layout: Tokens) -> NDArray[np.uint8]:
     if layout.levels:
         values = digits(tokens, layout.levels)[..., -3:]
     else:
-        values = tokens[..., :3].astype(np.float32) / (2 * REACH) + 0.5
+        # Float16 would overflow.
+        values = spread.normalised(np.clip(tokens[..., :3].astype(np.float32), -1e4, 1e4))
     # Of fewer than three, the last one again.
     chosen = np.clip(np.nan_to_num(values[..., np.minimum(np.arange(3), values.shape[-1] - 1)]), 0, 1)
     muted = chosen + (chosen.mean(axis=-1, keepdims=True) - chosen) * MUTED

@@ -50,6 +50,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--encoder", default="", metavar="TEXT", help='properties, such as "key-interval=30 size=256"')
     parser.add_argument("--decoder", default="", metavar="TEXT", help='properties, such as "on-loss=continue"')
     parser.add_argument("--loop", action="store_true", help="begin a file anew at its end")
+    parser.add_argument("--sink", metavar="TEXT", help="launch line of the sink (autovideosink sync=false)")
     parser.add_argument("--headless", type=int, metavar="N", help="draw N pictures without a screen, into --out")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".png: the last picture; .mp4: all of them")
     parser.add_argument(
@@ -222,7 +223,7 @@ def main() -> None:
         viewer = Viewer(options)
         screen: Screen
         if options.out is None:
-            screen = Window()
+            screen = Window(options.sink)
         else:
             screen = Still(options.out) if options.out.suffix == ".png" else Film(options.out)
         try:

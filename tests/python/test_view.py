@@ -16,7 +16,7 @@ from figures import Pacer, Rate, bit_rate, factor, share, together
 from layout import Box, arrange, inside, largest, rows_of
 from programs import CLIP, EXAMPLES, PYTHON, environment, fail, succeed
 from sources import AddressError, launch_line, source
-from token_map import TokenError, Tokens, colours, digits, mark_lost
+from token_map import Spread, TokenError, Tokens, colours, digits, mark_lost
 
 VIEWER = EXAMPLES / "view" / "vidtok_view.py"
 WEIGHTS = [2.0, 1.0, 1.2, 1.1, 1.1]
@@ -33,27 +33,32 @@ def test_colours_are_the_last_three_digits() -> None:
     indices = np.array([[[1 + 2 * 8 + 7 * 8**2 + 7 * 8**4, 1 + 2 * 8]]], "<u2")
     tokens = layout.read(indices.tobytes())
     assert digits(tokens, layout.levels)[0, 0, 0] * 7 == pytest.approx([1, 2, 7, 0, 7])
-    red, green, blue = colours(tokens, layout)[0, 0, 0]
+    red, green, blue = colours(tokens, layout, Spread())[0, 0, 0]
     assert red == blue > green
-    assert not colours(tokens, layout)[0, 0, 1].any()
+    assert not colours(tokens, layout, Spread())[0, 0, 1].any()
 
 
 def test_similar_codes_have_similar_colours() -> None:
     layout = Tokens(height=1, width=3, token_type="uint32", levels=(8, 8, 8))
     near, far = 8**2, 7 * 8**2
-    shown = colours(layout.read(np.array([0, near, far], "<u4").tobytes()), layout)[0, 0].astype(int)
+    shown = colours(layout.read(np.array([0, near, far], "<u4").tobytes()), layout, Spread())[0, 0].astype(int)
     assert 0 < abs(shown[1] - shown[0]).sum() < abs(shown[2] - shown[0]).sum()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8])
 def test_vectors_show_their_first_channels(channels: int) -> None:
-    layout = Tokens(height=2, width=1, token_type="float16", channels=channels)
-    values = np.zeros((1, 2, 1, channels), "<f2")
-    values[0, 1, 0, 0] = np.nan
-    shown = colours(layout.read(values.tobytes()), layout)
-    assert shown.shape == (1, 2, 1, 3)
-    # The middle of a normal distribution is grey; what is no number is no light.
-    assert (shown[0, 0, 0] == 128).all() and shown[0, 1, 0, 0] < 128
+    layout = Tokens(height=3, width=1, token_type="float16", channels=channels)
+    values = np.zeros((1, 3, 1, channels), "<f2")
+    values[0, :, 0, 0] = -2, 0, 2
+    spread = Spread()
+    shown = colours(layout.read(values.tobytes()), layout, spread)
+    assert shown.shape == (1, 3, 1, 3)
+    # The mean is grey, and as far from either end.
+    assert (shown[0, 1, 0] == 128).all()
+    assert 0 < shown[0, 0, 0, 0] < 128 < shown[0, 2, 0, 0] < 255
+    # What is no number, or far from all others, is nothing to draw, and no error.
+    values[0, :, 0, 0] = np.nan, 6e4, np.inf
+    assert colours(layout.read(values.tobytes()), layout, spread).shape == shown.shape
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 3, b"\0" * 10])
@@ -273,7 +278,7 @@ def test_nobody_there(tmp_path: Path) -> None:
         ([CLIP, "--panes", "original,sound"], "there is no 'sound'"),
         (["rtsp://127.0.0.1:1/a", "--panes", "original"], "has no original pictures"),
         ([CLIP, "--encoder", "colour=blue"], 'no property "colour"'),
-        ([VIEWER, "--sdp", VIEWER], "vidtok_view.py"),
+        (["udp://127.0.0.1:5000", "--sdp", VIEWER], "it announces no tokens"),
     ],
 )
 def test_a_mistake_is_named(arguments: list[str | Path], words: str, tmp_path: Path) -> None:
