@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 
 
 @dataclass
@@ -11,8 +12,14 @@ class Rate:
 
     seconds: float = 2.0
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    # Bytes are counted where they flow, and read where they are shown.
+    _lock: Lock = field(default_factory=Lock)
 
     def add(self, time: float, size: int) -> None:
+        with self._lock:
+            self._add(time, size)
+
+    def _add(self, time: float, size: int) -> None:
         if self._seen and time < self._seen[-1][0] - self.seconds:
             # The stream began anew.
             self._seen.clear()
@@ -22,13 +29,15 @@ class Rate:
 
     def bits(self) -> float | None:
         """None: there is less than half a second to judge by."""
-        if not self._seen:
+        with self._lock:
+            seen = list(self._seen)
+        if not seen:
             return None
-        span = self._seen[-1][0] - self._seen[0][0]
+        span = seen[-1][0] - seen[0][0]
         if span < 0.5:
             return None
         # What the last one holds is shown after its time.
-        return 8 * sum(size for _, size in list(self._seen)[:-1]) / span
+        return 8 * sum(size for _, size in seen[:-1]) / span
 
 
 @dataclass

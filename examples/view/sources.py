@@ -105,7 +105,9 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
     # Where pictures come by themselves, one that is not fetched in time makes way for the next.
     leak = "leaky=downstream" if source.live else ""
     wait = "max-buffers=64 drop=true" if source.live else "max-buffers=4"
-    shown = "queue ! appsink sync=false async=false name=tokens"
+    # Not without end, should the viewer stand still.
+    most = "max-buffers=256 drop=true"
+    shown = f"queue ! appsink sync=false async=false {most} name=tokens"
     decode = (
         f"queue ! vidtokdec name=decoder {decoder} ! queue max-size-buffers=4 ! {picture} {wait} name=reconstruction"
     )
@@ -113,7 +115,7 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
         return f"{source.line} ! {raw} ! tee name=split ! {decode} split. ! {shown}"
     original = (
         f"queue {leak} max-size-buffers=16 max-size-bytes=0 max-size-time=0 ! videoflip video-direction=auto"
-        f" ! {picture} name=original"
+        f" ! {picture} {most} name=original"
     )
     late = f"max-lateness={MAX_LATENESS}" if source.live else ""
     encode = f"queue max-size-buffers={QUEUED} max-size-bytes=0 ! vidtokenc name=encoder {late} {encoder}"

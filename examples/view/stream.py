@@ -51,7 +51,7 @@ class Stream:
         self.rate, self._pacer = Rate(), Pacer()
         self._originals: deque[tuple[float, Picture]] = deque(maxlen=WAITING)
         self._maps: deque[tuple[float, Picture, bool]] = deque(maxlen=WAITING)
-        self._next: tuple[float, Picture, bool] | None = None
+        self._coming: deque[tuple[float, Picture, bool]] = deque()
         self._spread = Spread()
         self._jitter: list[Gst.Element] = []
         self._sent = self._arrived = 0
@@ -129,23 +129,19 @@ class Stream:
         """
         self._read_messages()
         until = time.monotonic() + patience
-        if self._next is None and not self.error:
-            sample = self._sinks["reconstruction"].emit("try-pull-sample", int(patience * Gst.SECOND))
-            if sample:
-                picture, at = self._picture(sample), self._time(sample)
-                corrupted = sample.get_buffer().has_flags(Gst.BufferFlags.CORRUPTED)
-                self._next = at, picture, corrupted
-                self._pacer.came(time.monotonic(), at)
-        self._collect()
-        if self._next is None:
-            time.sleep(max(min(until - time.monotonic(), patience), 0) if self.error or self.ended else 0)
+        self._collect(0.0 if self._coming else patience)
+        if not self._coming:
+            time.sleep(max(until - time.monotonic(), 0) if self.error or self.ended else 0)
             return False
-        if paced and (wait := self._pacer.due(self._next[0]) - time.monotonic()) > 0:
-            time.sleep(min(wait, max(until - time.monotonic(), 0)))
-            if time.monotonic() < self._pacer.due(self._next[0]):
+        if paced:
+            # Those that there was no time to draw are left out.
+            while len(self._coming) > 1 and self._pacer.due(self._coming[1][0]) <= time.monotonic():
+                self._coming.popleft()
+            due = self._pacer.due(self._coming[0][0])
+            time.sleep(max(min(due, until) - time.monotonic(), 0))
+            if time.monotonic() < due:
                 return False
-        self._show(*self._next)
-        self._next = None
+        self._show(*self._coming.popleft())
         return True
 
     def _show(self, at: float, picture: Picture, corrupted: bool) -> None:
@@ -165,7 +161,19 @@ class Stream:
             now = (clock.get_time() - self._pipeline.get_base_time()) / Gst.SECOND
             self.latency = now - at
 
-    def _collect(self) -> None:
+    def _collect(self, patience: float) -> None:
+        """Takes what is there. Where nothing is, waits for the next picture."""
+        # A file waits for those who look at it, so not much of it is taken. A live stream does not.
+        most = WAITING if self.source.live else 4
+        sink = self._sinks["reconstruction"]
+        while len(self._coming) < most and not self.error:
+            sample = sink.emit("try-pull-sample", int(patience * Gst.SECOND))
+            if not sample:
+                break
+            at, corrupted = self._time(sample), sample.get_buffer().has_flags(Gst.BufferFlags.CORRUPTED)
+            self._pacer.came(time.monotonic(), at)
+            self._coming.append((at, self._picture(sample), corrupted))
+            patience = 0.0
         for name, take in (("original", self._take_original), ("tokens", self._take_tokens)):
             while (sink := self._sinks[name]) and (sample := sink.emit("try-pull-sample", 0)):
                 take(sample)

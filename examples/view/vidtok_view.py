@@ -34,6 +34,8 @@ from token_map import TokenError
 PANES = ("original", "reconstruction", "tokens", "difference")
 # How much brighter the difference is.
 GAIN = 4
+# Seconds that --headless waits for the next picture of a video, for instance of a large one on a slow machine.
+SLOW = 120.0
 # Seconds between pictures while nothing comes.
 TICK = 0.1
 
@@ -127,8 +129,10 @@ class Viewer:
         again = self._source.network and not headless
         if stream.error and not again:
             raise StreamError(f"{self._source.address}: {stream.error}")
-        if headless and stream.silence() > self._patience:
-            raise StreamError(f"{self._source.address}: no picture for {self._patience:g} s")
+        # What is tokenized here may be slow, but somebody is there.
+        patience = self._patience if self._source.network else max(self._patience, SLOW)
+        if headless and stream.silence() > patience:
+            raise StreamError(f"{self._source.address}: no picture for {patience:g} s")
         if stream.ended and not stream.shown:
             raise StreamError(f"{self._source.address}: it has no pictures")
         if stream.error or stream.ended:
@@ -141,8 +145,8 @@ class Viewer:
     def _draw(self, screen: Screen) -> None:
         figures = self._figures()
         if not self._sized:
-            picture = self._stream.reconstruction
-            self._sized = picture is not None
+            picture = self._stream.reconstruction or self._stream.original
+            self._sized = self._stream.reconstruction is not None
             self._canvas = Canvas(self._layout(picture, figures))
         assert self._canvas
         self._canvas.draw([self._pane(name) for name in self._panes], figures, self._message())
@@ -181,6 +185,8 @@ class Viewer:
             latency = "–" if stream.latency is None else f"{1000 * stream.latency:.0f} ms"
             label = "latency from arrival" if source.network else "latency"
             figures.append(Figure(label, latency, 1.3 if source.network else 1.0))
+            if (decoded := stream.stat("decoder", "lateness-ms")) is not None:
+                figures.append(Figure("of it, decoded after", f"{decoded:.0f} ms", 1.3))
         else:
             figures.append(Figure("network, per step", f"{stream.step_ms():.1f} ms" if started else "–", 1.2))
         speed = stream.real_time_factor() if started else None
@@ -204,8 +210,8 @@ class Viewer:
             return None
         silence = stream.silence()
         if silence > self._source.patience:
-            what = "Nothing has come from" if self._source.network else "There was no picture from"
-            return f"{what} {address} for {silence:.0f} s"
+            what = "nothing has come" if self._source.network else "no picture was ready"
+            return f"{address}: {what} for {silence:.0f} s"
         return None if stream.shown else f"Waiting for {address}"
 
 
