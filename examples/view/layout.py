@@ -62,41 +62,46 @@ def largest(panes: int, width: int) -> tuple[int, int]:
     return max(int(each), 16), max(int(width * 0.75), 16)
 
 
-def arrange(panes: int, aspect: float, weights: Sequence[float], width: int) -> Layout:
+def arrange(panes: int, aspect: float, weights: Sequence[float], width: int, height: int | None = None) -> Layout:
     """`panes` pictures of this aspect (width by height) on a canvas `width` wide, and a status line under them.
 
-    `weights`: how wide the figures of the status line are, relative to each other.
+    `weights`: how wide the figures of the status line are, relative to each other. `height`: of the canvas; None: as
+    high as it needs to be.
     """
     width = max(width // 2 * 2, 320)
     gap, caption = margin(width), caption_height(width)
     aspect = min(max(aspect, 0.05), 20.0)
+    status = len(rows_of(weights, width)) * round(56 * unit(width))
+    below = status + gap // 2
+    # For captions and panes, with a margin under each row and one on top.
+    room = width * 0.75 if height is None else height - below - gap
 
     def size(columns: int) -> tuple[float, float]:
         across = (width - (columns + 1) * gap) / columns
         rows = math.ceil(panes / columns)
-        high = min(across / aspect, (width * 0.75 - rows * (caption + gap)) / rows)
-        high = max(high, 16.0)
+        high = max(min(across / aspect, room / rows - caption - gap), 4.0)
         return min(across, high * aspect), high
 
     candidates = [panes] if panes <= SIDE_BY_SIDE else range(1, panes + 1)
     columns = max(candidates, key=lambda count: math.prod(size(count)))
     across, high = (int(length) for length in size(columns))
-    # Pictures that are narrow stand together in the middle.
+    used = math.ceil(panes / columns) * (caption + high + gap)
+    # What is left over, rows and single panes have on both sides.
+    spare = 0 if height is None else max(height - below - gap - used, 0)
     boxes = []
-    y = gap
+    y = gap + spare // 2
     for first in range(0, panes, columns):
         count = min(columns, panes - first)
         x = (width - count * across - (count - 1) * gap) // 2
         boxes += [Box(x + at * (across + gap), y + caption, across, high) for at in range(count)]
         y += caption + high + gap
-    status = len(rows_of(weights, width)) * round(56 * unit(width))
-    height = y + status + gap // 2
+    top = gap + used + spare
     return Layout(
         width=width,
-        height=int(height + 1) // 2 * 2,
+        height=height or int(top + below + 1) // 2 * 2,
         unit=unit(width),
         panes=tuple(boxes),
-        status=Box(gap, y, width - 2 * gap, status),
+        status=Box(gap, top, width - 2 * gap, status),
     )
 
 

@@ -35,7 +35,7 @@ class Window:
             # Some sinks that would then be tried crash (dfbvideosink of GStreamer 1.22).
             raise StreamError(f"there is no desktop (DISPLAY, WAYLAND_DISPLAY); {INSTEAD}")
         line = "appsrc name=in is-live=true format=time do-timestamp=true max-buffers=2 leaky-type=downstream"
-        self._pipeline = launch(f"{line} ! videoconvert ! {sink or 'autovideosink sync=false'}")
+        self._pipeline = launch(f"{line} ! videoconvert ! videoscale ! {sink or 'autovideosink sync=false'}")
         self._source = self._pipeline.get_by_name("in")
         self._layout: Layout | None = None
         self._ends = False

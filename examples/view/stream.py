@@ -53,6 +53,8 @@ class Stream:
         self._maps: deque[tuple[float, Picture, bool]] = deque(maxlen=WAITING)
         self._coming: deque[tuple[float, Picture, bool]] = deque()
         self._spread = Spread()
+        self._sinks: dict[str, Gst.Element | None] = {}
+        self._elements: dict[str, Gst.Element | None] = {}
         self._jitter: list[Gst.Element] = []
         self._sent = self._arrived = 0
 
@@ -68,7 +70,7 @@ class Stream:
         if reader and self.source.caps:
             reader.set_property("caps", Gst.Caps.from_string(self.source.caps))
         self._sinks = {name: pipeline.get_by_name(name) for name in ("original", "reconstruction", "tokens")}
-        self._elements = {name: pipeline.get_by_name(name) for name in ("encoder", "decoder", "depay", "line")}
+        self._elements = {name: pipeline.get_by_name(name) for name in ("encoder", "decoder", "depay", "line", "input")}
         # Bytes as they travel: packets of the byte stream, or payloads of RTP.
         if depay := self._elements["depay"]:
             self._watch(depay.get_static_pad("sink"), self._count)
@@ -254,6 +256,13 @@ class Stream:
         stats = found.get_property("stats") if found else None
         value = stats.get_value(name) if stats and stats.has_field(name) else None
         return float(value) if isinstance(value, int | float) else None
+
+    def input_size(self) -> tuple[int, int] | None:
+        """Of the video that is tokenized here. None: there is none yet."""
+        split = self._elements.get("input")
+        caps = split.get_static_pad("sink").get_current_caps() if split else None
+        found = caps.get_structure(0) if caps else None
+        return (found.get_int("width")[1], found.get_int("height")[1]) if found else None
 
     def dropped(self) -> int:
         """Frames that encoder and decoder left out."""

@@ -36,6 +36,8 @@ PANES = ("original", "reconstruction", "tokens", "difference")
 GAIN = 4
 # Seconds that --headless waits for the next picture of a video, for instance of a large one on a slow machine.
 SLOW = 120.0
+# Seconds after which the window appears, whether or not there are pictures.
+PROMPT = 1.5
 # Seconds between pictures while nothing comes.
 TICK = 0.1
 
@@ -100,6 +102,7 @@ class Viewer:
         self._patience: float = options.patience
         self._canvas: Canvas | None = None
         self._sized = False
+        self._height: int | None = None
 
     def run(self, screen: Screen) -> None:
         """Until the stream or the user ends it. Raises a `StreamError`, for a network's stream only if `headless`."""
@@ -146,27 +149,35 @@ class Viewer:
         figures = self._figures()
         if not self._sized:
             picture = self._stream.reconstruction or self._stream.original
+            if self._wanted is None and not picture and self._stream.silence() < PROMPT:
+                # The window soon has the shape of the pictures.
+                return
             self._sized = self._stream.reconstruction is not None
-            self._canvas = Canvas(self._layout(picture, figures))
+            # Once it is there, it keeps its size.
+            self._canvas = Canvas(self._layout(picture, figures, self._height))
+            self._height = self._canvas.layout.height if self._wanted is None else None
         assert self._canvas
         self._canvas.draw([self._pane(name) for name in self._panes], figures, self._message())
         # A film has one size: it begins with the first picture.
         if self._sized or self._wanted is None or isinstance(screen, Still):
             screen.show(self._canvas, self._stream.time)
 
-    def _layout(self, picture: Picture | None, figures: list[Figure]) -> Layout:
-        height, width = picture.pixels.shape[:2] if picture else (3, 4)
-        return arrange(len(self._panes), width / height, [figure.weight for figure in figures], self._width)
+    def _layout(self, picture: Picture | None, figures: list[Figure], height: int | None) -> Layout:
+        high, wide = picture.pixels.shape[:2] if picture else (3, 4)
+        return arrange(len(self._panes), wide / high, [figure.weight for figure in figures], self._width, height)
 
     def _pane(self, name: str) -> Pane:
         stream = self._stream
         width, height = stream.video
         if name == "original":
             rate = f", {stream.framerate:.4g} fps" if stream.framerate else ""
-            return Pane("Original", f"{width}×{height}{rate}" if width else "", stream.original)
+            own = stream.input_size() or (width, height)
+            return Pane("Original", f"{own[0]}×{own[1]}{rate}" if own[0] else "", stream.original)
         if name == "reconstruction":
-            lost = "lost tokens replaced" if stream.concealed else "from the tokens alone"
-            return Pane("Reconstruction", lost if stream.shown else "", stream.reconstruction, stream.concealed)
+            how = "lost tokens replaced" if stream.concealed else "from the tokens alone"
+            if (width, height) != (stream.input_size() or (0, 0)):
+                how = f"{width}×{height}, {how}"
+            return Pane("Reconstruction", how if stream.shown else "", stream.reconstruction, stream.concealed)
         if name == "difference":
             return Pane("Difference", f"×{GAIN}", difference(stream.original, stream.reconstruction))
         if not (layout := stream.layout):
