@@ -20,7 +20,7 @@ class Rate:
             self._add(time, size)
 
     def _add(self, time: float, size: int) -> None:
-        if self._seen and time < self._seen[-1][0] - self.seconds:
+        if self._seen and time < self._seen[-1][0] - 0.5:
             # The stream began anew.
             self._seen.clear()
         self._seen.append((time, size))

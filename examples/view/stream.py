@@ -90,6 +90,13 @@ class Stream:
     def stop(self) -> None:
         self._pipeline.set_state(Gst.State.NULL)
 
+    def rewind(self) -> None:
+        """Plays a file anew. What is shown stays until there is more."""
+        self.ended = False
+        self._pipeline.seek_simple(Gst.Format.TIME, Gst.SeekFlags.FLUSH, 0)
+        self._originals.clear()
+        self._maps.clear()
+
     def restart(self) -> None:
         self.stop()
         self._clear()
@@ -245,6 +252,10 @@ class Stream:
                 self.error = self.error or text
             else:
                 self.ended = True
+
+    def over(self) -> bool:
+        """Whether all pictures of the stream were shown."""
+        return self.ended and not self._coming
 
     def silence(self) -> float:
         """Seconds since the last picture, or since the start."""

@@ -41,10 +41,11 @@ class Tokens:
         """The tokens of a buffer, without a copy: `[t, h, w]`, of KL tokenizers `[t, h, w, channels]`."""
         if self.token_type not in TYPES:
             raise TokenError(f"tokens of the unknown type {self.token_type}")
-        tokens = np.frombuffer(data, TYPES[self.token_type])
-        per_cell = 1 if self.levels else self.channels
-        if not tokens.size or tokens.size % (self.cells * per_cell):
-            raise TokenError(f"{tokens.size} numbers are no whole latent frames of {self.width}×{self.height} cells")
+        number = np.dtype(TYPES[self.token_type])
+        frame = self.cells * (1 if self.levels else self.channels) * number.itemsize
+        if not data or frame < 1 or len(data) % frame:
+            raise TokenError(f"{len(data)} bytes are no whole latent frames of {self.width}×{self.height} cells")
+        tokens = np.frombuffer(data, number)
         shape = (-1, self.height, self.width)
         return tokens.reshape(shape if self.levels else (*shape, self.channels))
 

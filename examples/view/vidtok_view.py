@@ -136,14 +136,18 @@ class Viewer:
         patience = self._patience if self._source.network else max(self._patience, SLOW)
         if headless and stream.silence() > patience:
             raise StreamError(f"{self._source.address}: no picture for {patience:g} s")
-        if stream.ended and not stream.shown:
-            raise StreamError(f"{self._source.address}: it has no pictures")
-        if stream.error or stream.ended:
-            if (again and stream.silence() > RETRY) or (self._loop and not headless):
+        if not (stream.error or stream.over()):
+            return False
+        if again:
+            if stream.silence() > RETRY:
                 stream.restart()
-                return False
-            return not again
-        return False
+            return False
+        if not stream.shown:
+            raise StreamError(f"{self._source.address}: it has no pictures")
+        if self._loop and not headless:
+            stream.rewind()
+            return False
+        return True
 
     def _draw(self, screen: Screen) -> None:
         figures = self._figures()
