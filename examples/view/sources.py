@@ -22,7 +22,7 @@ class Source:
 
     address: str
     line: str
-    """The launch line up to pictures, or, of a `network` or `stored` source, up to raw tokens."""
+    """The launch line up to pictures, or, of a `network` or `stored` source, up to tokens."""
     live: bool = False
     network: bool = False
     """Tokens by RTP: there are no original pictures, and nobody may be there."""
@@ -111,7 +111,12 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
     decode = (
         f"queue ! vidtokdec name=decoder {decoder} ! queue max-size-buffers=4 ! {picture} {wait} name=reconstruction"
     )
-    if not source.has_original:
+    # Packets have the size that is shown as bit rate.
+    framed = f"video/x-vidtok,stream-format=framed ! tee name=split ! {decode}"
+    framed = f"{framed} split. ! queue ! vidtokparse ! {raw} ! {shown}"
+    if source.stored:
+        return f"{source.line} ! {framed}"
+    if source.network:
         return f"{source.line} ! {raw} ! tee name=split ! {decode} split. ! {shown}"
     original = (
         f"queue {leak} max-size-buffers=16 max-size-bytes=0 max-size-time=0 ! videoflip video-direction=auto"
@@ -123,6 +128,5 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
         line = f"rtpvidtokpay ! identity name=line drop-probability={loss / 100} ! rtpvidtokdepay name=depay"
         tokens = f"{encode} ! {line} ! {raw} ! tee name=split ! {decode} split. ! {shown}"
     else:
-        framed = "video/x-vidtok,stream-format=framed"
-        tokens = f"{encode} ! {framed} ! tee name=split ! {decode} split. ! queue ! vidtokparse ! {raw} ! {shown}"
+        tokens = f"{encode} ! {framed}"
     return f"{source.line} ! tee name=input ! {original} input. ! {tokens}"

@@ -212,6 +212,15 @@ def test_a_film_shows_what_is_lost(tmp_path: Path) -> None:
     assert max(reddish) > min(reddish) + 20
 
 
+def test_a_file_of_tokens(tmp_path: Path) -> None:
+    tokens = tmp_path / "clip.vidtok"
+    made = "videotestsrc num-buffers=21 ! video/x-raw,width=64,height=48,framerate=30/1 ! vidtokenc"
+    succeed("gst-launch-1.0", "-q", *f"{made} ! filesink location={tokens}".split())
+    view(tokens, "--headless", "21", "--out", tmp_path / "view.png")
+    reconstruction, shown = (pane(png(tmp_path / "view.png"), number, 2, 4 / 3) for number in range(2))
+    assert reconstruction.mean() > LIT and shown.std() > 30 and psnr(reconstruction, shown) < 15
+
+
 def test_a_window_shows_all_at_its_pace(tmp_path: Path) -> None:
     # Nothing is drawn, but all that a window gets: 9 pictures at 10 per second last 0.8 s.
     clip = tmp_path / "clip.mkv"
