@@ -73,6 +73,9 @@ has_package() {
     case $1 in
     python3-gi) /usr/bin/python3 -c 'import gi' ;;
     gir1.2-gst-rtsp-server-1.0) /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' ;;
+    # A buffer's memory in Python.
+    python3-gst-1.0) /usr/bin/python3 -c 'from gi.repository import Gst; Gst.MapInfo.__enter__' ;;
+    python3-cairo) /usr/bin/python3 -c 'import cairo' ;;
     # Not --exists, which wants GStreamer's own version of it.
     gstreamer1.0-nice) gst-inspect-1.0 nicesrc ;;
     # A program of the same name.
@@ -81,7 +84,7 @@ has_package() {
 }
 
 # Installs a linker, GStreamer with its development files and the plugins for video files and tests, and Python's venv;
-# also each program that is an argument, from the package of the same name, and for python3-gi that Python package and others.
+# also each package that is an argument: see has_package. python3-gi brings GStreamer for Python.
 setup_system() {
     local missing=() sudo=()
     want gcc command -v cc
@@ -106,11 +109,8 @@ setup_system() {
                 want python3-gi /usr/bin/python3 -c 'import gi'
                 want gir1.2-gst-plugins-base-1.0 /usr/bin/python3 -c \
                     'import gi; gi.require_version("Gst", "1.0"); gi.require_version("GstRtp", "1.0")'
-                # For the examples: buffers' memory in Python, and drawing.
-                want python3-gst-1.0 /usr/bin/python3 -c 'from gi.repository import Gst; Gst.MapInfo.__enter__'
-                want python3-cairo /usr/bin/python3 -c 'import cairo'
                 ;;
-            *) want "$program" command -v "$program" ;;
+            *) want "$program" has_package "$program" ;;
         esac
     done
     if [ ${#missing[@]} -gt 0 ]; then

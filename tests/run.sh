@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 source scripts/setup.sh
 
 setup_rust
-setup_system strace ffmpeg python3-gi
+setup_system strace ffmpeg python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-nice python3-cairo python3-gst-1.0
 setup_onnxruntime
 say "Python packages of the tests"
 setup_python -r tests/requirements.txt
