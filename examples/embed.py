@@ -162,7 +162,10 @@ def main() -> None:
     # PyGObject alone gives a pair of a flag and a copy.
     if isinstance(Gst.Buffer.new_allocate(None, 1, None).map(Gst.MapFlags.READ), tuple):
         sys.exit("embed.py: needs python3-gst-1.0, by its name on Debian")
-    width, height = (int(part) for part in options.size.split("x"))
+    try:
+        width, height = (int(part) for part in options.size.split("x"))
+    except ValueError:
+        parser.error(f"--size {options.size}: WIDTHxHEIGHT, such as 256x192")
     pictures = [wave(number, width, height) for number in range(options.frames)]
     try:
         caps, tokens = encode(pictures, width, height)

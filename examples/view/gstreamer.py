@@ -6,7 +6,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstSdp", "1.0")
 from gi.repository import GLib, Gst, GstSdp  # noqa: E402
 
-__all__ = ["GLib", "Gst", "GstSdp", "StreamError", "bytes_of", "error_of", "is_resource_error", "launch", "sdp_file"]
+__all__ = ["GLib", "Gst", "GstSdp", "StreamError", "bytes_of", "error_of", "launch", "sdp_file"]
 
 
 class StreamError(Exception):
@@ -24,10 +24,6 @@ def launch(line: str) -> Gst.Pipeline:
 
 def error_of(message: Gst.Message) -> str:
     return message.parse_error()[0].message.rstrip(".")
-
-
-def is_resource_error(message: Gst.Message) -> bool:
-    return message.parse_error()[0].domain == GLib.quark_to_string(Gst.ResourceError.quark())
 
 
 def bytes_of(buffer: Gst.Buffer) -> bytes:

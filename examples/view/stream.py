@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drawing import Picture
 from figures import Pacer, Rate, share, together
-from gstreamer import Gst, bytes_of, error_of, is_resource_error, launch
+from gstreamer import Gst, bytes_of, error_of, launch
 from sources import Source
 from token_map import Spread, Tokens, colours, mark_lost
 
@@ -246,12 +246,23 @@ class Stream:
                 if self.source.address == "camera" and message.src.get_name().startswith("autovideosrc"):
                     self.error = self.error or "none was found"
             elif message.type == Gst.MessageType.ERROR:
-                # The first one; others follow from it. Of a connection, GStreamer's text says less than this.
-                unreachable = self.source.network and is_resource_error(message)
-                text = "nobody answers there" if unreachable and not self.shown else error_of(message)
-                self.error = self.error or text
+                # The first one; others follow from it.
+                self.error = self.error or self._words(message)
             else:
                 self.ended = True
+
+    def _words(self, message: Gst.Message) -> str:
+        """What an error says, or more than that where GStreamer says little."""
+        error, _ = message.parse_error()
+        if self.source.network and error.matches(Gst.ResourceError.quark(), Gst.ResourceError.OPEN_READ_WRITE):
+            return "nobody answers there"
+        if self.source.network and error.matches(Gst.ResourceError.quark(), Gst.ResourceError.SETTINGS):
+            return "this machine has no such address, or another program has the port"
+        # A file's reader stops so where nobody takes what it reads.
+        stopped = error.matches(Gst.StreamError.quark(), Gst.StreamError.FAILED)
+        if stopped and self.source.has_original and self.reconstruction is None and self.input_size() is None:
+            return "it has no video that GStreamer decodes"
+        return error_of(message)
 
     def over(self) -> bool:
         """Whether all pictures of the stream were shown."""

@@ -295,6 +295,21 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert canvas[canvas.shape[0] // 3 : canvas.shape[0] // 2].max() > 200
 
 
+def test_what_the_server_has_not(server: str, tmp_path: Path) -> None:
+    said = fail(
+        PYTHON, VIEWER, server.replace("/tokens", "/nothing"), "--headless", "1", "--out", tmp_path / "view.png"
+    )
+    assert "Not found" in said
+
+
+def test_a_file_of_sound(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mkv"
+    made = f"audiotestsrc num-buffers=20 ! avenc_aac ! matroskamux ! filesink location={sound}"
+    succeed("gst-launch-1.0", "-q", *made.split())
+    said = fail(PYTHON, VIEWER, sound, "--headless", "1", "--out", tmp_path / "view.png")
+    assert "it has no video that GStreamer decodes" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
