@@ -315,6 +315,8 @@ def test_a_file_of_sound(tmp_path: Path) -> None:
     [
         (["nothing.mp4"], "no such file"),
         ([EXAMPLES / "README.md"], "text file"),
+        # From a block of addresses for documents.
+        (["udp://192.0.2.1:5004"], "this machine has no such address"),
         ([CLIP, "--panes", "original,sound"], "there is no 'sound'"),
         (["rtsp://127.0.0.1:1/a", "--panes", "original"], "has no original pictures"),
         ([CLIP, "--encoder", "colour=blue"], 'no property "colour"'),
