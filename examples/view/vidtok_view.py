@@ -110,7 +110,8 @@ class Viewer:
             self._draw(screen)
             self._stream.start()
             while not screen.wants_to_end():
-                new = self._stream.poll(TICK, paced=self._wanted is None)
+                # A file becomes a film as fast as it goes.
+                new = self._stream.poll(TICK, paced=self._wanted is None or self._source.live)
                 if new or self._wanted is None:
                     self._draw(screen)
                 if self._wanted is not None and self._stream.shown >= self._wanted:
