@@ -256,10 +256,11 @@ fn behind_decodebin_the_error_names_the_missing_tokenizer() {
 #[test]
 fn a_decoder_that_is_late_continues_at_a_start_that_is_due() {
     let (format, packets, _) = tokens(60, "key-interval=5", "framed");
-    for qos in [true, false] {
+    for (qos, overload) in [(true, "skip-to-key"), (false, "skip-to-key"), (true, "block")] {
         let element = gst::ElementFactory::make("vidtokdec")
             .property("model", tokenizer(TINY))
             .property("qos", qos)
+            .property_from_str("overload", overload)
             .build()
             .unwrap();
         let mut h = Harness::with_element(&element, Some("sink"), Some("src"));
@@ -282,7 +283,7 @@ fn a_decoder_that_is_late_continues_at_a_start_that_is_due() {
         let out = pull(&mut h);
         let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
         let dropped: u64 = element.property::<gst::Structure>("stats").get("dropped").unwrap();
-        if !qos {
+        if !qos || overload == "block" {
             assert_eq!((out.len(), messages, dropped), (60, 0, 0));
             continue;
         }

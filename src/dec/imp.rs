@@ -246,7 +246,7 @@ impl BaseTransformImpl for VidtokDec {
 
     fn src_event(&self, event: gst::Event) -> bool {
         if let gst::EventView::Qos(qos) = event.view()
-            && self.heeds_qos()
+            && self.may_skip()
             && let (_, _, jitter, Some(time)) = qos.get()
         {
             let now = self.running_time();

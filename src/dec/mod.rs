@@ -37,7 +37,8 @@
 //!
 //! ## Too slow
 //!
-//! The decoder heeds its sink's QoS events (property `qos`, on by default). Once it is more than a segment late, it
+//! With `overload=skip-to-key`, the default, the decoder heeds its sink's QoS events, unless the property `qos` is
+//! false. Once it is more than a segment late, it
 //! leaves out what comes before the next segment start that is due, counts it (`dropped` in `stats`), and posts QoS
 //! messages. From then on it decodes only segments whose pictures all come in time. For that it decodes ahead, so a
 //! slow decoder needs a queue behind it that holds a segment's pictures: without one, little more than the first of

@@ -10,6 +10,7 @@ use super::input::Input;
 use super::lateness::Due;
 use super::loss::{self, Verdict};
 use super::segments::Skipped;
+use super::settings::Overload;
 use crate::element::NetworkElement;
 use crate::element::qos::Late;
 use crate::stream::Hole;
@@ -91,7 +92,7 @@ impl VidtokDec {
 
     /// Whether a packet is left out because the sink is too late; it is then counted and reported.
     fn is_too_late(&self, decoder: &Decoder, input: &Input, time: Option<gst::ClockTime>) -> bool {
-        if !self.heeds_qos() {
+        if !self.may_skip() {
             return false;
         }
         let segment = self.obj().segment();
@@ -125,10 +126,10 @@ impl VidtokDec {
         true
     }
 
-    /// Whether QoS events count. The base class has the property, but an element that queues input must heed it in its
-    /// own code.
-    pub(super) fn heeds_qos(&self) -> bool {
-        self.obj().property("qos")
+    /// Whether packets may be left out where the sink is too late. The base class has the property `qos`, but an element
+    /// that queues input must heed it in its own code.
+    pub(super) fn may_skip(&self) -> bool {
+        self.settings().overload == Overload::SkipToKey && self.obj().property("qos")
     }
 
     /// Running time of the pipeline's clock; `None` where it does not run.

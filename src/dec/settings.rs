@@ -13,12 +13,25 @@ use crate::tokenizer::Role;
 /// 8K: the largest size of common video.
 const DEFAULT_MAX_PIXELS: u32 = 7680 * 4320;
 
+/// What the decoder does when packets come faster than they can be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstVidtokDecOverload")]
+#[repr(u32)]
+pub enum Overload {
+    #[default]
+    #[enum_value(name = "Skip to the segment start that is due, if qos is set", nick = "skip-to-key")]
+    SkipToKey,
+    #[enum_value(name = "Decode every packet, however late", nick = "block")]
+    Block,
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub network: NetworkSettings,
     /// 0: no limit.
     pub max_pixels: u32,
     pub on_loss: LossPolicy,
+    pub overload: Overload,
 }
 
 impl Default for Settings {
@@ -27,6 +40,7 @@ impl Default for Settings {
             network: NetworkSettings::default(),
             max_pixels: DEFAULT_MAX_PIXELS,
             on_loss: LossPolicy::default(),
+            overload: Overload::default(),
         }
     }
 }
@@ -47,6 +61,11 @@ impl Settings {
                 .blurb("What to do with packets when those before them are damaged, missing, doubled or of another stream")
                 .mutable_playing()
                 .build(),
+                glib::ParamSpecEnum::builder::<Overload>("overload")
+                    .nick("Overload")
+                    .blurb("What to do when packets come faster than they can be decoded")
+                    .mutable_playing()
+                    .build(),
                 Stats::property(),
             ]);
             properties
@@ -77,6 +96,7 @@ impl element::Settings for Settings {
         match name {
             "max-pixels" => self.max_pixels = value.get().expect("checked by GObject"),
             "on-loss" => self.on_loss = value.get().expect("checked by GObject"),
+            "overload" => self.overload = value.get().expect("checked by GObject"),
             name => self.network.set(name, value),
         }
     }
@@ -85,6 +105,7 @@ impl element::Settings for Settings {
         match name {
             "max-pixels" => Some(self.max_pixels.to_value()),
             "on-loss" => Some(self.on_loss.to_value()),
+            "overload" => Some(self.overload.to_value()),
             name => self.network.get(name),
         }
     }
