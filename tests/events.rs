@@ -273,15 +273,6 @@ fn seeking_backwards_is_refused() {
 }
 
 #[test]
-fn latency_is_a_group_to_fill_and_a_group_to_process() {
-    let mut h = encoder();
-    push(&mut h, &video(1, 16, 16));
-    // Four frames at 30 fps: three to wait for, four for the network.
-    let latency = h.query_latency().expect("a live latency");
-    assert_eq!(latency.mseconds(), 7 * 1000 / 30);
-}
-
-#[test]
 fn a_file_has_stream_time_and_the_pipeline_its_own() {
     init();
     let model = tokenizer(TINY);
@@ -340,57 +331,4 @@ fn rounded_durations_do_not_shorten_a_file() {
     let last = pull(&mut h).pop().unwrap();
     let end = last.pts().unwrap() + last.duration().unwrap();
     assert_eq!(end.nseconds(), 61 * 1_000_000_000 / 30);
-}
-
-#[test]
-fn without_a_framerate_the_decoders_latency_is_measured() {
-    init();
-    let line = Line::new(
-        &format!("vidtokenc model={}", tokenizer(TINY)),
-        &video_caps(SIZE.0, SIZE.1, (0, 1)),
-    );
-    line.play();
-    video(5, 16, 16).iter().for_each(|f| line.push(buffer(f, SIZE.0)));
-    line.source.end_of_stream().unwrap();
-    let samples: Vec<gst::Sample> = std::iter::from_fn(|| line.sink.try_pull_sample(LIMIT)).collect();
-    let mut d = decoder(samples[0].caps_owned().unwrap());
-    for sample in &samples {
-        d.push(sample.buffer_owned().unwrap()).unwrap();
-    }
-    // Frames are 33.3 ms apart: three to look ahead, four for the network.
-    assert_eq!(d.query_latency().map(|latency| latency.mseconds()), Some(7 * 1000 / 30));
-}
-
-#[test]
-fn frames_that_come_too_late_are_dropped_counted_and_reported() {
-    init();
-    let model = tokenizer(TINY);
-    let line = Line::new(
-        &format!("vidtokenc name=enc model={model} max-lateness=0"),
-        &video_caps(SIZE.0, SIZE.1, (30, 1)),
-    );
-    line.play();
-    let frames = video(10, 16, 16);
-    // The first one starts the clock.
-    line.push(buffer(&frames[0], SIZE.0));
-    line.sink.try_pull_sample(LIMIT).expect("the first frame's tokens");
-    line.pipeline.state(LIMIT).0.unwrap();
-    // The last is due after 300 ms, and the encoder declares 7 frames of latency: 233 ms.
-    std::thread::sleep(std::time::Duration::from_millis(800));
-    frames[1..].iter().for_each(|f| line.push(buffer(f, SIZE.0)));
-    line.source.end_of_stream().unwrap();
-    // Only the end mark of the stream comes.
-    let mark = line.sink.try_pull_sample(LIMIT).unwrap();
-    assert!(
-        mark.buffer()
-            .unwrap()
-            .flags()
-            .contains(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::HEADER)
-    );
-    assert!(line.sink.try_pull_sample(LIMIT).is_none() && line.sink.is_eos());
-    let stats = line.stats("enc");
-    assert_eq!((stats.get("frames"), stats.get("dropped")), (Ok(1u64), Ok(9u64)));
-    let bus = line.pipeline.bus().unwrap();
-    let reported = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Qos])).count();
-    assert_eq!(reported, 9);
 }

@@ -9,7 +9,7 @@ use super::segments::Segments;
 use crate::details::Details;
 use crate::format::TokenFormat;
 use crate::runtime::{Cancel, DecoderNetwork, Options, Report, Running, RuntimeError};
-use crate::stream::StreamError;
+use crate::stream::{StreamError, Tokens};
 use crate::tokenizer::{Graph, Source};
 
 /// Decodes the packets of one stream, picture by picture.
@@ -23,6 +23,16 @@ pub struct Decoder {
     padded: (u32, u32),
     /// Pictures of the latest step that were not taken yet.
     pictures: VecDeque<gst::Buffer>,
+}
+
+/// How long a step took.
+#[derive(Clone, Copy, Debug)]
+pub struct StepTime {
+    pub network: Duration,
+    /// With reading the tokens and making pictures.
+    pub total: Duration,
+    /// Streams in the step's batch, this one included.
+    pub members: usize,
 }
 
 /// Why there is no next picture.
@@ -96,6 +106,23 @@ impl Decoder {
         self.maker = maker;
     }
 
+    /// Runs two steps on tokens of 0, and returns how long the second one took: the first may be slower. The next step
+    /// starts a segment, as if there had been none.
+    pub fn run_trial(&mut self) -> Result<Duration, RuntimeError> {
+        let format = self.segments.format();
+        let cells = self.network.latent_frames() * format.grid_width as usize * format.grid_height as usize;
+        let tokens = match format.regularizer.codebook_size() {
+            Some(_) => Tokens::Indices(vec![0; cells]),
+            None => Tokens::Floats(vec![0.0; cells * format.regularizer.values_per_cell()]),
+        };
+        let first = self.network.decode(&tokens, false, |_| ());
+        let started = Instant::now();
+        let second = first.and_then(|()| self.network.decode(&tokens, false, |_| ()));
+        let elapsed = started.elapsed();
+        self.network.restart();
+        second.map(|()| elapsed)
+    }
+
     pub fn format(&self) -> &TokenFormat {
         self.segments.format()
     }
@@ -110,10 +137,10 @@ impl Decoder {
         self.segments.reset();
     }
 
-    /// The next picture; `None` until more packets come. Calls `on_step` with the time of each step of the network, and
-    /// how many streams were in its batch.
-    pub fn next_picture(&mut self, mut on_step: impl FnMut(Duration, usize)) -> Result<Option<gst::Buffer>, StepError> {
+    /// The next picture; `None` until more packets come. Calls `on_step` for each step.
+    pub fn next_picture(&mut self, mut on_step: impl FnMut(StepTime)) -> Result<Option<gst::Buffer>, StepError> {
         while self.pictures.is_empty() {
+            let begun = Instant::now();
             let Some(next) = self.segments.next_step()? else {
                 return Ok(None);
             };
@@ -128,7 +155,11 @@ impl Decoder {
                 let picture = |(index, time)| maker.picture(frames, padded, index, time);
                 shown.into_iter().map(picture).collect::<Result<Vec<_>, _>>()
             })?;
-            on_step(elapsed, self.network.streams());
+            on_step(StepTime {
+                network: elapsed,
+                total: begun.elapsed(),
+                members: self.network.streams(),
+            });
             let mut pictures = pictures.map_err(|error| RuntimeError::Run(Details::of(error)))?;
             if next.uncertain {
                 set_flag(&mut pictures, gst::BufferFlags::CORRUPTED);

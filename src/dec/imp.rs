@@ -10,7 +10,7 @@ use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSucces
 use gst_base::subclass::prelude::*;
 
 use super::colour::{self, FORMATS, SHARED};
-use super::decoder::{Decoder, StepError};
+use super::decoder::{Decoder, StepError, StepTime};
 use super::graph::FoundGraph;
 use super::input::{InputError, InputReader, Item};
 use super::lateness::Lateness;
@@ -20,7 +20,7 @@ use super::picture::{PictureMaker, clip};
 use super::settings::Settings;
 use crate::caps::{DEFAULT_FRAMERATE, input_template};
 use crate::element::negotiation::{filtered, tokens_of, video_template};
-use crate::element::{self, NetworkElement, NetworkState, error_message, metadata, pad_templates};
+use crate::element::{self, ElementLatency, NetworkElement, NetworkState, error_message, metadata, pad_templates};
 use crate::format::Fraction;
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
@@ -58,8 +58,6 @@ pub struct VidtokDec {
     /// The graph that was looked up for the current caps.
     pub(super) found: Mutex<FoundGraph>,
     pub(super) loss: Mutex<LossCounts>,
-    /// The latency without the wait for a batch; 0 until it is known.
-    pub(super) latency: Mutex<gst::ClockTime>,
     pub(super) lateness: Mutex<Lateness>,
 }
 
@@ -82,7 +80,7 @@ impl ObjectImpl for VidtokDec {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        element::Settings::set(&mut *self.settings(), pspec.name(), value);
+        self.set_network_property(value, pspec);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -133,14 +131,9 @@ impl NetworkElement for VidtokDec {
     }
 
     fn stats(&self) -> gst::Structure {
-        let mut stats = lock(&self.network.stats).to_structure("application/x-vidtokdec-stats");
+        let mut stats = self.common_stats("application/x-vidtokdec-stats");
         lock(&self.loss).add_to(&mut stats);
         stats
-    }
-
-    fn latency(&self) -> gst::ClockTime {
-        let batch = self.settings().network.batch_latency();
-        lock(&self.latency).saturating_add(batch)
     }
 }
 
@@ -152,7 +145,7 @@ impl BaseTransformImpl for VidtokDec {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = State::Closed;
         *lock(&self.found) = FoundGraph::default();
-        *lock(&self.latency) = gst::ClockTime::ZERO;
+        *lock(&self.network.latency) = element::Latency::default();
         lock(&self.lateness).reset();
         Ok(())
     }
@@ -212,7 +205,9 @@ impl BaseTransformImpl for VidtokDec {
                     open.reader.follow(reader);
                 }
                 self.announce_network(open.decoder.format(), open.decoder.running());
-                self.reset_latency(&open.decoder);
+                let (step, delay) = open.decoder.segments.step_and_delay();
+                let framerate = open.decoder.format().framerate;
+                self.set_latency(delay, step, element::frame_duration(framerate));
                 State::Open(Box::new(open))
             }
             Err(error) => State::Failed(error),
@@ -342,7 +337,10 @@ impl VidtokDec {
     fn next_picture(&self, decoder: &mut Decoder) -> Result<Option<gst::Buffer>, gst::FlowError> {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
-        let on_step = |elapsed, members| lock(&self.network.stats).step(elapsed, members);
+        let on_step = |step: StepTime| {
+            lock(&self.network.stats).step(step.network, step.members);
+            self.observe_step(step.total);
+        };
         while let Some(picture) = decoder.next_picture(on_step).map_err(|error| self.failed(&error))? {
             let clipped = match segment {
                 Some(segment) => clip(picture, segment),
@@ -352,6 +350,7 @@ impl VidtokDec {
                 let uncertain = picture.flags().contains(gst::BufferFlags::CORRUPTED);
                 lock(&self.loss).uncertain_frames += u64::from(uncertain);
                 lock(&self.network.stats).frames += 1;
+                self.note_leaving(picture.pts());
                 return Ok(Some(picture));
             }
         }

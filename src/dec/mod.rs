@@ -16,10 +16,9 @@
 //!
 //! ## Latency
 //!
-//! delay + step frames: the decoder's look-ahead (0, or f - 1 for time factor f), plus one step's frames (f; for a
-//! non-causal tokenizer, its window) for the network itself. A causal tokenizer with f = 4 and look-ahead has 7 frames,
-//! 233 ms at 30 frames per second. The built-in one has no look-ahead: 4 frames. With `batch-streams`, `batch-timeout`
-//! is added, as a step may wait for other streams.
+//! The decoder's look-ahead (0, or f - 1 frames for time factor f), and what a step takes. That is measured, or set by
+//! `processing-deadline`. With `batch-streams`, `batch-timeout` is added, as a step may wait for other streams.
+//! `docs/elements.md` has the rule.
 //!
 //! ## Segments
 //!
@@ -62,7 +61,6 @@ mod decoder;
 mod graph;
 mod imp;
 mod input;
-mod latency;
 mod lateness;
 mod loss;
 mod negotiation;

@@ -9,7 +9,7 @@ use super::graph::Decodable;
 use super::imp::{Open, VidtokDec};
 use super::input::InputReader;
 use super::picture::PictureMaker;
-use crate::element::{BusReport, NetworkElement};
+use crate::element::{BusReport, ElementLatency, NetworkElement};
 use crate::format::Fraction;
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
@@ -73,7 +73,9 @@ impl VidtokDec {
                 let element = self.obj();
                 let report = BusReport(element.upcast_ref());
                 let cancel = self.network().cancel.clone();
-                Decoder::new(&graph, options, format, maker, cancel, &report)?
+                let mut decoder = Decoder::new(&graph, options, format, maker, cancel, &report)?;
+                self.try_network(|| decoder.run_trial());
+                decoder
             }
         };
         Ok(Open { reader, decoder })

@@ -11,8 +11,8 @@ use super::lateness::Due;
 use super::loss::{self, Verdict};
 use super::segments::Skipped;
 use super::settings::Overload;
-use crate::element::NetworkElement;
 use crate::element::qos::Late;
+use crate::element::{ElementLatency, NetworkElement};
 use crate::stream::Hole;
 use crate::system::lock::lock;
 
@@ -39,7 +39,7 @@ impl VidtokDec {
         if input.segment_start {
             self.drain(decoder);
         }
-        self.measure_latency(decoder, &input);
+        self.measure_frame(input.frame_distance());
         let (segment_start, latent_frames, real_frames) = (input.segment_start, input.latent_frames, input.real_frames);
         let error = match decoder.segments.push(input, verdict == Verdict::DecodeAsUncertain) {
             Ok(()) => {

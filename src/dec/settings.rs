@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::loss::LossPolicy;
-use crate::element::{self, NetworkSettings, Stats};
+use crate::element::{self, DEADLINE_PROPERTY, NetworkSettings, Stats, deadline_property};
 use crate::format::TokenFormat;
 use crate::tokenizer::Role;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub max_pixels: u32,
     pub on_loss: LossPolicy,
     pub overload: Overload,
+    /// Nanoseconds; negative: measured.
+    pub processing_deadline: i64,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             max_pixels: DEFAULT_MAX_PIXELS,
             on_loss: LossPolicy::default(),
             overload: Overload::default(),
+            processing_deadline: -1,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Settings {
                     .blurb("What to do when packets come faster than they can be decoded")
                     .mutable_playing()
                     .build(),
+                deadline_property(),
                 Stats::property(),
             ]);
             properties
@@ -92,11 +96,18 @@ impl element::Settings for Settings {
         &self.network
     }
 
+    fn processing_deadline(&self) -> Option<gst::ClockTime> {
+        u64::try_from(self.processing_deadline)
+            .ok()
+            .map(gst::ClockTime::from_nseconds)
+    }
+
     fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "max-pixels" => self.max_pixels = value.get().expect("checked by GObject"),
             "on-loss" => self.on_loss = value.get().expect("checked by GObject"),
             "overload" => self.overload = value.get().expect("checked by GObject"),
+            DEADLINE_PROPERTY => self.processing_deadline = value.get().expect("checked by GObject"),
             name => self.network.set(name, value),
         }
     }
@@ -106,6 +117,7 @@ impl element::Settings for Settings {
             "max-pixels" => Some(self.max_pixels.to_value()),
             "on-loss" => Some(self.on_loss.to_value()),
             "overload" => Some(self.overload.to_value()),
+            DEADLINE_PROPERTY => Some(self.processing_deadline.to_value()),
             name => self.network.get(name),
         }
     }

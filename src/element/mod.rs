@@ -1,7 +1,9 @@
 //! What the elements have in common: caps, metas, raw buffers, pads, and what encoder and decoder do alike.
 
+mod allowance;
 pub mod caps;
 pub mod concealed;
+mod latency;
 pub mod meta;
 pub mod negotiation;
 mod network;
@@ -12,6 +14,7 @@ pub mod rtp;
 mod settings;
 mod stats;
 
+pub use latency::{DEADLINE_PROPERTY, ElementLatency, Latency, deadline_property};
 pub use network::{NetworkElement, NetworkState, Settings, frame_duration, output};
 pub use report::BusReport;
 pub use settings::NetworkSettings;

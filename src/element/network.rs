@@ -9,6 +9,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 
+use super::latency::{DEADLINE_PROPERTY, ElementLatency, Latency};
 use super::{NetworkSettings, Stats, error_message};
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::{self, Cancel, Running, RuntimeError};
@@ -22,6 +23,8 @@ pub struct NetworkState {
     /// What [`NetworkSettings::graph`] has found, and the settings that named it. Set in READY and above.
     found: Mutex<Option<(NetworkSettings, Option<Graph>)>>,
     pub stats: Mutex<Stats>,
+    /// What the latency follows from. Forgotten in READY.
+    pub latency: Mutex<Latency>,
     /// Ends the network's steps when their results are no longer needed.
     pub cancel: Cancel,
 }
@@ -43,6 +46,9 @@ pub trait Settings {
     /// The value of the property `name`; `None` where the element has no such setting.
     fn get(&self, name: &str) -> Option<glib::Value>;
 
+    /// What a step of the network may take; `None`: as measured.
+    fn processing_deadline(&self) -> Option<gst::ClockTime>;
+
     /// Checks what GObject cannot check.
     fn check(&self) -> Result<(), RuntimeError> {
         Ok(())
@@ -63,8 +69,11 @@ pub trait NetworkElement: BaseTransformImpl {
     /// The value of the property `stats`.
     fn stats(&self) -> gst::Structure;
 
-    /// How long the element holds a frame at most.
-    fn latency(&self) -> gst::ClockTime;
+    /// What both elements have in `stats`, as a structure of this name.
+    fn common_stats(&self, name: &str) -> gst::Structure {
+        let latency = self.latency();
+        lock(&self.network().stats).to_structure(name, latency)
+    }
 
     /// Loads ONNX Runtime and finds the graph that the settings name. Statistics then begin at zero. Returns false, and
     /// does nothing, where the settings have not changed since the last time.
@@ -120,6 +129,14 @@ pub trait NetworkElement: BaseTransformImpl {
         Ok(success)
     }
 
+    /// Sets the property of `pspec`.
+    fn set_network_property(&self, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.settings().set(pspec.name(), value);
+        if pspec.name() == DEADLINE_PROPERTY {
+            self.post_latency();
+        }
+    }
+
     fn network_property(&self, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
             Stats::PROPERTY => self.stats().to_value(),
@@ -166,13 +183,6 @@ pub trait NetworkElement: BaseTransformImpl {
         for text in warnings {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
         }
-    }
-
-    /// Says that the element's latency has changed.
-    fn post_latency(&self) {
-        let message = gst::message::Latency::builder().src(&*self.obj()).build();
-        // Fails only where there is no bus.
-        let _ = self.obj().post_message(message);
     }
 
     /// Posts why a step failed, unless it was cancelled: then the pad is flushing.

@@ -20,6 +20,9 @@ pub struct Stats {
     /// Frames that were left out; a QoS message or a warning tells of each. A token buffer that cannot be read counts
     /// as one frame, as nothing says how many it held.
     pub dropped: u64,
+    /// Nanoseconds from the running time of the latest buffer's first frame until the buffer left. Negative: it left
+    /// before.
+    pub lateness: Option<i64>,
     /// What an encoder's network takes, once known.
     pub input: Option<FrameType>,
     /// What runs the network, once it does.
@@ -44,8 +47,8 @@ impl Stats {
         glib::ParamSpecBoxed::builder::<gst::Structure>(Self::PROPERTY)
             .nick("Statistics")
             .blurb(
-                "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, real-time \
-                 factor, provider and nodes that run elsewhere, model, shape of the tokens, what was done to the pixels; encoder: input, which is what the \
+                "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, latency \
+                 and lateness in milliseconds, real-time factor, provider and nodes that run elsewhere, model, shape of the tokens, what was done to the pixels; encoder: input, which is what the \
                  network takes; decoder: gaps and uncertain frames",
             )
             .read_only()
@@ -76,7 +79,8 @@ impl Stats {
         Duration::from_secs_f64(self.total.as_secs_f64() / self.steps.max(1) as f64)
     }
 
-    pub fn to_structure(&self, name: &str) -> gst::Structure {
+    /// `latency`: what the element declares.
+    pub fn to_structure(&self, name: &str, latency: gst::ClockTime) -> gst::Structure {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let per_step = |total: f64| total / self.steps.max(1) as f64;
         let mut structure = gst::Structure::builder(name)
@@ -88,7 +92,11 @@ impl Stats {
             .field("step-ms-mean", per_step(milliseconds(self.total)))
             .field("step-ms-max", milliseconds(self.max))
             .field("batch-mean", per_step(self.members as f64))
+            .field("latency-ms", latency.nseconds() as f64 / 1e6)
             .build();
+        if let Some(lateness) = self.lateness {
+            structure.set("lateness-ms", lateness as f64 / 1e6);
+        }
         if let Some(factor) = self.real_time_factor() {
             structure.set("real-time-factor", factor);
         }

@@ -83,6 +83,17 @@ impl Encoder {
         })
     }
 
+    /// Runs two steps on black pictures, and returns how long the second one took: the first may be slower. The next step
+    /// starts a segment, as if there had been none.
+    pub fn run_trial(&mut self) -> Result<Duration, RuntimeError> {
+        let first = self.network.encode(self.stack.bytes());
+        let started = Instant::now();
+        let second = first.and_then(|_| self.network.encode(self.stack.bytes()));
+        let elapsed = started.elapsed();
+        self.network.restart();
+        second.map(|_| elapsed)
+    }
+
     pub fn format(&self) -> &TokenFormat {
         self.continued.packets.format()
     }

@@ -10,6 +10,7 @@ use super::key_requests::KeyRequest;
 use super::orientation::Orientation;
 use super::playback_segment;
 use super::preparation::OrientationChoice;
+use crate::element::ElementLatency;
 use crate::system::lock::lock;
 
 impl VidtokEnc {
@@ -65,20 +66,14 @@ impl VidtokEnc {
         let end = start.saturating_add(duration.unwrap_or_default());
         let mut state = lock(&self.state);
         state.timing.pause();
-        let latency = lock(&self.shared).latency;
         let last = state.timing.last();
-        let is_long = last.is_some_and(|last| latency.is_exceeded_by_gap(last, end));
+        let is_long = last.is_some_and(|last| self.gap_is_long(last, end));
         if is_long && self.is_live() {
             gst::debug!(CAT, imp = self, "A pause until {end}: the segment ends");
             self.drain(&mut state, false);
             return false;
         }
         state.encoder.as_ref().is_some_and(|encoder| encoder.has_open_group())
-    }
-
-    pub(super) fn is_live(&self) -> bool {
-        let mut query = gst::query::Latency::new();
-        self.obj().sink_pad().peer_query(&mut query) && query.result().0
     }
 
     /// Turns the pictures from here on as tags say, unless the user does not want it.

@@ -1,6 +1,7 @@
 //! `vidtokenc` as GStreamer calls it: properties, states, caps, events, buffers.
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::time::Instant;
 
 use gst::glib;
 use gst::prelude::*;
@@ -12,7 +13,6 @@ use gst_base::subclass::prelude::*;
 use super::encoder::Encoder;
 use super::intake::Intake;
 use super::key_requests::{KeyRequest, KeyRequests};
-use super::latency::Latency;
 use super::orientation::Orientation;
 use super::picture;
 use super::plan::formats;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::timing::{Arrival, Fate, Incoming, Timing};
 use crate::caps::packet_template;
 use crate::element::negotiation::{filtered, tokens_of, video_of, video_template};
-use crate::element::{self, NetworkElement, NetworkState, error_message, metadata, pad_templates};
+use crate::element::{self, ElementLatency, NetworkElement, NetworkState, error_message, metadata, pad_templates};
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
 use crate::timeline::FramePick;
@@ -49,7 +49,8 @@ pub(super) struct State {
 /// What other threads ask for while a step runs.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub(super) latency: Latency,
+    /// The latency that the pipeline has set for all of its elements.
+    pub(super) configured_latency: Option<gst::ClockTime>,
     pub(super) key_requests: KeyRequests,
     pub(super) orientation: Orientation,
 }
@@ -77,7 +78,7 @@ impl ObjectImpl for VidtokEnc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        element::Settings::set(&mut *self.settings(), pspec.name(), value);
+        self.set_network_property(value, pspec);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -124,11 +125,7 @@ impl NetworkElement for VidtokEnc {
     }
 
     fn stats(&self) -> gst::Structure {
-        lock(&self.network.stats).to_structure("application/x-vidtokenc-stats")
-    }
-
-    fn latency(&self) -> gst::ClockTime {
-        lock(&self.shared).latency.own()
+        self.common_stats("application/x-vidtokenc-stats")
     }
 }
 
@@ -139,6 +136,7 @@ impl BaseTransformImpl for VidtokEnc {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = State::default();
+        *lock(&self.network.latency) = element::Latency::default();
         *lock(&self.shared) = Shared::default();
         Ok(())
     }
@@ -232,7 +230,7 @@ impl BaseTransformImpl for VidtokEnc {
             return true;
         }
         if let gst::EventView::Latency(latency) = event.view() {
-            lock(&self.shared).latency.configured = Some(latency.latency());
+            lock(&self.shared).configured_latency = Some(latency.latency());
         }
         !self.refuses(&event) && self.parent_src_event(event)
     }
@@ -297,10 +295,7 @@ impl VidtokEnc {
             let settings = self.settings();
             (settings.key_interval.into(), settings.max_lateness)
         };
-        let (latency, key_time) = {
-            let shared = lock(&self.shared);
-            (shared.latency, shared.key_requests.earliest())
-        };
+        let key_time = lock(&self.shared).key_requests.earliest();
         let segment = self.obj().segment();
         let incoming = Incoming {
             pts: buffer.pts().map(gst::ClockTime::nseconds),
@@ -309,7 +304,7 @@ impl VidtokEnc {
             discont: discont || std::mem::take(&mut state.skipped_discont),
             segment: segment.downcast_ref(),
             now: self.obj().current_running_time(),
-            latency,
+            latency: self.allowed_latency(),
             max_lateness,
             key_time,
             group_is_open: encoder.has_open_group(),
@@ -372,14 +367,17 @@ impl VidtokEnc {
             .zip(intake.as_mut())
             .ok_or(gst::FlowError::NotNegotiated)?;
         let refused = |error: String| self.refuse_frame(&error);
+        let started = Instant::now();
         let frame = picture::map(buffer, &intake.plan().video).map_err(refused)?;
         let (stack, index) = encoder.next_picture();
         intake.fill(&frame, stack, index).map_err(refused)?;
-        self.measure_latency(timing.accept(arrival));
+        self.measure_frame(timing.accept(arrival));
         let holds = timing.durations_are_untrue() && !self.is_live();
         let encoded = encoder.push(arrival, key_interval, holds);
         let encoded = encoded.map_err(|error| self.step_failed(&error))?;
-        encoded.map(|encoded| self.complete(encoded)).transpose()
+        encoded
+            .map(|encoded| self.complete(encoded, started.elapsed()))
+            .transpose()
     }
 
     fn refuse_frame(&self, why: &str) -> gst::FlowError {

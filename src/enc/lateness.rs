@@ -5,7 +5,6 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::imp::VidtokEnc;
-use super::latency::Latency;
 use crate::element::NetworkElement;
 use crate::element::qos::Late;
 use crate::system::lock::lock;
@@ -13,11 +12,9 @@ use crate::system::lock::lock;
 /// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`
 /// nanoseconds beyond the latency. Negative: any lateness is allowed.
 ///
-/// The latency is the pipeline's, and no less than the element declares: for sinks that do not wait, such as one that
-/// writes a file, a pipeline sets none.
-pub fn lateness(latency: Latency, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
+/// `latency`: the pipeline's, and no less than the element declares.
+pub fn lateness(latency: ClockTime, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
     let allowed = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
-    let latency = latency.configured.unwrap_or_default().max(latency.own());
     let limit = due.saturating_add(latency).saturating_add(allowed);
     (now > limit).then(|| now - due)
 }
@@ -49,25 +46,12 @@ mod tests {
     #[test]
     fn a_frame_is_late_behind_its_time_latency_and_allowance() {
         let ms = ClockTime::from_mseconds;
-        // Seven frames of 40 ms.
-        let own = Latency {
-            step_frames: 4,
-            frame: Some(ms(40)),
-            ..Latency::default()
-        };
-        let late = |configured, now, allowed: i64| {
-            let latency = Latency { configured, ..own };
-            lateness(latency, ms(now), ms(1_000), allowed * 1_000_000)
-        };
-        // Its own latency until the pipeline says more, and where no sink waits.
-        for configured in [None, Some(ms(0))] {
-            assert_eq!(late(configured, 1_280, 0), None);
-            assert_eq!(late(configured, 1_281, 0), Some(ms(281)));
-        }
-        assert_eq!(late(Some(ms(500)), 1_500, 0), None);
-        assert_eq!(late(Some(ms(500)), 1_520, 20), None);
-        assert_eq!(late(Some(ms(500)), 1_521, 20), Some(ms(521)));
-        assert_eq!(lateness(own, ms(99_000), ms(0), -1), None);
-        assert_eq!(lateness(own, ms(99_000), ms(0), i64::MAX), None);
+        let late = |now, allowed: i64| lateness(ms(280), ms(now), ms(1_000), allowed * 1_000_000);
+        assert_eq!(late(1_280, 0), None);
+        assert_eq!(late(1_281, 0), Some(ms(281)));
+        assert_eq!(late(1_300, 20), None);
+        assert_eq!(late(1_301, 20), Some(ms(301)));
+        assert_eq!(lateness(ms(280), ms(99_000), ms(0), -1), None);
+        assert_eq!(lateness(ms(280), ms(99_000), ms(0), i64::MAX), None);
     }
 }

@@ -10,10 +10,10 @@
 //!
 //! ## Latency
 //!
-//! 2f - 1 frames for a causal tokenizer of time factor f (built in: 7), 2w - 1 frames for a non-causal one with windows
-//! of w: all but one frame of a group or window wait for it to fill, plus one step's frames for the network itself; a
-//! slower machine could not keep up. Without a framerate, the distance of two frames is measured. With `batch-streams`,
-//! `batch-timeout` is added, as a step may wait for other streams.
+//! f - 1 frames for a causal tokenizer of time factor f (built in: 3), w - 1 frames for a non-causal one with windows of
+//! w, as the first frame of a group waits for the others; and what a step takes. That is measured, or set by
+//! `processing-deadline`. Without a framerate, the distance of two frames is measured. With `batch-streams`,
+//! `batch-timeout` is added, as a step may wait for other streams. `docs/elements.md` has the rule.
 //!
 //! Where durations turn out to be untrue, as of video of a variable rate, a packet waits for the frame behind it, which
 //! tells when its last frame ends. Live video does not wait.

@@ -8,7 +8,6 @@ use gst_base::subclass::prelude::*;
 use super::encoder::{Continued, Encoder};
 use super::imp::{State, VidtokEnc};
 use super::intake::Intake;
-use super::latency::Latency;
 use super::packets::Packets;
 use super::plan::Plan;
 use super::preparation::{OrientationChoice, Preparation};
@@ -16,7 +15,7 @@ use super::stream_range;
 use super::turn::Turn;
 use crate::caps::StreamFormat;
 use crate::details::Details;
-use crate::element::{BusReport, NetworkElement, frame_duration, negotiation, shape};
+use crate::element::{BusReport, ElementLatency, NetworkElement, frame_duration, negotiation, shape};
 use crate::format::{TokenFormat, TokenType};
 use crate::runtime::RuntimeError;
 use crate::system::lock::lock;
@@ -167,7 +166,9 @@ impl VidtokEnc {
         let element = self.obj();
         let report = BusReport(element.upcast_ref());
         let cancel = self.network().cancel.clone();
-        Encoder::new(&graph, settings.network.options, continued, cancel, &report)
+        let mut encoder = Encoder::new(&graph, settings.network.options, continued, cancel, &report)?;
+        self.try_network(|| encoder.run_trial());
+        Ok(encoder)
     }
 
     /// Says why no caps were agreed on, where the reason is what downstream wants. Any other reason is posted already.
@@ -193,17 +194,9 @@ impl VidtokEnc {
         let format = encoder.format();
         self.announce_network(format, encoder.running());
         lock(&self.network().stats).input = Some(encoder.input());
-        let batch = lock(&self.settings).network.batch_latency();
-        {
-            let latency = &mut lock(&self.shared).latency;
-            *latency = Latency {
-                step_frames: encoder.step_frames() as u64,
-                frame: frame_duration(format.framerate),
-                batch,
-                configured: latency.configured,
-            };
-        }
-        self.post_latency();
+        // A group's first frame waits for the others.
+        let group = encoder.step_frames();
+        self.set_latency(group.saturating_sub(1), group, frame_duration(format.framerate));
         if stream_format == StreamFormat::Raw {
             let text = format!(
                 "Raw tokens of \"{}\", little endian, shape {}",

@@ -1,11 +1,13 @@
 //! What the encoder gives to downstream: token buffers and end marks.
 
+use std::time::Duration;
+
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
 use super::encoder::{Encoded, Finished};
 use super::imp::{State, VidtokEnc};
-use crate::element::NetworkElement;
+use crate::element::{ElementLatency, NetworkElement};
 use crate::system::lock::lock;
 
 impl VidtokEnc {
@@ -15,7 +17,7 @@ impl VidtokEnc {
             return Ok(None);
         };
         let released = encoder.release().map_err(|error| self.step_failed(&error))?;
-        released.map(|encoded| self.complete(encoded)).transpose()
+        released.map(|encoded| self.complete_step(encoded)).transpose()
     }
 
     /// Pushes the group that is held, if one is, in front of something that takes its place in the stream.
@@ -53,7 +55,7 @@ impl VidtokEnc {
                 return;
             }
         };
-        let Ok(tail) = tail.map(|tail| self.complete(tail)).transpose() else {
+        let Ok(tail) = tail.map(|tail| self.complete_step(tail)).transpose() else {
             return;
         };
         for buffer in tail.into_iter().chain(mark.map(|mark| self.within_segment(mark))) {
@@ -75,9 +77,17 @@ impl VidtokEnc {
         mark
     }
 
+    /// [Completes](Self::complete) what only a step of the network had to be run for.
+    fn complete_step(&self, encoded: Encoded) -> Result<gst::Buffer, gst::FlowError> {
+        let spent = encoded.elapsed;
+        self.complete(encoded, spent)
+    }
+
     /// Counts what was encoded, pushes what goes in front of it, and answers requests for a segment start. Returns the
     /// buffer to push.
-    pub(super) fn complete(&self, mut encoded: Encoded) -> Result<gst::Buffer, gst::FlowError> {
+    ///
+    /// `spent`: how long it took, from where everything was there.
+    pub(super) fn complete(&self, mut encoded: Encoded, spent: Duration) -> Result<gst::Buffer, gst::FlowError> {
         if let Some(mark) = encoded.mark.take() {
             self.push_owed(self.within_segment(mark))?;
         }
@@ -92,6 +102,8 @@ impl VidtokEnc {
         if encoded.segment_start {
             self.answer_key_requests(encoded.buffer.pts());
         }
+        self.observe_step(spent);
+        self.note_leaving(encoded.buffer.pts());
         Ok(encoded.buffer)
     }
 }

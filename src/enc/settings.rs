@@ -8,7 +8,7 @@ use gst::prelude::*;
 use super::posterior::{Latent, Sampler};
 use super::preparation::Preparation;
 use crate::details::Details;
-use crate::element::{self, NetworkSettings, Stats};
+use crate::element::{self, DEADLINE_PROPERTY, NetworkSettings, Stats, deadline_property};
 use crate::format::TokenType;
 use crate::runtime::RuntimeError;
 use crate::stream::{StreamError, check_stream_id};
@@ -24,6 +24,8 @@ pub struct Settings {
     pub key_interval: u32,
     /// Nanoseconds; negative: nothing is dropped.
     pub max_lateness: i64,
+    /// Nanoseconds; negative: measured.
+    pub processing_deadline: i64,
     pub token_type: TokenTypeChoice,
     pub latent: Latent,
     pub seed: u64,
@@ -39,6 +41,7 @@ impl Default for Settings {
             network: NetworkSettings::default(),
             key_interval: DEFAULT_KEY_INTERVAL,
             max_lateness: DEFAULT_MAX_LATENESS,
+            processing_deadline: -1,
             token_type: TokenTypeChoice::default(),
             latent: Latent::default(),
             seed: 0,
@@ -90,6 +93,7 @@ impl Settings {
                     .default_value(DEFAULT_KEY_INTERVAL)
                     .mutable_playing()
                     .build(),
+                deadline_property(),
                 glib::ParamSpecInt64::builder("max-lateness")
                     .nick("Maximum lateness")
                     .blurb("Live: drop frames that come later than the pipeline's latency and this many ns; groups are not cut (-1: drop nothing)")
@@ -150,6 +154,7 @@ impl element::Settings for Settings {
         match name {
             "key-interval" => self.key_interval = value.get().expect("checked by GObject"),
             "max-lateness" => self.max_lateness = value.get().expect("checked by GObject"),
+            DEADLINE_PROPERTY => self.processing_deadline = value.get().expect("checked by GObject"),
             "token-type" => self.token_type = value.get().expect("checked by GObject"),
             "latent" => self.latent = value.get().expect("checked by GObject"),
             "seed" => self.seed = value.get().expect("checked by GObject"),
@@ -166,12 +171,19 @@ impl element::Settings for Settings {
         Some(match name {
             "key-interval" => self.key_interval.to_value(),
             "max-lateness" => self.max_lateness.to_value(),
+            DEADLINE_PROPERTY => self.processing_deadline.to_value(),
             "token-type" => self.token_type.to_value(),
             "latent" => self.latent.to_value(),
             "seed" => self.seed.to_value(),
             "stream-id" => self.stream_id.to_value(),
             name => return self.preparation.get(name).or_else(|| self.network.get(name)),
         })
+    }
+
+    fn processing_deadline(&self) -> Option<gst::ClockTime> {
+        u64::try_from(self.processing_deadline)
+            .ok()
+            .map(gst::ClockTime::from_nseconds)
     }
 
     fn check(&self) -> Result<(), RuntimeError> {

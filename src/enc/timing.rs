@@ -7,7 +7,6 @@ use gst::ClockTime;
 use super::durations::Durations;
 use super::frame_clock::{ClockError, FrameClock};
 use super::key_requests::KeyTime;
-use super::latency::Latency;
 use super::lateness::lateness;
 use super::playback_segment::{Change, PlaybackSegment, to_running_time, to_stream_time};
 use crate::format::Fraction;
@@ -27,7 +26,8 @@ pub struct Incoming<'a> {
     pub segment: Option<&'a PlaybackSegment>,
     /// Running time of the pipeline's clock; `None` where it does not run.
     pub now: Option<ClockTime>,
-    pub latency: Latency,
+    /// What the pipeline has set, and no less than the element declares.
+    pub latency: ClockTime,
     /// Nanoseconds; negative: nothing is dropped.
     pub max_lateness: i64,
     /// The first segment start that was asked for.

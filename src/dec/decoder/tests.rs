@@ -47,7 +47,7 @@ fn packet(segment_start: bool, latent_frames: u32, real_frames: u64, first: u64)
 fn pictures(decoder: &mut Decoder) -> (Vec<gst::Buffer>, usize) {
     let mut steps = 0;
     let mut pictures = Vec::new();
-    while let Some(picture) = decoder.next_picture(|_, _| steps += 1).unwrap() {
+    while let Some(picture) = decoder.next_picture(|_| steps += 1).unwrap() {
         pictures.push(picture);
     }
     (pictures, steps)
@@ -97,7 +97,7 @@ fn a_cancelled_decoder_waits_for_a_segment_start() {
     let (mut decoder, cancel) = decoder();
     decoder.segments.push(packet(true, 3, 9, 0), false).unwrap();
     cancel.cancel();
-    let error = decoder.next_picture(|_, _| ()).unwrap_err();
+    let error = decoder.next_picture(|_| ()).unwrap_err();
     assert!(matches!(error, StepError::Runtime(RuntimeError::Cancelled)));
     decoder.reset();
     cancel.reset();

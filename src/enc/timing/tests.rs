@@ -2,15 +2,6 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// 25 frames per second in groups of 4: the encoder's own latency is 280 ms.
-fn latency() -> Latency {
-    Latency {
-        step_frames: 4,
-        frame: Some(ClockTime::from_mseconds(40)),
-        ..Latency::default()
-    }
-}
-
 fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.set_framerate(Fraction::new(25, 1));
@@ -26,7 +17,7 @@ fn at(segment: &PlaybackSegment, ms: u64) -> Incoming<'_> {
         discont: false,
         segment: Some(segment),
         now: None,
-        latency: latency(),
+        latency: ClockTime::from_mseconds(280),
         max_lateness: 0,
         key_time: None,
         group_is_open: false,
