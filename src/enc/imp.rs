@@ -291,10 +291,7 @@ impl VidtokEnc {
             return Ok(gst::FlowSuccess::Ok);
         }
         let encoder = state.encoder.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
-        let (key_interval, max_lateness) = {
-            let settings = self.settings();
-            (settings.key_interval.into(), settings.max_lateness)
-        };
+        let key_interval = self.settings().key_interval.into();
         let key_time = lock(&self.shared).key_requests.earliest();
         let segment = self.obj().segment();
         let incoming = Incoming {
@@ -304,8 +301,7 @@ impl VidtokEnc {
             discont: discont || std::mem::take(&mut state.skipped_discont),
             segment: segment.downcast_ref(),
             now: self.obj().current_running_time(),
-            latency: self.allowed_latency(),
-            max_lateness,
+            limits: self.dropping_limits(encoder.step_frames()),
             key_time,
             group_is_open: encoder.has_open_group(),
         };

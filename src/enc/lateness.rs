@@ -1,34 +1,106 @@
-//! Frames of live video that come too late, and are dropped.
+//! Live video for which the machine is too slow: which frames are dropped.
 
 use gst::ClockTime;
+use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::imp::VidtokEnc;
-use crate::element::NetworkElement;
 use crate::element::qos::Late;
+use crate::element::{ElementLatency, NetworkElement};
 use crate::system::lock::lock;
 
-/// How much later than its running time `due` a frame comes at `now`, where that is more than `max_lateness`
-/// nanoseconds beyond the latency. Negative: any lateness is allowed.
+/// What the encoder does when live video comes faster than it can be encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstVidtokEncOverload")]
+#[repr(u32)]
+pub enum Overload {
+    #[default]
+    #[enum_value(name = "Encode every frame, however late", nick = "block")]
+    Block,
+    #[enum_value(
+        name = "Drop whole groups once frames are later than max-lateness",
+        nick = "drop-groups"
+    )]
+    DropGroups,
+}
+
+/// When groups are dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What every frame may be late: the pipeline's latency, and no less than the element declares.
+    pub latency: ClockTime,
+    /// How much later than that a group may begin before groups are dropped.
+    pub max_lateness: ClockTime,
+    /// Frames of a group.
+    pub group: u64,
+}
+
+/// Drops groups once one begins later than latency and `max_lateness`, until one begins within the latency.
 ///
-/// `latency`: the pipeline's, and no less than the element declares.
-pub fn lateness(latency: ClockTime, now: ClockTime, due: ClockTime, max_lateness: i64) -> Option<ClockTime> {
-    let allowed = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
-    let limit = due.saturating_add(latency).saturating_add(allowed);
-    (now > limit).then(|| now - due)
+/// What follows is a new segment, and the first step of a causal one is for a single frame. If dropping ended as soon
+/// as a group is just early enough, a machine of half the speed would drop again behind that frame, and encode only such
+/// frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dropping {
+    is_on: bool,
+    /// Frames that are left of the group that is dropped.
+    left: u64,
+}
+
+impl Dropping {
+    /// Whether a frame that no open group takes is dropped. `lateness`: how much later than its running time it comes;
+    /// `None`: that is not known. Without `limits` nothing is dropped.
+    pub fn drops(&mut self, limits: Option<Limits>, lateness: Option<ClockTime>) -> bool {
+        let Some(limits) = limits else {
+            *self = Self::default();
+            return false;
+        };
+        if self.left == 0 {
+            let more = if self.is_on {
+                ClockTime::ZERO
+            } else {
+                limits.max_lateness
+            };
+            let limit = limits.latency.saturating_add(more);
+            self.is_on = lateness.is_some_and(|lateness| lateness > limit);
+            self.left = if self.is_on { limits.group } else { 0 };
+        }
+        self.left = self.left.saturating_sub(1);
+        self.is_on
+    }
+
+    /// Whether the frame before was dropped.
+    pub fn is_on(self) -> bool {
+        self.is_on
+    }
 }
 
 impl VidtokEnc {
+    /// When groups of so many frames are dropped; `None`: never.
+    pub(super) fn dropping_limits(&self, group: usize) -> Option<Limits> {
+        let (overload, max_lateness) = {
+            let settings = self.settings();
+            (settings.overload, settings.max_lateness)
+        };
+        let max_lateness = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
+        let drops = overload == Overload::DropGroups && self.is_live();
+        drops.then(|| Limits {
+            latency: self.allowed_latency(),
+            max_lateness,
+            group: group as u64,
+        })
+    }
+
     /// Counts and reports a frame that is dropped.
-    pub(super) fn report_late(&self, buffer: &gst::BufferRef, due: ClockTime, lateness: ClockTime) {
+    pub(super) fn report_late(&self, buffer: &gst::BufferRef, due: Option<ClockTime>, lateness: ClockTime) {
         let (processed, dropped) = {
             let mut stats = lock(&self.network().stats);
             stats.dropped += 1;
             (stats.frames, stats.dropped)
         };
         let late = Late {
-            running_time: Some(due),
+            running_time: due,
             stream_time: None,
             pts: buffer.pts(),
             duration: buffer.duration(),
@@ -40,18 +112,4 @@ impl VidtokEnc {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_is_late_behind_its_time_latency_and_allowance() {
-        let ms = ClockTime::from_mseconds;
-        let late = |now, allowed: i64| lateness(ms(280), ms(now), ms(1_000), allowed * 1_000_000);
-        assert_eq!(late(1_280, 0), None);
-        assert_eq!(late(1_281, 0), Some(ms(281)));
-        assert_eq!(late(1_300, 20), None);
-        assert_eq!(late(1_301, 20), Some(ms(301)));
-        assert_eq!(lateness(ms(280), ms(99_000), ms(0), -1), None);
-        assert_eq!(lateness(ms(280), ms(99_000), ms(0), i64::MAX), None);
-    }
-}
+mod tests;

@@ -18,7 +18,11 @@
 //! Where durations turn out to be untrue, as of video of a variable rate, a packet waits for the frame behind it, which
 //! tells when its last frame ends. Live video does not wait.
 //!
-//! `max-lateness` drops frames that come later than the pipeline's latency plus that time, as sinks do.
+//! ## Too slow
+//!
+//! By default, every frame is encoded, however late. With `overload=drop-groups`, live video is dropped, group by group,
+//! once a group begins later than the pipeline's latency and `max-lateness`, until one begins within the latency. What
+//! follows is a new segment with DISCONT. Drops are counted (`dropped` in `stats`), and reported as QoS messages.
 //!
 //! ## Segments
 //!

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use gst::glib;
 use gst::prelude::*;
 
+use super::lateness::Overload;
 use super::posterior::{Latent, Sampler};
 use super::preparation::Preparation;
 use crate::details::Details;
@@ -15,13 +16,14 @@ use crate::stream::{StreamError, check_stream_id};
 use crate::tokenizer::{Graph, Role};
 
 const DEFAULT_KEY_INTERVAL: u32 = 0;
-const DEFAULT_MAX_LATENESS: i64 = -1;
+const DEFAULT_MAX_LATENESS: i64 = 500_000_000;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub network: NetworkSettings,
     /// Frames from one segment start to the next; 0: one segment.
     pub key_interval: u32,
+    pub overload: Overload,
     /// Nanoseconds; negative: nothing is dropped.
     pub max_lateness: i64,
     /// Nanoseconds; negative: measured.
@@ -40,6 +42,7 @@ impl Default for Settings {
         Self {
             network: NetworkSettings::default(),
             key_interval: DEFAULT_KEY_INTERVAL,
+            overload: Overload::default(),
             max_lateness: DEFAULT_MAX_LATENESS,
             processing_deadline: -1,
             token_type: TokenTypeChoice::default(),
@@ -94,9 +97,14 @@ impl Settings {
                     .mutable_playing()
                     .build(),
                 deadline_property(),
+                glib::ParamSpecEnum::builder::<Overload>("overload")
+                    .nick("Overload")
+                    .blurb("What to do with live video that comes faster than it can be encoded")
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecInt64::builder("max-lateness")
                     .nick("Maximum lateness")
-                    .blurb("Live: drop frames that come later than the pipeline's latency and this many ns; groups are not cut (-1: drop nothing)")
+                    .blurb("For overload=drop-groups: how many ns later than the pipeline's latency a group may begin (-1: drop nothing)")
                     .minimum(-1)
                     .default_value(DEFAULT_MAX_LATENESS)
                     .mutable_playing()
@@ -154,6 +162,7 @@ impl element::Settings for Settings {
         match name {
             "key-interval" => self.key_interval = value.get().expect("checked by GObject"),
             "max-lateness" => self.max_lateness = value.get().expect("checked by GObject"),
+            "overload" => self.overload = value.get().expect("checked by GObject"),
             DEADLINE_PROPERTY => self.processing_deadline = value.get().expect("checked by GObject"),
             "token-type" => self.token_type = value.get().expect("checked by GObject"),
             "latent" => self.latent = value.get().expect("checked by GObject"),
@@ -171,6 +180,7 @@ impl element::Settings for Settings {
         Some(match name {
             "key-interval" => self.key_interval.to_value(),
             "max-lateness" => self.max_lateness.to_value(),
+            "overload" => self.overload.to_value(),
             DEADLINE_PROPERTY => self.processing_deadline.to_value(),
             "token-type" => self.token_type.to_value(),
             "latent" => self.latent.to_value(),

@@ -7,7 +7,7 @@ use gst::ClockTime;
 use super::durations::Durations;
 use super::frame_clock::{ClockError, FrameClock};
 use super::key_requests::KeyTime;
-use super::lateness::lateness;
+use super::lateness::{Dropping, Limits};
 use super::playback_segment::{Change, PlaybackSegment, to_running_time, to_stream_time};
 use crate::format::Fraction;
 use crate::timeline::FrameTime;
@@ -26,10 +26,8 @@ pub struct Incoming<'a> {
     pub segment: Option<&'a PlaybackSegment>,
     /// Running time of the pipeline's clock; `None` where it does not run.
     pub now: Option<ClockTime>,
-    /// What the pipeline has set, and no less than the element declares.
-    pub latency: ClockTime,
-    /// Nanoseconds; negative: nothing is dropped.
-    pub max_lateness: i64,
+    /// When groups are dropped; `None`: never.
+    pub limits: Option<Limits>,
     /// The first segment start that was asked for.
     pub key_time: Option<KeyTime>,
     /// The encoder's current group has frames already.
@@ -47,8 +45,11 @@ pub struct Verdict {
 /// Whether a frame is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is dropped: it comes `lateness` after its running time `due`.
-    Drop { due: ClockTime, lateness: ClockTime },
+    /// It is dropped: it comes `lateness` after its running time `due`, if that is known.
+    Drop {
+        due: Option<ClockTime>,
+        lateness: ClockTime,
+    },
     /// It is encoded.
     Encode(Arrival),
 }
@@ -83,6 +84,7 @@ pub struct Timing {
     is_new_stream: bool,
     /// The next frame that is encoded follows a discontinuity.
     discont: bool,
+    dropping: Dropping,
 }
 
 impl Timing {
@@ -134,6 +136,7 @@ impl Timing {
         self.clock.restart(start);
         self.durations.restart();
         self.may_begin_at = None;
+        self.dropping = Dropping::default();
     }
 
     /// Decides what becomes of a frame.
@@ -159,13 +162,20 @@ impl Timing {
 
         // A group is never dropped in part.
         let group_is_open = frame.group_is_open && !ends_segment;
-        if !group_is_open
-            && let Some((due, now)) = running_time.zip(frame.now)
-            && let Some(lateness) = lateness(frame.latency, now, due, frame.max_lateness)
-        {
+        let lateness = running_time.zip(frame.now).map(|(due, now)| now.saturating_sub(due));
+        let was_dropping = self.dropping.is_on();
+        if !group_is_open && self.dropping.drops(frame.limits, lateness) {
             self.durations.interrupt();
-            let fate = Fate::Drop { due, lateness };
-            return Ok(Verdict { ends_segment, fate });
+            // What follows is a new segment, so that decoders give the frames that they owe of this one at once.
+            self.discont = true;
+            let fate = Fate::Drop {
+                due: running_time,
+                lateness: lateness.unwrap_or_default(),
+            };
+            return Ok(Verdict {
+                ends_segment: ends_segment || !was_dropping,
+                fate,
+            });
         }
         let goes_back_from = self.clock.goes_back_from(time.pts);
         let key_is_due = frame.key_time.is_some_and(|key| key.is_met_at(running_time));

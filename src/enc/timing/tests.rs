@@ -2,6 +2,15 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
+/// Frames may be 280 ms late; they are dropped one by one.
+fn limits() -> Limits {
+    Limits {
+        latency: ClockTime::from_mseconds(280),
+        max_lateness: ClockTime::ZERO,
+        group: 1,
+    }
+}
+
 fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.set_framerate(Fraction::new(25, 1));
@@ -17,8 +26,7 @@ fn at(segment: &PlaybackSegment, ms: u64) -> Incoming<'_> {
         discont: false,
         segment: Some(segment),
         now: None,
-        latency: ClockTime::from_mseconds(280),
-        max_lateness: 0,
+        limits: Some(limits()),
         key_time: None,
         group_is_open: false,
     }
@@ -178,7 +186,7 @@ fn a_late_frame_is_dropped_between_groups_only() {
         ..at(&segment, 1_000)
     };
     let dropped = Fate::Drop {
-        due: ClockTime::from_mseconds(1_000),
+        due: Some(ClockTime::from_mseconds(1_000)),
         lateness: ClockTime::from_mseconds(281),
     };
     assert_eq!(timing.judge(&late).unwrap().fate, dropped);
@@ -198,6 +206,52 @@ fn a_late_frame_is_dropped_between_groups_only() {
     assert_eq!((verdict.ends_segment, verdict.fate), (true, dropped));
     let (ends, arrival) = encoded(&mut timing, &at(&segment, 2_000));
     assert!(!ends && arrival.discont);
+}
+
+#[test]
+fn a_dropped_group_ends_the_segment_and_the_next_one_follows_a_discontinuity() {
+    let (segment, mut timing) = (segment(), timing());
+    encoded(&mut timing, &at(&segment, 960));
+    let in_groups = |ms, now| Incoming {
+        now: Some(ClockTime::from_mseconds(now)),
+        limits: Some(Limits { group: 4, ..limits() }),
+        ..at(&segment, ms)
+    };
+    let judged = |timing: &mut Timing, frame| {
+        let verdict = timing.judge(&frame).unwrap();
+        (verdict.ends_segment, matches!(verdict.fate, Fate::Drop { .. }))
+    };
+    // The group's other frames are on time, and dropped, too.
+    assert_eq!(judged(&mut timing, in_groups(1_000, 1_281)), (true, true));
+    for ms in [1_040, 1_080, 1_120] {
+        assert_eq!(judged(&mut timing, in_groups(ms, ms)), (false, true));
+    }
+    let (ends, arrival) = encoded(&mut timing, &in_groups(1_160, 1_440));
+    assert!(!ends && arrival.discont);
+    let (_, arrival) = encoded(&mut timing, &in_groups(1_200, 1_480));
+    assert!(!arrival.discont);
+}
+
+#[test]
+fn a_seek_begins_anew_with_frames_in_time() {
+    let (segment, mut timing) = (segment(), timing());
+    let late = |ms| Incoming {
+        now: Some(ClockTime::from_mseconds(ms + 300)),
+        limits: Some(Limits {
+            max_lateness: ClockTime::from_mseconds(20),
+            group: 4,
+            ..limits()
+        }),
+        ..at(&segment, ms)
+    };
+    let later = Incoming {
+        now: Some(ClockTime::from_mseconds(9_000)),
+        ..late(0)
+    };
+    assert!(matches!(timing.judge(&later).unwrap().fate, Fate::Drop { .. }));
+    timing.flush();
+    // It is later than where dropping ends, and not than where it begins.
+    encoded(&mut timing, &late(1_000));
 }
 
 #[test]
