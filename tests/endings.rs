@@ -316,6 +316,8 @@ fn feed(line: &Line) {
     }
     // The first packet is one frame; the next step is running.
     line.sink.try_pull_sample(LIMIT).expect("a first packet");
+    // A flush while the sink goes to PLAYING may leave it in PAUSED, where it shows nothing more.
+    line.pipeline.state(LIMIT).0.unwrap();
 }
 
 #[test]
