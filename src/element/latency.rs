@@ -52,6 +52,15 @@ impl Latency {
             .saturating_add(processing.unwrap_or_default())
     }
 
+    /// The longest latency that [`own`](Self::own) measures, whatever steps take.
+    pub fn longest(&self) -> ClockTime {
+        let frames = self.awaited_frames + self.step_frames;
+        self.frame
+            .unwrap_or_default()
+            .saturating_mul(frames)
+            .saturating_add(self.batch)
+    }
+
     /// How long the frames of a step last, in nanoseconds.
     fn limit(&self) -> Option<u64> {
         Some(self.frame?.saturating_mul(self.step_frames).nseconds())
@@ -203,11 +212,13 @@ mod tests {
         assert_eq!(latency().own(None), MS(3 * 40 + 160));
         assert_eq!(with(Allowance::of_trial(20_000_000)).own(None), MS(3 * 40 + 25));
         assert_eq!(with(Allowance::of_trial(9_000_000_000)).own(None), MS(3 * 40 + 160));
+        assert_eq!(with(Allowance::of_trial(20_000_000)).longest(), MS(3 * 40 + 160));
         let batch = Latency {
             batch: MS(10),
             ..with(Allowance::of_trial(20_000_000))
         };
         assert_eq!(batch.own(None), MS(3 * 40 + 10 + 25));
+        assert_eq!(batch.longest(), MS(3 * 40 + 10 + 160));
     }
 
     #[test]

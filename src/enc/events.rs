@@ -60,7 +60,7 @@ impl VidtokEnc {
     }
 
     /// Whether a GAP stops here, as the tokens of the current group stand for its time. A live one that lasts longer
-    /// than the latency ends the segment, so that look-ahead decoders give the frames that they owe.
+    /// than the longest latency ends the segment, so that look-ahead decoders give the frames that they owe.
     pub(super) fn covers_gap(&self, gap: &gst::event::Gap) -> bool {
         let (start, duration) = gap.get();
         let end = start.saturating_add(duration.unwrap_or_default());

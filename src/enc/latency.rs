@@ -23,10 +23,14 @@ impl VidtokEnc {
         configured.unwrap_or_default().max(self.latency())
     }
 
-    /// Whether a GAP until `end` is longer than what the element declares. `last`: the latest frame.
+    /// Whether a GAP until `end` is longer than what the element declares at most: how fast this machine is must not
+    /// change where a segment ends. `last`: the latest frame.
     pub(super) fn gap_is_long(&self, last: FrameTime, end: ClockTime) -> bool {
-        let frame = lock(&self.network().latency).frame;
-        is_exceeded_by_gap(self.latency(), frame, last, end)
+        let (longest, frame) = {
+            let latency = lock(&self.network().latency);
+            (latency.longest(), latency.frame)
+        };
+        is_exceeded_by_gap(longest, frame, last, end)
     }
 }
 

@@ -35,8 +35,8 @@
 //!
 //! `key-interval` and force-key-unit events end one together with the current group. Nothing else ends a segment: the
 //! same pictures have the same tokens, whatever container they come from. A GAP within a group is not passed on, as the
-//! group's tokens stand for its time. In live video, a GAP longer than the latency ends the segment, so that a decoder
-//! gives the frames that it owes.
+//! group's tokens stand for its time. In live video, a GAP longer than the frames of two groups but one, and the
+//! wait for a batch, ends the segment, so that a decoder gives the frames that it owes.
 //!
 //! Frames without PTS are counted from the framerate, from the latest PTS or else from the start of the playback
 //! segment.
