@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the launch lines of README.md, docs/recipes.md and docs/network.md, and the Python of README.md and
+# Runs the launch lines of README.md, docs/recipes.md, docs/network.md and docs/live.md, and the Python of README.md and
 # python/README.md, as they are written there: readme.sh PLUGIN.
 # ORT_DYLIB_PATH must be set, VIDTOK_PYTHON may name a Python with NumPy.
 #
@@ -87,7 +87,7 @@ while read -r sending && read -r receiving; do
         tail -n 10 sent log
     fi
     stop_sender
-done < <(blocks docs/network.md sh)
+done < <(blocks docs/network.md sh; blocks docs/live.md sh)
 
 cp out.vidtok clip.vidtok
 blocks python/README.md python >snippet.py

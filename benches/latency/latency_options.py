@@ -26,8 +26,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--paces",
         type=some(PACES),
         default=PACES,
-        help="at-once: the receiver shows a picture when it is there (sync=false); in-time: when its time and the "
-        "latency that the elements declare have come (sync=true) (default: both)",
+        help="at-once: what is there is sent and shown (sync=false); in-time: both wait for the latency that the "
+        "elements declare (sync=true) (default: both)",
     )
     add("--seconds", type=number, default=20, help="of a run, without its start (default: 20)")
     add("--settle", type=number, default=4, help="seconds at the start of a run that do not count (default: 4)")
@@ -35,10 +35,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--size", type=size, default=(256, 256), help="of the picture, 256x128 or more (default: 256x256)")
     add("--fps", type=number, default=30, help="frames per second (default: 30)")
     add("--key-interval", type=int, default=30, help="frames from one key frame to the next (default: 30)")
-    add("--latency", type=int, default=50, help="of rtpjitterbuffer, in ms (default: 50)")
-    add(
-        "--send-in-time", action="store_true", help="udpsink sync=true: packets leave when the sender's latency is over"
-    )
+    add("--latency", type=int, default=20, help="of rtpjitterbuffer, in ms (default: 20)")
+    add("--send-at-once", action="store_true", help="in-time only for the receiver")
     add("--no-queue", action="store_true", help="no queue behind the decoder")
     add("--encoder", default="", help='properties of vidtokenc, as "threads=1"')
     add("--decoder", default="", help="properties of vidtokdec")

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 CLIP = HERE.parents[1] / "examples" / "signing.mp4"
 # Seconds that a run may take longer than its pictures.
 PATIENCE = 30
+COLUMNS = ("p50", "p99", "max", "interval-p99")
 # In which the last pictures come.
 LAST = 1
 
@@ -60,7 +61,7 @@ def run_of(options: argparse.Namespace, coder: str, pace: str) -> Run:
         fps=options.fps,
         key_interval=options.key_interval,
         latency=options.latency,
-        send_in_time=options.send_in_time,
+        send_in_time=pace == "in-time" and not options.send_at_once,
         queue=not options.no_queue,
         encoder=options.encoder,
         decoder=options.decoder,
@@ -98,12 +99,12 @@ def without_lists(report: Mapping[str, object]) -> dict[str, object]:
 def tables(report: Mapping[str, object]) -> str:
     series: Mapping[str, Mapping[str, object]] = report["series"]
     lines = [f"{report['machine']}; {report['gstreamer']}. Times in ms.", ""]
-    heads = ["", "p50", "p99", "max", "pictures", "missing", "unread", "declared: sender", "receiver"]
+    heads = ["", *COLUMNS, "pictures", "missing", "unread", "declared: sender", "receiver"]
     lines += [line(heads), line(["---"] * len(heads))]
     for name, row in series.items():
         counts = [f"{row[count]}" for count in ("pictures", "missing", "unread")]
         latencies = [ms(row[side]["declared-ms"]) for side in ("sender", "receiver")]
-        lines.append(line([name, *(ms(row.get(column)) for column in ("p50", "p99", "max")), *counts, *latencies]))
+        lines.append(line([name, *(ms(row.get(column)) for column in COLUMNS), *counts, *latencies]))
     lines += ["", "Medians of the parts, and of all by the number of pictures that one waits for:", ""]
     counts = sorted({count for row in series.values() for count in row.get("ahead-p50", {})}, reverse=True)
     heads = ["", *PARTS, *(f"waits for {count}" for count in counts)]

@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 PARTS = ("wait", "encode", "network", "decode", "show")
 
@@ -22,6 +23,8 @@ class Picture:
 @dataclass
 class Figures:
     pictures: list[Picture] = field(default_factory=list)
+    # From one shown picture to the next, in ms.
+    intervals: list[float] = field(default_factory=list)
     sent: int = 0
     # Were not shown, or with a number that could not be read; the latter are unread, too.
     missing: int = 0
@@ -29,6 +32,7 @@ class Figures:
 
     def add(self, other: "Figures") -> None:
         self.pictures += other.pictures
+        self.intervals += other.intervals
         self.sent += other.sent
         self.missing += other.missing
         self.unread += other.unread
@@ -54,6 +58,8 @@ def figures(sent: Mapping[str, object], received: Mapping[str, object], settle: 
     counted = range(settle, len(captured))
     found = Figures(sent=len(counted))
     found.missing = sum(seen[frame] != 1 for frame in counted)
+    moments = [now for number, *_, now in shown if number in counted]
+    found.intervals = [(b - a) / 1e6 for a, b in pairwise(moments)]
     for number, came, decoded, now in shown:
         # A number that was read twice, or was never sent, was misread.
         if number not in encoded or seen[number] > 1:
@@ -62,8 +68,8 @@ def figures(sent: Mapping[str, object], received: Mapping[str, object], settle: 
         if number not in counted:
             continue
         out, last = encoded[number]
-        moments = (captured[number], captured[last], out, came, decoded, now)
-        parts = {part: (b - a) / 1e6 for part, a, b in zip(PARTS, moments[:-1], moments[1:], strict=True)}
+        steps = (captured[number], captured[last], out, came, decoded, now)
+        parts = {part: (b - a) / 1e6 for part, a, b in zip(PARTS, steps[:-1], steps[1:], strict=True)}
         found.pictures.append(Picture(last - number, (now - captured[number]) / 1e6, parts))
     return found
 
@@ -77,7 +83,7 @@ def percentile(values: Iterable[float], percent: float) -> float:
 def row(found: Figures) -> dict[str, object]:
     """Figures of a series, in ms."""
     totals = found.totals()
-    if not totals:
+    if not found.intervals:
         return {"pictures": 0, "sent": found.sent, "missing": found.missing, "unread": found.unread}
     parts = {part: statistics.median(picture.parts[part] for picture in found.pictures) for part in PARTS}
     ahead = {count: statistics.median(p.total for p in pictures) for count, pictures in found.by_ahead().items()}
@@ -90,6 +96,8 @@ def row(found: Figures) -> dict[str, object]:
         "p99": percentile(totals, 99),
         "max": max(totals),
         "min": min(totals),
+        "interval-p50": statistics.median(found.intervals),
+        "interval-p99": percentile(found.intervals, 99),
         "parts-p50": parts,
         "ahead-p50": ahead,
     }

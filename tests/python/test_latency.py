@@ -67,6 +67,7 @@ def test_a_picture_takes_the_sum_of_its_parts() -> None:
     assert [picture.ahead for picture in figures.pictures] == [3, 2, 1, 0]
     assert figures.pictures[0].parts == {"wait": 30, "encode": 5, "network": 1, "decode": 14, "show": 10}
     assert (figures.sent, figures.missing, figures.unread) == (4, 0, 0)
+    assert figures.intervals == [1, 1, 1]
 
 
 def test_what_is_lost_unread_or_read_twice_does_not_count() -> None:
