@@ -33,7 +33,11 @@ def main() -> None:
     for turn in range(options.turns):
         for name, run in runs.items():
             print(f"turn {turn + 1} of {options.turns}: {name}", file=sys.stderr)
-            sent, received = measure(run)
+            try:
+                sent, received = measure(run)
+            except (RuntimeError, subprocess.SubprocessError) as error:
+                # Sender or receiver have said why.
+                sys.exit(f"{name}: {error}")
             found[name].add(summary.figures(sent, received, options.settle * options.fps))
             last[name] = {"sender": without_lists(sent), "receiver": without_lists(received)}
             last[name]["sender"]["camera-late-ms-p99"] = summary.percentile(sent["late-ns"], 99) / 1e6

@@ -87,7 +87,7 @@ def test_pictures_are_measured_from_end_to_end(tmp_path: Path) -> None:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     # The tests' modules are not for this Python, which has GStreamer.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    options = ["--turns=1", "--seconds=3", "--settle=2", "--paces=at-once", f"--output={tmp_path}"]
+    options = ["--turns=1", "--seconds=3", "--settle=2", "--size=256x128", "--paces=at-once", f"--output={tmp_path}"]
     command = ["/usr/bin/python3", str(FOLDER / "measure.py"), *options]
     done = subprocess.run(
         command, env=own | {"GST_PLUGIN_PATH": str(target / "debug")}, timeout=120, capture_output=True, text=True
