@@ -1,0 +1,44 @@
+"""All cameras of the service."""
+
+from pathlib import Path
+from threading import Lock
+
+from camera import Camera
+from settings import Settings
+
+
+class Taken(Exception):
+    """There is a camera of that name."""
+
+
+class Fleet:
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._lock = Lock()
+        self._cameras: dict[str, Camera] = {}
+
+    def add(self, settings: Settings) -> Camera:
+        with self._lock:
+            if settings.name in self._cameras:
+                raise Taken(f"there is a camera {settings.name} already: remove it first")
+            camera = Camera(settings, self._folder)
+            self._cameras[settings.name] = camera
+            return camera
+
+    def remove(self, name: str) -> bool:
+        """Whether there was such a camera."""
+        with self._lock:
+            camera = self._cameras.pop(name, None)
+        if camera is None:
+            return False
+        # Without the lock: a source that takes long to stop holds no other camera up.
+        camera.stop()
+        return True
+
+    def cameras(self) -> list[Camera]:
+        with self._lock:
+            return list(self._cameras.values())
+
+    def close(self) -> None:
+        for camera in self.cameras():
+            self.remove(camera.settings.name)

@@ -1,0 +1,110 @@
+"""The pipeline of a camera. Nothing that a person or a program wrote is part of a launch line."""
+
+from pathlib import Path
+from typing import Any
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst  # noqa: E402
+
+from settings import Settings  # noqa: E402
+
+# A second of pictures, however large: what comes later, the encoder drops and counts.
+QUEUE = "queue max-size-bytes=0 max-size-buffers=0 max-size-time=1000000000"
+TEST_SOURCE = "videotestsrc name=source is-live=true pattern=ball ! capsfilter name=video"
+CAMERA_SOURCE = "v4l2src name=source ! capsfilter name=video ! decodebin ! videoconvert"
+URI_SOURCE = "uridecodebin name=source expose-all-streams=false caps=video/x-raw"
+# What waits longer than this for the network is dropped, and not sent. In ns.
+MAX_LATENESS = 500_000_000
+RTP_CAPS = "application/x-rtp,media=video,encoding-name=VIDTOK,clock-rate=90000"
+
+
+class Missing(RuntimeError):
+    """Something that the pipeline needs is not installed."""
+
+
+def build(settings: Settings, folder: Path | None) -> Any:
+    """The pipeline of a camera, in the state NULL. `folder`: for files."""
+    pipeline = Gst.parse_launch(receiver(settings) if settings.kind == "receive" else sender(settings))
+    pipeline.set_name(settings.name)
+    set_up = receive if settings.kind == "receive" else send
+    set_up(pipeline, settings, folder)
+    return pipeline
+
+
+def sender(settings: Settings) -> str:
+    if settings.source == "test":
+        source = TEST_SOURCE
+    elif settings.source.startswith("/dev/"):
+        source = CAMERA_SOURCE
+    elif settings.source.startswith("file:"):
+        # At the file's own speed.
+        source = f"{URI_SOURCE} ! clocksync"
+    else:
+        source = URI_SOURCE
+    # Packets leave as soon as they are made.
+    sink = "udpsink name=sink sync=false async=false"
+    out = f"rtpvidtokpay config-interval=-1 ! {sink}"
+    if settings.file:
+        out = "filesink name=sink sync=false async=false buffer-mode=unbuffered"
+    return f"{source} ! {QUEUE} ! vidtokenc name=encoder ! {out}"
+
+
+def receiver(settings: Settings) -> str:
+    sink = "videoconvert ! autovideosink" if settings.screen else "fakesink sync=true qos=true"
+    return (
+        f"udpsrc name=source caps={RTP_CAPS} ! rtpjitterbuffer name=jitter ! rtpvidtokdepay name=depayloader ! "
+        f"queue ! vidtokdec name=decoder ! {sink}"
+    )
+
+
+def send(pipeline: Any, settings: Settings, folder: Path | None) -> None:
+    source, encoder, sink = (pipeline.get_by_name(name) for name in ("source", "encoder", "sink"))
+    video = pipeline.get_by_name("video")
+    if video is not None:
+        video.set_property("caps", video_caps(settings))
+    if settings.source.startswith("/dev/"):
+        source.set_property("device", settings.source)
+    elif settings.source != "test":
+        source.set_property("uri", settings.source)
+    set_network(encoder, settings)
+    encoder.set_property("key-interval", settings.key_interval)
+    if settings.size:
+        encoder.set_property("size", settings.size)
+    encoder.set_property("max-lateness", MAX_LATENESS)
+    if encoder.find_property("overload") is not None:
+        Gst.util_set_object_arg(encoder, "overload", "drop-groups")
+    if settings.file:
+        if folder is None:
+            raise Missing("there is no folder for files: start the service with --output FOLDER")
+        sink.set_property("location", str(folder / settings.file))
+    else:
+        sink.set_property("host", settings.host)
+        sink.set_property("port", settings.port)
+
+
+def receive(pipeline: Any, settings: Settings, _folder: Path | None) -> None:
+    pipeline.get_by_name("source").set_property("port", settings.port)
+    pipeline.get_by_name("jitter").set_property("latency", settings.jitter_ms)
+    set_network(pipeline.get_by_name("decoder"), settings)
+
+
+def set_network(element: Any, settings: Settings) -> None:
+    element.set_property("threads", settings.threads)
+    if settings.model:
+        element.set_property("model", settings.model)
+
+
+def video_caps(settings: Settings) -> Any:
+    """What a camera or the test picture shall be like."""
+    size = (settings.width, settings.height)
+    if settings.source == "test":
+        size = (settings.width or 256, settings.height or 256)
+    wanted = {"width": size[0], "height": size[1]}
+    fields = "".join(f",{name}={value}" for name, value in wanted.items() if value)
+    if settings.framerate or settings.source == "test":
+        fields += f",framerate={settings.framerate or 30}/1"
+    if settings.source == "test":
+        return Gst.Caps.from_string(f"video/x-raw,format=I420{fields}")
+    return Gst.Caps.from_string(f"video/x-raw{fields};image/jpeg{fields}")
