@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 PERIOD = 0.5
+SETTLED = 5.0
 
 
 @dataclass
@@ -35,14 +36,9 @@ def resident_kb() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-def growth_kb(samples: list[tuple[float, int]], seconds: float) -> tuple[float, float, float]:
-    """Medians of the second and of the last window, and how much the last is larger.
-
-    A window is a minute, or a quarter of a run that is shorter than four minutes. The first window is left out: caches
-    fill up, and each size of picture comes for the first time.
-    """
-    window = min(60.0, seconds / 4)
-    second = [kb for at, kb in samples if window <= at < 2 * window]
-    last = [kb for at, kb in samples if seconds - window <= at < seconds]
-    before, after = statistics.median(second), statistics.median(last)
-    return before, after, after - before
+def medians_kb(samples: list[tuple[float, int]], windows: tuple[tuple[float, float], ...]) -> list[float]:
+    """The median of each window, but for its first seconds, in which the networks for its pictures are made."""
+    return [
+        statistics.median(kb for at, kb in samples if min(begins + SETTLED, (begins + ends) / 2) <= at < ends)
+        for begins, ends in windows
+    ]

@@ -10,6 +10,8 @@ QUIET_END = 4.0
 QUIET_START = 3.0
 SIZES = ((64, 64), (128, 96), (256, 192), (200, 120))
 RATES = (15, 25, 30)
+# While memory is measured: the largest pictures.
+MEASURED_CAPS = {"size": (256, 192), "rate": 30}
 KINDS = ("loss", "burst", "key", "caps", "pause", "gap", "pause-receiver")
 
 
@@ -21,9 +23,28 @@ class Event:
     arguments: dict[str, Any]
 
 
+def windows(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """When memory is compared: the second and the last minute, or quarter of a run that is shorter than four minutes.
+
+    Before them caches fill up. In both, pictures have the same size, as memory depends on it.
+    """
+    window = min(60.0, seconds / 4)
+    return (window, 2 * window), (seconds - window, seconds)
+
+
 def plan(seed: int, seconds: float) -> list[Event]:
     """Events in the order of their times. Each kind comes before any comes again."""
     draw = random.Random(seed)
+    measured = windows(seconds)
+    events = [Event(begins, "caps", MEASURED_CAPS) for begins, _ in measured]
+    events += disturbances(draw, seconds)
+    # New caps that a window begins with, or that would come within one, would change what is compared.
+    is_measured = lambda event: any(begins < event.at < ends for begins, ends in measured)  # noqa: E731
+    kept = [event for event in events if event.kind != "caps" or not is_measured(event)]
+    return sorted(kept, key=lambda event: event.at)
+
+
+def disturbances(draw: random.Random, seconds: float) -> list[Event]:
     events: list[Event] = []
     deck: list[str] = []
     at = QUIET_START

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger import Ledger, equations
-from memory import Memory, growth_kb
-from plan import Event, plan
+from memory import Memory, medians_kb
+from plan import Event, plan, windows
 
 MAX_GROWTH_KB = 1024
 # Seconds that a stream has to end.
@@ -70,8 +70,8 @@ class Soak:
                 undo = lambda: line.set_gap(False)  # noqa: E731
             case "pause" | "pause-receiver":
                 pipeline = line.sender if event.kind == "pause" else line.receiver
-                pipeline.set_state(self.gst.State.PAUSED)
-                undo = lambda: pipeline.set_state(self.gst.State.PLAYING)  # noqa: E731
+                line.pause(pipeline)
+                undo = lambda: line.resume(pipeline)  # noqa: E731
         if undo is not None:
             self.until.append((now + arguments["seconds"], undo))
 
@@ -132,9 +132,10 @@ class Soak:
             print(f"{'ok    ' if left == right else 'FAILED'}  {sentence}: {left} and {right}")
             if left != right:
                 self.wrong.append(sentence)
-        before, after, growth = growth_kb(memory.samples, self.seconds)
-        is_flat = growth <= MAX_GROWTH_KB
-        print(f"{'ok    ' if is_flat else 'FAILED'}  resident memory: {before:.0f} kB, then {after:.0f}: {growth:+.0f}")
+        before, after = medians_kb(memory.samples, windows(self.seconds))
+        is_flat = after - before <= MAX_GROWTH_KB
+        sign = "ok    " if is_flat else "FAILED"
+        print(f"{sign}  resident memory: {before:.0f} kB, and at the end {after:.0f}: {after - before:+.0f}")
         if not is_flat:
             self.wrong.append("memory grows")
         self.wrong += ledger.wrong

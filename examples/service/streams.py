@@ -1,0 +1,246 @@
+"""Streams side by side in this process: at full speed, or live as the service runs them."""
+
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst  # noqa: E402
+
+from capacity_rule import Live, Run  # noqa: E402
+from lateness import Lateness  # noqa: E402
+from pipelines import QUEUE, build, set_network  # noqa: E402
+from settings import Settings  # noqa: E402
+
+# Seconds before a measurement, in which networks are made and caches filled.
+WARM_UP = 1.5
+LIVE_WARM_UP = 4.0
+# Seconds between the starts of live streams: a process that starts them all at once begins late.
+APART = 0.3
+# Seconds that a clip to read from lasts.
+CLIP = 60
+ROLES = ("encode", "decode", "both")
+INPUTS = ("raw", "h264")
+
+
+class Broken(RuntimeError):
+    """A pipeline's own error."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What each stream is."""
+
+    role: str
+    width: int
+    height: int
+    fps: int
+    input: str
+    size: str
+    model: str
+    threads: int
+
+    def video(self) -> str:
+        return f"video/x-raw,format=I420,width={self.width},height={self.height},framerate={self.fps}/1"
+
+    def settings(self, name: str, **more: Any) -> Settings:
+        kept = {"size": self.size, "model": self.model, "threads": self.threads}
+        size = {"width": self.width, "height": self.height, "framerate": self.fps}
+        return Settings(name=name, **kept, **size, **more)
+
+
+def make_clip(load: Load, folder: Path) -> None:
+    """What streams read: a video, or tokens of one."""
+    source = f"videotestsrc pattern=ball num-buffers={CLIP * load.fps} ! {load.video()}"
+    if load.role == "decode":
+        model = Gst.parse_launch(f"{source} ! vidtokenc name=encoder key-interval=60 ! filesink name=sink")
+        set_network(model.get_by_name("encoder"), load.settings("clip"))
+        if load.size:
+            model.get_by_name("encoder").set_property("size", load.size)
+        pipeline, path = model, folder / "clip.vidtok"
+    elif load.input == "h264":
+        coder = "x264enc speed-preset=superfast key-int-max=60 ! h264parse ! matroskamux"
+        pipeline, path = Gst.parse_launch(f"{source} ! {coder} ! filesink name=sink"), folder / "clip.mkv"
+    else:
+        return
+    pipeline.get_by_name("sink").set_property("location", str(path))
+    pipeline.set_state(Gst.State.PLAYING)
+    end = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    pipeline.set_state(Gst.State.NULL)
+    if end.type == Gst.MessageType.ERROR:
+        raise Broken(end.parse_error()[0].message)
+
+
+class FullSpeed:
+    """One stream without a clock."""
+
+    def __init__(self, load: Load, folder: Path, port: int) -> None:
+        if load.role == "decode":
+            line = "filesrc name=file ! vidtokparse"
+        else:
+            source = f"videotestsrc pattern=ball ! {load.video()}"
+            if load.input == "h264":
+                source = "filesrc name=file ! matroskademux ! decodebin"
+            line = f"{source} ! {QUEUE} ! vidtokenc name=encoder key-interval=60"
+        line += " ! rtpvidtokpay config-interval=-1"
+        if load.role == "encode":
+            line += f" ! udpsink host=127.0.0.1 port={port} sync=false async=false"
+        else:
+            line += " ! rtpvidtokdepay ! queue ! vidtokdec name=decoder ! fakesink sync=false"
+        self.pipeline = Gst.parse_launch(line)
+        settings = load.settings("stream")
+        for name in ("encoder", "decoder"):
+            if (element := self.pipeline.get_by_name(name)) is not None:
+                set_network(element, settings)
+        if (file := self.pipeline.get_by_name("file")) is not None:
+            file.set_property("location", str(folder / ("clip.vidtok" if load.role == "decode" else "clip.mkv")))
+        if load.size and load.role != "decode":
+            self.pipeline.get_by_name("encoder").set_property("size", load.size)
+        self._counted = self.pipeline.get_by_name("encoder" if load.role == "encode" else "decoder")
+
+    def frames(self) -> int:
+        return self._counted.get_property("stats").get_value("frames")
+
+
+def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
+    # What comes to it is never read: the kernel drops it.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nowhere:
+        nowhere.bind(("127.0.0.1", 0))
+        streams = [FullSpeed(load, folder, nowhere.getsockname()[1]) for _ in range(count)]
+        for stream in streams:
+            stream.pipeline.set_state(Gst.State.PLAYING)
+        try:
+            while any(stream.frames() == 0 for stream in streams):
+                listen([stream.pipeline for stream in streams], 0.05)
+            listen([stream.pipeline for stream in streams], WARM_UP)
+            before, began = sum(stream.frames() for stream in streams), time.monotonic()
+            # The first stream that reaches its clip's end ends the run.
+            listen([stream.pipeline for stream in streams], seconds)
+            frames, took = sum(stream.frames() for stream in streams) - before, time.monotonic() - began
+        finally:
+            for stream in streams:
+                stream.pipeline.set_state(Gst.State.NULL)
+    return Run(count, frames / took, peak_memory())
+
+
+def listen(pipelines: list[Any], seconds: float) -> None:
+    """Waits, until one of the pipelines ends."""
+    ends = time.monotonic() + seconds
+    kinds = Gst.MessageType.ERROR | Gst.MessageType.EOS | Gst.MessageType.LATENCY
+    while time.monotonic() < ends:
+        for pipeline in pipelines:
+            while (message := pipeline.get_bus().pop_filtered(kinds)) is not None:
+                match message.type:
+                    case Gst.MessageType.ERROR:
+                        raise Broken(f"{message.src.get_name()}: {message.parse_error()[0].message}")
+                    case Gst.MessageType.LATENCY:
+                        pipeline.recalculate_latency()
+                    case _:
+                        return
+        time.sleep(min(0.05, max(ends - time.monotonic(), 0)))
+
+
+def peak_memory() -> int:
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+class LiveStream:
+    """One stream as the service runs it."""
+
+    def __init__(self, load: Load, number: int, folder: Path, port: int) -> None:
+        self.pipelines: list[Any] = []
+        self._watched: list[tuple[Any, Lateness]] = []
+        if load.role != "encode":
+            receiver = build(load.settings(f"receiver{number}", kind="receive", port=port), None)
+            self._watch(receiver, "decoder")
+        if load.role == "decode":
+            line = (
+                f"filesrc location={folder / 'clip.vidtok'} ! vidtokparse ! clocksync ! rtpvidtokpay config-interval=-1"
+            )
+            self.pipelines.append(
+                Gst.parse_launch(f"{line} ! udpsink host=127.0.0.1 port={port} sync=false async=false")
+            )
+        else:
+            source = (folder / "clip.mkv").as_uri() if load.input == "h264" else "test"
+            self._watch(build(load.settings(f"sender{number}", source=source, port=port), None), "encoder")
+        for pipeline in self.pipelines:
+            pipeline.set_state(Gst.State.PLAYING)
+
+    def _watch(self, pipeline: Any, name: str) -> None:
+        element = pipeline.get_by_name(name)
+        self.pipelines.append(pipeline)
+        self._watched.append((element, Lateness(element.get_static_pad("src"), keeps=True)))
+
+    def dropped(self) -> list[int]:
+        return [element.get_property("stats").get_value("dropped") for element, _ in self._watched]
+
+    def lateness(self) -> list[int]:
+        """How many values there are so far."""
+        return [len(lateness.values or ()) for _, lateness in self._watched]
+
+    def result(self, dropped: list[int], passed: list[int]) -> list[Live]:
+        """What came since `dropped` and `passed` were read."""
+        found = []
+        for (element, lateness), before, first in zip(self._watched, dropped, passed, strict=True):
+            values = [late for _, late in (lateness.values or ())[first:]]
+            more = element.get_property("stats").get_value("dropped") - before
+            found.append(Live(latency_of(element), values, more))
+        return found
+
+    def close(self) -> None:
+        for pipeline in self.pipelines:
+            pipeline.set_state(Gst.State.NULL)
+        for _, lateness in self._watched:
+            lateness.close()
+
+
+def latency_of(element: Any) -> float:
+    """What the element and those in front of it declare together, in seconds."""
+    query = Gst.Query.new_latency()
+    if not element.get_static_pad("src").query(query):
+        return 0.0
+    return query.parse_latency()[1] / Gst.SECOND
+
+
+def live(load: Load, count: int, seconds: float, folder: Path) -> list[Live]:
+    streams: list[LiveStream] = []
+    ports = free_ports(count)
+    try:
+        for number, port in enumerate(ports):
+            streams.append(LiveStream(load, number, folder, port))
+            listen([pipeline for stream in streams for pipeline in stream.pipelines], APART)
+        pipelines = [pipeline for stream in streams for pipeline in stream.pipelines]
+        listen(pipelines, LIVE_WARM_UP)
+        before = [(stream, stream.dropped(), stream.lateness()) for stream in streams]
+        listen(pipelines, seconds)
+        return [result for stream, dropped, passed in before for result in stream.result(dropped, passed)]
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def in_own_process(words: list[str]) -> str:
+    """What another run of this program prints: a process keeps memory that it once had."""
+    program = [sys.executable, str(Path(__file__).with_name("capacity.py")), *words]
+    done = subprocess.run(program, capture_output=True, text=True)
+    if done.returncode:
+        raise Broken(done.stderr.strip() or f"a run ended with {done.returncode}")
+    return done.stdout
