@@ -13,7 +13,7 @@ from gi.repository import GLib, Gst  # noqa: E402
 
 from lateness import BOUNDS, Lateness  # noqa: E402
 from pipelines import Missing, build  # noqa: E402
-from settings import Backoff, Settings  # noqa: E402
+from settings import Backoff, Settings, without_password  # noqa: E402
 
 # Fields of the network's and of the depayloader's stats that count up, and those that tell of the moment.
 COUNTED = ("frames", "latent-frames", "bytes", "segments", "dropped", "gaps", "uncertain-frames")
@@ -134,8 +134,7 @@ class Camera:
             message = bus.timed_pop_filtered(Gst.CLOCK_TIME_NONE, KINDS)
             match message.type:
                 case Gst.MessageType.ERROR:
-                    error, _ = message.parse_error()
-                    self._fail(f"{message.src.get_name()}: {error.message}")
+                    self._fail(f"{message.src.get_name()}: {reason(*message.parse_error())}")
                     return
                 case Gst.MessageType.WARNING:
                     self.warning = f"{message.src.get_name()}: {message.parse_warning()[0].message}"
@@ -152,6 +151,13 @@ class Camera:
 
     def _fail(self, why: str) -> None:
         self.error, self.state = why, "failed"
+
+
+def reason(error: GLib.Error, details: str | None) -> str:
+    """What an element says, and what it says to programmers, where that is more."""
+    more = (details or "").rpartition("\n")[2].strip()
+    is_more = more and more not in error.message and "\n" in (details or "")
+    return without_password(f"{error.message} {more}" if is_more else error.message)
 
 
 def read_stats(element: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -388,16 +388,15 @@ impl Joiner {
         let Some(build) = self.current.take() else {
             return;
         };
-        let (pts, starts) = (build.pts(), build.latent_frame() == 0);
+        let (pts, starts, packets) = (build.pts(), build.latent_frame() == 0, build.packets());
         let after_hole = std::mem::take(&mut self.after_hole);
         match build.finish(&self.format, self.last.as_ref(), &self.clock, after_hole) {
             Some(joined) => {
-                if starts {
-                    self.asked = None;
-                }
+                self.asked = self.asked.filter(|_| !starts);
                 self.give(joined, pushed);
             }
             None => {
+                self.counts.held += packets;
                 self.hole();
                 self.ask(pts.or(next_pts), pushed);
             }

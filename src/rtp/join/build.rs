@@ -26,6 +26,8 @@ pub struct Build {
     came: Vec<Range<u32>>,
     cells: u32,
     last_came: bool,
+    /// How many came, but for those of no use.
+    packets: u64,
 }
 
 /// What is kept of the unit that was given out last.
@@ -79,6 +81,7 @@ impl Build {
             came: Vec::new(),
             cells: (format.grid_cells() * latent_frames) as u32,
             last_came: false,
+            packets: 0,
         }
     }
 
@@ -92,6 +95,10 @@ impl Build {
 
     pub fn pts(&self) -> Option<u64> {
         self.pts
+    }
+
+    pub fn packets(&self) -> u64 {
+        self.packets
     }
 
     /// No packet of the unit will come, or is missing.
@@ -134,6 +141,7 @@ impl Build {
             self.copy(&tokens, &run, &free);
         }
         insert(&mut self.came, run);
+        self.packets += u64::from(is_same);
         is_same.then_some(()).ok_or(Fault::Contradiction)
     }
 

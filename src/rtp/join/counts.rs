@@ -7,7 +7,7 @@ use crate::rtp::Fault;
 pub struct Counts {
     /// Packets that came after their unit was given out.
     pub late: u64,
-    /// Packets that were not used, since the start of their segment had not come.
+    /// Packets that were not used, since the start of their segment had not come, or not whole.
     pub held: u64,
     pub concealed_cells: u64,
     /// Latent frames of which no packet came, and that were concealed.

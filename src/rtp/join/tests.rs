@@ -240,6 +240,7 @@ fn a_start_that_came_in_part_is_concealed_by_the_segment_before() {
     // The stream's first start has nothing before it.
     let mut joiner = Joiner::new(format(), HOLD);
     assert_eq!(send(&mut joiner, 0, 0, &[1]), (vec![], true));
+    assert_eq!(joiner.counts().held, 1);
     assert_eq!(send(&mut joiner, 0, 1, &[0, 1]), (vec![], false));
     assert_eq!(numbers(&send(&mut joiner, 1, 0, &[0, 1]).0), [(1, 0, 1000)]);
 }
