@@ -129,16 +129,12 @@ class Ledger:
         if not is_said:
             self._blame(f"{unit} is lost, and nothing says so")
 
-    def shown(self, time: int | None, is_marked: bool, is_after_pause: bool) -> None:
-        """A picture reaches the sink. After a pause its time may go back: the jitter buffer gives packets that were held
-        up the same time, or one that is earlier than their distance says."""
+    def shown(self, time: int | None, is_marked: bool) -> None:
+        """A picture reaches the sink."""
         with self._lock:
             self.counts["pictures"] += 1
             self.counts["pictures marked"] += is_marked
-            goes_back = time is None or self._time is not None and time <= self._time
-            if goes_back and is_after_pause:
-                self.counts["pictures whose time goes back after a pause"] += 1
-            elif goes_back:
+            if time is None or self._time is not None and time < self._time:
                 self._blame(f"a picture at {time} follows one at {self._time}")
             self._time = time
 

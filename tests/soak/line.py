@@ -1,9 +1,7 @@
 """A sender and a receiver of tokens over RTP, in one process, and what is done to them."""
 
-import math
 import random
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import gi
@@ -32,8 +30,6 @@ RECEIVER = """
 TOKEN_PREFIX = 2048
 # A packet in ten of those that ask for a segment start does not arrive.
 REQUESTS_LOST = 0.1
-# Seconds after a pause in which the jitter buffer finds new times.
-SETTLES = 15.0
 PROBE = Gst.PadProbeType
 
 
@@ -43,7 +39,6 @@ class Line:
         self.share, self.burst = 0.0, 0
         self.requests_lost = 0
         self._is_gap = False
-        self._jumps_until = 0.0
         self._probes: list[tuple[Any, int]] = []
         self._draw, self._requests = random.Random(seed), random.Random(seed + 1)
         self.sender, self.receiver = Gst.parse_launch(SENDER), Gst.parse_launch(RECEIVER)
@@ -118,8 +113,7 @@ class Line:
     def _is_shown(self, info: Any) -> bool:
         buffer = info.get_buffer()
         time = None if buffer.pts == Gst.CLOCK_TIME_NONE else buffer.pts
-        is_after_pause = monotonic() < self._jumps_until
-        self.ledger.shown(time, bool(buffer.get_flags() & Gst.BufferFlags.CORRUPTED), is_after_pause)
+        self.ledger.shown(time, bool(buffer.get_flags() & Gst.BufferFlags.CORRUPTED))
         return True
 
     # What is done to the line.
@@ -131,15 +125,6 @@ class Line:
     def set_caps(self, size: tuple[int, int], rate: int) -> None:
         text = f"video/x-raw,format=I420,width={size[0]},height={size[1]},framerate={rate}/1"
         self.sender.get_by_name("caps").set_property("caps", Gst.Caps.from_string(text))
-
-    def pause(self, pipeline: Any) -> None:
-        # It may last until the pause is over, and then until the jitter buffer has settled.
-        self._jumps_until = math.inf
-        pipeline.set_state(Gst.State.PAUSED)
-
-    def resume(self, pipeline: Any) -> None:
-        pipeline.set_state(Gst.State.PLAYING)
-        self._jumps_until = monotonic() + SETTLES
 
     def set_gap(self, is_gap: bool) -> None:
         self._is_gap = is_gap

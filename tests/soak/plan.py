@@ -12,7 +12,7 @@ SIZES = ((64, 64), (128, 96), (256, 192), (200, 120))
 RATES = (15, 25, 30)
 # While memory is measured: the largest pictures.
 MEASURED_CAPS = {"size": (256, 192), "rate": 30}
-KINDS = ("loss", "burst", "key", "caps", "pause", "gap", "pause-receiver")
+KINDS = ("loss", "burst", "key", "caps", "pause", "gap")
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,4 @@ ARGUMENTS = {
     "caps": lambda draw: {"size": draw.choice(SIZES), "rate": draw.choice(RATES)},
     "pause": lambda draw: {"seconds": draw.uniform(0.3, 3)},
     "gap": lambda draw: {"seconds": draw.uniform(0.2, 3)},
-    "pause-receiver": lambda draw: {"seconds": draw.uniform(0.1, 1)},
 }

@@ -68,10 +68,9 @@ class Soak:
             case "gap":
                 line.set_gap(True)
                 undo = lambda: line.set_gap(False)  # noqa: E731
-            case "pause" | "pause-receiver":
-                pipeline = line.sender if event.kind == "pause" else line.receiver
-                line.pause(pipeline)
-                undo = lambda: line.resume(pipeline)  # noqa: E731
+            case "pause":
+                line.sender.set_state(self.gst.State.PAUSED)
+                undo = lambda: line.sender.set_state(self.gst.State.PLAYING)  # noqa: E731
         if undo is not None:
             self.until.append((now + arguments["seconds"], undo))
 

@@ -181,6 +181,7 @@ impl Build {
         clock: &UnitClock,
         after_hole: bool,
     ) -> Option<Joined> {
+        let end = last.and_then(|last| last.end);
         let concealed = missing(&self.came, &(0..self.cells));
         if !concealed.is_empty() {
             let grid = format.grid_cells() as u32;
@@ -193,7 +194,9 @@ impl Build {
                 self.conceal(run.clone(), grid, last);
             }
         }
-        let times = clock.times(self.pts, self.header.real_frames.into(), self.offsets.as_deref());
+        let frames = self.header.real_frames.into();
+        let times = clock.times(self.pts, frames, self.offsets.as_deref());
+        let times = clock.behind(end, times, frames);
         Some(Joined {
             segment: self.segment,
             latent_frame: self.header.latent_frame,

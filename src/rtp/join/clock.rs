@@ -14,6 +14,9 @@ pub struct UnitTimes {
     pub offsets: Option<Vec<u64>>,
 }
 
+/// Nanoseconds by which a unit may begin before the end of the one before it, and still be of the same timeline.
+const MAX_OVERLAP: u64 = 1_000_000_000;
+
 /// Tells times by a format's framerate.
 #[derive(Debug)]
 pub struct UnitClock {
@@ -41,6 +44,27 @@ impl UnitClock {
             pts,
             duration: Some(nanos(*end)),
             offsets: Some(offsets.iter().map(|ticks| nanos(*ticks)).collect()),
+        }
+    }
+
+    /// The times of a unit of `frames` real frames behind one that ends at `end`. Where it begins before that, as the jitter
+    /// buffer moves its times to those of arrival, its frames share what is left of its time: time does not go back, and
+    /// what follows is not delayed.
+    pub fn behind(&self, end: Option<u64>, times: UnitTimes, frames: u32) -> UnitTimes {
+        let (Some(end), Some(pts), Some(duration)) = (end, times.pts, times.duration) else {
+            return times;
+        };
+        let overlap = end.saturating_sub(pts);
+        // Times are rounded, and those of another timeline begin anew.
+        if overlap <= self.half_a_frame() || overlap > MAX_OVERLAP {
+            return times;
+        }
+        let span = duration.saturating_sub(overlap);
+        let time = |frame: u32| (u128::from(frame) * u128::from(span) / u128::from(frames.max(1))) as u64;
+        UnitTimes {
+            pts: Some(end),
+            duration: Some(span),
+            offsets: Some((1..frames).map(time).collect()),
         }
     }
 
@@ -83,5 +107,42 @@ impl UnitClock {
 
     fn half_a_frame(&self) -> u64 {
         frames_to_time(1, self.framerate).unwrap_or_default() / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A unit of four frames of 40 ms at `pts`, behind one that ends at 2 s. All in milliseconds.
+    fn behind(pts: u64, ticks: Option<&[u32]>) -> (u64, u64, Option<Vec<u64>>) {
+        let clock = UnitClock {
+            framerate: Fraction::new(25, 1),
+        };
+        let times = clock.times(Some(pts * MS), 4, ticks);
+        let times = clock.behind(Some(2_000 * MS), times, 4);
+        let offsets = times
+            .offsets
+            .map(|offsets| offsets.iter().map(|offset| offset / MS).collect());
+        (times.pts.unwrap() / MS, times.duration.unwrap() / MS, offsets)
+    }
+
+    #[test]
+    fn a_unit_that_begins_too_early_shares_what_is_left_of_its_time() {
+        // 160 ms from 1.92 s on: 80 ms are left.
+        assert_eq!(behind(1_920, None), (2_000, 80, Some(vec![20, 40, 60])));
+        let ticks = [3_600, 7_200, 10_800, 14_400];
+        assert_eq!(behind(1_920, Some(&ticks)), (2_000, 80, Some(vec![20, 40, 60])));
+        // Nothing is left.
+        assert_eq!(behind(1_500, None), (2_000, 0, Some(vec![0, 0, 0])));
+    }
+
+    #[test]
+    fn a_unit_in_time_or_of_another_timeline_keeps_its_times() {
+        for pts in [0, 999, 1_980, 2_000, 2_500] {
+            assert_eq!(behind(pts, None), (pts, 160, None));
+        }
     }
 }

@@ -197,6 +197,16 @@ fn a_late_comer_waits_for_a_segment_start_and_asks_for_it() {
 }
 
 #[test]
+fn time_does_not_go_back_where_a_unit_begins_before_the_one_before_it_ends() {
+    let mut joiner = Joiner::new(format(), HOLD);
+    push(&mut joiner, &payloads(&format(), &unit(0, 0), 400)[0], 0);
+    // Of its 160 ms, 30 lie in the time of the frame before.
+    let units = push(&mut joiner, &payloads(&format(), &unit(0, 1), 400)[0], 10_000_000).units;
+    assert_eq!((units[0].pts, units[0].end()), (Some(40_000_000), Some(170_000_000)));
+    assert_eq!(units[0].offsets, Some(vec![32_500_000, 65_000_000, 97_500_000]));
+}
+
+#[test]
 fn a_key_is_asked_for_again_after_a_second() {
     let mut joiner = Joiner::new(format(), HOLD);
     let packet = &payloads(&format(), &unit(0, 1), 100)[0];
@@ -594,7 +604,7 @@ proptest! {
         let mut joiner = Joiner::new(format(), HOLD);
         push(&mut joiner, &payloads(&format(), &unit(9, 0), 400)[0], 0);
         joiner.last.as_mut().unwrap().next = 5;
-        let units: Vec<_> = all.iter().flat_map(|payload| push(&mut joiner, payload, 1).units).collect();
+        let units: Vec<_> = all.iter().flat_map(|payload| push(&mut joiner, payload, FRAME).units).collect();
         prop_assert_eq!(units.len(), 1);
         prop_assert_eq!(&units[0].tokens, &whole.tokens);
         prop_assert!(units[0].segment_end && units[0].end_of_stream);
