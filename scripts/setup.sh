@@ -3,7 +3,8 @@
 #
 #   .venv/                 Python packages in the versions that requirements.txt files pin
 #   .local/onnxruntime-*/  other builds of ONNX Runtime, for tests
-#   .local/dataset/        Python packages beside the system's GStreamer for Python, for tests of vidtok-dataset
+#   .local/dataset/        Python packages beside the system's GStreamer for Python, for tests of vidtok-dataset and of
+#                          examples/service
 #   .local/lib/            the plugin in gstreamer-1.0/, for GST_PLUGIN_PATH, and ONNX Runtime in onnxruntime/, where
 #                          the plugin finds it
 
@@ -220,8 +221,8 @@ other_pyav() {
     printf '%s' "$folder"
 }
 
-# Makes the environment that vidtok-dataset's tests run it in, and sets DATASET_PYTHON. It sees the system's PyGObject, so
-# it is made of the system's Python.
+# Makes the environment in which tests run vidtok-dataset and the example of a service, and sets DATASET_PYTHON. It sees
+# the system's PyGObject, so it is made of the system's Python.
 setup_dataset() {
     DATASET_PYTHON=$PWD/.local/dataset/bin/python
     if ! "$DATASET_PYTHON" -m pip --version >/dev/null 2>&1; then
@@ -229,7 +230,8 @@ setup_dataset() {
             fail "/usr/bin/python3 -m venv failed"
     fi
     quietly "$DATASET_PYTHON" -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes \
-        -r dataset/requirements.txt || fail "pip could not install: -r dataset/requirements.txt"
+        -r dataset/requirements.txt -r examples/service/requirements.txt ||
+        fail "pip could not install the packages of dataset/ and examples/service/"
 }
 
 # Builds the plugin and copies it to a folder of its own, as GStreamer also searches the folders below. The plugin looks

@@ -68,6 +68,7 @@ else
 fi
 run "Examples in the documentation (cargo test --doc)" 300 cargo test --locked --doc --quiet
 run "Demo" 300 tests/demo.sh "$TARGET_FOLDER/debug/libgstvidtok.so" "$TARGET_FOLDER/debug/vidtok-demo"
+run "A minute of soak" 200 tests/soak.sh --plugin "$TARGET_FOLDER/debug/libgstvidtok.so" --minutes 1
 run "Launch lines of the documents" 300 tests/readme.sh "$TARGET_FOLDER/debug/libgstvidtok.so"
 
 # total passed, total failed: sums up "12 passed" and "3 failed" in the last lines of pytest, cargo, nextest and the scripts.

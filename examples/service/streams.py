@@ -116,12 +116,12 @@ def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
         for stream in streams:
             stream.pipeline.set_state(Gst.State.PLAYING)
         try:
+            pipelines = [stream.pipeline for stream in streams]
             while any(stream.frames() == 0 for stream in streams):
-                listen([stream.pipeline for stream in streams], 0.05)
-            listen([stream.pipeline for stream in streams], WARM_UP)
+                listen(pipelines, 0.05)
+            listen(pipelines, WARM_UP)
             before, began = sum(stream.frames() for stream in streams), time.monotonic()
-            # The first stream that reaches its clip's end ends the run.
-            listen([stream.pipeline for stream in streams], seconds)
+            listen(pipelines, seconds)
             frames, took = sum(stream.frames() for stream in streams) - before, time.monotonic() - began
         finally:
             for stream in streams:
@@ -130,7 +130,7 @@ def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
 
 
 def listen(pipelines: list[Any], seconds: float) -> None:
-    """Waits, until one of the pipelines ends."""
+    """Waits. A pipeline that reaches the end of its clip begins anew."""
     ends = time.monotonic() + seconds
     kinds = Gst.MessageType.ERROR | Gst.MessageType.EOS | Gst.MessageType.LATENCY
     while time.monotonic() < ends:
@@ -142,7 +142,7 @@ def listen(pipelines: list[Any], seconds: float) -> None:
                     case Gst.MessageType.LATENCY:
                         pipeline.recalculate_latency()
                     case _:
-                        return
+                        pipeline.seek_simple(Gst.Format.TIME, Gst.SeekFlags.FLUSH, 0)
         time.sleep(min(0.05, max(ends - time.monotonic(), 0)))
 
 

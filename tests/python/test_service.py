@@ -248,15 +248,14 @@ def test_an_answer_may_be_15_percent_off(said: int, holds: int, right: bool) -> 
     assert is_right(said, holds) == right
 
 
-@pytest.mark.parametrize("role", ["encode", "decode", "both"])
-def test_capacity_answers(role: str, tmp_path: Path) -> None:
+def test_capacity_answers(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    command = [PYTHON, str(FOLDER / "capacity.py"), f"--role={role}", "--video=64x64", "--fps=5", "--seconds=0.5"]
+    command = [PYTHON, str(FOLDER / "capacity.py"), "--role=both", "--video=128x128", "--fps=60", "--seconds=0.5"]
     done = subprocess.run(
         [*command, f"--json={figures}"], env=environment(tmp_path), timeout=PATIENCE, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text("utf-8"))
-    last = found["runs"][-1]
-    assert found["answer"]["by_processors"] == int(0.95 * last["frames_per_second"] / 5) >= 1
+    assert all(run["frames_per_second"] > 0 for run in found["runs"])
+    assert found["answer"]["by_processors"] == int(0.95 * found["runs"][-1]["frames_per_second"] / 60)
     assert f"This machine holds {found['answer']['streams']} streams" in done.stdout

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED_FOR = sorted(
-    path.relative_to(ROOT)
-    for folder in ("models", "models/training", "scripts", "tests", ".ci", "benches/loss", "examples/train")
-    for path in (ROOT / folder).glob("requirements.in")
-)
+FOLDERS = ("models", "models/training", "scripts", "tests", ".ci", "benches/loss", "examples/service", "examples/train")
+ASKED_FOR = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).glob("requirements.in"))
 
 
 def name(requirement: str) -> str:
@@ -31,7 +28,7 @@ def requirements(path: Path) -> list[str]:
 
 
 def test_there_are_packages_to_pin() -> None:
-    assert len(ASKED_FOR) == 7
+    assert len(ASKED_FOR) == 8
 
 
 @pytest.mark.parametrize("asked", ASKED_FOR, ids=str)

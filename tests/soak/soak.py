@@ -154,6 +154,8 @@ def watched(options: argparse.Namespace) -> int:
         log = Path(folder) / "leaks"
         environment = {
             **os.environ,
+            # With several arenas, memory also depends on which thread got which.
+            "MALLOC_ARENA_MAX": "1",
             "GST_TRACERS": "leaks",
             "GST_DEBUG": "GST_TRACER:7",
             "GST_DEBUG_FILE": str(log),
