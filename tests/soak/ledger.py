@@ -11,6 +11,9 @@ _CONFIGURATION = 1 << 5
 _RTP_HEADER_BYTES = 12
 # As docs/stream.md has them, up to the number of the segment.
 _PACKET = struct.Struct("<4s HH IIII QQ II QI")
+# Nanoseconds. Time that goes back by more begins anew: a source that is paused while it is late jumps to the time of the
+# clock, and the jitter buffer to that of arrival.
+NEW_TIMELINE = 1_000_000_000
 _SYNC = b"\x89VTP"
 RTP_PREFIX = _RTP_HEADER_BYTES + _PAYLOAD.size
 """Bytes of an RTP packet that are looked at."""
@@ -134,7 +137,10 @@ class Ledger:
         with self._lock:
             self.counts["pictures"] += 1
             self.counts["pictures marked"] += is_marked
-            if time is None or self._time is not None and time < self._time:
+            back = 0 if time is None or self._time is None else self._time - time
+            if back > NEW_TIMELINE:
+                self.counts["new timelines"] += 1
+            elif time is None or back > 0:
                 self._blame(f"a picture at {time} follows one at {self._time}")
             self._time = time
 

@@ -8,10 +8,10 @@ from typing import Any
 QUIET_END = 4.0
 # Until the line runs.
 QUIET_START = 3.0
-SIZES = ((64, 64), (128, 96), (256, 192), (200, 120))
+SIZES = ((64, 64), (96, 128), (192, 144), (160, 80))
 RATES = (15, 25, 30)
 # While memory is measured: the largest pictures.
-MEASURED_CAPS = {"size": (256, 192), "rate": 30}
+MEASURED_CAPS = {"size": (192, 144), "rate": 30}
 KINDS = ("loss", "burst", "key", "caps", "pause", "gap")
 
 
