@@ -1,8 +1,7 @@
 """The process's memory over time. Free of GStreamer."""
 
 import statistics
-import time
-from dataclasses import dataclass, field
+from array import array
 from pathlib import Path
 from threading import Event, Thread
 
@@ -10,25 +9,27 @@ PERIOD = 0.5
 SETTLED = 5.0
 
 
-@dataclass
 class Memory:
-    """Resident memory, taken twice a second by a thread of its own."""
+    """Resident memory, taken by a thread of its own."""
 
-    samples: list[tuple[float, int]] = field(default_factory=list)
-    _stop: Event = field(default_factory=Event)
-
-    def __post_init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, seconds: float) -> None:
+        # It has its size from the beginning, as it is part of what it measures.
+        self._samples = array("q", bytes(8 * int(seconds / PERIOD + 1)))
+        self._stop = Event()
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(PERIOD):
-            self.samples.append((time.monotonic() - self._began, resident_kb()))
+        for index in range(len(self._samples)):
+            if self._stop.wait(PERIOD):
+                return
+            self._samples[index] = resident_kb()
 
-    def stop(self) -> None:
+    def stop(self) -> list[tuple[float, int]]:
+        """Seconds from the beginning, and kB."""
         self._stop.set()
         self._thread.join()
+        return [((index + 1) * PERIOD, kb) for index, kb in enumerate(self._samples) if kb]
 
 
 def resident_kb() -> int:

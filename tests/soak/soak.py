@@ -34,7 +34,7 @@ class Soak:
         self.events = plan(seed, seconds)
 
     def run(self) -> None:
-        memory = Memory()
+        memory = Memory(self.seconds)
         self.line.play()
         began = time.monotonic()
         todo = list(self.events)
@@ -46,9 +46,9 @@ class Soak:
                 entry[1]()
             times = [todo[0].at] if todo else []
             self.listen(min([*times, *(at for at, _ in self.until), self.seconds, now + 1]) - now)
-        memory.stop()
+        samples = memory.stop()
         self.end()
-        self.report(memory)
+        self.report(samples)
 
     def begin(self, event: Event, now: float) -> None:
         print(f"{now:8.1f} s  {event.kind} {event.arguments}", flush=True)
@@ -113,7 +113,7 @@ class Soak:
             # What the network still holds.
             time.sleep(0.5)
 
-    def report(self, memory: Memory) -> None:
+    def report(self, samples: list[tuple[float, int]]) -> None:
         line, ledger = self.line, self.ledger
         ledger.finish()
         sender = line.stats(line.sender, "encoder")
@@ -131,7 +131,7 @@ class Soak:
             print(f"{'ok    ' if left == right else 'FAILED'}  {sentence}: {left} and {right}")
             if left != right:
                 self.wrong.append(sentence)
-        before, after = medians_kb(memory.samples, windows(self.seconds))
+        before, after = medians_kb(samples, windows(self.seconds))
         is_flat = after - before <= MAX_GROWTH_KB
         sign = "ok    " if is_flat else "FAILED"
         print(f"{sign}  resident memory: {before:.0f} kB, and at the end {after:.0f}: {after - before:+.0f}")
