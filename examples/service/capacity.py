@@ -27,7 +27,7 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
-from capacity_rule import Answer, Live, Run, answer, free_memory, is_right  # noqa: E402
+from capacity_rule import NOTICED, Answer, Live, Run, answer, free_memory, is_right  # noqa: E402
 from streams import CLIP, INPUTS, ROLES, Broken, Load, at_full_speed, in_own_process, live, make_clip  # noqa: E402
 
 # No run has more streams: each has several threads.
@@ -41,9 +41,14 @@ def measure(load: Load, seconds: float, folder: Path) -> list[Run]:
         text = run_inner(load, folder, "--full-speed", count, seconds)
         runs.append(Run(**json.loads(text)))
         run = runs[-1]
-        megabytes = run.memory / 1e6
-        print(f"{run.streams:8} streams at full speed  {run.frames_per_second:8.1f} frames/s  {megabytes:8.0f} MB")
+        figures = f"{run.frames_per_second:8.1f} frames/s  {run.memory / 1e6:8.0f} MB{of_others(run.others)}"
+        print(f"{run.streams:8} streams at full speed  {figures}", flush=True)
     return runs
+
+
+def of_others(processors: float) -> str:
+    """What to say of other programs."""
+    return f"  (others: {processors:.1f} processors)" if processors > NOTICED else ""
 
 
 def numbers(load: Load, runs: list[Run]) -> Iterator[int]:
@@ -69,18 +74,20 @@ def inner(what: str, count: str, seconds: str, folder: str, load: str) -> None:
     if what == "--full-speed":
         print(json.dumps(dataclasses.asdict(at_full_speed(*arguments))))
     else:
-        print(json.dumps([dataclasses.asdict(stream) for stream in live(*arguments)]))
+        streams, others = live(*arguments)
+        print(json.dumps({"streams": [dataclasses.asdict(stream) for stream in streams], "others": others}))
 
 
 def holds(load: Load, count: int, seconds: float, folder: Path) -> bool:
     """Runs live streams, and shows how it went."""
-    streams = [Live(**stream) for stream in json.loads(run_inner(load, folder, "--live", count, seconds))]
+    found = json.loads(run_inner(load, folder, "--live", count, seconds))
+    streams = [Live(**stream) for stream in found["streams"]]
     faults = [fault for stream in streams if (fault := stream.fault())]
     late = max((stream.p99 for stream in streams if stream.lateness), default=0)
     latency = max(stream.latency for stream in streams)
     text = f"late by {late * 1e3:.0f} ms (p99), declared {latency * 1e3:.0f}"
     verdict = f"do not hold: {len(faults)} of {len(streams)}, {faults[0]}" if faults else "hold"
-    print(f"{count:8} live streams  {text}  {verdict}", flush=True)
+    print(f"{count:8} live streams  {text}{of_others(found['others'])}  {verdict}", flush=True)
     return not faults
 
 
@@ -102,6 +109,8 @@ def report(load: Load, found: Answer, free: int) -> None:
     memory = "as many as there may be" if found.by_memory is None else str(found.by_memory)
     print(f"\nThis machine holds {found.streams} streams; {found.limit} limit them.")
     print(f"by the processors ({len(os.sched_getaffinity(0))}): {found.by_processors}")
+    if found.alone is not None:
+        print(f"without the other programs that run now, about: {found.alone}")
     print(f"by memory ({free / 1e9:.1f} GB are free): {memory}")
 
 

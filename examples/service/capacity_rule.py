@@ -1,6 +1,8 @@
 """How many streams a machine holds, by what was measured; and whether it does. Free of GStreamer."""
 
+import os
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ HEADROOM = 0.95
 TOLERANCE = 0.15
 # How much lateness may grow over a run, as a share of the latency.
 MAX_GROWTH = 0.1
+# Processors that others may keep busy without a word.
+NOTICED = 0.1
+PROCESSOR_TIMES = Path("/proc/stat")
 MEMINFO = Path("/proc/meminfo")
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -24,6 +29,10 @@ class Run:
     """Of all streams together."""
     memory: int
     """Bytes of the process at its largest."""
+    others: float = 0.0
+    """Processors that other programs kept busy meanwhile."""
+    processors: float = 0.0
+    """Processors that the streams kept busy."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class Answer:
     by_processors: int
     by_memory: int | None
     """`None`: one stream more costs no memory that could be measured."""
+
+    alone: int | None = None
+    """How many the processors would hold if other programs did not use them; `None`: they hardly did."""
 
     @property
     def limit(self) -> str:
@@ -42,6 +54,11 @@ class Answer:
 def answer(runs: Sequence[Run], fps: float, free: int) -> Answer:
     """`runs`: the first with one stream, the last with the number that is nearest. `free`: bytes."""
     by_processors = int(HEADROOM * runs[-1].frames_per_second / fps)
+    last = runs[-1]
+    alone = None
+    if last.others > NOTICED and last.processors > 0:
+        # By the processor time of a frame.
+        alone = int(by_processors * (last.processors + last.others) / last.processors)
     by_memory = None
     one, most = runs[0], max(runs, key=lambda run: run.streams)
     more = (most.memory - one.memory) / max(most.streams - one.streams, 1)
@@ -49,7 +66,8 @@ def answer(runs: Sequence[Run], fps: float, free: int) -> Answer:
         by_memory = max(0, 1 + int((free - one.memory) / more))
     elif one.memory > free:
         by_memory = 0
-    return Answer(min(by_processors, by_processors if by_memory is None else by_memory), by_processors, by_memory)
+    streams = by_processors if by_memory is None else min(by_processors, by_memory)
+    return Answer(streams, by_processors, by_memory, alone)
 
 
 def free_memory() -> int:
@@ -62,6 +80,26 @@ def free_memory() -> int:
     except OSError:
         return free
     return free if limit == "max" else min(free, max(int(limit) - used, 0))
+
+
+class Stopwatch:
+    """Wall time, this process's processor time, and that of all others."""
+
+    def __init__(self) -> None:
+        self._wall, self._own, self._all = time.monotonic(), time.process_time(), busy_seconds()
+
+    def read(self) -> tuple[float, float, float]:
+        """Seconds that have passed; processors that this process has kept busy, and that others have."""
+        wall = time.monotonic() - self._wall
+        own = (time.process_time() - self._own) / wall
+        # Two clocks of different grain.
+        return wall, own, max((busy_seconds() - self._all) / wall - own, 0.0)
+
+
+def busy_seconds() -> float:
+    """Time of all processors since the machine began, but for idle time and the wait for disks."""
+    ticks = [int(word) for word in PROCESSOR_TIMES.read_text("ascii").split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
-from capacity_rule import Live, Run  # noqa: E402
+from capacity_rule import Live, Run, Stopwatch  # noqa: E402
 from lateness import Lateness  # noqa: E402
 from pipelines import QUEUE, build, set_network  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -120,13 +120,13 @@ def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
             while any(stream.frames() == 0 for stream in streams):
                 listen(pipelines, 0.05)
             listen(pipelines, WARM_UP)
-            before, began = sum(stream.frames() for stream in streams), time.monotonic()
+            before, watch = sum(stream.frames() for stream in streams), Stopwatch()
             listen(pipelines, seconds)
-            frames, took = sum(stream.frames() for stream in streams) - before, time.monotonic() - began
+            frames, (took, own, others) = sum(stream.frames() for stream in streams) - before, watch.read()
         finally:
             for stream in streams:
                 stream.pipeline.set_state(Gst.State.NULL)
-    return Run(count, frames / took, peak_memory())
+    return Run(count, frames / took, peak_memory(), others, own)
 
 
 def listen(pipelines: list[Any], seconds: float) -> None:
@@ -209,7 +209,8 @@ def latency_of(element: Any) -> float:
     return query.parse_latency()[1] / Gst.SECOND
 
 
-def live(load: Load, count: int, seconds: float, folder: Path) -> list[Live]:
+def live(load: Load, count: int, seconds: float, folder: Path) -> tuple[list[Live], float]:
+    """How the streams went, and how many processors other programs kept busy."""
     streams: list[LiveStream] = []
     ports = free_ports(count)
     try:
@@ -218,9 +219,10 @@ def live(load: Load, count: int, seconds: float, folder: Path) -> list[Live]:
             listen([pipeline for stream in streams for pipeline in stream.pipelines], APART)
         pipelines = [pipeline for stream in streams for pipeline in stream.pipelines]
         listen(pipelines, LIVE_WARM_UP)
-        before = [(stream, stream.dropped(), stream.lateness()) for stream in streams]
+        before, watch = [(stream, stream.dropped(), stream.lateness()) for stream in streams], Stopwatch()
         listen(pipelines, seconds)
-        return [result for stream, dropped, passed in before for result in stream.result(dropped, passed)]
+        results = [result for stream, dropped, passed in before for result in stream.result(dropped, passed)]
+        return results, watch.read()[2]
     finally:
         for stream in streams:
             stream.close()

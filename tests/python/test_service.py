@@ -234,6 +234,12 @@ def test_processors_or_memory_limit() -> None:
     assert answer([Run(1, 100, GB), Run(2, 200, GB)], 15, 3 * GB).by_memory is None
 
 
+def test_what_other_programs_take_is_told() -> None:
+    # Of two processors, the streams had one and a half, and hold 12: alone they would hold 16.
+    assert answer([Run(4, 200, GB, others=0.5, processors=1.5)], 15, 100 * GB).alone == 16
+    assert answer([Run(4, 200, GB, others=0.05, processors=1.95)], 15, 100 * GB).alone is None
+
+
 def test_a_stream_holds_while_it_is_in_time_and_stays_so() -> None:
     assert Live(0.2, [0.1] * 100, 0).fault() is None
     assert Live(0.2, [0.1] * 200 + [5.0], 0).fault() is None
