@@ -14,7 +14,8 @@ from settings import Settings  # noqa: E402
 QUEUE = "queue max-size-bytes=0 max-size-buffers=0 max-size-time=1000000000"
 TEST_SOURCE = "videotestsrc name=source is-live=true pattern=ball ! capsfilter name=video"
 CAMERA_SOURCE = "v4l2src name=source ! capsfilter name=video ! decodebin ! videoconvert"
-URI_SOURCE = "uridecodebin name=source expose-all-streams=false caps=video/x-raw"
+# Features of any memory: with plain caps, decoders of H.264 are not found (GStreamer 1.22).
+URI_SOURCE = "uridecodebin name=source expose-all-streams=false caps=video/x-raw(ANY)"
 # What waits longer than this for the network is dropped, and not sent. In ns.
 MAX_LATENESS = 500_000_000
 RTP_CAPS = "application/x-rtp,media=video,encoding-name=VIDTOK,clock-rate=90000"

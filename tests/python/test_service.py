@@ -34,6 +34,7 @@ SMALL = {"width": 64, "height": 64, "framerate": 30}
 class Service:
     address: str
     process: int
+    output: Path
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, str]:
         data = None if body is None else json.dumps(body).encode()
@@ -89,13 +90,14 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    command = [PYTHON, str(FOLDER / "service.py"), "--port=0"]
+    (folder / "out").mkdir()
+    command = [PYTHON, str(FOLDER / "service.py"), "--port=0", f"--output={folder / 'out'}"]
     with subprocess.Popen(command, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         address = process.stdout.readline().strip().removesuffix("/cameras")
         try:
             assert address.startswith("http://127.0.0.1:"), address
-            yield Service(address, process.pid)
+            yield Service(address, process.pid, folder / "out")
             process.terminate()
             assert process.wait(PATIENCE) == 0
         finally:
@@ -141,6 +143,21 @@ def test_an_error_touches_no_other_camera(service: Service) -> None:
     assert (cameras["good"]["error"], cameras["good"]["restarts"]) == ("", 0)
     for name in ("good", "bad", "once"):
         service.remove(name)
+
+
+def test_a_file_with_sound_plays_at_its_own_speed_and_ends(service: Service, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    inputs = "-f lavfi -i testsrc2=s=64x48:r=25 -f lavfi -i sine -t 2"
+    subprocess.run(["ffmpeg", "-v", "error", *inputs.split(), str(clip)], check=True, timeout=PATIENCE)
+    began = time.monotonic()
+    service.add(name="clip", source=clip.as_uri(), file="clip.vidtok")
+    cameras = service.wait(lambda cameras: cameras["clip"]["state"] != "starting" and cameras["clip"]["frames"] >= 50)
+    # The last group leaves when the last frame has come, 1.96 s behind the first one.
+    assert time.monotonic() - began >= 1.9
+    cameras = service.wait(lambda cameras: cameras["clip"]["state"] == "ended")
+    assert (cameras["clip"]["frames"], cameras["clip"]["error"], cameras["clip"]["restarts"]) == (50, "", 0)
+    service.remove("clip")
+    assert (service.output / "clip.vidtok").stat().st_size >= 50 / 4 * 8 * 6 * 15 / 8
 
 
 def test_adding_and_removing_leaves_nothing_behind(service: Service) -> None:

@@ -43,3 +43,10 @@ def medians_kb(samples: list[tuple[float, int]], windows: tuple[tuple[float, flo
         statistics.median(kb for at, kb in samples if min(begins + SETTLED, (begins + ends) / 2) <= at < ends)
         for begins, ends in windows
     ]
+
+
+def by_minute_kb(samples: list[tuple[float, int]]) -> list[float]:
+    """The median of each minute."""
+    per_minute = int(60 / PERIOD)
+    minutes = [samples[first : first + per_minute] for first in range(0, len(samples), per_minute)]
+    return [statistics.median(kb for _, kb in minute) for minute in minutes]

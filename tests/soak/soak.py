@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger import Ledger, equations
-from memory import Memory, medians_kb
+from memory import Memory, by_minute_kb, medians_kb
 from plan import Event, plan, windows
 
 MAX_GROWTH_KB = 1024
@@ -131,6 +131,7 @@ class Soak:
             print(f"{'ok    ' if left == right else 'FAILED'}  {sentence}: {left} and {right}")
             if left != right:
                 self.wrong.append(sentence)
+        print(f"kB by the minute: {' '.join(f'{kb:.0f}' for kb in by_minute_kb(samples))}")
         before, after = medians_kb(samples, windows(self.seconds))
         is_flat = after - before <= MAX_GROWTH_KB
         sign = "ok    " if is_flat else "FAILED"
