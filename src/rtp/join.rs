@@ -320,7 +320,7 @@ impl Joiner {
     /// Conceals the end of the segment before, of which no number tells, only the time up to the segment start at `pts`.
     fn end_before(&mut self, segments: u32, pts: Option<u64>, pushed: &mut Pushed) {
         let Some(last) = self.last.as_ref() else { return };
-        let frames = match self.clock.frames_between(last.end, pts) {
+        let frames = match self.clock.frames_between(last.end(), pts) {
             _ if last.ended => 0,
             frames => frames.unwrap_or_default(),
         };
@@ -358,7 +358,7 @@ impl Joiner {
         if let Some(latest) = frames.last_mut() {
             *latest = latest.saturating_sub(padding).max(1);
         }
-        let Some(times) = self.clock.spread(last.end, pts, &frames) else {
+        let Some(times) = self.clock.spread(last.end(), pts, &frames) else {
             return false;
         };
         let cells = self.format.grid_cells() as u32;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Joined;
-use super::clock::UnitClock;
+use super::clock::{Before, UnitClock};
 use crate::format::TokenFormat;
 use crate::rtp::{Fault, Header};
 use crate::stream::Tokens;
@@ -38,8 +38,7 @@ pub struct Last {
     pub next: u32,
     /// Of its last latent frame.
     pub tokens: Tokens,
-    /// When its last frame ends.
-    pub end: Option<u64>,
+    pub times: Option<Before>,
     /// It said that its segment, or the stream, ends with it.
     pub ended: bool,
 }
@@ -50,9 +49,30 @@ impl Last {
             segment: joined.segment,
             next: joined.latent_frame.saturating_add(joined.latent_frames),
             tokens: tail(&joined.tokens, format.values_per_latent_frame()),
-            end: joined.end(),
+            times: before(joined),
             ended: joined.segment_end || joined.end_of_stream,
         }
+    }
+}
+
+/// Where a unit has ended.
+fn before(joined: &Joined) -> Option<Before> {
+    let (pts, duration, end) = (joined.pts?, joined.duration?, joined.end()?);
+    let frames = u64::from(joined.real_frames.max(1));
+    let offset = match &joined.offsets {
+        Some(offsets) => offsets.last().copied().unwrap_or_default(),
+        None => (u128::from(duration) * u128::from(frames - 1) / u128::from(frames)) as u64,
+    };
+    Some(Before {
+        last_frame: pts.checked_add(offset)?,
+        end,
+    })
+}
+
+impl Last {
+    /// When its last frame ends.
+    pub fn end(&self) -> Option<u64> {
+        self.times.map(|times| times.end)
     }
 }
 
@@ -181,7 +201,7 @@ impl Build {
         clock: &UnitClock,
         after_hole: bool,
     ) -> Option<Joined> {
-        let end = last.and_then(|last| last.end);
+        let before = last.and_then(|last| last.times);
         let concealed = missing(&self.came, &(0..self.cells));
         if !concealed.is_empty() {
             let grid = format.grid_cells() as u32;
@@ -196,7 +216,7 @@ impl Build {
         }
         let frames = self.header.real_frames.into();
         let times = clock.times(self.pts, frames, self.offsets.as_deref());
-        let times = clock.behind(end, times, frames);
+        let times = clock.behind(before, times, frames);
         Some(Joined {
             segment: self.segment,
             latent_frame: self.header.latent_frame,

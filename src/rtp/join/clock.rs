@@ -14,6 +14,14 @@ pub struct UnitTimes {
     pub offsets: Option<Vec<u64>>,
 }
 
+/// Where the unit in front ended, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// When its last frame begins.
+    pub last_frame: u64,
+    pub end: u64,
+}
+
 /// Nanoseconds by which a unit may begin before the end of the one before it, and still be of the same timeline.
 const MAX_OVERLAP: u64 = 1_000_000_000;
 
@@ -47,22 +55,22 @@ impl UnitClock {
         }
     }
 
-    /// The times of a unit of `frames` real frames behind one that ends at `end`. Where it begins before that, as the jitter
-    /// buffer moves its times to those of arrival, its frames share what is left of its time: time does not go back, and
-    /// what follows is not delayed.
-    pub fn behind(&self, end: Option<u64>, times: UnitTimes, frames: u32) -> UnitTimes {
-        let (Some(end), Some(pts), Some(duration)) = (end, times.pts, times.duration) else {
+    /// The times of a unit of `frames` real frames behind one that ends at `before.end`. Where it begins no later than the
+    /// last frame of that one, as the jitter buffer moves its times to those of arrival, its frames share what is left of
+    /// its time: time does not go back, and what follows is not delayed.
+    pub fn behind(&self, before: Option<Before>, times: UnitTimes, frames: u32) -> UnitTimes {
+        let (Some(before), Some(pts), Some(duration)) = (before, times.pts, times.duration) else {
             return times;
         };
-        let overlap = end.saturating_sub(pts);
-        // Times are rounded, and those of another timeline begin anew.
-        if overlap <= self.half_a_frame() || overlap > MAX_OVERLAP {
+        // Times of another timeline begin anew.
+        let overlap = before.end.saturating_sub(pts);
+        if pts > before.last_frame || overlap > MAX_OVERLAP {
             return times;
         }
         let span = duration.saturating_sub(overlap);
         let time = |frame: u32| (u128::from(frame) * u128::from(span) / u128::from(frames.max(1))) as u64;
         UnitTimes {
-            pts: Some(end),
+            pts: Some(before.end),
             duration: Some(span),
             offsets: Some((1..frames).map(time).collect()),
         }
@@ -116,13 +124,17 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// A unit of four frames of 40 ms at `pts`, behind one that ends at 2 s. All in milliseconds.
+    /// A unit of four frames of 40 ms at `pts`, behind one whose last frame lasts from 1.96 to 2 s. All in milliseconds.
     fn behind(pts: u64, ticks: Option<&[u32]>) -> (u64, u64, Option<Vec<u64>>) {
         let clock = UnitClock {
             framerate: Fraction::new(25, 1),
         };
         let times = clock.times(Some(pts * MS), 4, ticks);
-        let times = clock.behind(Some(2_000 * MS), times, 4);
+        let before = Before {
+            last_frame: 1_960 * MS,
+            end: 2_000 * MS,
+        };
+        let times = clock.behind(Some(before), times, 4);
         let offsets = times
             .offsets
             .map(|offsets| offsets.iter().map(|offset| offset / MS).collect());
@@ -135,13 +147,14 @@ mod tests {
         assert_eq!(behind(1_920, None), (2_000, 80, Some(vec![20, 40, 60])));
         let ticks = [3_600, 7_200, 10_800, 14_400];
         assert_eq!(behind(1_920, Some(&ticks)), (2_000, 80, Some(vec![20, 40, 60])));
+        assert_eq!(behind(1_960, None), (2_000, 120, Some(vec![30, 60, 90])));
         // Nothing is left.
         assert_eq!(behind(1_500, None), (2_000, 0, Some(vec![0, 0, 0])));
     }
 
     #[test]
     fn a_unit_in_time_or_of_another_timeline_keeps_its_times() {
-        for pts in [0, 999, 1_980, 2_000, 2_500] {
+        for pts in [0, 999, 1_961, 2_000, 2_500] {
             assert_eq!(behind(pts, None), (pts, 160, None));
         }
     }

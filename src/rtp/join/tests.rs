@@ -199,11 +199,21 @@ fn a_late_comer_waits_for_a_segment_start_and_asks_for_it() {
 #[test]
 fn time_does_not_go_back_where_a_unit_begins_before_the_one_before_it_ends() {
     let mut joiner = Joiner::new(format(), HOLD);
-    push(&mut joiner, &payloads(&format(), &unit(0, 0), 400)[0], 0);
-    // Of its 160 ms, 30 lie in the time of the frame before.
-    let units = push(&mut joiner, &payloads(&format(), &unit(0, 1), 400)[0], 10_000_000).units;
-    assert_eq!((units[0].pts, units[0].end()), (Some(40_000_000), Some(170_000_000)));
-    assert_eq!(units[0].offsets, Some(vec![32_500_000, 65_000_000, 97_500_000]));
+    let mut at = |latent_frame, ms: u64| {
+        let payload = &payloads(&format(), &unit(0, latent_frame), 400)[0];
+        push(&mut joiner, payload, ms * 1_000_000).units.remove(0)
+    };
+    at(0, 0);
+    // Behind the beginning of the last frame, times are as they come.
+    let second = at(1, 30);
+    assert_eq!((second.pts, second.end()), (Some(30_000_000), Some(190_000_000)));
+    // Of its 160 ms, 80 lie in the time of the unit before.
+    let third = at(2, 110);
+    assert_eq!((third.pts, third.end()), (Some(190_000_000), Some(270_000_000)));
+    assert_eq!(third.offsets, Some(vec![20_000_000, 40_000_000, 60_000_000]));
+    // The last frame of that one begins at 250 ms.
+    let fourth = at(3, 250);
+    assert_eq!((fourth.pts, fourth.end()), (Some(270_000_000), Some(410_000_000)));
 }
 
 #[test]
