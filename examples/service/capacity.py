@@ -32,10 +32,12 @@ from streams import CLIP, INPUTS, ROLES, Broken, Load, at_full_speed, in_own_pro
 
 # No run has more streams: each has several threads.
 MAX_STREAMS = 64
+# How often an answer that is far from what was measured is measured itself.
+REFINEMENTS = 3
 
 
 def measure(load: Load, seconds: float, folder: Path) -> list[Run]:
-    """Runs of one stream, of one per processor, and of as many as then seem to fit."""
+    """Runs of one stream, of one per processor, and of about as many as fit."""
     runs: list[Run] = []
     for count in numbers(load, runs):
         text = run_inner(load, folder, "--full-speed", count, seconds)
@@ -56,10 +58,11 @@ def numbers(load: Load, runs: list[Run]) -> Iterator[int]:
     processors = len(os.sched_getaffinity(0))
     if processors > 1:
         yield min(processors, MAX_STREAMS)
-    # Many streams slow each other down: what is asked for is measured, too.
-    estimate = answer(runs, load.fps, free_memory())
-    near = min(max(estimate.streams, 1), MAX_STREAMS)
-    if near > runs[-1].streams:
+    # Many streams slow each other down: about as many as the answer are measured, too.
+    for _ in range(REFINEMENTS):
+        near = min(max(answer(runs, load.fps, free_memory()).streams, 1), MAX_STREAMS)
+        if is_right(near, runs[-1].streams):
+            return
         yield near
 
 

@@ -12,7 +12,7 @@ HEADROOM = 0.95
 # The check's tolerance: a share of what holds, and never less than a stream.
 TOLERANCE = 0.15
 # How much lateness may grow over a run, as a share of the latency.
-MAX_GROWTH = 0.1
+MAX_GROWTH = 0.25
 # Processors that others may keep busy without a word.
 NOTICED = 0.1
 PROCESSOR_TIMES = Path("/proc/stat")
@@ -52,7 +52,7 @@ class Answer:
 
 
 def answer(runs: Sequence[Run], fps: float, free: int) -> Answer:
-    """`runs`: the first with one stream, the last with the number that is nearest. `free`: bytes."""
+    """`runs`: the first with one stream, the last with about as many as the answer. `free`: bytes."""
     by_processors = int(HEADROOM * runs[-1].frames_per_second / fps)
     last = runs[-1]
     alone = None
