@@ -137,7 +137,7 @@ class Camera:
                     self._fail(f"{message.src.get_name()}: {reason(*message.parse_error())}")
                     return
                 case Gst.MessageType.WARNING:
-                    self.warning = f"{message.src.get_name()}: {message.parse_warning()[0].message}"
+                    self.warning = f"{message.src.get_name()}: {reason(*message.parse_warning())}"
                 case Gst.MessageType.EOS:
                     self.state = "ended"
                     return
