@@ -12,8 +12,8 @@ _RTP_HEADER_BYTES = 12
 # As docs/stream.md has them, up to the number of the segment.
 _PACKET = struct.Struct("<4s HH IIII QQ II QI")
 # Nanoseconds. Time that goes back by more begins anew: a source that is paused while it is late jumps to the time of
-# the clock, and the jitter buffer to that of arrival.
-NEW_TIMELINE = 1_000_000_000
+# the clock, and the jitter buffer to that of arrival. A second less a frame, as the receiver counts from a frame's end.
+NEW_TIMELINE = 900_000_000
 _SYNC = b"\x89VTP"
 RTP_PREFIX = _RTP_HEADER_BYTES + _PAYLOAD.size
 """Bytes of an RTP packet that are looked at."""
