@@ -61,6 +61,27 @@ class Pacer:
         return time + (self._delays[0][1] if self._delays else 0.0)
 
 
+@dataclass
+class Queued:
+    """What a queue dropped, by what comes and what leaves."""
+
+    dropped: float = 0.0
+    """Seconds of video."""
+    # Time stamp and duration. Threads only append and pop, which deques do at once.
+    _inside: deque[tuple[int, float]] = field(default_factory=deque)
+
+    def came(self, stamp: int, duration: float) -> None:
+        self._inside.append((stamp, duration))
+
+    def left(self, stamp: int) -> None:
+        """A queue drops what is oldest, so what is older than this was dropped."""
+        while self._inside:
+            oldest, duration = self._inside.popleft()
+            if oldest == stamp:
+                return
+            self.dropped += duration
+
+
 def share(part: int, rest: int) -> float:
     """`part` of both together, in percent."""
     return 100 * part / (part + rest) if part + rest else 0.0

@@ -10,6 +10,8 @@ RTP_CAPS = "application/x-rtp,media=video,clock-rate=90000,encoding-name=VIDTOK"
 QUEUED = 8
 # Of a live source, frames that are later than this are left out, as showing them would make all others late, too.
 MAX_LATENESS = 300_000_000
+# Of a network's stream, tokens that wait for the decoder, in nanoseconds. A burst of the network is shorter.
+BEHIND = 500_000_000
 
 
 class AddressError(Exception):
@@ -108,8 +110,13 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
     # Not without end, should the viewer stand still.
     most = "max-buffers=256 drop=true"
     shown = f"queue ! appsink sync=false async=false {most} name=tokens"
+    # Tokens of a network come at their pace. Those that the decoder has no time for make way, or latency would grow
+    # without end; the decoder goes on at the next segment start.
+    queue = (
+        f"queue name=waiting leaky=downstream max-size-buffers=0 max-size-time={BEHIND}" if source.network else "queue"
+    )
     decode = (
-        f"queue ! vidtokdec name=decoder {decoder} ! queue max-size-buffers=4 ! {picture} {wait} name=reconstruction"
+        f"{queue} ! vidtokdec name=decoder {decoder} ! queue max-size-buffers=4 ! {picture} {wait} name=reconstruction"
     )
     # Packets have the size that is shown as bit rate.
     framed = f"video/x-vidtok,stream-format=framed ! tee name=split ! {decode}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drawing import Picture
-from figures import Pacer, Rate, share, together
+from figures import Pacer, Queued, Rate, share, together
 from gstreamer import Gst, bytes_of, error_of, launch
 from sources import Source
 from token_map import Spread, Tokens, colours, mark_lost
@@ -57,6 +57,7 @@ class Stream:
         self._elements: dict[str, Gst.Element | None] = {}
         self._jitter: list[Gst.Element] = []
         self._sent = self._arrived = 0
+        self._queued = Queued()
 
     # Starting and ending
 
@@ -81,6 +82,9 @@ class Stream:
         if line := self._elements["line"]:
             # It takes no lists: what comes as one is seen again, packet by packet.
             self._watch(line.get_static_pad("sink"), self._count_sent, Gst.PadProbeType.BUFFER)
+        if queue := pipeline.get_by_name("waiting"):
+            self._watch(queue.get_static_pad("sink"), self._count_queued)
+            self._watch(queue.get_static_pad("src"), self._count_unqueued)
         if jitter := pipeline.get_by_name("jitter"):
             self._jitter.append(jitter)
         pipeline.connect("deep-element-added", self._on_element)
@@ -128,6 +132,13 @@ class Stream:
 
     def _count_sent(self, _: Gst.Buffer) -> None:
         self._sent += 1
+
+    def _count_queued(self, buffer: Gst.Buffer) -> None:
+        duration = buffer.duration / Gst.SECOND if buffer.duration != Gst.CLOCK_TIME_NONE else 0.0
+        self._queued.came(buffer.pts, duration)
+
+    def _count_unqueued(self, buffer: Gst.Buffer) -> None:
+        self._queued.left(buffer.pts)
 
     # Pictures
 
@@ -287,8 +298,9 @@ class Stream:
         return (found.get_int("width")[1], found.get_int("height")[1]) if found else None
 
     def dropped(self) -> int:
-        """Frames that encoder and decoder left out."""
-        return int(sum(self.stat(element, "dropped") or 0 for element in ("encoder", "decoder")))
+        """Frames that encoder and decoder left out, or had no time for."""
+        dropped = sum(self.stat(element, "dropped") or 0 for element in ("encoder", "decoder"))
+        return int(dropped) + round(self._queued.dropped * self.framerate)
 
     def packets(self) -> tuple[int, int] | None:
         """RTP packets that are lost, and those that came."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from figures import Pacer, Rate, bit_rate, factor, share, together
+from figures import Pacer, Queued, Rate, bit_rate, factor, share, together
 from layout import Box, arrange, inside, largest, rows_of
 from programs import CLIP, EXAMPLES, PYTHON, environment, fail, succeed
 from sources import AddressError, launch_line, source
@@ -105,6 +105,18 @@ def test_bursts_are_spread() -> None:
     assert pacer.due(16.0) == pytest.approx(16.1)
 
 
+def test_what_a_queue_drops_is_counted() -> None:
+    queued = Queued()
+    for stamp in range(5):
+        queued.came(stamp, 0.25)
+    for stamp in (0, 3):
+        queued.left(stamp)
+    # 1 and 2; 4 is still inside.
+    assert queued.dropped == 0.5
+    queued.left(4)
+    assert queued.dropped == 0.5
+
+
 def test_figures_are_of_both() -> None:
     # 1 s of video takes 1/4 and 1/2 s.
     assert together([4.0, 2.0]) == pytest.approx(4 / 3)
@@ -159,6 +171,15 @@ def test_only_what_is_tokenized_here_has_originals() -> None:
     for address, has in (("test", True), ("camera", True), (str(CLIP), True), ("rtsp://a/b", False)):
         line = launch_line(source(address), box=(300, 200))
         assert ("name=original" in line) == ("vidtokenc" in line) == has
+
+
+def test_tokens_of_a_network_never_wait_long_for_the_decoder() -> None:
+    for address in ("rtsp://a/b", "udp://127.0.0.1:5004"):
+        before, _, _ = launch_line(source(address), box=(300, 200)).partition("! vidtokdec")
+        queue = before.rpartition(" ! ")[2]
+        assert "leaky=downstream" in queue and re.search(r"max-size-time=[1-9]\d{,8}\b", queue)
+    # A file's tokens all have their turn.
+    assert "leaky" not in launch_line(source(str(CLIP)), box=(300, 200))
 
 
 # The program
