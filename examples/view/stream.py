@@ -57,6 +57,7 @@ class Stream:
         self._elements: dict[str, Gst.Element | None] = {}
         self._jitter: list[Gst.Element] = []
         self._sent = self._arrived = 0
+        self._last_packet: float | None = None
         self._queued = Queued()
 
     # Starting and ending
@@ -127,6 +128,7 @@ class Stream:
 
     def _count(self, buffer: Gst.Buffer) -> None:
         self._arrived += 1
+        self._last_packet = time.monotonic()
         if buffer.pts != Gst.CLOCK_TIME_NONE:
             self.rate.add(buffer.pts / Gst.SECOND, buffer.get_size())
 
@@ -267,10 +269,14 @@ class Stream:
         error, _ = message.parse_error()
         if self.source.network and error.matches(Gst.ResourceError.quark(), Gst.ResourceError.OPEN_READ_WRITE):
             return "nobody answers there"
+        if self.source.network and error.matches(Gst.ResourceError.quark(), Gst.ResourceError.READ):
+            return "it does not answer"
         if self.source.network and error.matches(Gst.ResourceError.quark(), Gst.ResourceError.SETTINGS):
             return "this machine has no such address, or another program has the port"
-        # A file's reader stops so where nobody takes what it reads.
+        # Sources stop so where nobody takes what they read.
         stopped = error.matches(Gst.StreamError.quark(), Gst.StreamError.FAILED)
+        if stopped and self.source.network and not self.layout:
+            return "what comes from there are no tokens"
         if stopped and self.source.has_original and self.reconstruction is None and self.input_size() is None:
             return "it has no video that GStreamer decodes"
         return error_of(message)
@@ -278,6 +284,10 @@ class Stream:
     def over(self) -> bool:
         """Whether all pictures of the stream were shown."""
         return self.ended and not self._coming
+
+    def packets_come(self) -> bool:
+        """Whether there was one within the last seconds."""
+        return self._last_packet is not None and time.monotonic() - self._last_packet < RETRY
 
     def silence(self) -> float:
         """Seconds since the last picture, or since the start."""

@@ -27,7 +27,7 @@ from figures import bit_rate, factor, percent, share
 from gstreamer import Gst, StreamError, sdp_file
 from layout import Layout, arrange, largest
 from screen import Film, Screen, Still, Window
-from sources import AddressError, Source, launch_line, source
+from sources import RTP_CAPS, AddressError, Source, launch_line, source
 from stream import RETRY, Stream
 from token_map import TokenError
 
@@ -136,7 +136,7 @@ class Viewer:
         # What is tokenized here may be slow, but somebody is there.
         patience = self._patience if self._source.network else max(self._patience, SLOW)
         if headless and stream.silence() > patience:
-            raise StreamError(f"{self._source.address}: no picture for {patience:g} s")
+            raise StreamError(f"{self._source.address}: {self._silent(patience)}")
         if not (stream.error or stream.over()):
             return False
         if again:
@@ -226,9 +226,18 @@ class Viewer:
             return None
         silence = stream.silence()
         if silence > self._source.patience:
-            what = "nothing has come" if self._source.network else "no picture was ready"
-            return f"{address}: {what} for {silence:.0f} s"
+            return f"{address}: {self._silent(silence)}"
         return None if stream.shown else f"Waiting for {address}"
+
+    def _silent(self, seconds: float) -> str:
+        if not self._source.network:
+            return f"no picture was ready for {seconds:.0f} s"
+        if not self._stream.packets_come():
+            return f"nothing has come for {seconds:.0f} s"
+        # Tokens that nothing describes are not even read.
+        unknown = self._stream.layout is None and self._source.caps == RTP_CAPS
+        hint = "; if its sender does not set config-interval, give --sdp FILE" if unknown else ""
+        return f"packets come, but no picture for {seconds:.0f} s{hint}"
 
 
 def difference(one: Picture | None, other: Picture | None) -> Picture | None:

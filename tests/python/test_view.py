@@ -310,10 +310,37 @@ def test_nobody_there(tmp_path: Path) -> None:
         options = ["--headless", "5", "--out", tmp_path / "view.png", "--patience", "1"]
         assert "nobody answers there" in fail(PYTHON, VIEWER, f"rtsp://127.0.0.1:{port}/tokens", *options)
         dead = f"udp://127.0.0.1:{port}"
-        assert f"{dead}: no picture for 1 s" in fail(PYTHON, VIEWER, dead, *options)
+        assert f"{dead}: nothing has come for 1 s" in fail(PYTHON, VIEWER, dead, *options)
     # The picture says so, too.
     canvas = png(tmp_path / "view.png")
     assert canvas[canvas.shape[0] // 3 : canvas.shape[0] // 2].max() > 200
+
+
+def test_packets_that_nothing_describes(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sender = f"{camera(64, 48)} ! vidtokenc key-interval=8 ! rtpvidtokpay ! udpsink host=127.0.0.1 port={port}"
+    with running("gst-launch-1.0", "-q", *sender.split()):
+        options = ["--headless", "1", "--out", tmp_path / "view.png", "--patience", "3"]
+        said = fail(PYTHON, VIEWER, f"udp://127.0.0.1:{port}", *options)
+    assert "packets come, but no picture for 3 s" in said and "--sdp FILE" in said
+
+
+def test_a_server_of_something_else(tmp_path: Path) -> None:
+    program = (
+        "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')\n"
+        "from gi.repository import GLib, Gst, GstRtspServer\n"
+        "Gst.init(None); server = GstRtspServer.RTSPServer(service='0'); factory = GstRtspServer.RTSPMediaFactory()\n"
+        f"factory.set_launch('( {camera(64, 48)} ! x264enc tune=zerolatency ! rtph264pay name=pay0 )')\n"
+        "server.get_mount_points().add_factory('/camera', factory); server.attach(None)\n"
+        "print(server.get_bound_port(), flush=True); GLib.MainLoop().run()"
+    )
+    with running("/usr/bin/python3", "-c", program) as other:
+        assert other.stdout
+        address = f"rtsp://127.0.0.1:{other.stdout.readline().strip()}/camera"
+        said = fail(PYTHON, VIEWER, address, "--headless", "1", "--out", tmp_path / "view.png")
+    assert "what comes from there are no tokens" in said
 
 
 def test_what_the_server_has_not(server: str, tmp_path: Path) -> None:
