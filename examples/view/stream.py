@@ -43,6 +43,7 @@ class Stream:
         self.last_shown: float | None = None
         self.error: str | None = None
         self.ended = False
+        self._ended_at: float | None = None
         self.layout: Tokens | None = None
         self.model = ""
         self.video = (0, 0)
@@ -97,7 +98,7 @@ class Stream:
 
     def rewind(self) -> None:
         """Plays a file anew. What is shown stays until there is more."""
-        self.ended = False
+        self.ended, self._ended_at = False, None
         self._pipeline.seek_simple(Gst.Format.TIME, Gst.SeekFlags.FLUSH, 0)
         self._originals.clear()
         self._maps.clear()
@@ -263,6 +264,8 @@ class Stream:
                 self.error = self.error or self._words(message)
             else:
                 self.ended = True
+        if self._ended_at is None and (self.error or self.ended):
+            self._ended_at = time.monotonic()
 
     def _words(self, message: Gst.Message) -> str:
         """What an error says, or more than that where GStreamer says little."""
@@ -288,6 +291,10 @@ class Stream:
     def packets_come(self) -> bool:
         """Whether there was one within the last seconds."""
         return self._last_packet is not None and time.monotonic() - self._last_packet < RETRY
+
+    def is_time_to_retry(self) -> bool:
+        """Some seconds after the error or end, so that there is time to read what it was."""
+        return self._ended_at is not None and time.monotonic() - self._ended_at > RETRY
 
     def silence(self) -> float:
         """Seconds since the last picture, or since the start."""

@@ -28,7 +28,7 @@ from gstreamer import Gst, StreamError, sdp_file
 from layout import Layout, arrange, largest
 from screen import Film, Screen, Still, Window
 from sources import RTP_CAPS, AddressError, Source, launch_line, source
-from stream import RETRY, Stream
+from stream import Stream
 from token_map import TokenError
 
 PANES = ("original", "reconstruction", "tokens", "difference")
@@ -140,7 +140,7 @@ class Viewer:
         if not (stream.error or stream.over()):
             return False
         if again:
-            if stream.silence() > RETRY:
+            if stream.is_time_to_retry():
                 stream.restart()
             return False
         if not stream.shown:
