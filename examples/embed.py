@@ -166,6 +166,8 @@ def main() -> None:
         width, height = (int(part) for part in options.size.split("x"))
     except ValueError:
         parser.error(f"--size {options.size}: WIDTHxHEIGHT, such as 256x192")
+    if min(width, height, options.frames) < 1:
+        parser.error("--size, --frames: at least 1")
     pictures = [wave(number, width, height) for number in range(options.frames)]
     try:
         caps, tokens = encode(pictures, width, height)

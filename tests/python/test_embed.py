@@ -51,6 +51,11 @@ def test_pictures_survive_the_python_program(size: str, frames: int, out: int) -
     assert found and float(found[1]) > 26
 
 
+@pytest.mark.parametrize("option", ["--size=0x16", "--size=16", "--size=-5x9", "--frames=0"])
+def test_pictures_of_nothing_are_refused(option: str) -> None:
+    assert "embed.py: error: --size" in fail(PYTHON, EXAMPLES / "embed.py", option)
+
+
 def test_the_python_program_passes_on_what_the_element_says() -> None:
     code = (
         "import sys; sys.path.append('examples'); import embed, numpy; embed.Gst.init(None)\n"
