@@ -19,6 +19,7 @@ gstreamer1.0-x; and the plugin in GST_PLUGIN_PATH.
 
 import argparse
 import math
+import signal
 import sys
 from pathlib import Path
 
@@ -249,6 +250,8 @@ def difference(one: Picture | None, other: Picture | None) -> Picture | None:
 
 def main() -> None:
     options = options_of()
+    # As with Ctrl-C, what is in a film so far can be played.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     Gst.init(None)
     try:
         viewer = Viewer(options)

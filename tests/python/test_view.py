@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from figures import Pacer, Queued, Rate, bit_rate, factor, share, together
 from layout import Box, arrange, inside, largest, rows_of
-from programs import CLIP, EXAMPLES, PYTHON, environment, fail, succeed
+from programs import CLIP, EXAMPLES, PATIENCE, PYTHON, environment, fail, succeed
 from sources import AddressError, launch_line, source
 from token_map import Spread, TokenError, Tokens, colours, digits, mark_lost
 
@@ -341,6 +341,19 @@ def test_a_server_of_something_else(tmp_path: Path) -> None:
         address = f"rtsp://127.0.0.1:{other.stdout.readline().strip()}/camera"
         said = fail(PYTHON, VIEWER, address, "--headless", "1", "--out", tmp_path / "view.png")
     assert "what comes from there are no tokens" in said
+
+
+def test_a_film_that_is_ended_early_can_be_played(tmp_path: Path) -> None:
+    film = tmp_path / "view.mp4"
+    arguments = ["test", "--encoder", "size=48", "--headless", "9000", "--out", film]
+    with running(PYTHON, VIEWER, *arguments) as program:
+        until = time.monotonic() + PATIENCE
+        while not (film.exists() and film.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.1)
+        program.terminate()
+        assert program.wait(PATIENCE) == 0
+    with av.open(str(film)) as file:
+        assert [*file.decode(video=0)]
 
 
 def test_what_the_server_has_not(server: str, tmp_path: Path) -> None:
