@@ -41,9 +41,12 @@ class Window:
         self._ends = False
         # What is typed in the window comes up the pipeline.
         self._source.get_static_pad("src").add_probe(Gst.PadProbeType.EVENT_UPSTREAM, self._on_event)
-        if self._pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
+        failed = self._pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE
+        # What autovideosink chooses where no sink works.
+        nothing = self._pipeline.iterate_all_by_element_factory_name("fakesink").next()[0] == Gst.IteratorResult.OK
+        if failed or sink is None and nothing:
             message = self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
-            why = error_of(message) if message else "no video sink works"
+            why = error_of(message) if message else "no video sink works; for X11, install gstreamer1.0-x"
             self.close()
             raise StreamError(f"there is no window to draw in ({why}); {INSTEAD}")
 

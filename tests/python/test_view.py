@@ -356,6 +356,12 @@ def test_a_film_that_is_ended_early_can_be_played(tmp_path: Path) -> None:
         assert [*file.decode(video=0)]
 
 
+def test_a_desktop_that_is_not_there() -> None:
+    # Left out: a sink that crashes without one (GStreamer 1.22).
+    without = ["DISPLAY=:987", "WAYLAND_DISPLAY=nothing", "GST_PLUGIN_FEATURE_RANK=dfbvideosink:NONE"]
+    assert "there is no window to draw in" in fail("env", *without, PYTHON, VIEWER, "test")
+
+
 def test_what_the_server_has_not(server: str, tmp_path: Path) -> None:
     said = fail(
         PYTHON, VIEWER, server.replace("/tokens", "/nothing"), "--headless", "1", "--out", tmp_path / "view.png"
