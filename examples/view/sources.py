@@ -113,7 +113,10 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
     # Tokens of a network come at their pace. Those that the decoder has no time for make way, or latency would grow
     # without end; the decoder goes on at the next segment start.
     queue = (
-        f"queue name=waiting leaky=downstream max-size-buffers=0 max-size-time={BEHIND}" if source.network else "queue"
+        f"queue name=waiting leaky=downstream max-size-buffers=0 max-size-time={BEHIND}"
+        if source.network
+        # Of what is tokenized here, few: then it is the encoder that is late and leaves frames out.
+        else "queue max-size-buffers=2"
     )
     decode = (
         f"{queue} ! vidtokdec name=decoder {decoder} ! queue max-size-buffers=4 ! {picture} {wait} name=reconstruction"
