@@ -1,6 +1,7 @@
 """What an address means, and the launch line for it. Text only."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,9 +66,9 @@ def source(address: str, sdp: tuple[int, str] | None = None, latency: int = 200)
             caps = RTP_CAPS
         if address.startswith("udp://"):
             host, port = host_and_port(address)
-        line = (
-            f"udpsrc name=source address={host} port={port} ! rtpjitterbuffer name=jitter latency={latency} ! {tokens}"
-        )
+        # Where two programs share a port, each packet goes to one of them; of a group's, each gets all.
+        udp = f"udpsrc name=source address={host} port={port} reuse={str(is_group(host)).lower()}"
+        line = f"{udp} ! rtpjitterbuffer name=jitter latency={latency} ! {tokens}"
         return Source(address, line, live=True, network=True, caps=caps)
     if "://" in address:
         raise AddressError(f"{address}: only udp:// and rtsp:// are known; a file's name needs no file://")
@@ -91,6 +92,14 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not host or not port or not all(letter.isalnum() or letter in ".-:" for letter in host):
         raise AddressError(f"{address}: an address of UDP is udp://HOST:PORT, such as udp://0.0.0.0:5004")
     return host, port
+
+
+def is_group(host: str) -> bool:
+    """Whether it is a multicast address."""
+    try:
+        return ip_address(host).is_multicast
+    except ValueError:
+        return False
 
 
 def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", decoder: str = "", loss: float = 0) -> str:

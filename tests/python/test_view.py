@@ -173,6 +173,13 @@ def test_only_what_is_tokenized_here_has_originals() -> None:
         assert ("name=original" in line) == ("vidtokenc" in line) == has
 
 
+@pytest.mark.parametrize(
+    ("host", "shared"), [("127.0.0.1", False), ("camera.local", False), ("239.1.2.3", True), ("[ff02::1]", True)]
+)
+def test_only_a_group_shares_its_port(host: str, shared: bool) -> None:
+    assert (" reuse=true " in source(f"udp://{host}:5004").line) == shared
+
+
 def test_tokens_of_a_network_never_wait_long_for_the_decoder() -> None:
     for address in ("rtsp://a/b", "udp://127.0.0.1:5004"):
         before, _, _ = launch_line(source(address), box=(300, 200)).partition("! vidtokdec")
@@ -311,6 +318,11 @@ def test_nobody_there(tmp_path: Path) -> None:
         assert "nobody answers there" in fail(PYTHON, VIEWER, f"rtsp://127.0.0.1:{port}/tokens", *options)
         dead = f"udp://127.0.0.1:{port}"
         assert f"{dead}: nothing has come for 1 s" in fail(PYTHON, VIEWER, dead, *options)
+        # The first socket is TCP's.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            assert "another program has the port" in fail(PYTHON, VIEWER, dead, *options)
     # The picture says so, too.
     canvas = png(tmp_path / "view.png")
     assert canvas[canvas.shape[0] // 3 : canvas.shape[0] // 2].max() > 200
