@@ -23,6 +23,7 @@ int main (int argc, char **argv) {
   GstElement *file = gst_bin_get_by_name (GST_BIN (pipeline), "file");
   GstElement *sink = gst_bin_get_by_name (GST_BIN (pipeline), "tokens");
   g_object_set (file, "location", argv[1], NULL);
+  gst_object_unref (file);
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
 
   /* An error may come before anything reaches the sink, so the bus is asked between the looks. */
@@ -49,7 +50,11 @@ int main (int argc, char **argv) {
   if (failure) { /* In words that are for users. */
     gst_message_parse_error (failure, &error, NULL);
     g_printerr ("embed: %s: %s\n", argv[1], error->message);
+    g_error_free (error);
+    gst_message_unref (failure);
   }
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  return failure ? 1 : 0;
+  gst_object_unref (sink);
+  gst_object_unref (pipeline);
+  return failure != NULL;
 }
