@@ -72,6 +72,8 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--width: from 320 to 7680")
     if not 0 <= options.loss < 100:
         parser.error("--loss: from 0 to less than 100 percent")
+    if not options.patience > 0:
+        parser.error("--patience: more than 0 seconds")
     return options
 
 

@@ -397,6 +397,8 @@ def test_a_file_of_sound(tmp_path: Path) -> None:
         # From a block of addresses for documents.
         (["udp://192.0.2.1:5004"], "this machine has no such address"),
         ([CLIP, "--panes", "original,sound"], "there is no 'sound'"),
+        ([CLIP, "--loss", "nan"], "--loss: from 0"),
+        ([CLIP, "--patience", "-1"], "--patience: more than 0"),
         (["rtsp://127.0.0.1:1/a", "--panes", "original"], "has no original pictures"),
         ([CLIP, "--encoder", "colour=blue"], 'no property "colour"'),
         (["udp://127.0.0.1:5000", "--sdp", VIEWER], "it announces no tokens"),
