@@ -20,6 +20,9 @@ pub struct Due {
 /// A segment that takes longer to decode than to play would be late from its second step on, even if begun just in
 /// time. Once a machine was too late, and while it stays that slow, it therefore decodes only segments whose last
 /// picture comes in time, too.
+///
+/// How slow it is shows by decoding alone. So where nothing was decoded for long, a segment is tried again, whatever comes
+/// of it.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     /// What was due at the time of the latest report, and when that report came, if known.
@@ -33,7 +36,14 @@ pub struct Lateness {
     skipping: bool,
     /// A packet was left out since the network was last fast enough for a segment.
     slow: bool,
+    /// When the latest packet that was not left out was due.
+    taken: Option<u64>,
 }
+
+/// So long nothing is decoded before a segment is tried again.
+const UNTRIED: u64 = 2_000_000_000;
+/// That time is so many times as long as a step takes, at least.
+const UNTRIED_STEPS: u64 = 4;
 
 /// A segment. The next one is expected to be like it.
 #[derive(Clone, Copy, Debug)]
@@ -99,13 +109,22 @@ impl Lateness {
         let is_slow = self.segment.is_some_and(|segment| segment.excess(step) > 0);
         if packet.segment_start && (self.skipping || self.slow && is_slow) {
             let lead = self.segment.map_or(step, |segment| segment.lead(step));
-            self.skipping = earliest.saturating_add(lead) > time;
+            self.skipping = earliest.saturating_add(lead) > time && !self.is_untried(time, step);
             self.slow &= is_slow;
         } else if !self.skipping {
             self.skipping = self.segment.is_some_and(|segment| late > segment.length) && self.expects_a_start(time);
         }
         self.slow |= self.skipping;
+        if !self.skipping {
+            self.taken = Some(time);
+        }
         self.skipping.then_some(late)
+    }
+
+    /// Whether nothing was decoded for so long that it is not known any more how slow the network is.
+    fn is_untried(&self, time: u64, step: u64) -> bool {
+        let long = UNTRIED.max(step.saturating_mul(UNTRIED_STEPS));
+        self.taken.is_some_and(|taken| time.saturating_sub(taken) > long)
     }
 
     /// Whether, at `time`, the current segment is not longer than the one before it.
@@ -119,7 +138,10 @@ impl Lateness {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::element::Stats;
 
     fn due(segment_start: bool, time: Option<u64>) -> Due {
         Due {
@@ -279,6 +301,45 @@ mod tests {
         for queue in [1, 17] {
             let played = play(20, 60_000_000 / 4, queue);
             assert_eq!((played.decoded, played.rendered), (340, 340));
+        }
+    }
+
+    /// Live packets come 200 ms before their time, and a machine is busy with something else for a while. Whether each packet,
+    /// ten a second, is decoded. A segment has three. Times in milliseconds.
+    fn play_live(step: impl Fn(u64) -> u64) -> Vec<bool> {
+        const MS: u64 = 1_000_000;
+        let (mut lateness, mut stats) = (Lateness::default(), Stats::default());
+        let mut now = 0;
+        let mut take = |packet: u64| {
+            let time = packet * 100 * MS;
+            now = now.max(time.saturating_sub(200 * MS));
+            let estimate = stats.recent_step().as_nanos() as u64;
+            if lateness
+                .leave_out(due(packet.is_multiple_of(3), Some(time)), estimate, Some(now))
+                .is_some()
+            {
+                return false;
+            }
+            let took = step(packet * 100);
+            stats.step(Duration::from_millis(took), 1);
+            now += took * MS;
+            lateness.report(time, now as i64 - time as i64, Some(now.max(time)));
+            true
+        };
+        (0..600).map(&mut take).collect()
+    }
+
+    #[test]
+    fn a_machine_that_was_slow_for_a_while_shows_everything_again() {
+        for (slow, most) in [(150, 50), (400, 50), (1_300, 100)] {
+            let decoded = play_live(|time| if (5_000..25_000).contains(&time) { slow } else { 30 });
+            assert!(decoded[..50].iter().all(|decoded| *decoded), "{slow} ms");
+            // While it is slow, a segment is tried again and again.
+            assert!(
+                decoded[100..250].chunks(75).all(|part| part.contains(&true)),
+                "{slow} ms"
+            );
+            assert!(decoded[250 + most..].iter().all(|decoded| *decoded), "{slow} ms");
         }
     }
 

@@ -98,7 +98,7 @@ impl VidtokDec {
         let segment = self.obj().segment();
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let running_time = segment.and_then(|segment| segment.to_running_time(time?));
-        let step = lock(&self.network().stats).mean_step().as_nanos() as u64;
+        let step = lock(&self.network().stats).recent_step().as_nanos() as u64;
         let late = {
             let mut lateness = lock(&self.lateness);
             let packet = Due {

@@ -1,5 +1,6 @@
 //! The `stats` property: what went through an element, and how fast.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use gst::glib;
@@ -8,6 +9,9 @@ use gst::prelude::*;
 use crate::format::{Fraction, TokenFormat};
 use crate::runtime::Running;
 use crate::tokenizer::FrameType;
+
+/// Steps whose median is what a step takes now.
+const RECENT: usize = 5;
 
 /// Counters of one element from READY on.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,8 @@ pub struct Stats {
     members: u64,
     total: Duration,
     max: Duration,
+    /// The latest steps.
+    recent: VecDeque<Duration>,
 }
 
 impl Stats {
@@ -72,11 +78,17 @@ impl Stats {
         self.members += members as u64;
         self.total += elapsed;
         self.max = self.max.max(elapsed);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(elapsed);
     }
 
-    /// Mean time of a step; zero before the first one.
-    pub fn mean_step(&self) -> Duration {
-        Duration::from_secs_f64(self.total.as_secs_f64() / self.steps.max(1) as f64)
+    /// What a step takes now: the median of the latest few; zero before the first one.
+    pub fn recent_step(&self) -> Duration {
+        let mut recent: Vec<_> = self.recent.iter().copied().collect();
+        recent.sort_unstable();
+        recent.get(recent.len() / 2).copied().unwrap_or_default()
     }
 
     /// `latency`: what the element declares.
