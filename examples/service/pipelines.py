@@ -73,9 +73,8 @@ def send(pipeline: Any, settings: Settings, folder: Path | None) -> None:
     encoder.set_property("key-interval", settings.key_interval)
     if settings.size:
         encoder.set_property("size", settings.size)
+    Gst.util_set_object_arg(encoder, "overload", "drop-groups")
     encoder.set_property("max-lateness", MAX_LATENESS)
-    if encoder.find_property("overload") is not None:
-        Gst.util_set_object_arg(encoder, "overload", "drop-groups")
     if settings.file:
         if folder is None:
             raise Missing("there is no folder for files: start the service with --output FOLDER")

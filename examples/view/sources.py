@@ -141,7 +141,7 @@ def launch_line(source: Source, *, box: tuple[int, int], encoder: str = "", deco
         f"queue {leak} max-size-buffers=16 max-size-bytes=0 max-size-time=0 ! videoflip video-direction=auto"
         f" ! {picture} {most} name=original"
     )
-    late = f"max-lateness={MAX_LATENESS}" if source.live else ""
+    late = f"overload=drop-groups max-lateness={MAX_LATENESS}" if source.live else ""
     encode = f"queue max-size-buffers={QUEUED} max-size-bytes=0 ! vidtokenc name=encoder {late} {encoder}"
     if loss:
         line = f"rtpvidtokpay ! identity name=line drop-probability={loss / 100} ! rtpvidtokdepay name=depay"
