@@ -280,6 +280,27 @@ fn lateness_is_allowed_up_to_the_latency_that_the_pipeline_has_set() {
 }
 
 #[test]
+fn lateness_that_upstream_declares_is_allowed_where_no_sink_waits() {
+    let mut h = encoder(TINY, "overload=drop-groups max-lateness=0 processing-deadline=0");
+    h.use_testclock();
+    h.set_upstream_latency(gst::ClockTime::from_seconds(2));
+    play(&mut h, 30);
+    // What a pipeline sets whose sinks do not wait.
+    assert!(h.push_upstream_event(gst::event::Latency::new(gst::ClockTime::ZERO)));
+    let frames = video(2, SIZE.0, SIZE.1);
+    // Three frames to wait for are 100 ms.
+    for (i, now, dropped) in [(0, 2_099, 0), (1, 2_134, 1)] {
+        h.set_time(gst::ClockTime::from_mseconds(now)).unwrap();
+        h.push(at(&frames[i], i as u64 * FRAME)).unwrap();
+        assert_eq!(
+            stats(&mut h, "vidtokenc").get("dropped"),
+            Ok(dropped as u64),
+            "at {now} ms"
+        );
+    }
+}
+
+#[test]
 fn frames_that_come_too_late_are_dropped_counted_and_reported() {
     let mut h = encoder(TINY, "overload=drop-groups processing-deadline=0");
     h.use_testclock();

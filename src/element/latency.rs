@@ -173,10 +173,17 @@ pub trait ElementLatency: NetworkElement {
         }
     }
 
+    /// The latency of what is upstream; `None` where that does not say that it is live.
+    fn upstream_latency(&self) -> Option<ClockTime> {
+        let mut query = gst::query::Latency::new();
+        let is_known = self.obj().sink_pad().peer_query(&mut query);
+        let (is_live, least, _) = query.result();
+        (is_known && is_live).then_some(least)
+    }
+
     /// Whether upstream is live, as it says.
     fn is_live(&self) -> bool {
-        let mut query = gst::query::Latency::new();
-        self.obj().sink_pad().peer_query(&mut query) && query.result().0
+        self.upstream_latency().is_some()
     }
 
     /// Says that the element's latency has changed.

@@ -16,11 +16,12 @@ pub fn is_exceeded_by_gap(latency: ClockTime, frame: Option<ClockTime>, last: Fr
 }
 
 impl VidtokEnc {
-    /// The pipeline's latency, and no less than the element declares: for sinks that do not wait, such as one that
-    /// writes a file, a pipeline sets none.
-    pub(super) fn allowed_latency(&self) -> ClockTime {
+    /// The pipeline's latency, and no less than what is declared up to this element, `upstream` in front of it: for
+    /// sinks that do not wait, such as one that writes a file, a pipeline sets none.
+    pub(super) fn allowed_latency(&self, upstream: ClockTime) -> ClockTime {
         let configured = lock(&self.shared).configured_latency;
-        configured.unwrap_or_default().max(self.latency())
+        let declared = upstream.saturating_add(self.latency());
+        configured.unwrap_or_default().max(declared)
     }
 
     /// Whether a GAP until `end` is longer than what the element declares at most: how fast this machine is must not

@@ -28,7 +28,7 @@ pub enum Overload {
 /// When groups are dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// What every frame may be late: the pipeline's latency, and no less than the element declares.
+    /// What every frame may be late: the pipeline's latency, and no less than what is declared up to the element.
     pub latency: ClockTime,
     /// How much later than that a group may begin before groups are dropped.
     pub max_lateness: ClockTime,
@@ -84,9 +84,11 @@ impl VidtokEnc {
             (settings.overload, settings.max_lateness)
         };
         let max_lateness = ClockTime::from_nseconds(u64::try_from(max_lateness).ok()?);
-        let drops = overload == Overload::DropGroups && self.is_live();
-        drops.then(|| Limits {
-            latency: self.allowed_latency(),
+        if overload != Overload::DropGroups {
+            return None;
+        }
+        Some(Limits {
+            latency: self.allowed_latency(self.upstream_latency()?),
             max_lateness,
             group: group as u64,
         })
