@@ -36,7 +36,8 @@ pub struct Limits {
     pub group: u64,
 }
 
-/// Drops groups once one begins later than latency and `max_lateness`, until one begins within the latency.
+/// Drops groups once one begins later than latency and `max_lateness`, until one begins within the latency, or no
+/// earlier after its time than the one before it: what waits for the encoder is then gone, and frames come that late.
 ///
 /// What follows is a new segment, and the first step of a causal one is for a single frame. If dropping ended as soon
 /// as a group is just early enough, a machine of half the speed would drop again behind that frame, and encode only such
@@ -46,6 +47,8 @@ pub struct Dropping {
     is_on: bool,
     /// Frames that are left of the group that is dropped.
     left: u64,
+    /// How late the group began that was dropped last.
+    begun: ClockTime,
 }
 
 impl Dropping {
@@ -63,8 +66,11 @@ impl Dropping {
                 limits.max_lateness
             };
             let limit = limits.latency.saturating_add(more);
-            self.is_on = lateness.is_some_and(|lateness| lateness > limit);
+            let lateness = lateness.unwrap_or_default();
+            let is_of_use = !self.is_on || lateness < self.begun;
+            self.is_on = lateness > limit && is_of_use;
             self.left = if self.is_on { limits.group } else { 0 };
+            self.begun = lateness;
         }
         self.left = self.left.saturating_sub(1);
         self.is_on

@@ -36,6 +36,18 @@ fn whole_groups_are_dropped_until_one_begins_within_the_latency() {
 }
 
 #[test]
+fn dropping_ends_where_it_makes_frames_no_earlier() {
+    let mut dropping = Dropping::default();
+    assert_eq!(dropped(&mut dropping, &[900, 0, 0, 0]), [true; 4]);
+    assert_eq!(dropped(&mut dropping, &[800, 0, 0, 0]), [true; 4]);
+    assert_eq!(dropped(&mut dropping, &[800]), [false]);
+    // It begins where it began before, whatever was dropped then.
+    assert_eq!(dropped(&mut dropping, &[900, 0, 0, 0]), [true; 4]);
+    assert_eq!(dropped(&mut dropping, &[400, 0, 0, 0]), [true; 4]);
+    assert_eq!(dropped(&mut dropping, &[401]), [false]);
+}
+
+#[test]
 fn without_limits_or_a_time_nothing_is_dropped() {
     let mut dropping = Dropping::default();
     let years = Some(ClockTime::from_seconds(1 << 30));
@@ -61,6 +73,8 @@ struct Machine {
     now: u64,
     /// The number of the next frame.
     next: u64,
+    /// How long after its time each frame comes, although upstream declares no latency.
+    delay: u64,
     in_segment: bool,
     encoded: u64,
     dropped: u64,
@@ -77,6 +91,7 @@ impl Machine {
             limits: limits(7 * FRAME / MS, max_lateness),
             now: 0,
             next: 0,
+            delay: 0,
             in_segment: false,
             encoded: 0,
             dropped: 0,
@@ -86,7 +101,7 @@ impl Machine {
 
     /// Waits for the next frame.
     fn take_frame(&mut self) {
-        self.now = self.now.max(self.next * FRAME);
+        self.now = self.now.max(self.next * FRAME + self.delay);
         self.next += 1;
     }
 
@@ -184,6 +199,29 @@ fn nothing_is_dropped_once_the_machine_is_fast_again() {
             machine.latest
         );
     }
+}
+
+#[test]
+fn frames_that_always_come_late_are_not_all_dropped_behind_a_stall() {
+    let mut machine = Machine::new(500);
+    // Later than the latency, which is seven frames, and not than `max_lateness` allows.
+    machine.delay = 10 * FRAME;
+    machine.run(300, step_at(200));
+    assert_eq!(machine.dropped, 0);
+    // Two seconds in which nothing runs, and two more.
+    machine.now += 2_000 * MS;
+    machine.run(420, step_at(200));
+    let dropped = machine.dropped;
+    assert!(dropped > 0);
+    machine.run(10_000, step_at(200));
+    assert_eq!(machine.dropped, dropped);
+
+    // Later than any that are allowed: a segment's first frame behind each two groups that are dropped, as what waited
+    // during its step is gone then.
+    let mut machine = Machine::new(500);
+    machine.delay = 60_000 * MS;
+    machine.run(10_000, step_at(200));
+    assert_eq!(machine.encoded, 10_000 / (1 + 2 * GROUP));
 }
 
 #[test]

@@ -192,6 +192,8 @@ fn a_late_frame_is_dropped_between_groups_only() {
     assert_eq!(timing.judge(&late).unwrap().fate, dropped);
     // It was not encoded.
     assert_eq!(timing.last(), None);
+    // One in time begins a group.
+    encoded(&mut timing, &at(&segment, 960));
     let in_group = Incoming {
         group_is_open: true,
         ..late
