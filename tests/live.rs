@@ -329,6 +329,23 @@ fn frames_that_come_too_late_are_dropped_counted_and_reported() {
 }
 
 #[test]
+fn frames_that_come_while_the_pipeline_is_paused_are_not_late() {
+    let mut h = encoder(TINY, "overload=drop-groups max-lateness=0 processing-deadline=0");
+    h.use_testclock();
+    play(&mut h, 30);
+    let element = h.find_element("vidtokenc").unwrap();
+    element.set_state(gst::State::Paused).unwrap();
+    h.set_time(gst::ClockTime::from_seconds(10)).unwrap();
+    let frames = video(6, SIZE.0, SIZE.1);
+    push(&mut h, &frames[..5], SIZE.0);
+    // Sinks are in PLAYING before this element is, and before it is told when running time begins now.
+    element.set_base_time(gst::ClockTime::from_seconds(10));
+    element.set_state(gst::State::Playing).unwrap();
+    push(&mut h, &frames[5..], SIZE.0);
+    assert_eq!(stats(&mut h, "vidtokenc").get("dropped"), Ok(0u64));
+}
+
+#[test]
 fn nothing_is_dropped_where_it_may_not_be() {
     for (properties, live) in [
         ("processing-deadline=0", true),

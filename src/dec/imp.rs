@@ -244,7 +244,7 @@ impl BaseTransformImpl for VidtokDec {
             && self.may_skip()
             && let (_, _, jitter, Some(time)) = qos.get()
         {
-            let now = self.running_time();
+            let now = self.running_time().map(gst::ClockTime::nseconds);
             lock(&self.lateness).report(time.nseconds(), jitter, now);
         }
         !self.refuses(&event) && self.parent_src_event(event)

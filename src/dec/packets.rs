@@ -99,6 +99,7 @@ impl VidtokDec {
         let segment = segment.downcast_ref::<gst::ClockTime>();
         let running_time = segment.and_then(|segment| segment.to_running_time(time?));
         let step = lock(&self.network().stats).recent_step().as_nanos() as u64;
+        let now = self.running_time().map(gst::ClockTime::nseconds);
         let late = {
             let mut lateness = lock(&self.lateness);
             let packet = Due {
@@ -106,7 +107,7 @@ impl VidtokDec {
                 time: running_time.map(|time| time.nseconds()),
                 steps: decoder.segments.steps(input),
             };
-            lateness.leave_out(packet, step, self.running_time())
+            lateness.leave_out(packet, step, now)
         };
         let Some(late) = late else { return false };
         let (processed, dropped) = {
@@ -130,10 +131,5 @@ impl VidtokDec {
     /// that queues input must heed it in its own code.
     pub(super) fn may_skip(&self) -> bool {
         self.settings().overload == Overload::SkipToKey && self.obj().property("qos")
-    }
-
-    /// Running time of the pipeline's clock; `None` where it does not run.
-    pub(super) fn running_time(&self) -> Option<u64> {
-        self.obj().current_running_time().map(|time| time.nseconds())
     }
 }

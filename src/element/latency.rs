@@ -167,10 +167,18 @@ pub trait ElementLatency: NetworkElement {
         let due = segment
             .downcast_ref::<ClockTime>()
             .and_then(|segment| segment.to_running_time(pts?));
-        if let Some((now, due)) = element.current_running_time().zip(due) {
+        if let Some((now, due)) = self.running_time().zip(due) {
             let lateness = i128::from(now.nseconds()) - i128::from(due.nseconds());
             lock(&self.network().stats).lateness = i64::try_from(lateness).ok();
         }
+    }
+
+    /// Running time of the pipeline's clock; `None` where that does not run. In PAUSED, the clock goes on, and the time
+    /// that it has to be compared with is set on the way back to PLAYING.
+    fn running_time(&self) -> Option<ClockTime> {
+        let element = self.obj();
+        let is_running = element.current_state() == gst::State::Playing;
+        element.current_running_time().filter(|_| is_running)
     }
 
     /// The latency of what is upstream; `None` where that does not say that it is live.

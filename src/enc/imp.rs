@@ -300,7 +300,7 @@ impl VidtokEnc {
             is_picked: state.pick.interval() != 1,
             discont: discont || std::mem::take(&mut state.skipped_discont),
             segment: segment.downcast_ref(),
-            now: self.obj().current_running_time(),
+            now: self.running_time(),
             limits: self.dropping_limits(encoder.step_frames()),
             key_time,
             group_is_open: encoder.has_open_group(),
