@@ -302,6 +302,35 @@ fn a_decoder_that_is_late_continues_at_a_start_that_is_due() {
 }
 
 #[test]
+fn a_decoder_that_may_skip_again_has_forgotten_what_was_late() {
+    let (format, packets, _) = tokens(60, "key-interval=5", "framed");
+    let element = gst::ElementFactory::make("vidtokdec")
+        .property("model", tokenizer(TINY))
+        .build()
+        .unwrap();
+    let mut h = Harness::with_element(&element, Some("sink"), Some("src"));
+    h.set_src_caps(format.to_caps(StreamFormat::Framed));
+    h.play();
+    // Segments have 5 frames in two packets.
+    for (index, packet) in packets.iter().enumerate() {
+        match index {
+            4 => {
+                // Later than the whole stream is long.
+                let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 10_000_000_000);
+                h.push_upstream_event(late.timestamp(gst::ClockTime::ZERO).build());
+            }
+            6 => element.set_property_from_str("overload", "block"),
+            10 => element.set_property_from_str("overload", "skip-to-key"),
+            _ => {}
+        }
+        h.push(packet.clone()).unwrap();
+    }
+    h.push_event(gst::event::Eos::new());
+    assert_eq!(pull(&mut h).len(), 55);
+    assert_eq!(element.property::<gst::Structure>("stats").get("dropped"), Ok(5u64));
+}
+
+#[test]
 fn a_frame_may_last_for_decades() {
     init();
     let model = tokenizer("golden_fsq_noncausal");

@@ -82,7 +82,7 @@ impl Lateness {
         due.saturating_add(since)
     }
 
-    /// Forgets what was reported, after a flush or in a new playback segment.
+    /// Forgets what was reported: after a flush, in a new playback segment, and where nothing may be left out.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

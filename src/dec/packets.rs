@@ -93,6 +93,8 @@ impl VidtokDec {
     /// Whether a packet is left out because the sink is too late; it is then counted and reported.
     fn is_too_late(&self, decoder: &Decoder, input: &Input, time: Option<gst::ClockTime>) -> bool {
         if !self.may_skip() {
+            // It may be allowed again, when other packets come and other pictures are late.
+            lock(&self.lateness).reset();
             return false;
         }
         let segment = self.obj().segment();
