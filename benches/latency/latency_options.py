@@ -34,8 +34,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--turns", type=number, default=3, help="runs of each (default: 3)")
     add("--size", type=size, default=(256, 256), help="of the picture, 256x128 or more (default: 256x256)")
     add("--fps", type=number, default=30, help="frames per second (default: 30)")
-    add("--key-interval", type=int, default=30, help="frames from one key frame to the next (default: 30)")
-    add("--latency", type=int, default=20, help="of rtpjitterbuffer, in ms (default: 20)")
+    add("--key-interval", type=count, default=30, help="frames from one key frame to the next (default: 30)")
+    add("--latency", type=count, default=20, help="of rtpjitterbuffer, in ms (default: 20)")
     add("--send-at-once", action="store_true", help="in-time only for the receiver")
     add("--no-queue", action="store_true", help="no queue behind the decoder")
     add("--encoder", default="", help='properties of vidtokenc, as "threads=1"')
@@ -48,6 +48,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def number(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return int(text)
 
 

@@ -8,7 +8,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
-from gi.repository import Gst, GstVideo  # noqa: E402, F401 - GstVideo is for the receiver
+from gi.repository import GLib, Gst, GstVideo  # noqa: E402, F401 - GstVideo is for the receiver
 
 Gst.init(None)
 
@@ -69,6 +69,14 @@ def receiver(run: Run) -> str:
     network = f"udpsrc name=udp port=0 caps={caps} ! rtpjitterbuffer latency={run.latency}"
     screen = f"fakesink name=screen signal-handoffs=true async=false sync={sync}"
     return f"{network} ! {decoders[run.coder]} {queue} ! {screen}"
+
+
+def launch(line: str) -> Gst.Pipeline:
+    """The pipeline of a launch line. Ends the process where that has a mistake, such as an unknown property."""
+    try:
+        return Gst.parse_launch(line)
+    except GLib.Error as error:
+        sys.exit(f"{sys.argv[0]}: {error.message}")
 
 
 def watch(pipeline: Gst.Pipeline, timeout: int) -> None:

@@ -35,8 +35,12 @@ def main() -> None:
             print(f"turn {turn + 1} of {options.turns}: {name}", file=sys.stderr)
             try:
                 sent, received = measure(run)
-            except (RuntimeError, subprocess.SubprocessError) as error:
-                # Sender or receiver have said why.
+            except subprocess.TimeoutExpired as error:
+                sys.exit(f"{name}: not done after {error.timeout} s")
+            except subprocess.CalledProcessError:
+                # It has said why; the error is its whole command.
+                sys.exit(f"{name}: the sender failed")
+            except RuntimeError as error:
                 sys.exit(f"{name}: {error}")
             found[name].add(summary.figures(sent, received, options.settle * options.fps))
             last[name] = {"sender": without_lists(sent), "receiver": without_lists(received)}

@@ -16,7 +16,7 @@ from lines import Gst, GstVideo, Run
 
 class Receiver:
     def __init__(self, run: Run) -> None:
-        self.pipeline = Gst.parse_launch(lines.receiver(run))
+        self.pipeline = lines.launch(lines.receiver(run))
         self.width = run.width
         # Of each picture: its number or None, and when it was shown.
         self.shown: list[tuple[int | None, int, int, int]] = []

@@ -20,7 +20,7 @@ START_NS = 10**9
 def main() -> None:
     run, port = Run.from_text(sys.argv[1]), int(sys.argv[2])
     pictures = clip(run)
-    pipeline = Gst.parse_launch(lines.sender(run, port))
+    pipeline = lines.launch(lines.sender(run, port))
     encoded: list[tuple[int, int, int]] = []
     pad = pipeline.get_by_name("pay").get_static_pad("sink")
     pad.add_probe(Gst.PadProbeType.BUFFER, lambda pad, info: note(pad, info, encoded))

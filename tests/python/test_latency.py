@@ -15,6 +15,7 @@ FOLDER = ROOT / "benches" / "latency"
 sys.path.append(str(FOLDER))
 
 import cells  # noqa: E402
+import latency_options  # noqa: E402
 import summary  # noqa: E402
 
 MS = 10**6
@@ -53,6 +54,17 @@ def test_a_picture_without_a_clear_number_is_not_read() -> None:
     assert cells.number(broken) is None
 
 
+@pytest.mark.parametrize(
+    "option", ["--latency=-5", "--key-interval=-1", "--seconds=0", "--size=128x128", "--coders=vp8"]
+)
+def test_an_option_that_cannot_be_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        latency_options.parse([option])
+    assert option.partition("=")[0] in capsys.readouterr().err
+    parsed = latency_options.parse(["--latency=0", "--key-interval=0"])
+    assert (parsed.latency, parsed.key_interval) == (0, 0)
+
+
 def run_of_four(numbers: list[int | None]) -> tuple[dict[str, object], dict[str, object]]:
     """Four frames, 10 ms apart, that are encoded 5 ms after the last, and shown 30, 31, … ms after it."""
     captured = [number * 10 * MS for number in range(4)]
@@ -83,14 +95,27 @@ def test_percentiles() -> None:
     assert summary.percentile([1, 2], 50) == 1
 
 
-def test_pictures_are_measured_from_end_to_end(tmp_path: Path) -> None:
+def measure(*options: str) -> subprocess.CompletedProcess[str]:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     # The tests' modules are not for this Python, which has GStreamer.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    options = ["--turns=1", "--seconds=3", "--settle=2", "--size=256x128", "--paces=at-once", f"--output={tmp_path}"]
     command = ["/usr/bin/python3", str(FOLDER / "measure.py"), *options]
-    done = subprocess.run(
+    return subprocess.run(
         command, env=own | {"GST_PLUGIN_PATH": str(target / "debug")}, timeout=120, capture_output=True, text=True
+    )
+
+
+def test_a_property_that_is_not_there_is_an_error_of_two_lines(tmp_path: Path) -> None:
+    done = measure("--turns=1", "--coders=tokens", "--encoder=nonsense=1", f"--output={tmp_path}")
+    assert done.returncode != 0
+    *_, reason, summed_up = done.stderr.splitlines()
+    assert 'no property "nonsense" in element "vidtokenc"' in reason
+    assert summed_up == "tokens at-once: the sender failed"
+
+
+def test_pictures_are_measured_from_end_to_end(tmp_path: Path) -> None:
+    done = measure(
+        "--turns=1", "--seconds=3", "--settle=2", "--size=256x128", "--paces=at-once", f"--output={tmp_path}"
     )
     assert done.returncode == 0, done.stderr
     series = json.loads((tmp_path / "latency.json").read_text())["series"]
