@@ -21,8 +21,8 @@ pub struct Due {
 /// time. Once a machine was too late, and while it stays that slow, it therefore decodes only segments whose last
 /// picture comes in time, too.
 ///
-/// How slow it is shows by decoding alone. So where nothing was decoded for long, a segment is tried again, whatever comes
-/// of it.
+/// Where packets come late already, leaving them out makes none come in time. Once the start behind a segment that was
+/// left out comes no earlier before its time than that one's, it is decoded, so that some pictures are shown.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     /// What was due at the time of the latest report, and when that report came, if known.
@@ -34,16 +34,11 @@ pub struct Lateness {
     /// The segment before the latest one.
     segment: Option<SegmentSize>,
     skipping: bool,
+    /// The time of the latest segment start, and the earliest time that was not too late then, if it was left out.
+    left_out: Option<(u64, u64)>,
     /// A packet was left out since the network was last fast enough for a segment.
     slow: bool,
-    /// When the latest packet that was not left out was due.
-    taken: Option<u64>,
 }
-
-/// So long nothing is decoded before a segment is tried again.
-const UNTRIED: u64 = 2_000_000_000;
-/// That time is so many times as long as a step takes, at least.
-const UNTRIED_STEPS: u64 = 4;
 
 /// A segment. The next one is expected to be like it.
 #[derive(Clone, Copy, Debug)]
@@ -109,22 +104,23 @@ impl Lateness {
         let is_slow = self.segment.is_some_and(|segment| segment.excess(step) > 0);
         if packet.segment_start && (self.skipping || self.slow && is_slow) {
             let lead = self.segment.map_or(step, |segment| segment.lead(step));
-            self.skipping = earliest.saturating_add(lead) > time && !self.is_untried(time, step);
+            self.skipping = earliest.saturating_add(lead) > time && self.gains_time(time, earliest);
             self.slow &= is_slow;
         } else if !self.skipping {
             self.skipping = self.segment.is_some_and(|segment| late > segment.length) && self.expects_a_start(time);
         }
-        self.slow |= self.skipping;
-        if !self.skipping {
-            self.taken = Some(time);
+        if packet.segment_start {
+            self.left_out = self.skipping.then_some((time, earliest));
         }
+        self.slow |= self.skipping;
         self.skipping.then_some(late)
     }
 
-    /// Whether nothing was decoded for so long that it is not known any more how slow the network is.
-    fn is_untried(&self, time: u64, step: u64) -> bool {
-        let long = UNTRIED.max(step.saturating_mul(UNTRIED_STEPS));
-        self.taken.is_some_and(|taken| time.saturating_sub(taken) > long)
+    /// Whether the start at `time` comes earlier before its time than the start before it, where that was left out.
+    fn gains_time(&self, time: u64, earliest: u64) -> bool {
+        self.left_out.is_none_or(|(time_before, earliest_before)| {
+            time.saturating_sub(time_before) > earliest.saturating_sub(earliest_before)
+        })
     }
 
     /// Whether, at `time`, the current segment is not longer than the one before it.
@@ -294,6 +290,29 @@ mod tests {
                 "{percent} %: {played:?}"
             );
         }
+    }
+
+    #[test]
+    fn some_of_what_always_comes_late_is_decoded() {
+        let mut lateness = Lateness::default();
+        // Segments of three packets, each of which comes 100 after its time; the sink says so of the first one.
+        let late = |packet: u64| {
+            let now = packet * 10 + 100;
+            if packet == 1 {
+                lateness.report(0, 100, Some(100));
+            }
+            lateness
+                .leave_out(due(packet.is_multiple_of(3), Some(packet * 10)), 1, Some(now))
+                .is_some()
+        };
+        let decoded: Vec<u64> = (0..24)
+            .map(late)
+            .zip(0..)
+            .filter(|(left_out, _)| !left_out)
+            .map(|(_, n)| n)
+            .collect();
+        // Until two starts have told how long a segment is, all. Then the first packet of each second segment.
+        assert_eq!(decoded, [0, 1, 2, 6, 12, 18]);
     }
 
     #[test]
