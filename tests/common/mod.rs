@@ -1,6 +1,7 @@
 //! What the element tests share: fixtures, made-up video, harnesses, and pipelines with a time limit.
 #![allow(dead_code)] // Each test binary uses its own part.
 
+pub mod live;
 pub mod pictures;
 
 use std::path::PathBuf;
