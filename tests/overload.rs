@@ -99,6 +99,56 @@ fn frames_that_come_too_late_are_dropped_counted_and_reported() {
 }
 
 #[test]
+fn tokens_before_and_behind_dropped_groups_are_those_of_their_frames_alone() {
+    let frames = video(26, SIZE.0, SIZE.1);
+    let alone = |model: &str, frames: &[Frame]| {
+        let mut h = encoder(model, "");
+        play_at(&mut h, 30);
+        push(&mut h, frames, SIZE.0);
+        h.push_event(gst::event::Eos::new());
+        bytes(&pull(&mut h))
+    };
+    for (model, properties, has_times, asks) in [
+        (TINY, "", true, false),
+        (TINY, "key-interval=8", true, false),
+        (TINY, "", false, false),
+        (TINY, "", true, true),
+        ("golden_kl_v1_0", "", true, false),
+    ] {
+        let mut h = encoder(
+            model,
+            &format!("overload=drop-groups processing-deadline=0 {properties}"),
+        );
+        h.use_testclock();
+        play_at(&mut h, 30);
+        for (index, frame) in frames.iter().enumerate() {
+            // As in the test above: frames 5 to 20 are dropped.
+            match index {
+                5 => h.set_time(gst::ClockTime::from_mseconds(767)).unwrap(),
+                10 if asks => {
+                    h.push_upstream_event(gst_video::UpstreamForceKeyUnitEvent::builder().build());
+                }
+                _ => {}
+            }
+            let mut buffer = buffer(frame, SIZE.0);
+            if !has_times {
+                buffer.make_mut().set_pts(gst::ClockTime::NONE);
+            }
+            h.push(buffer).unwrap();
+        }
+        h.push_event(gst::event::Eos::new());
+        let what = format!("{model} {properties} {has_times} {asks}");
+        assert_eq!(stats(&mut h, "vidtokenc").get("dropped"), Ok(16u64), "{what}");
+        let expected = [alone(model, &frames[..5]), alone(model, &frames[21..])].concat();
+        assert!(bytes(&pull(&mut h)) == expected, "{what}");
+        let answers = std::iter::from_fn(|| h.try_pull_event())
+            .filter(|event| gst_video::DownstreamForceKeyUnitEvent::parse(event).is_ok())
+            .count();
+        assert_eq!(answers, usize::from(asks), "{what}");
+    }
+}
+
+#[test]
 fn frames_that_come_while_the_pipeline_is_paused_are_not_late() {
     let mut h = encoder(TINY, "overload=drop-groups max-lateness=0 processing-deadline=0");
     h.use_testclock();
