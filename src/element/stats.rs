@@ -54,8 +54,9 @@ impl Stats {
             .nick("Statistics")
             .blurb(
                 "Frames, latent frames, bytes and segments so far, dropped frames, milliseconds and streams per step, latency \
-                 and lateness in milliseconds, real-time factor, provider and nodes that run elsewhere, model, shape of the tokens, what was done to the pixels; encoder: input, which is what the \
-                 network takes; decoder: gaps and uncertain frames",
+                 and lateness in milliseconds, real-time factor, provider and nodes that run elsewhere, model, shape of \
+                 the tokens, what was done to the pixels; encoder: input, which is what the network takes; decoder: gaps \
+                 and uncertain frames",
             )
             .read_only()
             .build()
