@@ -2,8 +2,8 @@
 //!
 //!     ORT_DYLIB_PATH=.local/lib/onnxruntime cargo run --release --example embed
 //!
-//! The elements are part of this program ([`gstvidtok::plugin_register_static`]). A program that finds them as a plugin, by
-//! `GST_PLUGIN_PATH`, leaves that line out and needs this crate neither to build nor to run.
+//! The elements are part of this program ([`gstvidtok::plugin_register_static`]). A program that finds them as a plugin,
+//! by `GST_PLUGIN_PATH`, leaves that line out and needs this crate neither to build nor to run.
 
 use std::process::ExitCode;
 

@@ -323,8 +323,8 @@ mod tests {
         }
     }
 
-    /// Live packets come 200 ms before their time, and a machine is busy with something else for a while. Whether each packet,
-    /// ten a second, is decoded. A segment has three. Times in milliseconds.
+    /// Live packets come 200 ms before their time, and a machine is busy with something else for a while. Whether each
+    /// packet, ten a second, is decoded. A segment has three. Times in milliseconds.
     fn play_live(step: impl Fn(u64) -> u64) -> Vec<bool> {
         const MS: u64 = 1_000_000;
         let (mut lateness, mut stats) = (Lateness::default(), Stats::default());
