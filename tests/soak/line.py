@@ -31,6 +31,10 @@ TOKEN_PREFIX = 2048
 # A packet in ten of those that ask for a segment start does not arrive.
 REQUESTS_LOST = 0.1
 PROBE = Gst.PadProbeType
+# PyGObject (3.42) makes a class of GStreamer's when it is first used, and two threads at the same time make two, which
+# do not fit together. What probes use is made here, while there is one thread.
+MADE = (Gst.PadProbeInfo, Gst.PadProbeReturn.OK, Gst.Pad, Gst.Buffer, Gst.BufferFlags.HEADER, Gst.Event)
+MADE += (Gst.EventType.CAPS, Gst.CustomMeta, Gst.Structure)
 
 
 class Line:
