@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -70,8 +71,13 @@ class Handler(BaseHTTPRequestHandler):
         if not 0 <= length <= MAX_BODY_BYTES:
             raise Refused(413, f"a camera has at most {MAX_BODY_BYTES} bytes")
         try:
-            camera = self.server.fleet.add(Settings.of(json.loads(self.rfile.read(length))))
-        except (SettingsError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            # Besides its own errors: too many digits, bytes that are no UTF-8.
+            given = json.loads(self.rfile.read(length))
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, f"this is no JSON that can be read: {error}") from error
+        try:
+            camera = self.server.fleet.add(Settings.of(given))
+        except SettingsError as error:
             raise Refused(400, str(error)) from error
         except Taken as error:
             raise Refused(409, str(error)) from error
@@ -89,11 +95,18 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Clients that may wait to be connected: the standard library's five turn some away.
+    request_queue_size = 128
 
     def __init__(self, port: int, fleet: Fleet) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.fleet = fleet
         self.registry = registry(fleet)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has left is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def to_json(value: object) -> bytes:
