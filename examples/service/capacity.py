@@ -28,6 +28,7 @@ gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
 from capacity_rule import NOTICED, Answer, Live, Run, answer, free_memory, is_right  # noqa: E402
+from settings import LEAST_TEST  # noqa: E402
 from streams import CLIP, INPUTS, ROLES, Broken, Load, at_full_speed, in_own_process, live, make_clip  # noqa: E402
 
 # No run has more streams: each has several threads.
@@ -137,8 +138,8 @@ def options() -> argparse.Namespace:
         found.width, found.height = (int(part) for part in found.video.split("x"))
     except ValueError:
         parser.error(f"--video {found.video}: it is WIDTHxHEIGHT")
-    if not (0 < found.width <= 16384 and 0 < found.height <= 16384 and 0 < found.fps <= 1000):
-        parser.error("a video has 1 to 16384 pixels each way, and 1 to 1000 frames per second")
+    if not (LEAST_TEST <= found.width <= 16384 and LEAST_TEST <= found.height <= 16384 and 0 < found.fps <= 1000):
+        parser.error(f"a video has {LEAST_TEST} to 16384 pixels each way, and 1 to 1000 frames per second")
     if found.seconds <= 0 or not 0 < found.check_seconds <= CLIP - 25:
         parser.error(f"runs take some time, and live ones at most {CLIP - 25} s")
     return found

@@ -12,6 +12,8 @@ import tomllib
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 SIZE = re.compile(r"[0-9]{1,5}(x[0-9]{1,5})?")
+# The ball of the test picture needs room (GStreamer 1.22).
+LEAST_TEST = 16
 SCHEMES = ("rtsp", "rtsps", "rtspt", "file")
 
 
@@ -69,6 +71,8 @@ class Settings:
                 raise SettingsError(f"{name} must be {what}, and is {getattr(settings, name)!r}")
         if settings.kind == "receive" and settings.file:
             raise SettingsError("a receiver writes no file")
+        if settings.source == "test" and any(0 < side < LEAST_TEST for side in (settings.width, settings.height)):
+            raise SettingsError(f"the test picture has at least {LEAST_TEST} pixels each way")
         if bool(settings.file) == bool(settings.port):
             raise SettingsError("a camera needs either a port or a file")
         return settings
@@ -81,7 +85,7 @@ class Settings:
 
 
 def without_password(address: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "…@", address)
+    return re.sub(r"(?<=://)[^/\s]*@", "…@", address)
 
 
 def _is_source(source: str) -> bool:
