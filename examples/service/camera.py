@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 from typing import Any
 
 import gi
@@ -21,6 +21,11 @@ PACKETS = ("packets", "concealed-cells", "concealed-latent-frames", "holes", "la
 MEASURED = ("step-ms-mean", "step-ms-max", "real-time-factor", "latency-ms", "lateness-ms")
 KINDS = Gst.MessageType.ERROR | Gst.MessageType.WARNING | Gst.MessageType.EOS | Gst.MessageType.APPLICATION
 KINDS |= Gst.MessageType.LATENCY | Gst.MessageType.CLOCK_LOST
+# Cameras are threads: see lateness.py.
+PAUSED, PLAYING, NULL = Gst.State.PAUSED, Gst.State.PLAYING, Gst.State.NULL
+FAILURE = Gst.StateChangeReturn.FAILURE
+# Seconds that a sender has to encode what waits, and to end its stream.
+ENDING = 5
 
 
 class Camera:
@@ -35,7 +40,7 @@ class Camera:
         self.restarts = 0
         self._folder = folder
         self._stopping = Event()
-        self._lock = Lock()
+        self._lock = RLock()
         # The pipeline, and lateness at its network; `None` while it does not run.
         self._running: tuple[Any, Lateness] | None = None
         # What pipelines before the current one counted.
@@ -48,13 +53,17 @@ class Camera:
     def network(self) -> str:
         return "decoder" if self.settings.kind == "receive" else "encoder"
 
-    def stop(self) -> None:
-        """Ends the pipeline and the thread."""
+    def end(self) -> None:
+        """Lets the pipeline and the thread end, without waiting for them."""
         self._stopping.set()
         with self._lock:
             if self._running is not None:
                 message = Gst.Message.new_application(None, Gst.Structure.new_empty("stop"))
                 self._running[0].get_bus().post(message)
+
+    def stop(self) -> None:
+        """Ends the pipeline and the thread."""
+        self.end()
         self._thread.join()
 
     def status(self) -> dict[str, Any]:
@@ -106,7 +115,8 @@ class Camera:
         """Runs one pipeline until it ends, fails, or is to stop."""
         self.state = "starting"
         try:
-            pipeline = build(self.settings, self._folder)
+            # What was written before an error is kept: streams are joined by joining their bytes.
+            pipeline = build(self.settings, self._folder, appends=self.restarts > 0)
         except (GLib.Error, Missing) as error:
             self._fail(getattr(error, "message", str(error)))
             return
@@ -114,19 +124,20 @@ class Camera:
         with self._lock:
             self._running = (pipeline, lateness)
         self.state = "playing"
-        if pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
+        if pipeline.set_state(PLAYING) == FAILURE:
             # Most elements say why, and are heard below.
             self._fail("it does not start")
             pipeline.get_bus().post(Gst.Message.new_application(None, Gst.Structure.new_empty("failed")))
         self._listen(pipeline)
-        # The counts are read before NULL, and are not lost between.
-        counted, _ = self.statistics()
-        late = self.lateness()
+        if self._stopping.is_set() and self.state == "playing":
+            self._finish(pipeline)
+        # The counts are read before NULL, which resets them. Nobody reads others meanwhile, so that none goes back.
         with self._lock:
+            self._before, _ = self.statistics()
+            self._late_before, self._late_sum_before = self.lateness()
             self._running = None
-            self._before, (self._late_before, self._late_sum_before) = counted, late
         lateness.close()
-        pipeline.set_state(Gst.State.NULL)
+        pipeline.set_state(NULL)
 
     def _listen(self, pipeline: Any) -> None:
         bus = pipeline.get_bus()
@@ -146,8 +157,19 @@ class Camera:
                 case Gst.MessageType.APPLICATION:
                     return
                 case Gst.MessageType.CLOCK_LOST:
-                    pipeline.set_state(Gst.State.PAUSED)
-                    pipeline.set_state(Gst.State.PLAYING)
+                    pipeline.set_state(PAUSED)
+                    pipeline.set_state(PLAYING)
+
+    def _finish(self, pipeline: Any) -> None:
+        """Encodes what waits, and writes the end mark of the stream: without it, it looks as if it was cut off."""
+        network = pipeline.get_by_name("encoder")
+        # A pipeline whose source has given nothing reports no end.
+        if network is None or not read_stats(network, COUNTED)["frames"]:
+            return
+        queue = network.get_static_pad("sink").get_peer().get_parent_element()
+        queue.get_static_pad("sink").send_event(Gst.Event.new_eos())
+        kinds = Gst.MessageType.ERROR | Gst.MessageType.EOS
+        pipeline.get_bus().timed_pop_filtered(ENDING * Gst.SECOND, kinds)
 
     def _fail(self, why: str) -> None:
         self.error, self.state = why, "failed"

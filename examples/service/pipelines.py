@@ -25,12 +25,14 @@ class Missing(RuntimeError):
     """Something that the pipeline needs is not installed."""
 
 
-def build(settings: Settings, folder: Path | None) -> Any:
-    """The pipeline of a camera, in the state NULL. `folder`: for files."""
+def build(settings: Settings, folder: Path | None, appends: bool = False) -> Any:
+    """The pipeline of a camera, in the state NULL. `folder`: for files. `appends`: to what is in the file."""
     pipeline = Gst.parse_launch(receiver(settings) if settings.kind == "receive" else sender(settings))
     pipeline.set_name(settings.name)
-    set_up = receive if settings.kind == "receive" else send
-    set_up(pipeline, settings, folder)
+    if settings.kind == "receive":
+        receive(pipeline, settings)
+    else:
+        send(pipeline, settings, folder, appends)
     return pipeline
 
 
@@ -60,7 +62,7 @@ def receiver(settings: Settings) -> str:
     )
 
 
-def send(pipeline: Any, settings: Settings, folder: Path | None) -> None:
+def send(pipeline: Any, settings: Settings, folder: Path | None, appends: bool) -> None:
     source, encoder, sink = (pipeline.get_by_name(name) for name in ("source", "encoder", "sink"))
     video = pipeline.get_by_name("video")
     if video is not None:
@@ -79,13 +81,17 @@ def send(pipeline: Any, settings: Settings, folder: Path | None) -> None:
         if folder is None:
             raise Missing("there is no folder for files: start the service with --output FOLDER")
         sink.set_property("location", str(folder / settings.file))
+        sink.set_property("append", appends)
     else:
         sink.set_property("host", settings.host)
         sink.set_property("port", settings.port)
 
 
-def receive(pipeline: Any, settings: Settings, _folder: Path | None) -> None:
-    pipeline.get_by_name("source").set_property("port", settings.port)
+def receive(pipeline: Any, settings: Settings) -> None:
+    source = pipeline.get_by_name("source")
+    source.set_property("port", settings.port)
+    # Of two receivers of a port, one would get nothing, and not know.
+    source.set_property("reuse", False)
     pipeline.get_by_name("jitter").set_property("latency", settings.jitter_ms)
     set_network(pipeline.get_by_name("decoder"), settings)
 

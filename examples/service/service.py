@@ -57,10 +57,13 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     fleet = Fleet(options.output)
     try:
-        for settings in read_file(options.cameras) if options.cameras else ():
-            fleet.add(settings)
+        cameras = read_file(options.cameras) if options.cameras else []
+        # Before cameras start: another service may have the port, and write the files.
         server = Server(options.port, fleet)
+        for settings in cameras:
+            fleet.add(settings)
     except (SettingsError, Taken, OSError, OverflowError) as error:
+        fleet.close()
         sys.exit(f"service.py: {error}")
     Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{server.server_port}/cameras", flush=True)

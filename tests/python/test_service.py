@@ -10,11 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from vidtok_stream import read
 
 from dataset import PYTHON
 from golden import ROOT
@@ -23,7 +26,7 @@ FOLDER = ROOT / "examples" / "service"
 sys.path.append(str(FOLDER))
 
 from capacity_rule import Live, Run, answer, is_right  # noqa: E402
-from settings import Backoff, Settings, SettingsError, read_file  # noqa: E402
+from settings import Backoff, Settings, SettingsError, read_file, without_password  # noqa: E402
 
 # Seconds for anything that a test waits for.
 PATIENCE = 60
@@ -89,7 +92,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("service")
+    with running(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Service]:
     (folder / "out").mkdir()
     command = [PYTHON, str(FOLDER / "service.py"), "--port=0", f"--output={folder / 'out'}"]
     with subprocess.Popen(command, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
@@ -169,10 +177,10 @@ def test_adding_and_removing_leaves_nothing_behind(service: Service) -> None:
         for name in ("in", "out"):
             service.remove(name)
 
-    for _ in range(10):
+    for _ in range(5):
         turn()
     memory, threads = service.resident_kb(), service.threads()
-    for _ in range(30):
+    for _ in range(15):
         turn()
     assert service.threads() <= threads
     # A pipeline of its own would leave several megabytes.
@@ -189,6 +197,7 @@ def test_adding_and_removing_leaves_nothing_behind(service: Service) -> None:
         ("POST", "/cameras", {"name": "a", "port": 1, "colour": 2}, {}, 400, "no setting 'colour'"),
         ("POST", "/cameras", {"name": "a", "file": "/etc/passwd"}, {}, 400, "without a folder"),
         ("POST", "/cameras", {"name": "a", "port": 1, "source": "http://x/"}, {}, 400, "source must be"),
+        ("POST", "/cameras", {"name": "a", "port": 1, "width": 15, "height": 64}, {}, 400, "at least 16 pixels"),
         ("POST", "/cameras", [], {}, 400, "object"),
         ("POST", "/cameras", {"name": "a" * 70_000}, {}, 413, "at most"),
         # What a page in a browser could send.
@@ -211,7 +220,82 @@ def test_a_name_is_taken_once(service: Service) -> None:
     service.add(name="one", port=free_port(), **SMALL)
     status, text = service.call("POST", "/cameras", {"name": "one", "port": free_port()})
     assert status == 409 and "remove it first" in text
-    service.remove("one")
+    status, text = service.call("POST", "/cameras", {"name": "two", "file": "taken.vidtok"} | SMALL)
+    assert status == 201
+    status, text = service.call("POST", "/cameras", {"name": "three", "file": "taken.vidtok"})
+    assert status == 409 and "camera two writes the file" in text
+    for name in ("one", "two"):
+        service.remove(name)
+
+
+def test_two_receivers_do_not_share_a_port(service: Service) -> None:
+    port = free_port()
+    service.add(name="first", kind="receive", port=port)
+    service.wait(lambda cameras: cameras["first"]["state"] == "playing")
+    time.sleep(0.2)
+    service.add(name="second", kind="receive", port=port, restart="never")
+    cameras = service.wait(lambda cameras: cameras["second"]["state"] == "failed")
+    assert "already in use" in cameras["second"]["error"] and cameras["first"]["error"] == ""
+    for name in ("first", "second"):
+        service.remove(name)
+
+
+def has_ended(path: Path) -> bool:
+    """Whether an end mark is the last thing in a file of tokens: a stream header with the key `end`."""
+    return b'"end":{' in path.read_bytes()[-1024:].rpartition(b"\x89VTS")[2]
+
+
+def test_a_file_of_tokens_is_whole_when_its_camera_is_removed_or_the_service_ends(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        for name in ("removed", "left"):
+            service.add(name=name, file=f"{name}.vidtok", key_interval=0, **SMALL)
+        service.wait(lambda cameras: all(camera["frames"] >= 10 for camera in cameras.values()))
+        service.remove("removed")
+        assert has_ended(service.output / "removed.vidtok")
+        assert not has_ended(service.output / "left.vidtok")
+    assert has_ended(service.output / "left.vidtok")
+
+
+def test_a_camera_that_is_started_again_keeps_what_it_wrote(service: Service, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    make = "ffmpeg -v error -f lavfi -i testsrc2=s=64x48:r=25 -frames:v 5"
+    subprocess.run([*make.split(), str(clip)], check=True, timeout=PATIENCE)
+    service.add(name="again", source=clip.as_uri(), file="again.vidtok", restart="always")
+    service.wait(lambda cameras: cameras["again"]["frames"] >= 10)
+    service.remove("again")
+    assert len(read(service.output / "again.vidtok").pts) >= 10
+
+
+def test_many_clients_at_once_are_answered(service: Service) -> None:
+    def turn(number: int) -> tuple[int, int]:
+        camera = {"name": f"at-once-{number}", "port": 40_000 + number} | SMALL
+        return service.call("POST", "/cameras", camera)[0], service.call("DELETE", f"/cameras/{camera['name']}")[0]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(turn, range(20))) == {(201, 200)}
+    assert service.cameras() == {}
+
+
+def test_json_that_python_does_not_read_is_refused(service: Service) -> None:
+    for body in (b'{"port": ' + b"9" * 5000 + b"}", b"[" * 60_000, b"\xff", b""):
+        request = urllib.request.Request(service.address + "/cameras", body, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as found:
+            urllib.request.urlopen(request, timeout=PATIENCE)
+        assert found.value.code == 400 and b"no JSON" in found.value.read()
+
+
+def test_a_service_whose_port_is_taken_starts_no_camera(tmp_path: Path) -> None:
+    cameras = tmp_path / "cameras.json"
+    cameras.write_text(json.dumps({"cameras": [{"name": "a", "file": "a.vidtok"}]}))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [PYTHON, str(FOLDER / "service.py"), f"--port={taken.getsockname()[1]}", f"--output={tmp_path}"]
+        done = subprocess.run(
+            [*command, str(cameras)], env=environment(tmp_path), timeout=PATIENCE, capture_output=True, text=True
+        )
+    assert done.returncode == 1 and "in use" in done.stderr
+    assert not (tmp_path / "a.vidtok").exists()
 
 
 def test_the_example_of_a_file_is_right() -> None:
@@ -231,6 +315,7 @@ def test_a_wrong_file_says_where(tmp_path: Path) -> None:
 def test_a_password_is_not_shown() -> None:
     camera = Settings.of({"name": "a", "port": 1, "source": "rtsp://user:secret@10.0.0.1/1"})
     assert camera.public()["source"] == "rtsp://…@10.0.0.1/1"
+    assert without_password("no rtsp://user:se@cret@10.0.0.1/1, write a@b") == "no rtsp://…@10.0.0.1/1, write a@b"
 
 
 def test_pauses_grow_and_begin_anew() -> None:
