@@ -9,9 +9,12 @@ from golden import ROOT
 
 sys.path.append(str(ROOT / "tests" / "soak"))
 
-from ledger import Ledger, Unit, equations, unit_of  # noqa: E402
+from ledger import Ledger, Shown, Unit, equations, unit_of  # noqa: E402
 from memory import by_minute_kb, medians_kb  # noqa: E402
 from plan import KINDS, MEASURED_CAPS, plan, windows  # noqa: E402
+
+# When frames are shown, for tests that show none.
+NOW = (0, 40)
 
 
 def rtp(number: int, segment: int, latent_frame: int, frames: int = 4, flags: int = 0) -> bytes:
@@ -43,10 +46,10 @@ def test_a_packet_says_its_unit() -> None:
 
 def test_every_frame_has_one_fate() -> None:
     ledger = sent(3, 4, 5)
-    ledger.put_out(framed(300, 0), None, False)
-    ledger.put_out(framed(300, 1), 1, False)
-    ledger.put_out(framed(300, 2), 2, False)
-    ledger.put_out(framed(300, 3), None, False)
+    ledger.put_out(framed(300, 0), NOW, None, False)
+    ledger.put_out(framed(300, 1), NOW, 1, False)
+    ledger.put_out(framed(300, 2), NOW, 2, False)
+    ledger.put_out(framed(300, 3), NOW, None, False)
     ledger.finish()
     assert ledger.wrong == []
     fates = ("shown whole", "shown, concealed in part", "shown, made up", "lost")
@@ -58,36 +61,61 @@ def test_every_frame_has_one_fate() -> None:
 @pytest.mark.parametrize("is_said", [False, True])
 def test_what_is_lost_has_to_be_said(is_said: bool) -> None:
     ledger = sent(2, 3)
-    ledger.put_out(framed(300, 0), None, False)
-    ledger.put_out(framed(300, 2), None, is_said)
-    ledger.put_out(framed(300, 3), None, False)
+    ledger.put_out(framed(300, 0), NOW, None, False)
+    ledger.put_out(framed(300, 2), NOW, None, is_said)
+    ledger.put_out(framed(300, 3), NOW, None, False)
     ledger.finish()
     assert (ledger.counts["frames lost"], ledger.counts["contradictions"]) == (4, int(not is_said))
 
 
 def test_a_wrong_concealment_is_seen() -> None:
     ledger = sent(2)
-    ledger.put_out(framed(300, 0), 1, False)
-    ledger.put_out(framed(300, 1), None, False)
-    ledger.put_out(framed(300, 2, frames=3), None, False)
+    ledger.put_out(framed(300, 0), NOW, 1, False)
+    ledger.put_out(framed(300, 1), NOW, None, False)
+    ledger.put_out(framed(300, 2, frames=3), NOW, None, False)
     assert ledger.counts["contradictions"] == 3
-    ledger.put_out(framed(301, 0), None, False)
+    ledger.put_out(framed(301, 0), NOW, None, False)
     assert "was not sent" in ledger.wrong[-1]
 
 
 def test_pictures_go_forward() -> None:
     ledger = Ledger()
     for time in (0, 40, 40, 30, 2_000_000_000, 0):
+        ledger._due.append(Shown(time, time, 1))
         ledger.shown(time, False)
     # One goes back a little, and one to a new timeline.
     assert (ledger.counts["contradictions"], ledger.counts["new timelines"]) == (1, 1)
+
+
+def test_a_token_buffer_that_comes_twice_is_seen() -> None:
+    ledger = sent(2, 3)
+    ledger.put_out(framed(300, 0), NOW, None, False)
+    ledger.put_out(framed(300, 1), NOW, 2, False)
+    # As if it was made up for a pause.
+    ledger.put_out(framed(300, 1), NOW, 2, False)
+    assert ledger.counts["contradictions"] == 1 and "comes behind" in ledger.wrong[0]
+    # The next segment begins, whatever its number is modulo 256; and one of before comes back.
+    ledger.put_out(framed(301, 0), NOW, 2, False)
+    ledger.put_out(framed(300, 9), NOW, 2, False)
+    assert ledger.counts["contradictions"] == 2
+
+
+def test_a_lost_picture_and_a_doubled_one_do_not_cancel_out() -> None:
+    ledger = Ledger()
+    ledger.put_out(framed(300, 0), (0, 40), 2, False)
+    ledger.put_out(framed(300, 1), (40, 80), 2, False)
+    for time in (0, 10, 30, 40, 50, 60, 60, 70):
+        ledger.shown(time, False)
+    ledger.finish()
+    assert ledger.counts["frames without a picture"] == 1
+    assert ledger.wrong == ["a picture at 70 is of no frame, or one too many"]
 
 
 def test_sums_are_compared() -> None:
     ledger = sent()
     ledger.counts["frames"] = 16
     for number in range(4):
-        ledger.put_out(framed(300, number), None, False)
+        ledger.put_out(framed(300, number), (4 * number, 4 * number + 4), None, False)
         for frame in range(4):
             ledger.shown(number * 4 + frame, False)
     ledger.finish()

@@ -34,6 +34,19 @@ class Unit:
         return (self.segment, self.latent_frame) == (segment % 256, latent_frame)
 
 
+@dataclass
+class Shown:
+    """When the frames of a token buffer are to be shown, and how many of them were not yet."""
+
+    begins: int
+    ends: int
+    frames: int
+
+    def has(self, time: int) -> bool:
+        # Frames that share no time are all shown when the one before them ends.
+        return self.begins <= time < self.ends or time == self.begins
+
+
 def sequence_number(packet: bytes) -> int:
     return int.from_bytes(packet[2:4], "big")
 
@@ -55,6 +68,10 @@ class Ledger:
     _open: deque[Unit] = field(default_factory=deque)
     # Packets on their way, by sequence number: their units, or `None` for a configuration.
     _under_way: dict[int, Unit | None] = field(default_factory=dict)
+    # Token buffers whose pictures have not all come.
+    _due: deque[Shown] = field(default_factory=deque)
+    # Segment and latent frame of the latest token buffer.
+    _latest: tuple[int, int] | None = None
     _new_format: bool = True
     _time: int | None = None
 
@@ -94,13 +111,15 @@ class Ledger:
         with self._lock:
             self._new_format = True
 
-    def put_out(self, buffer: bytes, concealed: int | None, discont: bool) -> None:
-        """The depayloader puts out a token buffer. `concealed`: cells that it made up."""
+    def put_out(self, buffer: bytes, time: tuple[int, int], concealed: int | None, discont: bool) -> None:
+        """The depayloader puts out a token buffer for `time`, from and to. `concealed`: cells that it made up."""
         at = buffer.find(_SYNC)
         fields = _PACKET.unpack_from(buffer, at)
         frames, latent_frame, segment = fields[5], fields[11], fields[12]
         with self._lock:
             self.counts["frames put out"] += frames
+            self._due.append(Shown(*time, frames))
+            self._follow(segment, latent_frame)
             is_said = discont or self._new_format
             self._new_format = False
             place = next((i for i, unit in enumerate(self._open) if unit.is_at(segment, latent_frame)), None)
@@ -113,6 +132,15 @@ class Ledger:
             for _ in range(place):
                 self._lose(self._open.popleft(), is_said)
             self._show(self._open.popleft(), frames, concealed)
+
+    def _follow(self, segment: int, latent_frame: int) -> None:
+        """Sees to it that no unit comes twice, or after a later one."""
+        if self._latest is not None:
+            # A receiver of a new format counts segments from the number that RTP has.
+            ahead = (segment - self._latest[0]) % 256
+            if ahead >= 128 or ahead == 0 and latent_frame <= self._latest[1]:
+                self._blame(f"latent frame {latent_frame} of segment {segment} comes behind {self._latest}")
+        self._latest = (segment, latent_frame)
 
     def _show(self, unit: Unit, frames: int, concealed: int | None) -> None:
         if concealed is None:
@@ -143,12 +171,27 @@ class Ledger:
             elif time is None or back > 0:
                 self._blame(f"a picture at {time} follows one at {self._time}")
             self._time = time
+            self._account_for(time)
+
+    def _account_for(self, time: int | None) -> None:
+        """Finds the token buffer of a picture. Buffers in front of it get no more pictures."""
+        place = next((i for i, due in enumerate(self._due) if time is not None and due.has(time)), None)
+        if place is None:
+            self._blame(f"a picture at {time} is of no frame, or one too many")
+            return
+        for _ in range(place):
+            self.counts["frames without a picture"] += self._due.popleft().frames
+        self._due[0].frames -= 1
+        if self._due[0].frames == 0:
+            self._due.popleft()
 
     def finish(self) -> None:
         """All streams have ended. The last frames must have come."""
         with self._lock:
             while self._open:
                 self._lose(self._open.popleft(), is_said=False)
+            self.counts["frames without a picture"] += sum(due.frames for due in self._due)
+            self._due.clear()
             self.counts["packets lost by the network"] = len(self._under_way)
 
     def _blame(self, text: str) -> None:
@@ -174,6 +217,7 @@ def equations(counts: Counter[str], encoder: Stats, depayloader: Stats, decoder:
          shown + counts["frames made up for a pause"]),
         ("frames put out = decoded + dropped", counts["frames put out"], decoder["frames"] + decoder["dropped"]),
         ("frames decoded = pictures", decoder["frames"], counts["pictures"]),
+        ("frames without a picture = dropped", counts["frames without a picture"], decoder["dropped"]),
         ("packets sent = dropped by the line + lost by the network + arrived", counts["packets sent"],
          counts["packets dropped by the line"] + counts["packets lost by the network"] + counts["packets arrived"]),
         ("packets arrived = counted by the depayloader", counts["packets arrived"], depayloader["packets"]),

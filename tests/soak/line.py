@@ -106,7 +106,8 @@ class Line:
             meta = buffer.get_custom_meta("GstVidtokConcealed")
             concealed = None if meta is None else meta.get_structure().get_uint("cells")[1]
             discont = bool(flags & Gst.BufferFlags.DISCONT)
-            self.ledger.put_out(buffer.extract_dup(0, TOKEN_PREFIX), concealed, discont)
+            time = (buffer.pts, buffer.pts + buffer.duration)
+            self.ledger.put_out(buffer.extract_dup(0, TOKEN_PREFIX), time, concealed, discont)
         return True
 
     def _is_announced(self, info: Any) -> bool:
