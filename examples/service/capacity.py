@@ -14,6 +14,7 @@ Needs the same as service.py but for the package.
 import argparse
 import dataclasses
 import json
+import math
 import os
 import sys
 import tempfile
@@ -140,7 +141,9 @@ def options() -> argparse.Namespace:
         parser.error(f"--video {found.video}: it is WIDTHxHEIGHT")
     if not (LEAST_TEST <= found.width <= 16384 and LEAST_TEST <= found.height <= 16384 and 0 < found.fps <= 1000):
         parser.error(f"a video has {LEAST_TEST} to 16384 pixels each way, and 1 to 1000 frames per second")
-    if found.seconds <= 0 or not 0 < found.check_seconds <= CLIP - 25:
+    if not 0 <= found.threads <= 1024:
+        parser.error("a network has at most 1024 threads; 0: as many as it likes")
+    if not 0 < found.seconds < math.inf or not 0 < found.check_seconds <= CLIP - 25:
         parser.error(f"runs take some time, and live ones at most {CLIP - 25} s")
     return found
 
