@@ -8,9 +8,19 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
-# PyGObject (3.42) makes a class of GStreamer's when it is first used. Two threads that do so at the same time make two of
-# one name, and from then on a probe fails, which drops its buffer. What threads use is made here, while there is one.
-MADE = (Gst.PadProbeInfo, Gst.Pad, Gst.Buffer, Gst.Event, Gst.Segment, Gst.Structure, Gst.Message, Gst.Bus, Gst.Pipeline)
+# PyGObject (3.42) makes a class of GStreamer's when it is first used. Two threads that do so at the same time make two
+# of one name. From then on a probe fails, which drops its buffer. What threads use is made here, while there is one.
+MADE = (
+    Gst.PadProbeInfo,
+    Gst.Pad,
+    Gst.Buffer,
+    Gst.Event,
+    Gst.Segment,
+    Gst.Structure,
+    Gst.Message,
+    Gst.Bus,
+    Gst.Pipeline,
+)
 HEADER, DELTA_UNIT = Gst.BufferFlags.HEADER, Gst.BufferFlags.DELTA_UNIT
 PASS, SEGMENT, TIME = Gst.PadProbeReturn.OK, Gst.EventType.SEGMENT, Gst.Format.TIME
 BOUNDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, float("inf"))
