@@ -231,8 +231,8 @@ def test_a_name_is_taken_once(service: Service) -> None:
 def test_two_receivers_do_not_share_a_port(service: Service) -> None:
     port = free_port()
     service.add(name="first", kind="receive", port=port)
-    service.wait(lambda cameras: cameras["first"]["state"] == "playing")
-    time.sleep(0.2)
+    # Who asks for the port himself could be in its way.
+    service.wait(lambda _: f":{port:04X} " in Path("/proc/net/udp").read_text("ascii"))
     service.add(name="second", kind="receive", port=port, restart="never")
     cameras = service.wait(lambda cameras: cameras["second"]["state"] == "failed")
     assert "already in use" in cameras["second"]["error"] and cameras["first"]["error"] == ""
