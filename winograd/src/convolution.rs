@@ -1,0 +1,199 @@
+//! A convolution, block by block.
+
+use crate::block::{Block, Split, Whole};
+use crate::input::{self, Input};
+#[cfg(target_arch = "x86_64")]
+use crate::machine::{Avx2, Avx512};
+use crate::machine::{Machine, PlainMachine, Set};
+use crate::output::{self, Output};
+use crate::points::{Four, Points, Tile, Two};
+use crate::product::Operands;
+use crate::room::Room;
+use crate::vector::Vector;
+use crate::weights::{DEPTH, Weights};
+
+/// The size of a picture, of inputs and outputs alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    pub height: usize,
+    pub width: usize,
+}
+
+/// A convolution of a picture for each tap, with zeros around it; all in channels, rows, columns.
+pub struct Convolution<'a> {
+    weights: &'a Weights,
+    taps: &'a [&'a [f32]],
+    bias: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+    picture: Picture,
+    split: Split,
+}
+
+impl<'a> Convolution<'a> {
+    /// `taps`: the inputs; `bias`: a number for each output channel; `residual`: is added to the result. It is split
+    /// for so many `threads`.
+    ///
+    /// # Panics
+    /// Where a slice has another length than weights and `picture` say.
+    pub fn new(
+        weights: &'a Weights,
+        taps: &'a [&'a [f32]],
+        bias: Option<&'a [f32]>,
+        residual: Option<&'a [f32]>,
+        picture: Picture,
+        threads: usize,
+    ) -> Self {
+        let pixels = picture.height * picture.width;
+        assert!(pixels > 0 && taps.len() == weights.taps, "other taps than weights");
+        assert!(
+            taps.iter().all(|tap| tap.len() == weights.inputs * pixels),
+            "other inputs"
+        );
+        assert!(bias.is_none_or(|bias| bias.len() == weights.outputs), "another bias");
+        assert!(
+            residual.is_none_or(|residual| residual.len() == weights.outputs * pixels),
+            "another residual"
+        );
+        let (side, positions) = match weights.tile {
+            Tile::Two => (2, 16),
+            Tile::Four => (4, 36),
+        };
+        let whole = Whole {
+            rows: picture.height.div_ceil(side),
+            columns: picture.width.div_ceil(side),
+            groups: weights.groups(),
+            outputs: weights.rows,
+            positions,
+        };
+        let split = Split::new(whole, weights.inputs.min(DEPTH), threads);
+        Self {
+            weights,
+            taps,
+            bias,
+            residual,
+            picture,
+            split,
+        }
+    }
+
+    /// The number of blocks. Each pixel of each output channel is in one of them.
+    pub fn blocks(&self) -> usize {
+        self.split.len()
+    }
+
+    /// Computes a block. `write` gets the parts of the output's rows in it: their index in the output, and the numbers.
+    pub fn run(&self, block: usize, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
+        let block = &self.split.block(block);
+        match self.weights.instructions.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Instructions` exist only where the processor has them.
+            Set::Avx512 => unsafe { self.run_avx512(block, room, write) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { self.run_avx2(block, room, write) },
+            _ => self.run_with::<PlainMachine>(block, room, write),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn run_avx512(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
+        self.run_with::<Avx512>(block, room, write);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn run_avx2(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
+        self.run_with::<Avx2>(block, room, write);
+    }
+
+    #[inline(always)]
+    fn run_with<K: Machine>(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
+        match self.weights.tile {
+            Tile::Two => self.run_tiles::<K, Two, 2, 4>(block, room, write),
+            Tile::Four => self.run_tiles::<K, Four, 4, 6>(block, room, write),
+        }
+    }
+
+    #[inline(always)]
+    fn run_tiles<K: Machine, T: Points<M, P>, const M: usize, const P: usize>(
+        &self,
+        block: &Block,
+        room: &mut Room,
+        write: &mut dyn FnMut(usize, &[f32]),
+    ) {
+        let weights = self.weights;
+        let stride = block.tiles().next_multiple_of(K::V::LEN);
+        let rows = block.groups.len() * weights.rows;
+        // A vector more: the input transform writes so much behind a position's values.
+        let (v_position, m_position) = (weights.inputs.min(DEPTH) * stride + K::V::LEN, rows * stride);
+        let [line, pixels, columns] = input::lens::<K::V, M, P>(block);
+        let [pixels_out, line_out] = output::lens::<K::V, M>(block);
+        let lens = [
+            P * P * v_position,
+            P * P * m_position,
+            line,
+            pixels,
+            columns,
+            pixels_out,
+            line_out,
+        ];
+        let [v, m, line, pixels, columns, pixels_out, line_out] = room.pieces(lens);
+
+        let mut input = Input::new::<K::V>(self.picture, block, v_position, [line, pixels, columns]);
+        let area = self.picture.height * self.picture.width;
+        for (tap, pixels) in self.taps.iter().enumerate() {
+            for chunk in weights.chunks() {
+                for (depth, channel) in chunk.clone().enumerate() {
+                    let channel = &pixels[channel * area..][..area];
+                    input.transform::<K::V, T, M, P>(channel, &mut v[depth * stride..]);
+                }
+                let positions = v.chunks_exact(v_position).zip(m.chunks_exact_mut(m_position));
+                for (position, (v, m)) in positions.enumerate() {
+                    let u = weights.at(tap, &chunk, position, block.groups.start);
+                    let add = tap > 0 || chunk.start > 0;
+                    products::<K>(weights.rows, chunk.len(), stride, u, v, m, add);
+                }
+            }
+        }
+
+        let mut output = Output::new::<K::V>(self.picture, block, m_position, [pixels_out, line_out]);
+        let first = block.groups.start * weights.rows;
+        for channel in first..weights.outputs.min(first + rows) {
+            let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+            output.transform::<K::V, T, M, P>(&m[(channel - first) * stride..], bias, |index, part| {
+                let index = channel * area + index;
+                if let Some(residual) = self.residual {
+                    part.iter_mut()
+                        .zip(&residual[index..])
+                        .for_each(|(y, residual)| *y += residual);
+                }
+                write(index, part);
+            });
+        }
+    }
+}
+
+/// The products of a chunk at one position: weights in order, so that the processor fetches them ahead; the inputs of
+/// the chunk stay in the first level of cache.
+#[inline(always)]
+fn products<K: Machine>(rows: usize, depth: usize, stride: usize, u: &[f32], v: &[f32], m: &mut [f32], add: bool) {
+    for (u, m) in u.chunks_exact(rows * depth).zip(m.chunks_exact_mut(rows * stride)) {
+        let mut tile = 0;
+        while tile < stride {
+            let two = stride - tile >= 2 * K::V::LEN;
+            let operands = Operands {
+                u,
+                v: &v[tile..],
+                v_stride: stride,
+                m: &mut m[tile..],
+                m_stride: stride,
+                depth,
+                add,
+            };
+            // SAFETY: this function is inlined into one that is compiled for the same instructions.
+            unsafe { K::product(rows, two, operands) };
+            tile += if two { 2 * K::V::LEN } else { K::V::LEN };
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! 3×3 convolutions of stride 1 by Winograd's algorithm (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks", 2015), in float32 on one processor core at a time.
+//!
+//! A tile of `M` × `M` outputs needs `P` × `P` inputs, P = M + 2. Inputs and weights are transformed to values at P × P
+//! *positions*; there each output channel is a sum of products over the input channels; and a last transform makes the
+//! tile of it. That takes P²/9M² of a direct convolution's multiplications: 1/2.25 for M = 2, 1/4 for M = 4.
+//!
+//! [`Weights`] transforms weights, once. [`Convolution`] splits a picture into blocks, which threads compute in any
+//! order: [`points`] has the transforms of one dimension, `input` and `output` apply them to pictures, `product` sums
+//! over channels, `vector` and `machine` are the processor's instructions. A result depends on its place in the
+//! picture, but not on how the picture is split.
+
+mod block;
+mod convolution;
+mod input;
+mod machine;
+mod output;
+mod points;
+mod product;
+mod room;
+mod vector;
+mod weights;
+
+pub use convolution::{Convolution, Picture};
+pub use machine::Instructions;
+pub use points::Tile;
+pub use room::Room;
+pub use weights::Weights;
+
+#[cfg(test)]
+mod tests;

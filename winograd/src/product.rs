@@ -1,0 +1,62 @@
+//! The sums of products at one position: a small matrix product that stays in the processor's registers.
+
+use crate::vector::Vector;
+
+/// What [`product`] multiplies.
+pub struct Operands<'a> {
+    /// Weights of a few outputs: `[depth][outputs]`.
+    pub u: &'a [f32],
+    /// Inputs: `depth` rows of tiles, `v_stride` apart.
+    pub v: &'a [f32],
+    pub v_stride: usize,
+    /// Sums: as many rows of tiles as there are outputs, `m_stride` apart.
+    pub m: &'a mut [f32],
+    pub m_stride: usize,
+    /// Input channels.
+    pub depth: usize,
+    /// Adds to the sums instead of writing them.
+    pub add: bool,
+}
+
+/// Sums for `R` outputs and `N` vectors of tiles.
+///
+/// R · N sums, N vectors of inputs and one weight must fit into the processor's registers.
+#[inline(always)]
+pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>) {
+    let Operands {
+        u,
+        v,
+        v_stride,
+        m,
+        m_stride,
+        depth,
+        add,
+    } = operands;
+    let width = N * V::LEN;
+    let fits = |len: usize, rows: usize, stride: usize| rows == 0 || (rows - 1) * stride + width <= len;
+    assert!(u.len() >= depth * R && fits(v.len(), depth, v_stride) && fits(m.len(), R, m_stride));
+    let mut sums = [[V::splat(0.0); N]; R];
+    let (mut weights, mut inputs) = (u.as_ptr(), v.as_ptr());
+    for _ in 0..depth {
+        // SAFETY: `weights` has R floats for each of `depth` rounds; `inputs` has `width` floats in each of `depth`
+        // rows. The assertion above checked both. Bounds checks here would take a third of the time.
+        unsafe {
+            let x: [V; N] = std::array::from_fn(|n| V::load_from(inputs.add(n * V::LEN)));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let weight = V::splat(*weights.add(r));
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = weight.mul_add(x, *sum);
+                }
+            }
+            weights = weights.add(R);
+            inputs = inputs.wrapping_add(v_stride);
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (n, sum) in sums.iter().enumerate() {
+            let to = &mut m[r * m_stride + n * V::LEN..];
+            let sum = if add { V::load(to).add(*sum) } else { *sum };
+            sum.store(to);
+        }
+    }
+}
