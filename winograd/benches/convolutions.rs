@@ -1,7 +1,7 @@
 //! Compares with ONNX Runtime's convolution: milliseconds of processor time on one thread, and how many times as fast.
 //! Runs take turns, as other programs may slow down all of them; medians, and the ratio of the least times in brackets.
 //!
-//! `ORT_DYLIB_PATH` names ONNX Runtime. Options: `--rounds N` (11).
+//! `ORT_DYLIB_PATH` names ONNX Runtime's library. Options: `--rounds N` (11).
 
 use std::hint::black_box;
 
@@ -28,6 +28,9 @@ const LAYERS: [(usize, usize, usize, usize); 12] = [
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--rounds").skip(1);
     let rounds: usize = arguments.next().map_or(Ok(11), |rounds| rounds.parse())?;
+    let environment = ort::init_from(std::env::var("ORT_DYLIB_PATH")?)?
+        .with_telemetry(false)
+        .build()?;
     for (inputs, outputs, side, taps) in LAYERS {
         let picture = Picture {
             height: side,
@@ -42,16 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             kernels.iter().map(|k| &k[..]).collect(),
         );
 
-        let mut session = Session::builder(&ort::environment::Environment::current()?)?
+        let mut session = Session::builder(&environment)?
             .with_intra_threads(1)?
             .with_optimization_level(ort::session::builder::GraphOptimizationLevel::All)?
             .commit_from_memory(&model::sum_of_convolutions(inputs, outputs, side, &kernels, &bias))?;
         let shape = [1, inputs, side, side];
-        let feeds: Vec<(String, TensorRef<f32>)> = x
-            .iter()
-            .enumerate()
-            .map(|(tap, x)| Ok((format!("x{tap}"), TensorRef::from_array_view((shape, *x))?)))
-            .collect::<ort::Result<_>>()?;
+        let feeds = || -> ort::Result<Vec<_>> {
+            let feed = |(tap, x)| Ok((format!("x{tap}"), TensorRef::from_array_view((shape, x))?));
+            x.iter().copied().enumerate().map(feed).collect()
+        };
         let mut times = vec![Vec::new()];
         let mut layers = Vec::new();
         for instructions in Instructions::fast() {
@@ -65,7 +67,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let (mut y, mut room) = (vec![0.0; outputs * area], Room::new());
         for _ in 0..rounds {
-            times[0].push(timed(|| drop(black_box(session.run(feeds.clone())))));
+            let feeds = feeds()?;
+            let mut result = None;
+            times[0].push(timed(|| result = Some(session.run(feeds))));
+            black_box(result.transpose()?);
             for ((.., weights, _), times) in layers.iter().zip(&mut times[1..]) {
                 times.push(timed(|| {
                     let layer = Convolution::new(weights, &x, Some(&bias), None, picture, 1);

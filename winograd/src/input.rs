@@ -71,8 +71,11 @@ impl<'a> Input<'a> {
                 let from = &self.columns[y * M * self.stride..];
                 for tile in (0..tiles).step_by(V::LEN) {
                     // The last two pixels of a tile are the first two of the next.
-                    let d = std::array::from_fn(|x| V::load(&from[x % M * self.stride + tile + x / M..]));
-                    for (x, value) in T::input(d).into_iter().enumerate() {
+                    let mut d = [V::splat(0.0); P];
+                    for (x, d) in d.iter_mut().enumerate() {
+                        *d = V::load(&from[x % M * self.stride + tile + x / M..]);
+                    }
+                    for (x, value) in T::input(d).iter().enumerate() {
                         value.store(&mut to[(y * P + x) * self.position_stride + row * tiles + tile..]);
                     }
                 }
@@ -95,8 +98,11 @@ impl<'a> Input<'a> {
             };
             self.line[skip..][..len].copy_from_slice(&channel[y * width + from..][..len]);
             for tile in (0..self.stride).step_by(V::LEN) {
-                let vectors: [V; M] = std::array::from_fn(|i| V::load(&self.line[tile * M + i * V::LEN..]));
-                for (x, value) in apart(vectors).into_iter().enumerate() {
+                let mut vectors = [V::splat(0.0); M];
+                for (i, vector) in vectors.iter_mut().enumerate() {
+                    *vector = V::load(&self.line[tile * M + i * V::LEN..]);
+                }
+                for (x, value) in apart(vectors).iter().enumerate() {
                     value.store(&mut pixels[x * self.stride + tile..]);
                 }
             }
@@ -107,8 +113,11 @@ impl<'a> Input<'a> {
     fn down_columns<V: Vector, T: Points<M, P>, const M: usize, const P: usize>(&mut self, row: usize) {
         let pixels = &self.pixels[row * M * M * self.stride..];
         for i in (0..M * self.stride).step_by(V::LEN) {
-            let d = std::array::from_fn(|y| V::load(&pixels[y * M * self.stride + i..]));
-            for (y, value) in T::input(d).into_iter().enumerate() {
+            let mut d = [V::splat(0.0); P];
+            for (y, d) in d.iter_mut().enumerate() {
+                *d = V::load(&pixels[y * M * self.stride + i..]);
+            }
+            for (y, value) in T::input(d).iter().enumerate() {
                 value.store(&mut self.columns[y * M * self.stride + i..]);
             }
         }

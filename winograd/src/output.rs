@@ -57,11 +57,18 @@ impl<'a> Output<'a> {
     ) {
         let bias = V::splat(bias);
         for tile in (0..self.stride).step_by(V::LEN) {
-            let at = |y: usize, x: usize| V::load(&from[(y * P + x) * self.position_stride + tile..]);
-            let rows: [[V; M]; P] = std::array::from_fn(|y| T::output(std::array::from_fn(|x| at(y, x))));
-            let columns: [[V; P]; M] = std::array::from_fn(|x| rows.map(|row| row[x]));
-            for (x, column) in columns.into_iter().enumerate() {
-                for (y, value) in T::output(column).into_iter().enumerate() {
+            let mut columns = [[V::splat(0.0); P]; M];
+            for y in 0..P {
+                let mut row = [V::splat(0.0); P];
+                for (x, value) in row.iter_mut().enumerate() {
+                    *value = V::load(&from[(y * P + x) * self.position_stride + tile..]);
+                }
+                for (column, value) in columns.iter_mut().zip(&T::output(row)) {
+                    column[y] = *value;
+                }
+            }
+            for (x, column) in columns.iter().enumerate() {
+                for (y, value) in T::output(*column).iter().enumerate() {
                     value
                         .add(bias)
                         .store(&mut self.pixels[(y * M + x) * self.stride + tile..]);
@@ -76,8 +83,11 @@ impl<'a> Output<'a> {
             for y in 0..M.min(height - top) {
                 let pixels = &self.pixels[y * M * self.stride + row * tiles..];
                 for tile in (0..tiles).step_by(V::LEN) {
-                    let parts = std::array::from_fn(|x| V::load(&pixels[x * self.stride + tile..]));
-                    for (i, value) in together::<V, M>(parts).into_iter().enumerate() {
+                    let mut parts = [V::splat(0.0); M];
+                    for (x, part) in parts.iter_mut().enumerate() {
+                        *part = V::load(&pixels[x * self.stride + tile..]);
+                    }
+                    for (i, value) in together(parts).iter().enumerate() {
                         value.store(&mut self.line[tile * M + i * V::LEN..]);
                     }
                 }

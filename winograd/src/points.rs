@@ -75,12 +75,14 @@ impl Points<4, 6> for Four {
     fn output<V: Vector>(m: [V; 6]) -> [V; 4] {
         let (sum_a, difference_a) = (m[1].add(m[2]), m[1].sub(m[2]));
         let (sum_b, difference_b) = (m[3].add(m[4]), m[3].sub(m[4]));
-        let factor = |value: f64| V::splat(value as f32);
+        let (a, b) = (V::splat(A as f32), V::splat(B as f32));
+        let (a2, b2) = (V::splat(A2 as f32), V::splat(B2 as f32));
+        let (a3, b3) = (V::splat((A2 * A) as f32), V::splat((B2 * B) as f32));
         [
             m[0].add(sum_a).add(sum_b),
-            factor(A).mul_add(difference_a, factor(B).mul(difference_b)),
-            factor(A2).mul_add(sum_a, factor(B2).mul(sum_b)),
-            factor(A2 * A).mul_add(difference_a, factor(B2 * B).mul_add(difference_b, m[5])),
+            a.mul_add(difference_a, b.mul(difference_b)),
+            a2.mul_add(sum_a, b2.mul(sum_b)),
+            a3.mul_add(difference_a, b3.mul_add(difference_b, m[5])),
         ]
     }
 

@@ -21,6 +21,7 @@ pub struct Operands<'a> {
 /// Sums for `R` outputs and `N` vectors of tiles.
 ///
 /// R · N sums, N vectors of inputs and one weight must fit into the processor's registers.
+#[allow(clippy::needless_range_loop, reason = "iterators over vectors are not inlined")]
 #[inline(always)]
 pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>) {
     let Operands {
@@ -41,22 +42,28 @@ pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>
         // SAFETY: `weights` has R floats for each of `depth` rounds; `inputs` has `width` floats in each of `depth`
         // rows. The assertion above checked both. Bounds checks here would take a third of the time.
         unsafe {
-            let x: [V; N] = std::array::from_fn(|n| V::load_from(inputs.add(n * V::LEN)));
-            for (r, sums) in sums.iter_mut().enumerate() {
+            let mut x = [V::splat(0.0); N];
+            for n in 0..N {
+                x[n] = V::load_from(inputs.add(n * V::LEN));
+            }
+            for r in 0..R {
                 let weight = V::splat(*weights.add(r));
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = weight.mul_add(x, *sum);
+                for n in 0..N {
+                    sums[r][n] = weight.mul_add(x[n], sums[r][n]);
                 }
             }
             weights = weights.add(R);
             inputs = inputs.wrapping_add(v_stride);
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        for (n, sum) in sums.iter().enumerate() {
-            let to = &mut m[r * m_stride + n * V::LEN..];
-            let sum = if add { V::load(to).add(*sum) } else { *sum };
-            sum.store(to);
+    for r in 0..R {
+        for n in 0..N {
+            // SAFETY: `m` has R rows of `width` floats: the assertion above checked it.
+            unsafe {
+                let to = m.as_mut_ptr().add(r * m_stride + n * V::LEN);
+                let sum = if add { V::load_from(to).add(sums[r][n]) } else { sums[r][n] };
+                sum.store_to(to);
+            }
         }
     }
 }

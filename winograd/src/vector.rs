@@ -3,7 +3,9 @@
 /// Consecutive floats that one instruction works on.
 ///
 /// The processor must have the instructions of the implementation; [`Machine`](crate::machine::Machine) sees to it.
-/// Methods are inlined into a function that is compiled for these instructions.
+/// Methods are inlined into a function that is compiled for these instructions. They are, as long as vectors pass through
+/// no closure and no function of the standard library, which are compiled for others: so arrays of vectors are filled in
+/// loops.
 pub trait Vector: Copy {
     /// Floats of a vector.
     const LEN: usize;
