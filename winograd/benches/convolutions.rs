@@ -7,11 +7,11 @@ use std::hint::black_box;
 
 use ort::session::Session;
 use ort::value::TensorRef;
-use vidtok_winograd::{Convolution, Instructions, Picture, Room, Tile, Weights};
+use vidtok_winograd::{Convolution, Instructions, Picture, Tile, Weights};
 
 /// Inputs, outputs, height and width, taps.
 const LAYERS: [(usize, usize, usize, usize); 12] = [
-    (64, 64, 64, 1),
+    (64, 64, 32, 1),
     (64, 64, 128, 1),
     (128, 128, 32, 1),
     (128, 128, 128, 1),
@@ -31,7 +31,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let environment = ort::init_from(std::env::var("ORT_DYLIB_PATH")?)?
         .with_telemetry(false)
         .build()?;
-    for (inputs, outputs, side, taps) in LAYERS {
+    let only: Option<usize> = std::env::var("ONLY").ok().and_then(|v| v.parse().ok());
+    for (inputs, outputs, side, taps) in LAYERS
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| only.is_none_or(|o| o == *i))
+        .map(|(_, l)| l)
+    {
         let picture = Picture {
             height: side,
             width: side,
@@ -56,8 +62,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let mut times = vec![Vec::new()];
         let mut layers = Vec::new();
-        for instructions in Instructions::fast() {
-            for tile in [Tile::Four, Tile::Two] {
+        for instructions in Instructions::fast().into_iter().take(1) {
+            for tile in if std::env::var("FOUR").is_ok() {
+                vec![Tile::Four]
+            } else {
+                vec![Tile::Four, Tile::Two]
+            } {
                 let before = processor_ms();
                 let weights = Weights::new(&kernels, inputs, outputs, tile, instructions);
                 let preparing = processor_ms() - before;
@@ -65,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 times.push(Vec::new());
             }
         }
-        let (mut y, mut room) = (vec![0.0; outputs * area], Room::new());
+        let mut y = vec![0.0; outputs * area];
         for _ in 0..rounds {
             let feeds = feeds()?;
             let mut result = None;
@@ -74,11 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for ((.., weights, _), times) in layers.iter().zip(&mut times[1..]) {
                 times.push(timed(|| {
                     let layer = Convolution::new(weights, &x, Some(&bias), None, picture, 1);
-                    for block in 0..layer.blocks() {
-                        layer.run(block, &mut room, &mut |index, part| {
-                            y[index..][..part.len()].copy_from_slice(part)
-                        });
-                    }
+                    layer.run(&mut y, |count, run| (0..count).for_each(run));
                     black_box(&y);
                 }));
             }

@@ -43,6 +43,9 @@ const BLOCKS: usize = 4;
 /// Tiles that are computed at once, at most.
 const LANES: usize = 16;
 
+fn env(k: &str, d: usize) -> usize {
+    std::env::var(k).ok().and_then(|v| v.parse().ok()).unwrap_or(d)
+}
 /// A way to split.
 pub struct Split {
     whole: Whole,
@@ -55,12 +58,14 @@ pub struct Split {
 impl Split {
     /// For so many threads. `depth`: input channels whose transformed values are in memory at a time.
     pub fn new(whole: Whole, depth: usize, threads: usize) -> Self {
-        let mut groups = (whole.groups * whole.outputs).div_ceil(OUTPUTS).min(whole.groups);
+        let mut groups = (whole.groups * whole.outputs)
+            .div_ceil(env("WO", 256))
+            .min(whole.groups);
         let outputs = whole.groups.div_ceil(groups) * whole.outputs;
-        let fit = FLOATS / (whole.positions * (depth + outputs));
+        let fit = env("WF", 320 * 1024) / (whole.positions * (depth + outputs));
         let wanted = if threads > 1 { BLOCKS * threads } else { 1 };
         let enough = whole.rows * whole.columns * groups / wanted;
-        let tiles = fit.min(enough).clamp(TILES.start, TILES.end - 1);
+        let tiles = fit.min(enough).clamp(env("WT", 32), (env("WM", 128) + 1) - 1);
         let (rows, columns) = if whole.columns <= tiles {
             (whole.rows.div_ceil(best_rows(whole, tiles)), 1)
         } else {

@@ -1,5 +1,8 @@
 //! A convolution, block by block.
 
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::block::{Block, Split, Whole};
 use crate::input::{self, Input};
 #[cfg(target_arch = "x86_64")]
@@ -9,6 +12,7 @@ use crate::output::{self, Output};
 use crate::points::{Four, Points, Tile, Two};
 use crate::product::Operands;
 use crate::room::Room;
+use crate::shared::Shared;
 use crate::vector::Vector;
 use crate::weights::{DEPTH, Weights};
 
@@ -76,42 +80,55 @@ impl<'a> Convolution<'a> {
         }
     }
 
-    /// The number of blocks. Each pixel of each output channel is in one of them.
-    pub fn blocks(&self) -> usize {
-        self.split.len()
+    /// Writes the result to `y`. `for_each` calls a function with each number below a count, once, on any threads, and
+    /// returns when all calls have.
+    ///
+    /// # Panics
+    /// Where `y` has another length than the result.
+    pub fn run(&self, y: &mut [f32], for_each: impl FnOnce(usize, &(dyn Fn(usize) + Sync))) {
+        assert!(
+            y.len() == self.weights.outputs * self.picture.height * self.picture.width,
+            "another output"
+        );
+        let y = Shared::new(y);
+        let taken: Vec<AtomicBool> = (0..self.split.len()).map(|_| AtomicBool::new(false)).collect();
+        for_each(taken.len(), &|index| {
+            // Two threads with one block would write to the same floats.
+            assert!(!taken[index].swap(true, Ordering::Relaxed), "a block is computed once");
+            let block = self.split.block(index);
+            ROOM.with_borrow_mut(|room| self.run_block(&block, room, &y));
+        });
     }
 
-    /// Computes a block. `write` gets the parts of the output's rows in it: their index in the output, and the numbers.
-    pub fn run(&self, block: usize, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
-        let block = &self.split.block(block);
+    fn run_block(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
         match self.weights.instructions.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Instructions` exist only where the processor has them.
-            Set::Avx512 => unsafe { self.run_avx512(block, room, write) },
+            Set::Avx512 => unsafe { self.run_avx512(block, room, y) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx2 => unsafe { self.run_avx2(block, room, write) },
-            _ => self.run_with::<PlainMachine>(block, room, write),
+            Set::Avx2 => unsafe { self.run_avx2(block, room, y) },
+            _ => self.run_with::<PlainMachine>(block, room, y),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
-    fn run_avx512(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
-        self.run_with::<Avx512>(block, room, write);
+    fn run_avx512(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
+        self.run_with::<Avx512>(block, room, y);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
-        self.run_with::<Avx2>(block, room, write);
+    fn run_avx2(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
+        self.run_with::<Avx2>(block, room, y);
     }
 
     #[inline(always)]
-    fn run_with<K: Machine>(&self, block: &Block, room: &mut Room, write: &mut dyn FnMut(usize, &[f32])) {
+    fn run_with<K: Machine>(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
         match self.weights.tile {
-            Tile::Two => self.run_tiles::<K, Two, 2, 4>(block, room, write),
-            Tile::Four => self.run_tiles::<K, Four, 4, 6>(block, room, write),
+            Tile::Two => self.run_tiles::<K, Two, 2, 4>(block, room, y),
+            Tile::Four => self.run_tiles::<K, Four, 4, 6>(block, room, y),
         }
     }
 
@@ -120,27 +137,19 @@ impl<'a> Convolution<'a> {
         &self,
         block: &Block,
         room: &mut Room,
-        write: &mut dyn FnMut(usize, &[f32]),
+        y: &Shared<'_>,
     ) {
         let weights = self.weights;
         let stride = block.tiles().next_multiple_of(K::V::LEN);
         let rows = block.groups.len() * weights.rows;
         // A vector more: the input transform writes so much behind a position's values.
         let (v_position, m_position) = (weights.inputs.min(DEPTH) * stride + K::V::LEN, rows * stride);
-        let [line, pixels, columns] = input::lens::<K::V, M, P>(block);
-        let [pixels_out, line_out] = output::lens::<K::V, M>(block);
-        let lens = [
-            P * P * v_position,
-            P * P * m_position,
-            line,
-            pixels,
-            columns,
-            pixels_out,
-            line_out,
-        ];
-        let [v, m, line, pixels, columns, pixels_out, line_out] = room.pieces(lens);
+        let [pixels, columns] = input::lens::<K::V, M, P>(block);
+        let pixels_out = output::len::<K::V, M>(block);
+        let lens = [P * P * v_position, P * P * m_position, pixels, columns, pixels_out];
+        let [v, m, pixels, columns, pixels_out] = room.pieces(lens);
 
-        let mut input = Input::new::<K::V>(self.picture, block, v_position, [line, pixels, columns]);
+        let mut input = Input::new::<K::V>(self.picture, block, v_position, [pixels, columns]);
         let area = self.picture.height * self.picture.width;
         for (tap, pixels) in self.taps.iter().enumerate() {
             for chunk in weights.chunks() {
@@ -157,21 +166,20 @@ impl<'a> Convolution<'a> {
             }
         }
 
-        let mut output = Output::new::<K::V>(self.picture, block, m_position, [pixels_out, line_out]);
+        let mut output = Output::new::<K::V>(self.picture, block, m_position, pixels_out);
         let first = block.groups.start * weights.rows;
         for channel in first..weights.outputs.min(first + rows) {
+            let sums = &m[(channel - first) * stride..];
             let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-            output.transform::<K::V, T, M, P>(&m[(channel - first) * stride..], bias, |index, part| {
-                let index = channel * area + index;
-                if let Some(residual) = self.residual {
-                    part.iter_mut()
-                        .zip(&residual[index..])
-                        .for_each(|(y, residual)| *y += residual);
-                }
-                write(index, part);
-            });
+            let residual = self.residual.map(|residual| &residual[channel * area..][..area]);
+            output.transform::<K::V, T, M, P>(sums, bias, residual, &y.slice(channel * area, area));
         }
     }
+}
+
+thread_local! {
+    /// Of each thread that computes blocks.
+    static ROOM: RefCell<Room> = const { RefCell::new(Room::new()) };
 }
 
 /// The products of a chunk at one position: weights in order, so that the processor fetches them ahead; the inputs of

@@ -13,8 +13,6 @@ pub struct Input<'a> {
     position_stride: usize,
     /// Tiles of a row and one more, whose first pixels belong to the last tile, too; rounded up to vectors.
     stride: usize,
-    /// A row of pixels, with those at both sides.
-    line: &'a mut [f32],
     /// The picture's rows, each as `M` rows of every `M`-th pixel.
     pixels: &'a mut [f32],
     /// A row of tiles, transformed down its columns: `P` rows, each as above.
@@ -22,10 +20,10 @@ pub struct Input<'a> {
 }
 
 /// The lengths of the memory that [`Input`] needs.
-pub fn lens<V: Vector, const M: usize, const P: usize>(block: &Block) -> [usize; 3] {
+pub fn lens<V: Vector, const M: usize, const P: usize>(block: &Block) -> [usize; 2] {
     let stride = stride::<V>(block);
     let rows = block.rows.len() * M + 2;
-    [M * stride, rows * M * stride, P * M * stride + V::LEN]
+    [rows * M * stride, P * M * stride + V::LEN]
 }
 
 fn stride<V: Vector>(block: &Block) -> usize {
@@ -38,18 +36,15 @@ impl<'a> Input<'a> {
         picture: Picture,
         block: &'a Block,
         position_stride: usize,
-        room: [&'a mut [f32]; 3],
+        room: [&'a mut [f32]; 2],
     ) -> Self {
-        let [line, pixels, columns] = room;
-        // What is beyond the picture's sides stays zero.
-        line.fill(0.0);
+        let [pixels, columns] = room;
         let stride = stride::<V>(block);
         Self {
             picture,
             block,
             position_stride,
             stride,
-            line,
             pixels,
             columns,
         }
@@ -64,46 +59,65 @@ impl<'a> Input<'a> {
         to: &mut [f32],
     ) {
         self.take_apart::<V, M>(channel);
-        let tiles = self.block.columns.len();
-        for row in 0..self.block.rows.len() {
+        let (rows, tiles) = (self.block.rows.len(), self.block.columns.len());
+        let written = (P * P - 1) * self.position_stride + (rows - 1) * tiles + tiles.next_multiple_of(V::LEN);
+        assert!(tiles < self.stride && written <= to.len() && P * M * self.stride + V::LEN <= self.columns.len());
+        for row in 0..rows {
             self.down_columns::<V, T, M, P>(row);
             for y in 0..P {
-                let from = &self.columns[y * M * self.stride..];
+                let from = self.columns[y * M * self.stride..].as_ptr();
+                let to = to[y * P * self.position_stride + row * tiles..].as_mut_ptr();
                 for tile in (0..tiles).step_by(V::LEN) {
-                    // The last two pixels of a tile are the first two of the next.
-                    let mut d = [V::splat(0.0); P];
-                    for (x, d) in d.iter_mut().enumerate() {
-                        *d = V::load(&from[x % M * self.stride + tile + x / M..]);
-                    }
-                    for (x, value) in T::input(d).iter().enumerate() {
-                        value.store(&mut to[(y * P + x) * self.position_stride + row * tiles + tile..]);
+                    // SAFETY: a row of tiles has `stride` values, more than `tiles` and whole vectors; the last row of
+                    // `columns` has a vector more, and the others have the next row behind them. The assertion above
+                    // checked this, and `to`. Bounds checks would take half of the time here.
+                    unsafe {
+                        let mut d = [V::splat(0.0); P];
+                        for (x, d) in d.iter_mut().enumerate() {
+                            // The last two pixels of a tile are the first two of the next.
+                            *d = V::load_from(from.add(x % M * self.stride + tile + x / M));
+                        }
+                        for (x, value) in T::input(d).iter().enumerate() {
+                            value.store_to(to.add(x * self.position_stride + tile));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Copies the rows of pixels that the block needs, each as `M` rows of every `M`-th pixel.
+    /// Copies the rows of pixels that the block needs, each as `M` rows of every `M`-th pixel. There are zeros around
+    /// the picture.
     #[inline(always)]
     fn take_apart<V: Vector, const M: usize>(&mut self, channel: &[f32]) {
         let Picture { height, width } = self.picture;
-        // Pixels from the one left of the first tile on.
+        assert!(channel.len() == height * width);
+        // Counted from 1, as the first tile begins left of the picture.
         let (top, left) = (self.block.rows.start * M, self.block.columns.start * M);
-        let (from, skip) = (left.saturating_sub(1), usize::from(left == 0));
-        let len = (self.block.columns.len() * M + 2 - skip).min(width - from);
         for (row, pixels) in self.pixels.chunks_exact_mut(M * self.stride).enumerate() {
             let Some(y) = (top + row).checked_sub(1).filter(|y| *y < height) else {
                 pixels.fill(0.0);
                 continue;
             };
-            self.line[skip..][..len].copy_from_slice(&channel[y * width + from..][..len]);
+            let from = channel[y * width..].as_ptr().wrapping_sub(1);
             for tile in (0..self.stride).step_by(V::LEN) {
                 let mut vectors = [V::splat(0.0); M];
                 for (i, vector) in vectors.iter_mut().enumerate() {
-                    *vector = V::load(&self.line[tile * M + i * V::LEN..]);
+                    let x = left + tile * M + i * V::LEN;
+                    let from = from.wrapping_add(x);
+                    // SAFETY: only pixels of the row are read, which are 1 to `width`.
+                    *vector = unsafe {
+                        if x > 0 && x + V::LEN <= width + 1 {
+                            V::load_from(from)
+                        } else {
+                            V::load_some(from, usize::from(x == 0)..V::LEN.min((width + 1).saturating_sub(x)))
+                        }
+                    };
                 }
                 for (x, value) in apart(vectors).iter().enumerate() {
-                    value.store(&mut pixels[x * self.stride + tile..]);
+                    let to = &mut pixels[x * self.stride + tile..][..V::LEN];
+                    // SAFETY: the slice has as many floats.
+                    unsafe { value.store_to(to.as_mut_ptr()) };
                 }
             }
         }
@@ -111,14 +125,20 @@ impl<'a> Input<'a> {
 
     #[inline(always)]
     fn down_columns<V: Vector, T: Points<M, P>, const M: usize, const P: usize>(&mut self, row: usize) {
-        let pixels = &self.pixels[row * M * M * self.stride..];
-        for i in (0..M * self.stride).step_by(V::LEN) {
-            let mut d = [V::splat(0.0); P];
-            for (y, d) in d.iter_mut().enumerate() {
-                *d = V::load(&pixels[y * M * self.stride + i..]);
-            }
-            for (y, value) in T::input(d).iter().enumerate() {
-                value.store(&mut self.columns[y * M * self.stride + i..]);
+        let len = M * self.stride;
+        let pixels = &self.pixels[row * M * len..][..P * len];
+        let columns = &mut self.columns[..P * len];
+        for i in (0..len).step_by(V::LEN) {
+            // SAFETY: both slices have P rows of `len` floats, whole vectors. Bounds checks would take as long as the
+            // rest.
+            unsafe {
+                let mut d = [V::splat(0.0); P];
+                for (y, d) in d.iter_mut().enumerate() {
+                    *d = V::load_from(pixels.as_ptr().add(y * len + i));
+                }
+                for (y, value) in T::input(d).iter().enumerate() {
+                    value.store_to(columns.as_mut_ptr().add(y * len + i));
+                }
             }
         }
     }

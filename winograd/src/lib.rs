@@ -18,13 +18,13 @@ mod output;
 mod points;
 mod product;
 mod room;
+mod shared;
 mod vector;
 mod weights;
 
 pub use convolution::{Convolution, Picture};
 pub use machine::Instructions;
 pub use points::Tile;
-pub use room::Room;
 pub use weights::Weights;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::block::Block;
 use crate::convolution::Picture;
 use crate::points::Points;
+use crate::shared::Shared;
 use crate::vector::Vector;
 
 /// Transforms channels of a picture, for a block.
@@ -15,26 +16,18 @@ pub struct Output<'a> {
     stride: usize,
     /// The tiles' pixels: `M` rows, each as `M` rows of every `M`-th pixel.
     pixels: &'a mut [f32],
-    /// A row of pixels.
-    line: &'a mut [f32],
 }
 
-/// The lengths of the memory that [`Output`] needs.
-pub fn lens<V: Vector, const M: usize>(block: &Block) -> [usize; 2] {
+/// The length of the memory that [`Output`] needs.
+pub fn len<V: Vector, const M: usize>(block: &Block) -> usize {
     let stride = block.tiles().next_multiple_of(V::LEN);
-    let columns = block.columns.len().next_multiple_of(V::LEN);
-    [M * M * stride + V::LEN, M * columns]
+    // A vector more, as a row of tiles may begin anywhere.
+    M * M * stride + V::LEN
 }
 
 impl<'a> Output<'a> {
-    /// `room`: memory of [`lens`].
-    pub fn new<V: Vector>(
-        picture: Picture,
-        block: &'a Block,
-        position_stride: usize,
-        room: [&'a mut [f32]; 2],
-    ) -> Self {
-        let [pixels, line] = room;
+    /// `pixels`: memory of [`len`].
+    pub fn new<V: Vector>(picture: Picture, block: &'a Block, position_stride: usize, pixels: &'a mut [f32]) -> Self {
         let stride = block.tiles().next_multiple_of(V::LEN);
         Self {
             picture,
@@ -42,56 +35,91 @@ impl<'a> Output<'a> {
             position_stride,
             stride,
             pixels,
-            line,
         }
     }
 
-    /// Transforms the sums of a channel, and adds `bias` to all pixels. `from`: at each position the sums of all tiles,
-    /// row by row, up to a whole vector. `write` gets the index in the channel of each part of a row, and its pixels.
+    /// Transforms the sums of a channel, and adds `bias` to all pixels, and the pixels of `residual`. `from`: at each
+    /// position the sums of all tiles, row by row, up to a whole vector. Writes the block's part of the channel `to`.
+    #[allow(clippy::needless_range_loop, reason = "iterators over vectors are not inlined")]
     #[inline(always)]
     pub fn transform<V: Vector, T: Points<M, P>, const M: usize, const P: usize>(
         &mut self,
         from: &[f32],
         bias: f32,
-        mut write: impl FnMut(usize, &mut [f32]),
+        residual: Option<&[f32]>,
+        to: &Shared<'_>,
     ) {
         let bias = V::splat(bias);
+        assert!((P * P - 1) * self.position_stride + self.stride <= from.len());
+        assert!(M * M * self.stride <= self.pixels.len() && self.stride.is_multiple_of(V::LEN));
         for tile in (0..self.stride).step_by(V::LEN) {
-            let mut columns = [[V::splat(0.0); P]; M];
-            for y in 0..P {
-                let mut row = [V::splat(0.0); P];
-                for (x, value) in row.iter_mut().enumerate() {
-                    *value = V::load(&from[(y * P + x) * self.position_stride + tile..]);
+            // SAFETY: each position and each row of pixels has `stride` floats, whole vectors: the assertions above
+            // checked it. Bounds checks would take half of the time here.
+            unsafe {
+                let (from, to) = (from.as_ptr().add(tile), self.pixels.as_mut_ptr().add(tile));
+                let mut columns = [[V::splat(0.0); P]; M];
+                for y in 0..P {
+                    let mut row = [V::splat(0.0); P];
+                    for (x, value) in row.iter_mut().enumerate() {
+                        *value = V::load_from(from.add((y * P + x) * self.position_stride));
+                    }
+                    let row = T::output(row);
+                    for x in 0..M {
+                        columns[x][y] = row[x];
+                    }
                 }
-                for (column, value) in columns.iter_mut().zip(&T::output(row)) {
-                    column[y] = *value;
-                }
-            }
-            for (x, column) in columns.iter().enumerate() {
-                for (y, value) in T::output(*column).iter().enumerate() {
-                    value
-                        .add(bias)
-                        .store(&mut self.pixels[(y * M + x) * self.stride + tile..]);
+                for (x, column) in columns.iter().enumerate() {
+                    for (y, value) in T::output(*column).iter().enumerate() {
+                        value.add(bias).store_to(to.add((y * M + x) * self.stride));
+                    }
                 }
             }
         }
+        self.put_together::<V, M>(residual, to);
+    }
+
+    #[inline(always)]
+    fn put_together<V: Vector, const M: usize>(&mut self, residual: Option<&[f32]>, to: &Shared<'_>) {
         let Picture { height, width } = self.picture;
         let (left, tiles) = (self.block.columns.start * M, self.block.columns.len());
         let len = (tiles * M).min(width - left);
         for row in 0..self.block.rows.len() {
             let top = (self.block.rows.start + row) * M;
             for y in 0..M.min(height - top) {
+                let start = (top + y) * width + left;
+                let residual = residual.map(|residual| residual[start..][..len].as_ptr());
+                // SAFETY: these pixels are in this block only, which one thread computes.
+                let to = unsafe { to.part(start, len) };
                 let pixels = &self.pixels[y * M * self.stride + row * tiles..];
                 for tile in (0..tiles).step_by(V::LEN) {
                     let mut parts = [V::splat(0.0); M];
                     for (x, part) in parts.iter_mut().enumerate() {
-                        *part = V::load(&pixels[x * self.stride + tile..]);
+                        let from = &pixels[x * self.stride + tile..][..V::LEN];
+                        // SAFETY: the slice has as many floats.
+                        *part = unsafe { V::load_from(from.as_ptr()) };
                     }
                     for (i, value) in together(parts).iter().enumerate() {
-                        value.store(&mut self.line[tile * M + i * V::LEN..]);
+                        let at = tile * M + i * V::LEN;
+                        let count = len.saturating_sub(at).min(V::LEN);
+                        let (to, residual) = (to.wrapping_add(at), residual.map(|residual| residual.wrapping_add(at)));
+                        // SAFETY: both have `len` floats, and as many of them are used as there are from `at` on.
+                        unsafe {
+                            if count == V::LEN {
+                                let value = match residual {
+                                    Some(residual) => value.add(V::load_from(residual)),
+                                    None => *value,
+                                };
+                                value.store_to(to);
+                            } else {
+                                let value = match residual {
+                                    Some(residual) => value.add(V::load_some(residual, 0..count)),
+                                    None => *value,
+                                };
+                                value.store_first(to, count);
+                            }
+                        }
                     }
                 }
-                write((top + y) * width + left, &mut self.line[..len]);
             }
         }
     }

@@ -61,7 +61,11 @@ pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>
             // SAFETY: `m` has R rows of `width` floats: the assertion above checked it.
             unsafe {
                 let to = m.as_mut_ptr().add(r * m_stride + n * V::LEN);
-                let sum = if add { V::load_from(to).add(sums[r][n]) } else { sums[r][n] };
+                let sum = if add {
+                    V::load_from(to).add(sums[r][n])
+                } else {
+                    sums[r][n]
+                };
                 sum.store_to(to);
             }
         }

@@ -1,5 +1,7 @@
 //! Vectors of floats: a few operations, for each set of instructions.
 
+use std::ops::Range;
+
 /// Consecutive floats that one instruction works on.
 ///
 /// The processor must have the instructions of the implementation; [`Machine`](crate::machine::Machine) sees to it.
@@ -20,6 +22,18 @@ pub trait Vector: Copy {
     /// `LEN` floats can be written there. They need no alignment.
     unsafe fn store_to(self, to: *mut f32);
 
+    /// Loads some of the floats, and zeros in place of the others, which need not exist.
+    ///
+    /// # Safety
+    /// The floats of `lanes` can be read, counted from `from`, which may lie outside of all memory.
+    unsafe fn load_some(from: *const f32, lanes: Range<usize>) -> Self;
+
+    /// Stores the first `count` floats only.
+    ///
+    /// # Safety
+    /// `count` floats can be written there.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -35,22 +49,6 @@ pub trait Vector: Copy {
 
     /// The inverse of [`unzip`](Self::unzip).
     fn zip(even: Self, odd: Self) -> (Self, Self);
-
-    /// The first floats of `from`.
-    #[inline(always)]
-    fn load(from: &[f32]) -> Self {
-        let from = &from[..Self::LEN];
-        // SAFETY: the slice has as many floats.
-        unsafe { Self::load_from(from.as_ptr()) }
-    }
-
-    /// Writes the first floats of `to`.
-    #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        let to = &mut to[..Self::LEN];
-        // SAFETY: the slice has as many floats.
-        unsafe { self.store_to(to.as_mut_ptr()) }
-    }
 }
 
 /// For every processor.
@@ -82,6 +80,26 @@ impl Vector for Plain {
     unsafe fn store_to(self, to: *mut f32) {
         // SAFETY: as above.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, lanes: Range<usize>) -> Self {
+        // SAFETY: the caller's promise.
+        Self::of(|i| {
+            if lanes.contains(&i) {
+                unsafe { from.wrapping_add(i).read() }
+            } else {
+                0.0
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        for (i, value) in self.0.iter().enumerate().take(count) {
+            // SAFETY: the caller's promise.
+            unsafe { to.add(i).write(*value) };
+        }
     }
 
     #[inline(always)]
@@ -132,7 +150,7 @@ impl Vector for Plain {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Vector;
+    use super::{Range, Vector};
 
     impl Vector for __m256 {
         const LEN: usize = 8;
@@ -153,6 +171,26 @@ mod x86 {
         unsafe fn store_to(self, to: *mut f32) {
             // SAFETY: also the caller's promise.
             unsafe { _mm256_storeu_ps(to, self) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_some(from: *const f32, lanes: Range<usize>) -> Self {
+            // SAFETY: also the caller's promise: the instruction reads no other lane.
+            unsafe {
+                let i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                let before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes.end as i32), i);
+                let before_start = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes.start as i32), i);
+                _mm256_maskload_ps(from, _mm256_andnot_si256(before_start, before_end))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            // SAFETY: also the caller's promise: the instruction writes no other lane.
+            unsafe {
+                let i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                _mm256_maskstore_ps(to, _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), i), self);
+            }
         }
 
         #[inline(always)]
@@ -231,6 +269,20 @@ mod x86 {
         unsafe fn store_to(self, to: *mut f32) {
             // SAFETY: also the caller's promise.
             unsafe { _mm512_storeu_ps(to, self) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_some(from: *const f32, lanes: Range<usize>) -> Self {
+            let mask = (1_u32 << lanes.end) - (1_u32 << lanes.start);
+            // SAFETY: also the caller's promise: the instruction reads no other lane.
+            unsafe { _mm512_maskz_loadu_ps(mask as u16, from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            let mask = (1_u32 << count) - 1;
+            // SAFETY: also the caller's promise: the instruction writes no other lane.
+            unsafe { _mm512_mask_storeu_ps(to, mask as u16, self) }
         }
 
         #[inline(always)]
