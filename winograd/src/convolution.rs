@@ -145,9 +145,16 @@ impl<'a> Convolution<'a> {
         // A vector more: the input transform writes so much behind a position's values.
         let (v_position, m_position) = (weights.inputs.min(DEPTH) * stride + K::V::LEN, rows * stride);
         let [pixels, columns] = input::lens::<K::V, M, P>(block);
-        let pixels_out = output::len::<K::V, M>(block);
-        let lens = [P * P * v_position, P * P * m_position, pixels, columns, pixels_out];
-        let [v, m, pixels, columns, pixels_out] = room.pieces(lens);
+        let [rows_out, pixels_out] = output::lens::<K::V, M, P>(block);
+        let lens = [
+            P * P * v_position,
+            P * P * m_position,
+            pixels,
+            columns,
+            rows_out,
+            pixels_out,
+        ];
+        let [v, m, pixels, columns, rows_out, pixels_out] = room.pieces(lens);
 
         let mut input = Input::new::<K::V>(self.picture, block, v_position, [pixels, columns]);
         let area = self.picture.height * self.picture.width;
@@ -166,7 +173,7 @@ impl<'a> Convolution<'a> {
             }
         }
 
-        let mut output = Output::new::<K::V>(self.picture, block, m_position, pixels_out);
+        let mut output = Output::new::<K::V>(self.picture, block, m_position, [rows_out, pixels_out]);
         let first = block.groups.start * weights.rows;
         for channel in first..weights.outputs.min(first + rows) {
             let sums = &m[(channel - first) * stride..];

@@ -1,5 +1,7 @@
 //! The transform of inputs: a channel's pixels to values at the positions.
 
+use std::hint::black_box;
+
 use crate::block::Block;
 use crate::convolution::Picture;
 use crate::points::Points;
@@ -62,9 +64,11 @@ impl<'a> Input<'a> {
         let (rows, tiles) = (self.block.rows.len(), self.block.columns.len());
         let written = (P * P - 1) * self.position_stride + (rows - 1) * tiles + tiles.next_multiple_of(V::LEN);
         assert!(tiles < self.stride && written <= to.len() && P * M * self.stride + V::LEN <= self.columns.len());
+        // The compiler must not see that `P` is small: it would unroll the loop, and keep more addresses than there are
+        // registers.
         for row in 0..rows {
             self.down_columns::<V, T, M, P>(row);
-            for y in 0..P {
+            for y in 0..black_box(P) {
                 let from = self.columns[y * M * self.stride..].as_ptr();
                 let to = to[y * P * self.position_stride + row * tiles..].as_mut_ptr();
                 for tile in (0..tiles).step_by(V::LEN) {

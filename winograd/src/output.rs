@@ -1,5 +1,7 @@
 //! The transform of outputs: sums at the positions to a channel's pixels.
 
+use std::hint::black_box;
+
 use crate::block::Block;
 use crate::convolution::Picture;
 use crate::points::Points;
@@ -14,33 +16,41 @@ pub struct Output<'a> {
     position_stride: usize,
     /// Tiles, rounded up to vectors.
     stride: usize,
+    /// The sums, transformed along rows: `P` rows, each as `M` rows of every `M`-th pixel.
+    rows: &'a mut [f32],
     /// The tiles' pixels: `M` rows, each as `M` rows of every `M`-th pixel.
     pixels: &'a mut [f32],
 }
 
-/// The length of the memory that [`Output`] needs.
-pub fn len<V: Vector, const M: usize>(block: &Block) -> usize {
+/// The lengths of the memory that [`Output`] needs.
+pub fn lens<V: Vector, const M: usize, const P: usize>(block: &Block) -> [usize; 2] {
     let stride = block.tiles().next_multiple_of(V::LEN);
     // A vector more, as a row of tiles may begin anywhere.
-    M * M * stride + V::LEN
+    [P * M * stride, M * M * stride + V::LEN]
 }
 
 impl<'a> Output<'a> {
-    /// `pixels`: memory of [`len`].
-    pub fn new<V: Vector>(picture: Picture, block: &'a Block, position_stride: usize, pixels: &'a mut [f32]) -> Self {
+    /// `room`: memory of [`lens`].
+    pub fn new<V: Vector>(
+        picture: Picture,
+        block: &'a Block,
+        position_stride: usize,
+        room: [&'a mut [f32]; 2],
+    ) -> Self {
+        let [rows, pixels] = room;
         let stride = block.tiles().next_multiple_of(V::LEN);
         Self {
             picture,
             block,
             position_stride,
             stride,
+            rows,
             pixels,
         }
     }
 
     /// Transforms the sums of a channel, and adds `bias` to all pixels, and the pixels of `residual`. `from`: at each
     /// position the sums of all tiles, row by row, up to a whole vector. Writes the block's part of the channel `to`.
-    #[allow(clippy::needless_range_loop, reason = "iterators over vectors are not inlined")]
     #[inline(always)]
     pub fn transform<V: Vector, T: Points<M, P>, const M: usize, const P: usize>(
         &mut self,
@@ -49,29 +59,38 @@ impl<'a> Output<'a> {
         residual: Option<&[f32]>,
         to: &Shared<'_>,
     ) {
-        let bias = V::splat(bias);
-        assert!((P * P - 1) * self.position_stride + self.stride <= from.len());
-        assert!(M * M * self.stride <= self.pixels.len() && self.stride.is_multiple_of(V::LEN));
-        for tile in (0..self.stride).step_by(V::LEN) {
-            // SAFETY: each position and each row of pixels has `stride` floats, whole vectors: the assertions above
-            // checked it. Bounds checks would take half of the time here.
-            unsafe {
-                let (from, to) = (from.as_ptr().add(tile), self.pixels.as_mut_ptr().add(tile));
-                let mut columns = [[V::splat(0.0); P]; M];
-                for y in 0..P {
+        let (bias, stride) = (V::splat(bias), self.stride);
+        assert!((P * P - 1) * self.position_stride + stride <= from.len() && stride.is_multiple_of(V::LEN));
+        assert!(P * M * stride <= self.rows.len() && M * M * stride <= self.pixels.len());
+        // SAFETY: each position has `stride` floats, whole vectors, and so has each row of `rows` and `pixels`: the
+        // assertions above checked it. Bounds checks would take half of the time here.
+        unsafe {
+            // The compiler must not see that `P` and `M` are small: it would unroll the outer loops, and keep more
+            // addresses than there are registers.
+            for y in 0..black_box(P) {
+                let (from, to) = (
+                    from.as_ptr().add(y * P * self.position_stride),
+                    self.rows.as_mut_ptr().add(y * M * stride),
+                );
+                for tile in (0..stride).step_by(V::LEN) {
                     let mut row = [V::splat(0.0); P];
                     for (x, value) in row.iter_mut().enumerate() {
-                        *value = V::load_from(from.add((y * P + x) * self.position_stride));
+                        *value = V::load_from(from.add(x * self.position_stride + tile));
                     }
-                    let row = T::output(row);
-                    for x in 0..M {
-                        columns[x][y] = row[x];
+                    for (x, value) in T::output(row).iter().enumerate() {
+                        value.store_to(to.add(x * stride + tile));
                     }
                 }
-                for (x, column) in columns.iter().enumerate() {
-                    for (y, value) in T::output(*column).iter().enumerate() {
-                        value.add(bias).store_to(to.add((y * M + x) * self.stride));
-                    }
+            }
+            let len = M * stride;
+            for i in (0..len).step_by(V::LEN) {
+                let (from, to) = (self.rows.as_ptr().add(i), self.pixels.as_mut_ptr().add(i));
+                let mut column = [V::splat(0.0); P];
+                for (y, value) in column.iter_mut().enumerate() {
+                    *value = V::load_from(from.add(y * len));
+                }
+                for (y, value) in T::output(column).iter().enumerate() {
+                    value.add(bias).store_to(to.add(y * len));
                 }
             }
         }
