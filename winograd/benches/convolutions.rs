@@ -11,7 +11,7 @@ use vidtok_winograd::{Convolution, Instructions, Picture, Tile, Weights};
 
 /// Inputs, outputs, height and width, taps.
 const LAYERS: [(usize, usize, usize, usize); 12] = [
-    (64, 64, 32, 1),
+    (64, 64, 64, 1),
     (64, 64, 128, 1),
     (128, 128, 32, 1),
     (128, 128, 128, 1),
@@ -31,13 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let environment = ort::init_from(std::env::var("ORT_DYLIB_PATH")?)?
         .with_telemetry(false)
         .build()?;
-    let only: Option<usize> = std::env::var("ONLY").ok().and_then(|v| v.parse().ok());
-    for (inputs, outputs, side, taps) in LAYERS
-        .into_iter()
-        .enumerate()
-        .filter(|(i, _)| only.is_none_or(|o| o == *i))
-        .map(|(_, l)| l)
-    {
+    for (inputs, outputs, side, taps) in LAYERS {
         let picture = Picture {
             height: side,
             width: side,
@@ -62,12 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let mut times = vec![Vec::new()];
         let mut layers = Vec::new();
-        for instructions in Instructions::fast().into_iter().take(1) {
-            for tile in if std::env::var("FOUR").is_ok() {
-                vec![Tile::Four]
-            } else {
-                vec![Tile::Four, Tile::Two]
-            } {
+        for instructions in Instructions::fast() {
+            for tile in [Tile::Four, Tile::Two] {
                 let before = processor_ms();
                 let weights = Weights::new(&kernels, inputs, outputs, tile, instructions);
                 let preparing = processor_ms() - before;

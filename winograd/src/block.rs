@@ -32,10 +32,10 @@ pub struct Whole {
     pub positions: usize,
 }
 
-/// Floats of a block's intermediate values: most of the second level of cache of the processors that count.
-const FLOATS: usize = 320 << 10;
+/// Floats of a block's intermediate values: most of a second level of cache of 2 MiB.
+const FLOATS: usize = 448 << 10;
 /// The most outputs of a block. More save a few input transforms, and leave room for fewer tiles.
-const OUTPUTS: usize = 256;
+const OUTPUTS: usize = 132;
 /// The least and the most tiles of a block, where the picture has them: with fewer, weights are read too often.
 const TILES: Range<usize> = 32..129;
 /// Blocks for each thread, so that all have work until the end.
@@ -43,9 +43,6 @@ const BLOCKS: usize = 4;
 /// Tiles that are computed at once, at most.
 const LANES: usize = 16;
 
-fn env(k: &str, d: usize) -> usize {
-    std::env::var(k).ok().and_then(|v| v.parse().ok()).unwrap_or(d)
-}
 /// A way to split.
 pub struct Split {
     whole: Whole,
@@ -58,14 +55,12 @@ pub struct Split {
 impl Split {
     /// For so many threads. `depth`: input channels whose transformed values are in memory at a time.
     pub fn new(whole: Whole, depth: usize, threads: usize) -> Self {
-        let mut groups = (whole.groups * whole.outputs)
-            .div_ceil(env("WO", 256))
-            .min(whole.groups);
+        let mut groups = whole.groups.div_ceil((OUTPUTS / whole.outputs).max(1));
         let outputs = whole.groups.div_ceil(groups) * whole.outputs;
-        let fit = env("WF", 320 * 1024) / (whole.positions * (depth + outputs));
+        let fit = FLOATS / (whole.positions * (depth + outputs));
         let wanted = if threads > 1 { BLOCKS * threads } else { 1 };
         let enough = whole.rows * whole.columns * groups / wanted;
-        let tiles = fit.min(enough).clamp(env("WT", 32), (env("WM", 128) + 1) - 1);
+        let tiles = fit.min(enough).clamp(TILES.start, TILES.end - 1);
         let (rows, columns) = if whole.columns <= tiles {
             (whole.rows.div_ceil(best_rows(whole, tiles)), 1)
         } else {

@@ -17,7 +17,7 @@ pub struct Input<'a> {
     stride: usize,
     /// The picture's rows, each as `M` rows of every `M`-th pixel.
     pixels: &'a mut [f32],
-    /// A row of tiles, transformed down its columns: `P` rows, each as above.
+    /// The rows of tiles, transformed down their columns: `P` rows each, as above.
     columns: &'a mut [f32],
 }
 
@@ -25,7 +25,7 @@ pub struct Input<'a> {
 pub fn lens<V: Vector, const M: usize, const P: usize>(block: &Block) -> [usize; 2] {
     let stride = stride::<V>(block);
     let rows = block.rows.len() * M + 2;
-    [rows * M * stride, P * M * stride + V::LEN]
+    [rows * M * stride, block.rows.len() * P * M * stride + V::LEN]
 }
 
 fn stride<V: Vector>(block: &Block) -> usize {
@@ -63,13 +63,18 @@ impl<'a> Input<'a> {
         self.take_apart::<V, M>(channel);
         let (rows, tiles) = (self.block.rows.len(), self.block.columns.len());
         let written = (P * P - 1) * self.position_stride + (rows - 1) * tiles + tiles.next_multiple_of(V::LEN);
-        assert!(tiles < self.stride && written <= to.len() && P * M * self.stride + V::LEN <= self.columns.len());
-        // The compiler must not see that `P` is small: it would unroll the loop, and keep more addresses than there are
-        // registers.
+        assert!(
+            tiles < self.stride && written <= to.len() && rows * P * M * self.stride + V::LEN <= self.columns.len()
+        );
         for row in 0..rows {
             self.down_columns::<V, T, M, P>(row);
+        }
+        // Only now, as the processor would wait for what it has just stored, where it is loaded from between vectors.
+        for row in 0..rows {
+            // The compiler must not see that `P` is small: it would unroll the loop, and keep more addresses than there
+            // are registers.
             for y in 0..black_box(P) {
-                let from = self.columns[y * M * self.stride..].as_ptr();
+                let from = self.columns[(row * P + y) * M * self.stride..].as_ptr();
                 let to = to[y * P * self.position_stride + row * tiles..].as_mut_ptr();
                 for tile in (0..tiles).step_by(V::LEN) {
                     // SAFETY: a row of tiles has `stride` values, more than `tiles` and whole vectors; the last row of
@@ -131,7 +136,7 @@ impl<'a> Input<'a> {
     fn down_columns<V: Vector, T: Points<M, P>, const M: usize, const P: usize>(&mut self, row: usize) {
         let len = M * self.stride;
         let pixels = &self.pixels[row * M * len..][..P * len];
-        let columns = &mut self.columns[..P * len];
+        let columns = &mut self.columns[row * P * len..][..P * len];
         for i in (0..len).step_by(V::LEN) {
             // SAFETY: both slices have P rows of `len` floats, whole vectors. Bounds checks would take as long as the
             // rest.

@@ -18,6 +18,10 @@ pub struct Operands<'a> {
     pub add: bool,
 }
 
+/// How many floats of the weights are fetched ahead: about those of a product. The processor does it by itself, but not
+/// across pages.
+const AHEAD: usize = 1024;
+
 /// Sums for `R` outputs and `N` vectors of tiles.
 ///
 /// R · N sums, N vectors of inputs and one weight must fit into the processor's registers.
@@ -37,6 +41,11 @@ pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>
     let fits = |len: usize, rows: usize, stride: usize| rows == 0 || (rows - 1) * stride + width <= len;
     assert!(u.len() >= depth * R && fits(v.len(), depth, v_stride) && fits(m.len(), R, m_stride));
     let mut sums = [[V::splat(0.0); N]; R];
+    for r in 0..R {
+        for n in 0..N {
+            V::fetch(m.as_ptr().wrapping_add(r * m_stride + n * V::LEN));
+        }
+    }
     let (mut weights, mut inputs) = (u.as_ptr(), v.as_ptr());
     for _ in 0..depth {
         // SAFETY: `weights` has R floats for each of `depth` rounds; `inputs` has `width` floats in each of `depth`
@@ -46,6 +55,7 @@ pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>
             for n in 0..N {
                 x[n] = V::load_from(inputs.add(n * V::LEN));
             }
+            V::fetch(weights.wrapping_add(AHEAD));
             for r in 0..R {
                 let weight = V::splat(*weights.add(r));
                 for n in 0..N {

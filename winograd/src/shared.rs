@@ -27,8 +27,9 @@ impl<'a> Shared<'a> {
     pub fn slice(&self, start: usize, len: usize) -> Shared<'_> {
         assert!(start <= self.len && len <= self.len - start, "a part beyond the output");
         // SAFETY: inside the floats.
+        let floats = unsafe { self.floats.add(start) };
         Shared {
-            floats: unsafe { self.floats.add(start) },
+            floats,
             len,
             borrowed: PhantomData,
         }

@@ -34,6 +34,9 @@ pub trait Vector: Copy {
     /// `count` floats can be written there.
     unsafe fn store_first(self, to: *mut f32, count: usize);
 
+    /// Has the processor load this into its first level of cache. Any address will do.
+    fn fetch(_: *const f32) {}
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -85,13 +88,8 @@ impl Vector for Plain {
     #[inline(always)]
     unsafe fn load_some(from: *const f32, lanes: Range<usize>) -> Self {
         // SAFETY: the caller's promise.
-        Self::of(|i| {
-            if lanes.contains(&i) {
-                unsafe { from.wrapping_add(i).read() }
-            } else {
-                0.0
-            }
-        })
+        let read = |i: usize| unsafe { from.wrapping_add(i).read() };
+        Self::of(|i| if lanes.contains(&i) { read(i) } else { 0.0 })
     }
 
     #[inline(always)]
@@ -194,6 +192,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn fetch(at: *const f32) {
+            // SAFETY: the instruction reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+
+        #[inline(always)]
         fn add(self, other: Self) -> Self {
             // SAFETY: see `splat`.
             unsafe { _mm256_add_ps(self, other) }
@@ -283,6 +287,12 @@ mod x86 {
             let mask = (1_u32 << count) - 1;
             // SAFETY: also the caller's promise: the instruction writes no other lane.
             unsafe { _mm512_mask_storeu_ps(to, mask as u16, self) }
+        }
+
+        #[inline(always)]
+        fn fetch(at: *const f32) {
+            // SAFETY: the instruction reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
         }
 
         #[inline(always)]
