@@ -10,7 +10,8 @@ use ort::value::TensorRef;
 use vidtok_winograd::{Convolution, Instructions, Picture, Tile, Weights};
 
 /// Inputs, outputs, height and width, taps.
-const LAYERS: [(usize, usize, usize, usize); 12] = [
+const LAYERS: [(usize, usize, usize, usize); 13] = [
+    (16, 16, 256, 1),
     (64, 64, 64, 1),
     (64, 64, 128, 1),
     (128, 128, 32, 1),

@@ -81,11 +81,11 @@ impl<'a> Convolution<'a> {
     }
 
     /// Writes the result to `y`. `for_each` calls a function with each number below a count, once, on any threads, and
-    /// returns when all calls have.
+    /// returns when all calls have; its result is returned.
     ///
     /// # Panics
     /// Where `y` has another length than the result.
-    pub fn run(&self, y: &mut [f32], for_each: impl FnOnce(usize, &(dyn Fn(usize) + Sync))) {
+    pub fn run<R>(&self, y: &mut [f32], for_each: impl FnOnce(usize, &(dyn Fn(usize) + Sync)) -> R) -> R {
         assert!(
             y.len() == self.weights.outputs * self.picture.height * self.picture.width,
             "another output"
@@ -97,7 +97,7 @@ impl<'a> Convolution<'a> {
             assert!(!taken[index].swap(true, Ordering::Relaxed), "a block is computed once");
             let block = self.split.block(index);
             ROOM.with_borrow_mut(|room| self.run_block(&block, room, &y));
-        });
+        })
     }
 
     fn run_block(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {

@@ -114,6 +114,8 @@ impl<'a> Input<'a> {
                 for (i, vector) in vectors.iter_mut().enumerate() {
                     let x = left + tile * M + i * V::LEN;
                     let from = from.wrapping_add(x);
+                    // The same pixels of the next channel, which are far away.
+                    V::fetch(from.wrapping_add(channel.len()));
                     // SAFETY: only pixels of the row are read, which are 1 to `width`.
                     *vector = unsafe {
                         if x > 0 && x + V::LEN <= width + 1 {
