@@ -48,6 +48,16 @@ impl Weights {
         weights
     }
 
+    /// Input channels.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Output channels.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Bytes of the transformed weights.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.values)

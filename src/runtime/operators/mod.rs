@@ -4,23 +4,39 @@
 //!
 //! A kernel is an operator (`norm`, `carried`) that reads its inputs through `context` and has ONNX Runtime's threads
 //! write its output in `tiles`. It has no state of its own, as several threads run one kernel at the same time.
+//! Convolutions have their loops in a package of their own, `winograd`, and their weights, `transformed`, in common.
 
 mod carried;
 mod context;
+mod convolution;
 mod norm;
 mod tiles;
+mod transformed;
 
 use ort::operator::OperatorDomain;
+use vidtok_winograd::Instructions;
 
 use carried::Carried;
+use convolution::ConvolutionOperator;
 use norm::NormOperator;
 
 const DOMAIN: &str = "vidtok";
 
-/// The operators, for one session.
-pub fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?
+/// The operators, for one session that has so many threads.
+pub fn domain(threads: usize) -> ort::Result<OperatorDomain> {
+    let domain = OperatorDomain::new(DOMAIN)?
         .add(NormOperator::<false>)?
         .add(NormOperator::<true>)?
-        .add(Carried)
+        .add(Carried)?;
+    if Instructions::fast().is_empty() {
+        // ONNX Runtime's own convolutions, in the functions, are faster then.
+        return Ok(domain);
+    }
+    domain
+        .add(ConvolutionOperator::<1, false> { threads })?
+        .add(ConvolutionOperator::<1, true> { threads })?
+        .add(ConvolutionOperator::<2, false> { threads })?
+        .add(ConvolutionOperator::<2, true> { threads })?
+        .add(ConvolutionOperator::<3, false> { threads })?
+        .add(ConvolutionOperator::<3, true> { threads })
 }

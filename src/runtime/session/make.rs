@@ -66,7 +66,7 @@ fn commit(
     let provider = options.provider;
     let mut builder = session_builder(environment, graph, options, width, height)?;
     if provider == ExecutionProvider::Cpu {
-        builder = with_own_operators(builder, graph)?;
+        builder = with_own_operators(builder, graph, options)?;
         // With memory patterns, the second run allocates one block for everything, in addition to the pieces of the
         // first run, and both stay: a quarter to a third more memory at the peak, and no gain in time that could be
         // measured.
@@ -125,8 +125,12 @@ pub fn session_builder(
 }
 
 /// Adds kernels for the graph's own operators. Providers other than the CPU's run the functions that define them.
-fn with_own_operators(builder: SessionBuilder, graph: &Graph) -> Result<SessionBuilder, RuntimeError> {
-    let domain = operators::domain().map_err(|error| graph_error(graph, error))?;
+fn with_own_operators(
+    builder: SessionBuilder,
+    graph: &Graph,
+    options: Options,
+) -> Result<SessionBuilder, RuntimeError> {
+    let domain = operators::domain(options.thread_count()).map_err(|error| graph_error(graph, error))?;
     builder
         .with_operators(domain)
         .map_err(|error| graph_error(graph, error.into()))
@@ -154,7 +158,7 @@ mod tests {
         let builder = session_builder(&library::load().unwrap(), &graph, Options::default(), SIZE, SIZE).unwrap();
         let mut builder = builder.with_profiling(folder.path().join("profile")).unwrap();
         if own_operators {
-            builder = with_own_operators(builder, &graph).unwrap();
+            builder = with_own_operators(builder, &graph, Options::default()).unwrap();
         }
         let mut session = builder.commit_from_memory(&graph.bytes().unwrap()).unwrap();
         let inputs: Vec<(String, DynTensor)> = session.inputs().iter().map(|input| made_up(input, first)).collect();
