@@ -15,7 +15,7 @@ from graph_runner import GraphRunner
 from shape import NAME
 from small_network import FAMILY, Block, Configuration, Decoder, Encoder, StepMemory, Tokenizer
 from teacher import Folder
-from vidtok_export import fsq
+from vidtok_export import convolutions, fsq
 from vidtok_export import tokenizer as folder
 from vidtok_export.graph import Graph, dimension
 
@@ -60,6 +60,7 @@ class Step:
         for name, value, shape in self._next_states:
             self.g.output(self.g.op("Identity", value), name, FLOAT, shape)
         model = self.g.model()
+        convolutions.rewrite(model)
         onnx.checker.check_model(model, full_check=True)
         return model
 

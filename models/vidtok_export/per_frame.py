@@ -1,7 +1,8 @@
 """The form for the target `cpu`, where it is the fastest.
 
 Each frame is a tensor `[1, C, H, W]`, and a convolution over time is a sum of two-dimensional convolutions, one per
-tap: ONNX Runtime fuses such sums in its blocked layout, and no operator gets five dimensions. A state is one frame:
+tap: ONNX Runtime fuses such sums in its blocked layout, and no operator gets five dimensions. Sums of 3×3 ones become
+operators of the plugin's (`convolutions`). A state is one frame:
 `state.LAYER.N` is the layer's input N frames back.
 """
 
@@ -11,8 +12,10 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
+from . import convolutions
 from .architecture import Family
 from .form import FLOAT, LOOK_AHEAD, NORM_EPSILON, Form, Frames, Pointwise, Taps
 from .graph import dimension
@@ -25,6 +28,11 @@ class PerFrame(Form):
 
     def __init__(self, role: str, family: Family, precision: str = "fp32") -> None:
         super().__init__(role, family, precision, streams=1)
+
+    def finish(self) -> onnx.ModelProto:
+        model = super().finish()
+        convolutions.rewrite(model)
+        return model
 
     def unpack(self, x: ir.Value, count: int, scale: int) -> list[ir.Value]:
         frames = self.g.unstack(x, count)

@@ -224,7 +224,8 @@ def test_all_rows_are_met_by_some_graph() -> None:
 
 
 def test_operators() -> None:
-    ours = {operator.name: operator for operator in (operators.NORM, operators.NORM_SILU, operators.CARRIED)}
+    all_of_them = (operators.NORM, operators.NORM_SILU, operators.CARRIED, *operators.CONVOLUTIONS.values())
+    ours = {operator.name: operator for operator in all_of_them}
     assert [row["operator"] for row in OPERATORS] == list(ours)
     for row in OPERATORS:
         assert re.findall(r"`(\w+)`", row["inputs"]) == list(ours[row["operator"]].inputs)
