@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the plugin is made of. If one of these has changed since the commit, the commit gets a "+".
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "build.rs",
     "Cargo.toml",
     "Cargo.lock",
     "src",
+    "winograd",
     "models/vidtok-small-488-32768",
 ];
 

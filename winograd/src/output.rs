@@ -122,6 +122,9 @@ impl<'a> Output<'a> {
                         let count = len.saturating_sub(at).min(V::LEN);
                         // The same pixels of the next channel, which are far away.
                         V::fetch(to.wrapping_add(at + height * width));
+                        if let Some(residual) = residual {
+                            V::fetch(residual.wrapping_add(at + height * width));
+                        }
                         let (to, residual) = (to.wrapping_add(at), residual.map(|residual| residual.wrapping_add(at)));
                         // SAFETY: both have `len` floats, and as many of them are used as there are from `at` on.
                         unsafe {

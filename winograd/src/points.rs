@@ -39,6 +39,7 @@ impl Points<2, 4> for Two {
         [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])]
     }
 
+    #[inline(always)]
     fn weights([a, b, c]: [f64; 3]) -> [f64; 4] {
         [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c]
     }
@@ -86,6 +87,7 @@ impl Points<4, 6> for Four {
         ]
     }
 
+    #[inline(always)]
     fn weights([a, b, c]: [f64; 3]) -> [f64; 6] {
         // Lagrange's denominators.
         let (at_a, at_b) = (2.0 * A2 * (A2 - B2), 2.0 * B2 * (B2 - A2));

@@ -117,6 +117,15 @@ impl Weights {
 /// A kernel's values at the points: down its columns, then along the rows of these.
 #[inline(always)]
 fn transformed<T: Points<M, P>, const M: usize, const P: usize>(kernel: &[f32; 9]) -> [[f64; P]; P] {
-    let columns: [[f64; P]; 3] = std::array::from_fn(|x| T::weights([0, 3, 6].map(|row| f64::from(kernel[row + x]))));
-    std::array::from_fn(|y| T::weights([0, 1, 2].map(|x| columns[x][y])))
+    let at = |i: usize| f64::from(kernel[i]);
+    let columns = [
+        T::weights([at(0), at(3), at(6)]),
+        T::weights([at(1), at(4), at(7)]),
+        T::weights([at(2), at(5), at(8)]),
+    ];
+    let mut values = [[0.0; P]; P];
+    for (y, row) in values.iter_mut().enumerate() {
+        *row = T::weights([columns[0][y], columns[1][y], columns[2][y]]);
+    }
+    values
 }

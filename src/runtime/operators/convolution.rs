@@ -170,3 +170,107 @@ fn shaped<'a>(kernels: &'a [ValueRef<'_>]) -> ort::Result<Kernels<'a>> {
         outputs: outputs as usize,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ort::session::Session;
+    use ort::value::Tensor;
+
+    use super::*;
+    use crate::runtime::{library, operators};
+    use crate::tokenizer::protobuf::{put_bytes, put_integer, put_message};
+
+    /// A model of the one operator `name`, with `count` inputs of any shape.
+    fn model(name: &str, count: usize) -> Vec<u8> {
+        let mut model = Vec::new();
+        put_integer(1, 8, &mut model);
+        put_message(7, &mut model, |graph| {
+            put_message(1, graph, |node| {
+                for input in 0..count {
+                    put_bytes(1, format!("i{input}").as_bytes(), node);
+                }
+                put_bytes(2, b"y", node);
+                put_bytes(4, name.as_bytes(), node);
+                put_bytes(7, b"vidtok", node);
+            });
+            put_bytes(2, b"graph", graph);
+            let values = (0..count).map(|input| (11, format!("i{input}")));
+            for (field, name) in values.chain([(12, "y".into())]) {
+                put_message(field, graph, |value| {
+                    put_bytes(1, name.as_bytes(), value);
+                    put_message(2, value, |kind| {
+                        put_message(1, kind, |tensor| put_integer(1, 1, tensor))
+                    });
+                });
+            }
+        });
+        for (domain, version) in [("", 18), ("vidtok", 1)] {
+            put_message(8, &mut model, |opset| {
+                put_bytes(1, domain.as_bytes(), opset);
+                put_integer(2, version, opset);
+            });
+        }
+        model
+    }
+
+    /// Runs it on tensors of these shapes, all of ones.
+    fn run(name: &str, shapes: &[&[i64]]) -> Result<Vec<f32>, String> {
+        let builder = Session::builder(&library::load().unwrap()).unwrap();
+        let mut builder = builder.with_operators(operators::domain(2).unwrap()).unwrap();
+        let mut session = builder.commit_from_memory(&model(name, shapes.len())).unwrap();
+        let inputs = shapes.iter().enumerate().map(|(i, shape)| {
+            let ones = vec![1.0_f32; shape.iter().product::<i64>() as usize];
+            (format!("i{i}"), Tensor::from_array((shape.to_vec(), ones)).unwrap())
+        });
+        let outputs = session
+            .run(inputs.collect::<Vec<_>>())
+            .map_err(|error| error.to_string())?;
+        let (_, values) = outputs["y"].try_extract_tensor::<f32>().unwrap();
+        Ok(values.to_vec())
+    }
+
+    /// The sum of ones is the number of inputs around a pixel that are in the picture.
+    #[test]
+    fn weights_may_change_from_step_to_step() {
+        let (x, w, one, y): (&[i64], &[i64], &[i64], &[i64]) = (&[1, 2, 3, 3], &[1, 2, 3, 3], &[1], &[1, 1, 3, 3]);
+        let around = [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0];
+        let check = |name: &str, shapes: &[&[i64]], taps: f32, ones: f32| {
+            let found = run(name, shapes).unwrap();
+            for (found, around) in found.iter().zip(around) {
+                assert!((found - (taps * 2.0 * around + ones)).abs() < 1e-3, "{name}: {found}");
+            }
+        };
+        check("Conv3x3", &[x, w, one], 1.0, 1.0);
+        check("Conv3x3Add", &[x, w, one, y], 1.0, 2.0);
+        check("Conv3x3Of2", &[x, w, x, w, one], 2.0, 1.0);
+        check("Conv3x3Of2Add", &[x, w, x, w, one, y], 2.0, 2.0);
+        check("Conv3x3Of3", &[x, w, x, w, x, w, one], 3.0, 1.0);
+        check("Conv3x3Of3Add", &[x, w, x, w, x, w, one, y], 3.0, 2.0);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() {
+        let cases: [(&str, &[&[i64]]); 10] = [
+            ("Conv3x3", &[&[1, 3, 4, 4], &[5, 2, 3, 3], &[5]]),
+            ("Conv3x3", &[&[2, 2, 4, 4], &[5, 2, 3, 3], &[5]]),
+            ("Conv3x3", &[&[2, 4, 4], &[5, 2, 3, 3], &[5]]),
+            ("Conv3x3", &[&[1, 2, 0, 4], &[5, 2, 3, 3], &[5]]),
+            ("Conv3x3", &[&[1, 2, 4, 4], &[5, 2, 1, 1], &[5]]),
+            ("Conv3x3", &[&[1, 2, 4, 4], &[0, 2, 3, 3], &[0]]),
+            ("Conv3x3", &[&[1, 2, 4, 4], &[5, 2, 3, 3], &[4]]),
+            ("Conv3x3Add", &[&[1, 2, 4, 4], &[5, 2, 3, 3], &[5], &[1, 5, 4, 3]]),
+            (
+                "Conv3x3Of2",
+                &[&[1, 2, 4, 4], &[5, 2, 3, 3], &[1, 2, 4, 5], &[5, 2, 3, 3], &[5]],
+            ),
+            (
+                "Conv3x3Of2",
+                &[&[1, 2, 4, 4], &[5, 2, 3, 3], &[1, 2, 4, 4], &[4, 2, 3, 3], &[5]],
+            ),
+        ];
+        for (name, shapes) in cases {
+            let error = run(name, shapes).unwrap_err();
+            assert!(error.contains("convolution"), "{shapes:?}: {error}");
+        }
+    }
+}

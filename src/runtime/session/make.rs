@@ -213,7 +213,7 @@ mod tests {
             for first in [false, true] {
                 let (expected, portable) = run(role, false, first);
                 let (found, own) = run(role, true, first);
-                for name in ["Norm", "NormSilu", "Carried"] {
+                for name in ["Norm", "NormSilu", "Carried", "Conv3x3", "Conv3x3Add", "Conv3x3Of3"] {
                     assert!(own.contains(name), "{name} did not run: {own:?}");
                     assert!(!portable.contains(name), "{name} needs no kernel");
                 }
