@@ -36,8 +36,9 @@ pub struct Whole {
 const FLOATS: usize = 448 << 10;
 /// The most outputs of a block. More save a few input transforms, and leave room for fewer tiles.
 const OUTPUTS: usize = 132;
-/// The least and the most tiles of a block, where the picture has them: with fewer, weights are read too often.
-const TILES: Range<usize> = 32..129;
+/// The least and the most tiles of a block, where the picture has them: with fewer, weights are read too often; with
+/// more, pixels leave the caches between the transforms.
+const TILES: Range<usize> = 32..65;
 /// Blocks for each thread, so that all have work until the end.
 const BLOCKS: usize = 4;
 /// Tiles that are computed at once, at most.

@@ -176,7 +176,6 @@ mod tests {
     use ort::session::Session;
     use ort::value::Tensor;
 
-    use super::*;
     use crate::runtime::{library, operators};
     use crate::tokenizer::protobuf::{put_bytes, put_integer, put_message};
 
