@@ -16,7 +16,7 @@ from onnx import NodeProto, TensorProto
 from . import operators
 from .operators import CONVOLUTIONS, MAX_TAPS
 
-# With fewer channels, the plugin's kernel is no faster.
+# What the plugin's kernel was measured with; with fewer channels transforms outweigh products.
 MIN_CHANNELS = 16
 
 

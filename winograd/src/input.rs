@@ -79,7 +79,7 @@ impl<'a> Input<'a> {
                 for tile in (0..tiles).step_by(V::LEN) {
                     // SAFETY: a row of tiles has `stride` values, more than `tiles` and whole vectors; the last row of
                     // `columns` has a vector more, and the others have the next row behind them. The assertion above
-                    // checked this, and `to`. Bounds checks would take half of the time here.
+                    // checked this, and `to`, once for all.
                     unsafe {
                         let mut d = [V::splat(0.0); P];
                         for (x, d) in d.iter_mut().enumerate() {
@@ -140,8 +140,7 @@ impl<'a> Input<'a> {
         let pixels = &self.pixels[row * M * len..][..P * len];
         let columns = &mut self.columns[row * P * len..][..P * len];
         for i in (0..len).step_by(V::LEN) {
-            // SAFETY: both slices have P rows of `len` floats, whole vectors. Bounds checks would take as long as the
-            // rest.
+            // SAFETY: both slices have P rows of `len` floats, whole vectors.
             unsafe {
                 let mut d = [V::splat(0.0); P];
                 for (y, d) in d.iter_mut().enumerate() {

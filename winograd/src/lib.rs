@@ -6,7 +6,7 @@
 //! tile of it. That takes P²/9M² of a direct convolution's multiplications: 1/2.25 for M = 2, 1/4 for M = 4.
 //!
 //! [`Weights`] transforms weights, once. [`Convolution`] splits a picture into blocks, which threads compute in any
-//! order: [`points`] has the transforms of one dimension, `input` and `output` apply them to pictures, `product` sums
+//! order: `points` has the transforms of one dimension, `input` and `output` apply them to pictures, `product` sums
 //! over channels, `vector` and `machine` are the processor's instructions. A result depends on its place in the
 //! picture, but not on how the picture is split.
 

@@ -63,7 +63,7 @@ impl<'a> Output<'a> {
         assert!((P * P - 1) * self.position_stride + stride <= from.len() && stride.is_multiple_of(V::LEN));
         assert!(P * M * stride <= self.rows.len() && M * M * stride <= self.pixels.len());
         // SAFETY: each position has `stride` floats, whole vectors, and so has each row of `rows` and `pixels`: the
-        // assertions above checked it. Bounds checks would take half of the time here.
+        // assertions above checked it, once for all.
         unsafe {
             // The compiler must not see that `P` and `M` are small: it would unroll the outer loops, and keep more
             // addresses than there are registers.

@@ -49,7 +49,7 @@ pub fn product<V: Vector, const R: usize, const N: usize>(operands: Operands<'_>
     let (mut weights, mut inputs) = (u.as_ptr(), v.as_ptr());
     for _ in 0..depth {
         // SAFETY: `weights` has R floats for each of `depth` rounds; `inputs` has `width` floats in each of `depth`
-        // rows. The assertion above checked both. Bounds checks here would take a third of the time.
+        // rows. The assertion above checked both, once for all.
         unsafe {
             let mut x = [V::splat(0.0); N];
             for n in 0..N {
