@@ -16,7 +16,7 @@ from onnx import NodeProto, TensorProto
 from . import operators
 from .operators import CONVOLUTIONS, MAX_TAPS
 
-# What the plugin's kernel was measured with; with fewer channels transforms outweigh products.
+# The fewest that the plugin's kernel was measured with.
 MIN_CHANNELS = 16
 
 
