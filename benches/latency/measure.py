@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import latency_options
-import summary
+import latency_summary as summary
+from latency_summary import PARTS, Figures
 from lines import Gst, Run
-from summary import PARTS, Figures
 
 HERE = Path(__file__).resolve().parent
 CLIP = HERE.parents[1] / "examples" / "signing.mp4"

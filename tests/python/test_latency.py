@@ -16,7 +16,7 @@ sys.path.append(str(FOLDER))
 
 import cells  # noqa: E402
 import latency_options  # noqa: E402
-import summary  # noqa: E402
+import latency_summary as summary  # noqa: E402
 
 MS = 10**6
 GREY = bytes([128]) * cells.WIDTH * cells.HEIGHT * 3
