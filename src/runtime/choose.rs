@@ -14,6 +14,7 @@ use crate::runtime::provider::ExecutionProvider;
 use crate::runtime::report::Report;
 use crate::runtime::session::{self, Session};
 use crate::runtime::step::{Failure, Tensors, Wiring};
+use crate::system::memory;
 use crate::tokenizer::{Graph, Precision, Target};
 
 /// A session on the first provider of `options` that works, for pictures of `size` pixels, padded.
@@ -35,7 +36,7 @@ pub fn choose(
         let options = Options { provider, ..options };
         match try_provider(&environment, graph, options, size, report) {
             Ok(session) => {
-                return_memory();
+                memory::give_back();
                 return Ok(session);
             }
             Err(error) => failures.add(provider, error),
@@ -118,13 +119,4 @@ fn try_out(session: &Arc<Session>, size: (u32, u32)) -> Result<(), RuntimeError>
         Failure::Run(error) | Failure::State(error) => failed(error),
         Failure::Cancelled => RuntimeError::Cancelled,
     })
-}
-
-/// Returns freed memory to the system after a session is made. glibc would keep it: 17 of 144 MiB for a 17 MB model.
-fn return_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it may be called at any time, from any thread.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

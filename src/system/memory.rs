@@ -1,5 +1,5 @@
 //! How much memory this process can still take: the least of what the machine has free, of what control groups
-//! (containers, services) leave, and of what the process's own limits leave.
+//! (containers, services) leave, and of what the process's own limits leave. And what gives memory back.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,25 @@ use super::file;
 
 /// Limit of the system's files that are read here.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Returns freed memory to the system. glibc would keep it: 17 of 144 MiB after a session for a model of 17 MB is made, and
+/// at times the weights of one that has ended.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Gives memory back when it is dropped: the last field of what has much of it.
+pub struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
 
 /// Memory that the process can take without swapping, without being killed, and without being refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

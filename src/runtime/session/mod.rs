@@ -24,6 +24,7 @@ use turns::Turns;
 use crate::runtime::cancel::Run;
 use crate::runtime::options::{Options, cores};
 use crate::runtime::provider::ExecutionProvider;
+use crate::system::memory::GiveBack;
 use crate::tokenizer::Graph;
 
 /// A graph ready to run, for any number of networks. The weights are in memory once.
@@ -38,6 +39,8 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Members of a batch, 1 without batches: the first axis of every tensor.
     pub members: usize,
+    /// The last field, so that what the others free is given back.
+    _memory: GiveBack,
 }
 
 impl Session {
@@ -58,6 +61,7 @@ impl Session {
             inputs,
             outputs,
             members: options.members(),
+            _memory: GiveBack,
         })
     }
 
