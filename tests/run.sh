@@ -60,7 +60,7 @@ run() {
 say "Building"
 cargo build --locked --workspace --lib --bins --tests --benches
 run "Models to test with" 300 "$VENV_PYTHON" tests/python/make_fixtures.py "$VIDTOK_FIXTURES"
-run "Export (pytest)" 1200 "$VENV_PYTHON" -m pytest --quiet tests/python
+run "Export (pytest)" 900 "$VENV_PYTHON" -m pytest --quiet tests/python
 if cargo nextest --version >/dev/null 2>&1; then
     run "Plugin (cargo nextest)" 900 cargo nextest run --locked --workspace --no-fail-fast --hide-progress-bar --status-level fail
 else
