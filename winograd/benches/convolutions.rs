@@ -3,11 +3,15 @@
 //!
 //! `ORT_DYLIB_PATH` names ONNX Runtime's library. Options: `--rounds N` (11).
 
+mod common;
+
 use std::hint::black_box;
 
 use ort::session::Session;
 use ort::value::TensorRef;
 use vidtok_winograd::{Convolution, Instructions, Picture, Tile, Weights};
+
+use common::{median_and_least, model, numbers, processor_ms, timed};
 
 /// Inputs, outputs, height and width, taps.
 const LAYERS: [(usize, usize, usize, usize); 13] = [
@@ -49,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut session = Session::builder(&environment)?
             .with_intra_threads(1)?
             .with_optimization_level(ort::session::builder::GraphOptimizationLevel::All)?
-            .commit_from_memory(&model::sum_of_convolutions(inputs, outputs, side, &kernels, &bias))?;
+            .commit_from_memory(&model::sum_of_convolutions(inputs, outputs, side, 3, &kernels, &bias))?;
         let shape = [1, inputs, side, side];
         let feeds = || -> ort::Result<Vec<_>> {
             let feed = |(tap, x)| Ok((format!("x{tap}"), TensorRef::from_array_view((shape, x))?));
@@ -96,132 +100,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
-}
-
-fn numbers(count: usize, seed: usize) -> Vec<f32> {
-    (0..count)
-        .map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0)
-        .collect()
-}
-
-fn timed(run: impl FnOnce()) -> f64 {
-    let before = processor_ms();
-    run();
-    processor_ms() - before
-}
-
-/// Processor time of this process.
-fn processor_ms() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes to `time`, and keeps no reference to it.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
-}
-
-fn median_and_least(times: &[f64]) -> (f64, f64) {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], times[0])
-}
-
-/// An ONNX model, as bytes.
-mod model {
-    /// Convolutions of `x0`, `x1`, …, which are added.
-    pub fn sum_of_convolutions(
-        inputs: usize,
-        outputs: usize,
-        side: usize,
-        kernels: &[&[f32]],
-        bias: &[f32],
-    ) -> Vec<u8> {
-        let mut graph = Vec::new();
-        bytes(2, b"graph", &mut graph);
-        tensor("bias", &[outputs], bias, &mut graph);
-        for (tap, kernel) in kernels.iter().enumerate() {
-            tensor(&format!("w{tap}"), &[outputs, inputs, 3, 3], kernel, &mut graph);
-            value(11, &format!("x{tap}"), &[1, inputs, side, side], &mut graph);
-            let mut names = vec![format!("x{tap}"), format!("w{tap}")];
-            names.extend((tap == 0).then(|| "bias".into()));
-            node("Conv", &names, &format!("y{tap}"), &mut graph);
-            if tap > 0 {
-                let before = if tap == 1 {
-                    "y0".into()
-                } else {
-                    format!("sum{}", tap - 1)
-                };
-                node("Add", &[before, format!("y{tap}")], &format!("sum{tap}"), &mut graph);
-            }
-        }
-        let last = kernels.len() - 1;
-        let name = if last == 0 { "y0".into() } else { format!("sum{last}") };
-        value(12, &name, &[1, outputs, side, side], &mut graph);
-        let (mut opset, mut model) = (Vec::new(), Vec::new());
-        integer(2, 18, &mut opset);
-        integer(1, 8, &mut model);
-        bytes(7, &graph, &mut model);
-        bytes(8, &opset, &mut model);
-        model
-    }
-
-    fn node(kind: &str, inputs: &[String], output: &str, graph: &mut Vec<u8>) {
-        let mut node = Vec::new();
-        for input in inputs {
-            bytes(1, input.as_bytes(), &mut node);
-        }
-        bytes(2, output.as_bytes(), &mut node);
-        bytes(4, kind.as_bytes(), &mut node);
-        if kind == "Conv" {
-            let mut pads = Vec::new();
-            bytes(1, b"pads", &mut pads);
-            (0..4).for_each(|_| integer(8, 1, &mut pads));
-            integer(20, 7, &mut pads);
-            bytes(5, &pads, &mut node);
-        }
-        bytes(1, &node, graph);
-    }
-
-    fn tensor(name: &str, sizes: &[usize], values: &[f32], graph: &mut Vec<u8>) {
-        let mut tensor = Vec::new();
-        sizes.iter().for_each(|size| integer(1, *size as u64, &mut tensor));
-        integer(2, 1, &mut tensor);
-        bytes(8, name.as_bytes(), &mut tensor);
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        bytes(9, &raw, &mut tensor);
-        bytes(5, &tensor, graph);
-    }
-
-    fn value(number: u64, name: &str, sizes: &[usize], graph: &mut Vec<u8>) {
-        let mut shape = Vec::new();
-        for size in sizes {
-            let mut dimension = Vec::new();
-            integer(1, *size as u64, &mut dimension);
-            bytes(1, &dimension, &mut shape);
-        }
-        let (mut tensor, mut kind, mut value) = (Vec::new(), Vec::new(), Vec::new());
-        integer(1, 1, &mut tensor);
-        bytes(2, &shape, &mut tensor);
-        bytes(1, &tensor, &mut kind);
-        bytes(1, name.as_bytes(), &mut value);
-        bytes(2, &kind, &mut value);
-        bytes(number, &value, graph);
-    }
-
-    fn bytes(number: u64, value: &[u8], to: &mut Vec<u8>) {
-        varint(number << 3 | 2, to);
-        varint(value.len() as u64, to);
-        to.extend_from_slice(value);
-    }
-
-    fn integer(number: u64, value: u64, to: &mut Vec<u8>) {
-        varint(number << 3, to);
-        varint(value, to);
-    }
-
-    fn varint(mut value: u64, to: &mut Vec<u8>) {
-        while value >= 0x80 {
-            to.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        to.push(value as u8);
-    }
 }

@@ -34,6 +34,7 @@ pub struct Whole {
 
 /// Floats of a block's intermediate values: most of a second level of cache of 2 MiB.
 const FLOATS: usize = 448 << 10;
+const FLOATS_PIX: usize = 160 << 10;
 /// The most outputs of a block. More save a few input transforms, and leave room for fewer tiles.
 const OUTPUTS: usize = 132;
 /// The least and the most tiles of a block, where the picture has them: with fewer, weights are read too often; with
@@ -75,6 +76,19 @@ impl Split {
             rows,
             columns,
             groups,
+        }
+    }
+
+    /// Of pixels that lie in a row, for so many threads. `depth`: as above.
+    pub fn of_pixels(whole: Whole, depth: usize, threads: usize) -> Self {
+        let fit = FLOATS_PIX / (whole.positions * (depth + whole.groups * whole.outputs));
+        let wanted = if threads > 1 { BLOCKS * threads } else { 1 };
+        let pixels = fit.min(whole.columns / wanted).clamp(64, 512) / 64 * 64;
+        Self {
+            whole,
+            rows: 1,
+            columns: whole.columns.div_ceil(pixels),
+            groups: 1,
         }
     }
 

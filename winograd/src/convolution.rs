@@ -1,17 +1,14 @@
 //! A convolution, block by block.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::block::{Block, Split, Whole};
 use crate::input::{self, Input};
-#[cfg(target_arch = "x86_64")]
-use crate::machine::{Avx2, Avx512};
-use crate::machine::{Machine, PlainMachine, Set};
+use crate::machine::{Machine, Work};
 use crate::output::{self, Output};
 use crate::points::{Four, Points, Tile, Two};
 use crate::product::Operands;
-use crate::room::Room;
+use crate::room::{self, Room};
 use crate::shared::Shared;
 use crate::vector::Vector;
 use crate::weights::{DEPTH, Weights};
@@ -96,40 +93,15 @@ impl<'a> Convolution<'a> {
             // Two threads with one block would write to the same floats.
             assert!(!taken[index].swap(true, Ordering::Relaxed), "a block is computed once");
             let block = self.split.block(index);
-            ROOM.with_borrow_mut(|room| self.run_block(&block, room, &y));
+            room::with(|room| {
+                self.weights.instructions.compute(Part {
+                    convolution: self,
+                    block: &block,
+                    room,
+                    y: &y,
+                });
+            });
         })
-    }
-
-    fn run_block(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
-        match self.weights.instructions.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Instructions` exist only where the processor has them.
-            Set::Avx512 => unsafe { self.run_avx512(block, room, y) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx2 => unsafe { self.run_avx2(block, room, y) },
-            _ => self.run_with::<PlainMachine>(block, room, y),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn run_avx512(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
-        self.run_with::<Avx512>(block, room, y);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
-        self.run_with::<Avx2>(block, room, y);
-    }
-
-    #[inline(always)]
-    fn run_with<K: Machine>(&self, block: &Block, room: &mut Room, y: &Shared<'_>) {
-        match self.weights.tile {
-            Tile::Two => self.run_tiles::<K, Two, 2, 4>(block, room, y),
-            Tile::Four => self.run_tiles::<K, Four, 4, 6>(block, room, y),
-        }
     }
 
     #[inline(always)]
@@ -184,15 +156,34 @@ impl<'a> Convolution<'a> {
     }
 }
 
-thread_local! {
-    /// Of each thread that computes blocks.
-    static ROOM: RefCell<Room> = const { RefCell::new(Room::new()) };
+/// A block's work.
+struct Part<'a> {
+    convolution: &'a Convolution<'a>,
+    block: &'a Block,
+    room: &'a mut Room,
+    y: &'a Shared<'a>,
+}
+
+impl Work for Part<'_> {
+    #[inline(always)]
+    fn with<K: Machine>(self) {
+        let Self {
+            convolution,
+            block,
+            room,
+            y,
+        } = self;
+        match convolution.weights.tile {
+            Tile::Two => convolution.run_tiles::<K, Two, 2, 4>(block, room, y),
+            Tile::Four => convolution.run_tiles::<K, Four, 4, 6>(block, room, y),
+        }
+    }
 }
 
 /// The products of a chunk at one position: weights in order, so that the processor fetches them ahead; the inputs of
 /// the chunk stay in the first level of cache.
 #[inline(always)]
-fn products<K: Machine>(rows: usize, depth: usize, stride: usize, u: &[f32], v: &[f32], m: &mut [f32], add: bool) {
+pub fn products<K: Machine>(rows: usize, depth: usize, stride: usize, u: &[f32], v: &[f32], m: &mut [f32], add: bool) {
     for (u, m) in u.chunks_exact(rows * depth).zip(m.chunks_exact_mut(rows * stride)) {
         let mut tile = 0;
         while tile < stride {

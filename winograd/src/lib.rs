@@ -15,6 +15,7 @@ mod convolution;
 mod input;
 mod machine;
 mod output;
+mod over_time;
 mod points;
 mod product;
 mod room;
@@ -24,6 +25,7 @@ mod weights;
 
 pub use convolution::{Convolution, Picture};
 pub use machine::Instructions;
+pub use over_time::{ConvolutionOverTime, Frames, WeightsOverTime};
 pub use points::Tile;
 pub use weights::Weights;
 

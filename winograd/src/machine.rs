@@ -37,6 +37,19 @@ impl Instructions {
         Self(Set::Plain)
     }
 
+    /// Does the work with these instructions.
+    pub(crate) fn compute(self, work: impl Work) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Instructions` exist only where the processor has them.
+            Set::Avx512 => unsafe { x86::avx512(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { x86::avx2(work) },
+            _ => work.with::<PlainMachine>(),
+        }
+    }
+
     /// Outputs that one product computes, for a layer of so many: as many as registers hold, and few to fill up.
     pub(crate) fn rows(self, outputs: usize) -> usize {
         let rows = match self.0 {
@@ -49,6 +62,12 @@ impl Instructions {
         let computed = |rows: &usize| outputs.next_multiple_of(*rows);
         rows.iter().copied().min_by_key(computed).unwrap_or(1)
     }
+}
+
+/// What is computed with any set of instructions.
+pub trait Work {
+    /// Must be inlined, as it is called from a function that is compiled for the instructions.
+    fn with<K: Machine>(self);
 }
 
 /// A set of instructions.
@@ -91,13 +110,23 @@ impl Machine for PlainMachine {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
-    use super::{Machine, Operands, product};
+    use super::{Machine, Operands, Work, product};
+
+    #[target_feature(enable = "avx512f")]
+    pub fn avx512(work: impl Work) {
+        work.with::<Avx512>();
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2(work: impl Work) {
+        work.with::<Avx2>();
+    }
 
     pub struct Avx512;
 

@@ -1,5 +1,7 @@
 //! Memory for intermediate values.
 
+use std::cell::RefCell;
+
 /// Floats from one cache line to the next.
 const LINE: usize = 16;
 
@@ -29,4 +31,14 @@ impl Room {
             &mut piece[..lens[i]]
         })
     }
+}
+
+thread_local! {
+    /// Of each thread that computes blocks.
+    static ROOM: RefCell<Room> = const { RefCell::new(Room::new()) };
+}
+
+/// Lends this thread's memory.
+pub fn with<R>(run: impl FnOnce(&mut Room) -> R) -> R {
+    ROOM.with_borrow_mut(run)
 }

@@ -35,6 +35,11 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// Where the float at `index` is, to have it loaded.
+    pub fn at(&self, index: usize) -> *const f32 {
+        self.floats.wrapping_add(index)
+    }
+
     /// Where to write `len` floats from `start` on.
     ///
     /// # Safety

@@ -1,11 +1,20 @@
 //! Transformed weights.
 
+use std::ops::Range;
+
 use crate::machine::Instructions;
 use crate::points::{Four, Points, Tile, Two};
 
 /// Input channels whose products are summed before they are added to the sum of others. A sum over all would lose more
 /// to rounding, the more channels there are.
 pub(crate) const DEPTH: usize = 64;
+
+/// Splits so many input channels.
+pub(crate) fn chunks(inputs: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..inputs)
+        .step_by(DEPTH)
+        .map(move |start| start..inputs.min(start + DEPTH))
+}
 
 /// A layer's weights, transformed for one set of instructions.
 ///
@@ -76,20 +85,17 @@ impl Weights {
     }
 
     /// The input channels of a chunk, which are summed at once.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let inputs = self.inputs;
-        (0..inputs)
-            .step_by(DEPTH)
-            .map(move |start| start..inputs.min(start + DEPTH))
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        chunks(self.inputs)
     }
 
     /// The weights of a tap's chunk at a position, for groups of outputs from `group` on.
     #[inline]
-    pub(crate) fn at(&self, tap: usize, chunk: &std::ops::Range<usize>, position: usize, group: usize) -> &[f32] {
+    pub(crate) fn at(&self, tap: usize, chunk: &Range<usize>, position: usize, group: usize) -> &[f32] {
         &self.values[self.offset(tap, chunk, position, group)..]
     }
 
-    fn offset(&self, tap: usize, chunk: &std::ops::Range<usize>, position: usize, group: usize) -> usize {
+    fn offset(&self, tap: usize, chunk: &Range<usize>, position: usize, group: usize) -> usize {
         let before = (tap * self.inputs + chunk.start) * self.positions() * self.groups();
         (before + (position * self.groups() + group) * chunk.len()) * self.rows
     }

@@ -6,10 +6,10 @@ use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
 use ort::value::TensorElementType::Float32;
-use ort::value::{ValueRef, ValueType};
+use ort::value::ValueRef;
 use vidtok_winograd::{Convolution, Picture, Weights};
 
-use super::context::input;
+use super::context::{Floats, floats, input, output_of_channels};
 use super::transformed::{self, Kernels};
 
 /// A convolution for each of `TAPS` pictures, with zeros around them; `ADD`: a residual is added, too.
@@ -54,29 +54,7 @@ impl<const TAPS: usize, const ADD: bool> Operator for ConvolutionOperator<TAPS, 
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
-        let inputs = context.inputs();
-        let (Some(ValueType::Tensor { shape: kernel, .. }), Some(x)) = (inputs.get(1), inputs.first()) else {
-            return Ok(());
-        };
-        let mut y = x.clone();
-        if let ValueType::Tensor {
-            shape,
-            dimension_symbols,
-            ..
-        } = &mut y
-        {
-            let known = |(size, symbol): (&i64, &String)| *size >= 0 || !symbol.is_empty();
-            // A size that is neither a number nor a name would count as -1.
-            if shape.len() != 4 || kernel.len() != 4 || !shape.iter().zip(dimension_symbols.iter()).all(known) {
-                return Ok(());
-            }
-            shape[1] = kernel[0];
-            let named = dimension_symbols.iter().enumerate();
-            let named = named.map(|(i, symbol)| if i == 1 { String::new() } else { symbol.clone() });
-            *dimension_symbols = named.collect();
-            context.set_output(0, &y)?;
-        }
-        Ok(())
+        output_of_channels(context, 0, weight(0))
     }
 }
 
@@ -146,13 +124,6 @@ impl<const TAPS: usize, const ADD: bool> Kernel for ConvolutionKernel<TAPS, ADD>
     }
 }
 
-type Floats<'a> = (&'a [i64], &'a [f32]);
-
-fn floats<'a>(value: &'a ValueRef<'_>) -> ort::Result<Floats<'a>> {
-    let (shape, values) = value.try_extract_tensor::<f32>()?;
-    Ok((shape, values))
-}
-
 /// The weights of all taps, of one shape.
 fn shaped<'a>(kernels: &'a [ValueRef<'_>]) -> ort::Result<Kernels<'a>> {
     let taps: Vec<Floats> = kernels.iter().map(floats).collect::<ort::Result<_>>()?;
@@ -173,59 +144,10 @@ fn shaped<'a>(kernels: &'a [ValueRef<'_>]) -> ort::Result<Kernels<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use ort::session::Session;
-    use ort::value::Tensor;
+    use super::super::testing;
 
-    use crate::runtime::{library, operators};
-    use crate::tokenizer::protobuf::{put_bytes, put_integer, put_message};
-
-    /// A model of the one operator `name`, with `count` inputs of any shape.
-    fn model(name: &str, count: usize) -> Vec<u8> {
-        let mut model = Vec::new();
-        put_integer(1, 8, &mut model);
-        put_message(7, &mut model, |graph| {
-            put_message(1, graph, |node| {
-                for input in 0..count {
-                    put_bytes(1, format!("i{input}").as_bytes(), node);
-                }
-                put_bytes(2, b"y", node);
-                put_bytes(4, name.as_bytes(), node);
-                put_bytes(7, b"vidtok", node);
-            });
-            put_bytes(2, b"graph", graph);
-            let values = (0..count).map(|input| (11, format!("i{input}")));
-            for (field, name) in values.chain([(12, "y".into())]) {
-                put_message(field, graph, |value| {
-                    put_bytes(1, name.as_bytes(), value);
-                    put_message(2, value, |kind| {
-                        put_message(1, kind, |tensor| put_integer(1, 1, tensor))
-                    });
-                });
-            }
-        });
-        for (domain, version) in [("", 18), ("vidtok", 1)] {
-            put_message(8, &mut model, |opset| {
-                put_bytes(1, domain.as_bytes(), opset);
-                put_integer(2, version, opset);
-            });
-        }
-        model
-    }
-
-    /// Runs it on tensors of these shapes, all of ones.
     fn run(name: &str, shapes: &[&[i64]]) -> Result<Vec<f32>, String> {
-        let builder = Session::builder(&library::load().unwrap()).unwrap();
-        let mut builder = builder.with_operators(operators::domain(2).unwrap()).unwrap();
-        let mut session = builder.commit_from_memory(&model(name, shapes.len())).unwrap();
-        let inputs = shapes.iter().enumerate().map(|(i, shape)| {
-            let ones = vec![1.0_f32; shape.iter().product::<i64>() as usize];
-            (format!("i{i}"), Tensor::from_array((shape.to_vec(), ones)).unwrap())
-        });
-        let outputs = session
-            .run(inputs.collect::<Vec<_>>())
-            .map_err(|error| error.to_string())?;
-        let (_, values) = outputs["y"].try_extract_tensor::<f32>().unwrap();
-        Ok(values.to_vec())
+        Ok(testing::run(name, shapes, 1)?.concat())
     }
 
     /// The sum of ones is the number of inputs around a pixel that are in the picture.

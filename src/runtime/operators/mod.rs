@@ -4,12 +4,15 @@
 //!
 //! A kernel is an operator (`norm`, `carried`) that reads its inputs through `context` and has ONNX Runtime's threads
 //! write its output in `tiles`. It has no state of its own, as several threads run one kernel at the same time.
-//! Convolutions have their loops in a package of their own, `winograd`, and their weights, `transformed`, in common.
+//! Convolutions (`convolution`, `over_time`) have their loops in a package of their own, `winograd`, and their weights, `transformed`, in common.
 
 mod carried;
 mod context;
 mod convolution;
 mod norm;
+mod over_time;
+#[cfg(test)]
+mod testing;
 mod tiles;
 mod transformed;
 
@@ -19,6 +22,7 @@ use vidtok_winograd::Instructions;
 use carried::Carried;
 use convolution::ConvolutionOperator;
 use norm::NormOperator;
+use over_time::OverTimeOperator;
 
 const DOMAIN: &str = "vidtok";
 
@@ -38,5 +42,11 @@ pub fn domain(threads: usize) -> ort::Result<OperatorDomain> {
         .add(ConvolutionOperator::<2, false> { threads })?
         .add(ConvolutionOperator::<2, true> { threads })?
         .add(ConvolutionOperator::<3, false> { threads })?
-        .add(ConvolutionOperator::<3, true> { threads })
+        .add(ConvolutionOperator::<3, true> { threads })?
+        .add(OverTimeOperator::<1, false> { threads })?
+        .add(OverTimeOperator::<1, true> { threads })?
+        .add(OverTimeOperator::<2, false> { threads })?
+        .add(OverTimeOperator::<2, true> { threads })?
+        .add(OverTimeOperator::<4, false> { threads })?
+        .add(OverTimeOperator::<4, true> { threads })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use sha2::{Digest, Sha256};
-use vidtok_winograd::{Instructions, Tile, Weights};
+use vidtok_winograd::{Frames, Instructions, Tile, Weights, WeightsOverTime};
 
 use crate::system::lock::lock;
 
@@ -28,51 +28,84 @@ impl Kernels<'_> {
         }
     }
 
-    /// Equal for equal weights only.
     fn key(&self) -> Key {
-        let mut hash = Sha256::new();
-        for number in [self.taps.len(), self.inputs, self.outputs] {
-            hash.update((number as u64).to_le_bytes());
-        }
-        for values in &self.taps {
-            // SAFETY: any four bytes of a float are bytes.
-            let (_, bytes, _) = unsafe { values.align_to::<u8>() };
-            hash.update(bytes);
-        }
-        hash.finalize().into()
+        key([self.taps.len(), self.inputs, self.outputs], &self.taps)
+    }
+}
+
+/// Of a 1×1 convolution over time: `[outputs, inputs]` for each of three frames, the oldest first.
+pub struct KernelsOverTime<'a> {
+    pub taps: [&'a [f32]; 3],
+    pub inputs: usize,
+    pub outputs: usize,
+    pub frames: Frames,
+}
+
+impl KernelsOverTime<'_> {
+    fn key(&self) -> Key {
+        key([self.frames.count(), self.inputs, self.outputs], &self.taps)
     }
 }
 
 type Key = [u8; 32];
 
+/// Equal for equal weights of an equal shape only.
+fn key(shape: [usize; 3], taps: &[&[f32]]) -> Key {
+    let mut hash = Sha256::new();
+    for number in shape {
+        hash.update((number as u64).to_le_bytes());
+    }
+    for values in taps {
+        // SAFETY: any four bytes of a float are bytes.
+        let (_, bytes, _) = unsafe { values.align_to::<u8>() };
+        hash.update(bytes);
+    }
+    hash.finalize().into()
+}
+
 /// Weights that a session has. Not keyed by file or layer: sessions for several picture sizes load one file, and layers
 /// of several files may have the same weights.
-static SHARED: LazyLock<Mutex<HashMap<Key, Weak<Weights>>>> = LazyLock::new(Mutex::default);
+type Known<T> = LazyLock<Mutex<HashMap<Key, Weak<T>>>>;
+
+static SHARED: Known<Weights> = LazyLock::new(Mutex::default);
+static SHARED_OVER_TIME: Known<WeightsOverTime> = LazyLock::new(Mutex::default);
 
 /// Transforms weights, if no session has them.
 pub fn shared(kernels: &Kernels<'_>) -> Arc<Weights> {
-    let key = kernels.key();
+    known(&SHARED, kernels.key(), || new(kernels))
+}
+
+/// As [`shared`].
+pub fn shared_over_time(kernels: &KernelsOverTime<'_>) -> Arc<WeightsOverTime> {
+    known(&SHARED_OVER_TIME, kernels.key(), || new_over_time(kernels))
+}
+
+fn known<T>(known: &Known<T>, key: Key, new: impl FnOnce() -> T) -> Arc<T> {
     // Held meanwhile, so that two sessions that start together transform them once.
-    let mut shared = lock(&SHARED);
-    if let Some(weights) = shared.get(&key).and_then(Weak::upgrade) {
+    let mut known = lock(known);
+    if let Some(weights) = known.get(&key).and_then(Weak::upgrade) {
         return weights;
     }
-    shared.retain(|_, weights| weights.strong_count() > 0);
-    let weights = Arc::new(new(kernels));
-    shared.insert(key, Arc::downgrade(&weights));
+    known.retain(|_, weights| weights.strong_count() > 0);
+    let weights = Arc::new(new());
+    known.insert(key, Arc::downgrade(&weights));
     weights
 }
 
 /// Transforms weights for this processor.
 pub fn new(kernels: &Kernels<'_>) -> Weights {
-    let instructions = Instructions::fast().into_iter().next().unwrap_or(Instructions::plain());
-    Weights::new(
-        &kernels.taps,
-        kernels.inputs,
-        kernels.outputs,
-        kernels.tile(),
-        instructions,
-    )
+    let (inputs, outputs) = (kernels.inputs, kernels.outputs);
+    Weights::new(&kernels.taps, inputs, outputs, kernels.tile(), instructions())
+}
+
+/// As [`new`].
+pub fn new_over_time(kernels: &KernelsOverTime<'_>) -> WeightsOverTime {
+    let (inputs, outputs) = (kernels.inputs, kernels.outputs);
+    WeightsOverTime::new(kernels.taps, inputs, outputs, kernels.frames, instructions())
+}
+
+fn instructions() -> Instructions {
+    Instructions::fast().into_iter().next().unwrap_or(Instructions::plain())
 }
 
 #[cfg(test)]

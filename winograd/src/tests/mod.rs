@@ -1,5 +1,7 @@
 //! Against the definition in float64, at every position.
 
+mod over_time;
+
 use crate::{Convolution, Instructions, Picture, Tile, Weights};
 
 /// A layer with made-up numbers.
