@@ -1,33 +1,38 @@
-"""Puts 3×3 convolutions into the plugin's own operators (`operators.CONVOLUTIONS`), with what is added to them.
+"""Puts convolutions into the plugin's own operators, with what is added to them.
 
 A pass over a finished graph, as sums and residuals are made in other places than the convolutions, and as it serves
 graphs of other tools: `models/convolutions.py` rewrites folders with it.
 """
 
+import heapq
 import os
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from onnx import NodeProto, TensorProto
+from onnx import NodeProto
 
-from . import operators
-from .operators import CONVOLUTIONS, MAX_TAPS
+from . import operators, sums
+from .operators import CONVOLUTIONS, CONVOLUTIONS_OVER_TIME, TAPS, Operator
+from .sums import Sum
 
-# The fewest that the plugin's kernel was measured with.
-MIN_CHANNELS = 16
+SUBGRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 @dataclass
-class _Sum:
-    """Convolutions whose results are added, and the residual."""
+class _Replacement:
+    """An operator in place of sums, one for each of its outputs."""
 
-    taps: list[NodeProto]
-    output: str
-    residual: str | None = None
-    added: list[NodeProto] = field(default_factory=list)  # the nodes that add
+    operator: Operator
+    sums: list[Sum]
+    inputs: list[str]
+
+    def node(self) -> NodeProto:
+        outputs = [found.output for found in self.sums]
+        return onnx.helper.make_node(self.operator.name, self.inputs, outputs, domain=operators.DOMAIN)
 
 
 def rewrite_file(path: Path) -> int:
@@ -45,98 +50,94 @@ def rewrite_file(path: Path) -> int:
 def rewrite(model: onnx.ModelProto) -> int:
     """Rewrite a graph; returns how many operators it has got."""
     graph = model.graph
-    finder = _Finder(graph)
-    sums: list[_Sum] = []
-    taken: set[str] = set()  # outputs of nodes that are in a sum
-    for node in graph.node:
-        if finder.fits(node) and len(node.input) == 3 and node.output[0] not in taken:
-            found = finder.sum_of(node, taken)
-            taken.update(part.output[0] for part in (*found.taps, *found.added))
-            sums.append(found)
-    _replace(graph, sums)
-    used = {_operator(found).name: _operator(found) for found in sums}
+    if any(attribute.type in SUBGRAPHS for node in graph.node for attribute in node.attribute):
+        return 0  # a subgraph may use any value
+    taken: set[str] = set()
+    replacements = [_in_space(found) for found in sums.find(graph, 3, taken)]
+    replacements += _over_time(sums.find(graph, 1, taken))
+    _replace(graph, replacements)
+    used = {replacement.operator.name: replacement.operator for replacement in replacements}
     present = {function.name for function in model.functions if function.domain == operators.DOMAIN}
     model.functions.extend(ir.to_proto(used[name].function) for name in sorted(used.keys() - present))
     if used and operators.DOMAIN not in {opset.domain for opset in model.opset_import}:
         model.opset_import.append(onnx.helper.make_opsetid(operators.DOMAIN, operators.VERSION))
-    return len(sums)
+    return len(replacements)
 
 
-def _operator(found: _Sum) -> operators.Operator:
-    return CONVOLUTIONS[len(found.taps), found.residual is not None]
+def _in_space(found: Sum) -> _Replacement:
+    operator = CONVOLUTIONS[len(found.taps), found.residual is not None]
+    pairs = chain.from_iterable(zip(found.inputs, found.weights, strict=True))
+    return _Replacement(operator, [found], [*pairs, found.bias, *([found.residual] if found.residual else [])])
 
 
-def _replace(graph: onnx.GraphProto, sums: list[_Sum]) -> None:
-    """Each operator comes in place of the sum's last node, where all its inputs are known."""
-    gone = {node.output[0] for found in sums for node in (*found.taps, *found.added)}
-    by_output = {found.output: found for found in sums}
+def _over_time(found: Sequence[Sum]) -> list[_Replacement]:
+    """Puts sums of consecutive frames of a layer together. The first tap is the oldest frame's."""
+    layers: dict[tuple[str, ...], list[Sum]] = {}
+    for each in found:
+        if len(each.taps) == TAPS:
+            layers.setdefault((*each.weights, each.bias, str(each.residual is not None)), []).append(each)
+    replacements = []
+    for layer in layers.values():
+        for run in _runs(layer):
+            while run:
+                count = max(count for count, _ in CONVOLUTIONS_OVER_TIME if count <= len(run))
+                part, run = run[:count], run[count:]
+                operator = CONVOLUTIONS_OVER_TIME[count, part[0].residual is not None]
+                frames = [each.inputs[0] for each in part] + part[-1].inputs[1:]
+                residuals = [each.residual for each in part if each.residual]
+                inputs = [*frames, *part[0].weights, part[0].bias, *residuals]
+                replacements.append(_Replacement(operator, part, inputs))
+    return replacements
+
+
+def _runs(layer: Sequence[Sum]) -> list[list[Sum]]:
+    """Sums of a layer in the order of time: each begins with the frame behind the first of the one before."""
+    following = {tuple(each.inputs[:-1]): each for each in layer}
+    behind = {tuple(each.inputs[1:]) for each in layer}
+    runs = []
+    for first in layer:
+        if tuple(first.inputs[:-1]) not in behind and following[tuple(first.inputs[:-1])] is first:
+            run = [first]
+            while (each := following.get(tuple(run[-1].inputs[1:]))) and each is not first:
+                run.append(each)
+            runs.append(run)
+    return runs
+
+
+def _replace(graph: onnx.GraphProto, replacements: Sequence[_Replacement]) -> None:
+    """Each operator comes in place of the last of its nodes; what needs an earlier output of it moves behind it."""
+    last = {replacement.sums[-1].output: replacement for replacement in replacements}
+    nodes_of = ((*found.taps, *found.added) for replacement in replacements for found in replacement.sums)
+    gone = {node.output[0] for node in chain.from_iterable(nodes_of)}
     nodes = []
     for node in graph.node:
-        found = by_output.get(node.output[0])
-        if found:
-            inputs = [name for tap in found.taps for name in tap.input[:2]] + [found.taps[0].input[2]]
-            inputs += [found.residual] if found.residual else []
-            nodes.append(onnx.helper.make_node(_operator(found).name, inputs, [found.output], domain=operators.DOMAIN))
+        if node.output[0] in last:
+            nodes.append(last[node.output[0]].node())
         elif node.output[0] not in gone:
             nodes.append(node)
+    nodes = _in_order(nodes)
     del graph.node[:]
     graph.node.extend(nodes)
 
 
-class _Finder:
-    """Looks at a graph's nodes."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._weights = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in graph.initializer}
-        self._makers = {name: node for node in graph.node for name in node.output}
-        outputs = [value.name for value in graph.output]
-        self._uses = Counter([name for node in graph.node for name in node.input] + outputs)
-        self._users = {name: node for node in graph.node for name in node.input}
-        self._outputs = set(outputs)
-
-    def fits(self, node: NodeProto) -> bool:
-        """Whether a node is a 3×3 convolution of float32 with stride 1 and constant weights, and wide enough."""
-        if node.op_type != "Conv" or node.domain:
-            return False
-        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
-        plain = {"kernel_shape": [3, 3], "pads": [1] * 4, "strides": [1, 1], "dilations": [1, 1], "group": 1}
-        if attributes.get("pads") != [1] * 4 or any(plain.get(name) != value for name, value in attributes.items()):
-            return False
-        element, shape = self._weight(node.input[1])
-        return element == TensorProto.FLOAT and shape[2:] == [3, 3] and min(shape[:2]) >= MIN_CHANNELS
-
-    def _weight(self, name: str) -> tuple[int, list[int]]:
-        """Element type and shape of a constant, which may be kept in half precision; of others, neither."""
-        maker = self._makers.get(name)
-        if maker is not None and maker.op_type == "Cast":
-            return maker.attribute[0].i, self._weights.get(maker.input[0], (0, []))[1]
-        return self._weights.get(name, (0, []))
-
-    def sum_of(self, first: NodeProto, taken: set[str]) -> _Sum:
-        """The convolution with all that is added to it and nothing else."""
-        found = _Sum([first], first.output[0])
-        while self._uses[found.output] == 1 and found.output not in self._outputs and not found.residual:
-            user = self._users[found.output]
-            if user.op_type != "Add" or user.domain or user.output[0] in taken:
-                break
-            (other,) = (name for name in user.input if name != found.output)
-            if other in self._weights:  # perhaps not of the picture's shape
-                break
-            maker = self._makers.get(other)
-            if maker is not None and self._is_tap(maker, first, found) and other not in taken:
-                found.taps.append(maker)
-            else:
-                found.residual = other
-            found.added.append(user)
-            found.output = user.output[0]
-        return found
-
-    def _is_tap(self, node: NodeProto, first: NodeProto, found: _Sum) -> bool:
-        """Whether a node is one more convolution of the sum, which no one else uses and which has no bias."""
-        return (
-            self.fits(node)
-            and len(node.input) == 2
-            and self._uses[node.output[0]] == 1
-            and self._weight(node.input[1]) == self._weight(first.input[1])
-            and len(found.taps) < MAX_TAPS
-        )
+def _in_order(nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """Puts each node behind those that make its inputs; else the order stays."""
+    maker = {name: i for i, node in enumerate(nodes) for name in node.output}
+    needed = [{maker[name] for name in node.input if name in maker} for node in nodes]
+    users: list[list[int]] = [[] for _ in nodes]
+    for i, makers in enumerate(needed):
+        for other in makers:
+            users[other].append(i)
+    waiting = [len(makers) for makers in needed]
+    ready = [i for i, count in enumerate(waiting) if not count]
+    ordered = []
+    while ready:
+        i = heapq.heappop(ready)
+        ordered.append(nodes[i])
+        for user in users[i]:
+            waiting[user] -= 1
+            if not waiting[user]:
+                heapq.heappush(ready, user)
+    if len(ordered) < len(nodes):
+        raise ValueError("a graph's nodes depend on each other in a circle")
+    return ordered

@@ -20,18 +20,20 @@ Op = Callable[..., ir.Value]
 
 @dataclass(frozen=True)
 class Operator:
-    """`body` gets a function that adds a standard operator, then the inputs; it returns the output."""
+    """`body` gets a function that adds a standard operator, then the inputs; it returns the outputs."""
 
     name: str
     inputs: tuple[str, ...]
-    body: Callable[..., ir.Value]
+    body: Callable[..., ir.Value | list[ir.Value]]
 
     @cached_property
     def function(self) -> ir.Function:
         tape, inputs = Tape(), [ir.val(name) for name in self.inputs]
-        output = self.body(lambda kind, *values, **attributes: tape.op(kind, values, attributes), *inputs)
-        output.name = "y"
-        graph = ir.Graph(inputs, [output], nodes=tape.nodes, opset_imports={"": OPSET}, name=self.name)
+        results = self.body(lambda kind, *values, **attributes: tape.op(kind, values, attributes), *inputs)
+        outputs = results if isinstance(results, list) else [results]
+        for i, output in enumerate(outputs):
+            output.name = "y" if len(outputs) == 1 else f"y{i}"
+        graph = ir.Graph(inputs, outputs, nodes=tape.nodes, opset_imports={"": OPSET}, name=self.name)
         return ir.Function(DOMAIN, self.name, graph=graph, attributes=[])
 
 
@@ -84,3 +86,35 @@ MAX_TAPS = 3
 # The sum of 3×3 convolutions of stride 1, one for each of up to three pictures `[1, C, H, W]`, with weights
 # `[O, C, 3, 3]`, `bias` `[O]`, and, where there is one, a residual `[1, O, H, W]`. By taps, and whether there is one.
 CONVOLUTIONS = {(taps, residual): _convolution(taps, residual) for taps in (1, 2, 3) for residual in (False, True)}
+
+
+def _over_time(frames: int) -> Callable[..., list[ir.Value]]:
+    """For each frame of the result the convolutions of three frames, of the first with the bias; then its residual."""
+
+    def body(op: Op, *inputs: ir.Value) -> list[ir.Value]:
+        x, rest = inputs[: frames + TAPS - 1], inputs[frames + TAPS - 1 :]
+        weights, bias, residuals = rest[:TAPS], rest[TAPS], rest[TAPS + 1 :]
+        results = []
+        for frame in range(frames):
+            first, *others = zip(x[frame : frame + TAPS], weights, strict=True)
+            parts = [op("Conv", *first, bias), *(op("Conv", *pair) for pair in others), *residuals[frame : frame + 1]]
+            results.append(reduce(lambda total, part: op("Add", total, part), parts))
+        return results
+
+    return body
+
+
+def _convolution_over_time(frames: int, residual: bool) -> Operator:
+    inputs = [f"x{i}" for i in range(frames + TAPS - 1)] + [f"w{tap}" for tap in range(TAPS)] + ["bias"]
+    inputs += [f"residual{i}" for i in range(frames)] if residual else []
+    name = "ConvOverTime" + (f"{frames}" if frames > 1 else "") + ("Add" if residual else "")
+    return Operator(name, tuple(inputs), _over_time(frames))
+
+
+TAPS = 3
+# 1×1 convolutions over three frames: from frames `[1, C, H, W]`, two more than results, the oldest first, with weights
+# `[O, C, 1, 1]` for the three, `bias` `[O]`, and, where there are any, a residual `[1, O, H, W]` for each result. By
+# the frames of the result, and whether there are any.
+CONVOLUTIONS_OVER_TIME = {
+    (frames, residual): _convolution_over_time(frames, residual) for frames in (1, 2, 4) for residual in (False, True)
+}

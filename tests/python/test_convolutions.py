@@ -1,4 +1,4 @@
-"""The pass that puts 3×3 convolutions into the plugin's operators (`models/vidtok_export/convolutions.py`)."""
+"""The pass that puts convolutions into the plugin's operators (`models/vidtok_export/convolutions.py`)."""
 
 import subprocess
 import sys
@@ -104,6 +104,90 @@ def test_sums_become_operators_that_give_the_same(name: str) -> None:
     onnx.checker.check_model(model, full_check=True)
     for a, b in zip(run(model), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert convolutions.rewrite(model) == 0
+
+
+def frames_of_a_layer(frames: list[str], weights: str, residuals: list[str]) -> list[onnx.NodeProto]:
+    """1×1 convolutions over three frames: results `y0`, `y1`, …"""
+    nodes, plain = [], {"kernel_shape": [1, 1], "pads": [0] * 4}
+    for i in range(len(frames) - 2):
+        taps = [f"{tap}{i}" for tap in "pqr"]
+        for tap, (name, x, weight) in enumerate(zip(taps, frames[i:], weights, strict=False)):
+            nodes.append(conv(x, name, weight, None if tap else "b", **plain))
+        nodes += [add(taps[0], taps[1], f"s{i}"), add(f"s{i}", taps[2], f"t{i}" if residuals else f"y{i}")]
+        nodes += [add(residuals[i], f"t{i}", f"y{i}")] if residuals else []
+    return nodes
+
+
+POINT = (WIDTH, WIDTH, 1, 1)
+POINTS = {"v": POINT, "w": POINT, "u": POINT, "b": (WIDTH,)}
+FRAMES = ["x", "z", "f0", "f1", "f2", "f3", "f4", "f5", "f6"]
+# Frames that are made of the inputs.
+MADE = [helper.make_node("Mul", ["x" if i else "z", f"k{i}"], [f"f{i}"]) for i in range(7)]
+FACTORS = {f"k{i}": (1,) for i in range(7)}
+
+
+@pytest.mark.parametrize(
+    ("count", "residuals", "kinds"),
+    [
+        (1, False, ["ConvOverTime"]),
+        (2, True, ["ConvOverTime2Add"]),
+        (4, False, ["ConvOverTime4"]),
+        (7, True, ["ConvOverTime4Add", "ConvOverTime2Add", "ConvOverTimeAdd"]),
+    ],
+)
+def test_frames_of_a_layer_are_put_together(count: int, residuals: bool, kinds: list[str]) -> None:
+    layer = frames_of_a_layer(FRAMES[: count + 2], "wvu", FRAMES[2 : count + 2] if residuals else [])
+    # The last frame's sum comes first, and something that needs only the first result before the last.
+    layer = [node for i in reversed(range(count)) for node in layer if str(i) in node.output[0]]
+    layer.insert(len(layer), helper.make_node("Relu", ["y0"], ["early"]))
+    outputs = [*(f"y{i}" for i in range(1, count)), "early"]
+    model = graph([*MADE, *layer], outputs, POINTS | FACTORS)
+    expected = run(model)
+    assert convolutions.rewrite(model) == len(kinds)
+    assert sorted(node.op_type for node in model.graph.node if node.op_type not in ("Mul", "Relu")) == sorted(kinds)
+    onnx.checker.check_model(model, full_check=True)
+    for a, b in zip(run(model), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert convolutions.rewrite(model) == 0
+
+
+def test_layers_of_other_weights_are_not_put_together() -> None:
+    first = frames_of_a_layer(["x", "z", "f0"], "wvu", [])
+    names = {name: f"{name}'" for node in first for name in node.output}
+    second = frames_of_a_layer(["z", "f0", "f1"], "vwu", [])
+    for node in second:
+        node.output[0] = names[node.output[0]]
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+    model = graph([*MADE, *first, *second], ["y0", "y0'"], POINTS | FACTORS)
+    assert convolutions.rewrite(model) == 2
+    assert [node.op_type for node in model.graph.node if node.op_type != "Mul"] == ["ConvOverTime"] * 2
+
+
+def test_a_sum_of_both_kinds_is_taken_once() -> None:
+    """What adds a 3×3 convolution to one over time belongs to one of them."""
+    layer = frames_of_a_layer(["x", "z", "f0"], "wvu", [])
+    nodes = [*MADE, *layer, conv("x", "m", "s", "b"), add("y0", "m", "y")]
+    model = graph(nodes, ["y"], POINTS | FACTORS | {"s": SQUARE})
+    expected = run(model)
+    assert convolutions.rewrite(model) == 2
+    assert sorted(node.op_type for node in model.graph.node if node.op_type != "Mul") == ["Conv3x3Add", "ConvOverTime"]
+    np.testing.assert_allclose(run(model)[0], expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_graph_with_subgraphs_stays_as_it_is() -> None:
+    """A subgraph may use any value, also one that is gone then."""
+    branch = helper.make_graph(
+        [helper.make_node("Relu", ["p"], ["r"])], "branch", [], [helper.make_tensor_value_info("r", 1, None)]
+    )
+    nodes = [
+        conv("x", "p", "w", "b"),
+        add("p", "z", "q"),
+        helper.make_node("If", ["on"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    model = graph(nodes, ["q", "y"], {"w": SQUARE, "b": (WIDTH,)})
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "on"))
     assert convolutions.rewrite(model) == 0
 
 
