@@ -79,8 +79,8 @@ def _over_time(found: Sequence[Sum]) -> list[_Replacement]:
     replacements = []
     for layer in layers.values():
         for run in _runs(layer):
-            while run:
-                count = max(count for count, _ in CONVOLUTIONS_OVER_TIME if count <= len(run))
+            while counts := [count for count, _ in CONVOLUTIONS_OVER_TIME if count <= len(run)]:
+                count = max(counts)
                 part, run = run[:count], run[count:]
                 operator = CONVOLUTIONS_OVER_TIME[count, part[0].residual is not None]
                 frames = [each.inputs[0] for each in part] + part[-1].inputs[1:]

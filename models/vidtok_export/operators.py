@@ -107,7 +107,7 @@ def _over_time(frames: int) -> Callable[..., list[ir.Value]]:
 def _convolution_over_time(frames: int, residual: bool) -> Operator:
     inputs = [f"x{i}" for i in range(frames + TAPS - 1)] + [f"w{tap}" for tap in range(TAPS)] + ["bias"]
     inputs += [f"residual{i}" for i in range(frames)] if residual else []
-    name = "ConvOverTime" + (f"{frames}" if frames > 1 else "") + ("Add" if residual else "")
+    name = f"ConvOverTime{frames}" + ("Add" if residual else "")
     return Operator(name, tuple(inputs), _over_time(frames))
 
 
@@ -116,5 +116,5 @@ TAPS = 3
 # `[O, C, 1, 1]` for the three, `bias` `[O]`, and, where there are any, a residual `[1, O, H, W]` for each result. By
 # the frames of the result, and whether there are any.
 CONVOLUTIONS_OVER_TIME = {
-    (frames, residual): _convolution_over_time(frames, residual) for frames in (1, 2, 4) for residual in (False, True)
+    (frames, residual): _convolution_over_time(frames, residual) for frames in (2, 4) for residual in (False, True)
 }

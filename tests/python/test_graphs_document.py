@@ -224,7 +224,8 @@ def test_all_rows_are_met_by_some_graph() -> None:
 
 
 def test_operators() -> None:
-    all_of_them = (operators.NORM, operators.NORM_SILU, operators.CARRIED, *operators.CONVOLUTIONS.values())
+    convolutions = (*operators.CONVOLUTIONS.values(), *operators.CONVOLUTIONS_OVER_TIME.values())
+    all_of_them = (operators.NORM, operators.NORM_SILU, operators.CARRIED, *convolutions)
     ours = {operator.name: operator for operator in all_of_them}
     assert [row["operator"] for row in OPERATORS] == list(ours)
     for row in OPERATORS:

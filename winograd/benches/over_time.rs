@@ -11,15 +11,13 @@ use vidtok_winograd::{ConvolutionOverTime, Frames, Instructions, WeightsOverTime
 use common::{median_and_least, model, numbers, timed};
 
 /// Channels, height and width, frames of the result.
-
-const LAYERS: [(usize, usize, Frames); 7] = [
+const LAYERS: [(usize, usize, Frames); 6] = [
     (32, 256, Frames::Four),
     (128, 64, Frames::Four),
     (128, 128, Frames::Four),
     (256, 64, Frames::Two),
     (512, 32, Frames::Two),
     (512, 16, Frames::Two),
-    (512, 16, Frames::One),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -34,12 +34,15 @@ pub struct Whole {
 
 /// Floats of a block's intermediate values: most of a second level of cache of 2 MiB.
 const FLOATS: usize = 448 << 10;
-const FLOATS_PIX: usize = 160 << 10;
+/// The same, of pixels: with so few, their inputs and outputs stay in the cache, too.
+const FLOATS_OF_PIXELS: usize = 160 << 10;
 /// The most outputs of a block. More save a few input transforms, and leave room for fewer tiles.
 const OUTPUTS: usize = 132;
 /// The least and the most tiles of a block, where the picture has them: with fewer, weights are read too often; with
 /// more, pixels leave the caches between the transforms.
 const TILES: Range<usize> = 32..65;
+/// The least and the most pixels of a block.
+const PIXELS: Range<usize> = 64..513;
 /// Blocks for each thread, so that all have work until the end.
 const BLOCKS: usize = 4;
 /// Tiles that are computed at once, at most.
@@ -79,16 +82,17 @@ impl Split {
         }
     }
 
-    /// Of pixels that lie in a row, for so many threads. `depth`: as above.
+    /// For so many pixels, which take the place of tiles.
     pub fn of_pixels(whole: Whole, depth: usize, threads: usize) -> Self {
-        let fit = FLOATS_PIX / (whole.positions * (depth + whole.groups * whole.outputs));
+        let fit = FLOATS_OF_PIXELS / (whole.positions * (depth + whole.groups * whole.outputs));
         let wanted = if threads > 1 { BLOCKS * threads } else { 1 };
-        let pixels = fit.min(whole.columns / wanted).clamp(64, 512) / 64 * 64;
+        let pixels = fit.min(whole.columns / wanted).clamp(PIXELS.start, PIXELS.end - 1);
+        let columns = whole.columns.div_ceil(pixels / PIXELS.start * PIXELS.start);
         Self {
             whole,
             rows: 1,
-            columns: whole.columns.div_ceil(pixels),
-            groups: 1,
+            columns,
+            groups: threads.div_ceil(columns).min(whole.groups),
         }
     }
 
@@ -154,6 +158,40 @@ mod tests {
                     }
                 }
                 assert!(seen.iter().all(|times| *times == 1), "{whole:?}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_pixels_cover_everything_once() {
+        for threads in [1, 2, 7, 64] {
+            for (pixels, groups) in [(1, 1), (64, 3), (65, 2), (256, 37), (5000, 9)] {
+                let whole = Whole {
+                    rows: 1,
+                    columns: pixels,
+                    groups,
+                    outputs: 8,
+                    positions: 6,
+                };
+                let split = Split::of_pixels(whole, 64, threads);
+                let mut seen = vec![0; pixels * groups];
+                for index in 0..split.len() {
+                    let block = split.block(index);
+                    assert!(block.rows == (0..1) && block.columns.len() < PIXELS.end && !block.groups.is_empty());
+                    for group in block.groups {
+                        for pixel in block.columns.clone() {
+                            seen[group * pixels + pixel] += 1;
+                        }
+                    }
+                }
+                assert!(
+                    seen.iter().all(|times| *times == 1),
+                    "{pixels}, {groups}, {threads} threads"
+                );
+                assert!(
+                    split.len() >= threads.min(groups),
+                    "{pixels}, {groups}, {threads} threads"
+                );
             }
         }
     }

@@ -1,7 +1,7 @@
 //! 1×1 convolutions over three frames: Winograd's algorithm in time.
 //!
 //! `M` frames of the result need `P` = M + 2 frames. At each of P *positions* there is one matrix product, where a direct
-//! convolution has 3 · M: 4 in place of 6 for M = 2, 6 in place of 12 for M = 4. For M = 1 nothing is saved.
+//! convolution has 3 · M: 4 in place of 6 for M = 2, 6 in place of 12 for M = 4.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::block::{Block, Split, Whole};
 use crate::convolution::products;
 use crate::machine::{Instructions, Machine, Work};
-use crate::points::{Four, One, Points, Two};
+use crate::points::{Four, Points, Two};
 use crate::room::{self, Room};
 use crate::shared::Shared;
 use crate::vector::Vector;
@@ -18,7 +18,6 @@ use crate::weights::{DEPTH, chunks};
 /// Frames that are computed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Frames {
-    One,
     Two,
     Four,
 }
@@ -27,7 +26,6 @@ impl Frames {
     /// Of the result.
     pub fn count(self) -> usize {
         match self {
-            Self::One => 1,
             Self::Two => 2,
             Self::Four => 4,
         }
@@ -77,7 +75,6 @@ impl WeightsOverTime {
             values: vec![0.0; inputs * frames.positions() * outputs.next_multiple_of(rows)],
         };
         match frames {
-            Frames::One => weights.transform::<One, 1, 3>(kernels),
             Frames::Two => weights.transform::<Two, 2, 4>(kernels),
             Frames::Four => weights.transform::<Four, 4, 6>(kernels),
         }
@@ -218,7 +215,6 @@ impl Work for Part<'_> {
     #[inline(always)]
     fn with<K: Machine>(self) {
         match self.convolution.weights.frames {
-            Frames::One => self.run::<K, One, 1, 3>(),
             Frames::Two => self.run::<K, Two, 2, 4>(),
             Frames::Four => self.run::<K, Four, 4, 6>(),
         }

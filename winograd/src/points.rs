@@ -26,26 +26,6 @@ pub trait Points<const M: usize, const P: usize> {
     fn weights(g: [f64; 3]) -> [f64; P];
 }
 
-/// No points: the three products of one output.
-pub struct One;
-
-impl Points<1, 3> for One {
-    #[inline(always)]
-    fn input<V: Vector>(d: [V; 3]) -> [V; 3] {
-        d
-    }
-
-    #[inline(always)]
-    fn output<V: Vector>(m: [V; 3]) -> [V; 1] {
-        [m[0].add(m[1]).add(m[2])]
-    }
-
-    #[inline(always)]
-    fn weights(g: [f64; 3]) -> [f64; 3] {
-        g
-    }
-}
-
 pub struct Two;
 
 impl Points<2, 4> for Two {

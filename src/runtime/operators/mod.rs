@@ -43,8 +43,6 @@ pub fn domain(threads: usize) -> ort::Result<OperatorDomain> {
         .add(ConvolutionOperator::<2, true> { threads })?
         .add(ConvolutionOperator::<3, false> { threads })?
         .add(ConvolutionOperator::<3, true> { threads })?
-        .add(OverTimeOperator::<1, false> { threads })?
-        .add(OverTimeOperator::<1, true> { threads })?
         .add(OverTimeOperator::<2, false> { threads })?
         .add(OverTimeOperator::<2, true> { threads })?
         .add(OverTimeOperator::<4, false> { threads })?

@@ -1,4 +1,4 @@
-//! `ConvOverTime` and its kin: 1×1 convolutions over three frames, for one, two or four frames of the result at a time.
+//! `ConvOverTime2` and its kin: 1×1 convolutions over three frames, for two or four frames of the result at a time.
 
 use std::sync::Arc;
 
@@ -33,8 +33,6 @@ impl<const FRAMES: usize, const ADD: bool> Operator for OverTimeOperator<FRAMES,
 
     fn name(&self) -> &str {
         match (FRAMES, ADD) {
-            (1, false) => "ConvOverTime",
-            (1, true) => "ConvOverTimeAdd",
             (2, false) => "ConvOverTime2",
             (2, true) => "ConvOverTime2Add",
             (_, false) => "ConvOverTime4",
@@ -151,7 +149,6 @@ fn shaped<'a, const FRAMES: usize>(kernels: &'a [ValueRef<'_>]) -> ort::Result<K
         inputs: inputs as usize,
         outputs: outputs as usize,
         frames: match FRAMES {
-            1 => Frames::One,
             2 => Frames::Two,
             _ => Frames::Four,
         },
@@ -167,8 +164,6 @@ mod tests {
     fn weights_may_change_from_step_to_step() {
         let (x, w, one, y): (&[i64], &[i64], &[i64], &[i64]) = (&[1, 2, 3, 5], &[4, 2, 1, 1], &[4], &[1, 4, 3, 5]);
         for (name, frames, add) in [
-            ("ConvOverTime", 1, false),
-            ("ConvOverTimeAdd", 1, true),
             ("ConvOverTime2", 2, false),
             ("ConvOverTime2Add", 2, true),
             ("ConvOverTime4", 4, false),
@@ -193,21 +188,22 @@ mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
         let (x, w): (&[i64], &[i64]) = (&[1, 2, 4, 4], &[5, 2, 1, 1]);
-        let cases: [[&[i64]; 7]; 7] = [
-            [&[1, 3, 4, 4], &[1, 3, 4, 4], &[1, 3, 4, 4], w, w, w, &[5]],
-            [&[2, 2, 4, 4], x, x, w, w, w, &[5]],
-            [x, &[1, 2, 4, 5], x, w, w, w, &[5]],
-            [&[1, 2, 0, 4], &[1, 2, 0, 4], &[1, 2, 0, 4], w, w, w, &[5]],
-            [x, x, x, w, &[4, 2, 1, 1], w, &[5]],
-            [x, x, x, &[5, 2, 3, 3], &[5, 2, 3, 3], &[5, 2, 3, 3], &[5]],
-            [x, x, x, w, w, w, &[4]],
+        let (wide, empty): (&[i64], &[i64]) = (&[1, 3, 4, 4], &[1, 2, 0, 4]);
+        let cases: [[&[i64]; 8]; 7] = [
+            [wide, wide, wide, wide, w, w, w, &[5]],
+            [&[2, 2, 4, 4], x, x, x, w, w, w, &[5]],
+            [x, &[1, 2, 4, 5], x, x, w, w, w, &[5]],
+            [empty, empty, empty, empty, w, w, w, &[5]],
+            [x, x, x, x, w, &[4, 2, 1, 1], w, &[5]],
+            [x, x, x, x, &[5, 2, 3, 3], &[5, 2, 3, 3], &[5, 2, 3, 3], &[5]],
+            [x, x, x, x, w, w, w, &[4]],
         ];
         for shapes in cases {
-            let error = run("ConvOverTime", &shapes, 1).unwrap_err();
+            let error = run("ConvOverTime2", &shapes, 2).unwrap_err();
             assert!(error.contains("convolution"), "{shapes:?}: {error}");
         }
-        let residuals: [&[i64]; 8] = [x, x, x, w, w, w, &[5], &[1, 5, 4, 3]];
-        let error = run("ConvOverTimeAdd", &residuals, 1).unwrap_err();
+        let residuals: [&[i64]; 10] = [x, x, x, x, w, w, w, &[5], &[1, 5, 4, 4], &[1, 5, 4, 3]];
+        let error = run("ConvOverTime2Add", &residuals, 2).unwrap_err();
         assert!(error.contains("convolution"), "{error}");
     }
 }
