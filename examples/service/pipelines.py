@@ -56,9 +56,11 @@ def sender(settings: Settings) -> str:
 
 def receiver(settings: Settings) -> str:
     sink = "videoconvert ! autovideosink" if settings.screen else "fakesink sync=true qos=true"
+    # The sink waits for the time of each picture. Without a queue in front of it, the decoder would wait with it, and
+    # begin each step when the last picture of the step before is shown.
     return (
         f"udpsrc name=source caps={RTP_CAPS} ! rtpjitterbuffer name=jitter ! rtpvidtokdepay name=depayloader ! "
-        f"queue ! vidtokdec name=decoder ! {sink}"
+        f"queue ! vidtokdec name=decoder ! {QUEUE} ! {sink}"
     )
 
 

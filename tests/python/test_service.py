@@ -135,6 +135,25 @@ def test_what_a_camera_sends_another_one_shows(service: Service) -> None:
     assert 'camera="out"' not in service.call("GET", "/metrics")[1]
 
 
+def test_a_decoder_does_not_wait_with_the_sink(service: Service) -> None:
+    port = free_port()
+    # The sink shows a picture a second and a step behind its time.
+    service.add(name="in", kind="receive", port=port, jitter_ms=1000)
+    service.add(name="out", port=port, **SMALL)
+
+    def so_far() -> tuple[float, float]:
+        return tuple(service.metric(f"vidtok_buffer_lateness_seconds_{what}", "in") for what in ("sum", "count"))
+
+    service.wait(lambda cameras: cameras["in"]["frames"] >= 60)
+    before, pictures = so_far()
+    service.wait(lambda cameras: cameras["in"]["frames"] >= 150)
+    after, more = so_far()
+    # The decoder would be late by that, less a frame, if it began a step when the picture before is shown.
+    assert (after - before) / (more - pictures) < 0.5
+    for name in ("in", "out"):
+        service.remove(name)
+
+
 def test_an_error_touches_no_other_camera(service: Service) -> None:
     service.add(name="good", port=free_port(), **SMALL)
     with socket.socket() as closed:
