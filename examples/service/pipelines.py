@@ -10,7 +10,7 @@ from gi.repository import Gst  # noqa: E402
 
 from settings import Settings  # noqa: E402
 
-# A second of pictures, however large: what comes later, the encoder drops and counts.
+# A second of pictures or packets, however large. What waits longer for the encoder, that drops and counts.
 QUEUE = "queue max-size-bytes=0 max-size-buffers=0 max-size-time=1000000000"
 TEST_SOURCE = "videotestsrc name=source is-live=true pattern=ball ! capsfilter name=video"
 CAMERA_SOURCE = "v4l2src name=source ! capsfilter name=video ! decodebin ! videoconvert"
@@ -46,9 +46,10 @@ def sender(settings: Settings) -> str:
         source = f"{URI_SOURCE} ! clocksync"
     else:
         source = URI_SOURCE
-    # Packets leave as soon as they are made.
-    sink = "udpsink name=sink sync=false async=false"
-    out = f"rtpvidtokpay config-interval=-1 ! {sink}"
+    # Packets leave when the declared latency is over. The first frame of a segment is encoded alone, and earlier than
+    # groups are: a receiver would take it that all others come late. With the queue, the encoder does not wait with it.
+    sink = "udpsink name=sink sync=true async=false processing-deadline=0"
+    out = f"rtpvidtokpay config-interval=-1 ! {QUEUE} ! {sink}"
     if settings.file:
         out = "filesink name=sink sync=false async=false buffer-mode=unbuffered"
     return f"{source} ! {QUEUE} ! vidtokenc name=encoder ! {out}"

@@ -154,6 +154,19 @@ def test_a_decoder_does_not_wait_with_the_sink(service: Service) -> None:
         service.remove(name)
 
 
+def test_a_segment_start_leaves_no_earlier_than_other_packets(service: Service) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(PATIENCE)
+        service.add(name="out", port=receiver.getsockname()[1], key_interval=8, **SMALL | {"framerate": 5})
+        # Each is a latent frame: 1, 4 and 3 frames of a segment. The first ones come while the network starts.
+        arrivals = [(receiver.recv(2048), time.monotonic()) for _ in range(18)][6:]
+    late = [now - int.from_bytes(packet[4:8], "big") / 90_000 for packet, now in arrivals]
+    # A segment start is ready three frames of 200 ms earlier.
+    assert max(late) - min(late) < 0.3
+    service.remove("out")
+
+
 def test_an_error_touches_no_other_camera(service: Service) -> None:
     service.add(name="good", port=free_port(), **SMALL)
     with socket.socket() as closed:
