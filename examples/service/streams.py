@@ -23,6 +23,8 @@ WARM_UP = 1.5
 LIVE_WARM_UP = 4.0
 # Seconds between the starts of live streams: a process that starts them all at once begins late.
 APART = 0.3
+# Seconds that streams at full speed have for their first frames.
+PATIENCE = 120
 # Seconds that a clip to read from lasts.
 CLIP = 60
 ROLES = ("encode", "decode", "both")
@@ -103,9 +105,17 @@ class FullSpeed:
         if load.size and load.role != "decode":
             self.pipeline.get_by_name("encoder").set_property("size", load.size)
         self._counted = self.pipeline.get_by_name("encoder" if load.role == "encode" else "decoder")
+        # It takes processor time, and the service has it, too.
+        networks = (self.pipeline.get_by_name(name) for name in ("encoder", "decoder"))
+        self._lateness = [Lateness(network.get_static_pad("src")) for network in networks if network is not None]
 
     def frames(self) -> int:
         return self._counted.get_property("stats").get_value("frames")
+
+    def close(self) -> None:
+        self.pipeline.set_state(Gst.State.NULL)
+        for lateness in self._lateness:
+            lateness.close()
 
 
 def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
@@ -117,7 +127,10 @@ def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
             stream.pipeline.set_state(Gst.State.PLAYING)
         try:
             pipelines = [stream.pipeline for stream in streams]
-            while any(stream.frames() == 0 for stream in streams):
+            ends = time.monotonic() + PATIENCE
+            while waiting := sum(stream.frames() == 0 for stream in streams):
+                if time.monotonic() >= ends:
+                    raise Broken(too_slow(waiting, count))
                 listen(pipelines, 0.05)
             listen(pipelines, WARM_UP)
             before, watch = sum(stream.frames() for stream in streams), Stopwatch()
@@ -125,8 +138,14 @@ def at_full_speed(load: Load, count: int, seconds: float, folder: Path) -> Run:
             frames, (took, own, others) = sum(stream.frames() for stream in streams) - before, watch.read()
         finally:
             for stream in streams:
-                stream.pipeline.set_state(Gst.State.NULL)
+                stream.close()
     return Run(count, frames / took, peak_memory(), others, own)
+
+
+def too_slow(waiting: int, count: int) -> str:
+    what = "the stream" if count == 1 else f"{waiting} of {count} streams at full speed"
+    advice = "take a smaller --size or another --model, or see by GST_DEBUG=3 what they wait for"
+    return f"{what} gave no frame within {PATIENCE} s: {advice}"
 
 
 def listen(pipelines: list[Any], seconds: float) -> None:

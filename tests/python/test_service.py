@@ -395,6 +395,31 @@ def test_capacity_refuses_what_it_cannot_measure(tmp_path: Path, wrong: str) -> 
     assert done.returncode == 2 and "error:" in done.stderr
 
 
+def in_service_folder(lines: str, tmp_path: Path) -> str:
+    """What Python lines print that use the programs' modules."""
+    begin = (
+        "import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst; Gst.init(None)\nimport streams\n"
+    )
+    load = "load = streams.Load('encode', 64, 64, 25, 'raw', '', '', 1)\n"
+    command = [PYTHON, "-c", begin + load + lines]
+    done = subprocess.run(
+        command, cwd=FOLDER, env=environment(tmp_path), timeout=PATIENCE, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_capacity_does_not_wait_for_ever(tmp_path: Path) -> None:
+    lines = """
+streams.PATIENCE, streams.FullSpeed.frames = 0.1, lambda stream: 0
+try:
+    streams.at_full_speed(load, 2, 1, None)
+except streams.Broken as error:
+    print(error)
+"""
+    assert "2 of 2 streams at full speed gave no frame within 0.1 s: take" in in_service_folder(lines, tmp_path)
+
+
 def test_capacity_answers(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     command = [PYTHON, str(FOLDER / "capacity.py"), "--role=both", "--video=128x128", "--fps=60", "--seconds=0.5"]
