@@ -19,6 +19,7 @@ CASES = (
     "--role encode --video 256x256 --fps 15",
     "--role encode --video 128x128 --fps 30",
     "--role decode --video 256x256 --fps 15",
+    "--role decode --video 256x256 --fps 15 --in-phase",
     "--role both --video 128x128 --fps 30",
     "--role encode --video 640x360 --input h264 --size 256x256 --fps 15",
 )

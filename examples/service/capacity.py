@@ -132,6 +132,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of each network (1)")
     parser.add_argument("--seconds", type=float, default=4, help="how long each run is measured (4)")
     parser.add_argument("--check", action="store_true", help="run so many streams live, and one more")
+    parser.add_argument(
+        "--in-phase", action="store_true", help="the check's cameras take pictures at the same instants"
+    )
     parser.add_argument("--check-seconds", type=float, default=30, help="how long each live run is (30)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     found = parser.parse_args()

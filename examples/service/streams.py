@@ -1,9 +1,11 @@
 """Streams side by side in this process: at full speed, or live as the service runs them."""
 
+import random
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,11 @@ from settings import Settings  # noqa: E402
 # Seconds before a measurement, in which networks are made and caches filled.
 WARM_UP = 1.5
 LIVE_WARM_UP = 4.0
-# Seconds between the starts of live streams: a process that starts them all at once begins late.
+# Seconds between the starts of live streams, on average: a process that starts them all at once begins late.
 APART = 0.3
+# Cameras with genlock take their pictures at the same instants. Streams of ours do so, and have groups at the same
+# instants, where their starts are so many frames apart: a multiple of every group's length.
+IN_STEP = 16
 # Seconds that streams at full speed have for their first frames.
 PATIENCE = 120
 # Seconds that a clip to read from lasts.
@@ -47,6 +52,8 @@ class Load:
     size: str
     model: str
     threads: int
+    in_phase: bool = False
+    """Live: pictures of all streams come at the same instants."""
 
     def video(self) -> str:
         return f"video/x-raw,format=I420,width={self.width},height={self.height},framerate={self.fps}/1"
@@ -171,9 +178,9 @@ def peak_memory() -> int:
 
 
 class LiveStream:
-    """One stream as the service runs it."""
+    """One stream as the service runs it. `base_time`: the clock's time at its first picture; `None`: when it starts."""
 
-    def __init__(self, load: Load, number: int, folder: Path, port: int) -> None:
+    def __init__(self, load: Load, number: int, folder: Path, port: int, base_time: int | None) -> None:
         self.pipelines: list[Any] = []
         self._watched: list[tuple[Any, Lateness]] = []
         if load.role != "encode":
@@ -189,6 +196,11 @@ class LiveStream:
         else:
             source = (folder / "clip.mkv").as_uri() if load.input == "h264" else "test"
             self._watch(build(load.settings(f"sender{number}", source=source, port=port), None), "encoder")
+        if base_time is not None:
+            # The last one sends: the other one takes the time from the packets.
+            self.pipelines[-1].use_clock(Gst.SystemClock.obtain())
+            self.pipelines[-1].set_start_time(Gst.CLOCK_TIME_NONE)
+            self.pipelines[-1].set_base_time(base_time)
         for pipeline in self.pipelines:
             pipeline.set_state(Gst.State.PLAYING)
 
@@ -233,9 +245,9 @@ def live(load: Load, count: int, seconds: float, folder: Path) -> tuple[list[Liv
     streams: list[LiveStream] = []
     ports = free_ports(count)
     try:
-        for number, port in enumerate(ports):
-            streams.append(LiveStream(load, number, folder, port))
-            listen([pipeline for stream in streams for pipeline in stream.pipelines], APART)
+        for number, (port, (pause, base_time)) in enumerate(zip(ports, starts(load), strict=False)):
+            streams.append(LiveStream(load, number, folder, port, base_time))
+            listen([pipeline for stream in streams for pipeline in stream.pipelines], pause)
         pipelines = [pipeline for stream in streams for pipeline in stream.pipelines]
         listen(pipelines, LIVE_WARM_UP)
         before, watch = [(stream, stream.dropped(), stream.lateness()) for stream in streams], Stopwatch()
@@ -245,6 +257,17 @@ def live(load: Load, count: int, seconds: float, folder: Path) -> tuple[list[Liv
     finally:
         for stream in streams:
             stream.close()
+
+
+def starts(load: Load) -> Iterator[tuple[float, int | None]]:
+    """How long to wait behind the start of each stream, and its base time: its pictures come at chance instants, as
+    those of cameras that know nothing of each other do; or at the same ones."""
+    chance, clock = random.Random(load.fps), Gst.SystemClock.obtain()
+    begun, period = clock.get_time(), IN_STEP * Gst.SECOND // load.fps
+    while True:
+        passed = clock.get_time() - begun
+        base_time = begun + -(-passed // period) * period if load.in_phase else None
+        yield APART * chance.uniform(0.5, 1.5), base_time
 
 
 def free_ports(count: int) -> list[int]:

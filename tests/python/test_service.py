@@ -400,7 +400,7 @@ def in_service_folder(lines: str, tmp_path: Path) -> str:
     begin = (
         "import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst; Gst.init(None)\nimport streams\n"
     )
-    load = "load = streams.Load('encode', 64, 64, 25, 'raw', '', '', 1)\n"
+    load = "load = streams.Load('encode', 64, 64, 25, 'raw', '', '', 1, in_phase=True)\n"
     command = [PYTHON, "-c", begin + load + lines]
     done = subprocess.run(
         command, cwd=FOLDER, env=environment(tmp_path), timeout=PATIENCE, capture_output=True, text=True
@@ -418,6 +418,19 @@ except streams.Broken as error:
     print(error)
 """
     assert "2 of 2 streams at full speed gave no frame within 0.1 s: take" in in_service_folder(lines, tmp_path)
+
+
+def test_cameras_in_phase_start_a_multiple_of_16_frames_apart(tmp_path: Path) -> None:
+    lines = """
+import time
+for (pause, base_time), _ in zip(streams.starts(load), range(4)):
+    print(base_time, Gst.SystemClock.obtain().get_time())
+    time.sleep(pause)
+"""
+    starts = [[int(word) for word in line.split()] for line in in_service_folder(lines, tmp_path).splitlines()]
+    # Of 40 ms each; and none before the streams are made.
+    assert all((base_time - starts[0][0]) % (16 * 40_000_000) == 0 for base_time, _ in starts)
+    assert all(-1_000_000 < base_time - made < 16 * 40_000_000 for base_time, made in starts)
 
 
 def test_capacity_answers(tmp_path: Path) -> None:
