@@ -294,16 +294,23 @@ impl VidtokEnc {
         let key_interval = self.settings().key_interval.into();
         let key_time = lock(&self.shared).key_requests.earliest();
         let segment = self.obj().segment();
+        let discont = std::mem::take(&mut state.skipped_discont) || discont;
+        let group_is_open = encoder.has_open_group();
+        // What is upstream has to be asked for its latency.
+        let limits = match state.timing.may_begin_group(discont, group_is_open) {
+            true => self.dropping_limits(encoder.step_frames()),
+            false => None,
+        };
         let incoming = Incoming {
             pts: buffer.pts().map(gst::ClockTime::nseconds),
             duration: buffer.duration().map(gst::ClockTime::nseconds),
             is_picked: state.pick.interval() != 1,
-            discont: discont || std::mem::take(&mut state.skipped_discont),
+            discont,
             segment: segment.downcast_ref(),
             now: self.running_time(),
-            limits: self.dropping_limits(encoder.step_frames()),
+            limits,
             key_time,
-            group_is_open: encoder.has_open_group(),
+            group_is_open,
         };
         let verdict = state.timing.judge(&incoming);
         let verdict = verdict.map_err(|error| self.refuse_frame(&error.to_string()))?;

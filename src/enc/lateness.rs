@@ -53,13 +53,13 @@ pub struct Dropping {
 
 impl Dropping {
     /// Whether a frame that no open group takes is dropped. `lateness`: how much later than its running time it comes;
-    /// `None`: that is not known. Without `limits` nothing is dropped.
+    /// `None`: that is not known. `limits` count where a group [begins](Self::is_at_group): without them it is not dropped.
     pub fn drops(&mut self, limits: Option<Limits>, lateness: Option<ClockTime>) -> bool {
-        let Some(limits) = limits else {
-            *self = Self::default();
-            return false;
-        };
-        if self.left == 0 {
+        if self.is_at_group() {
+            let Some(limits) = limits else {
+                *self = Self::default();
+                return false;
+            };
             let more = if self.is_on {
                 ClockTime::ZERO
             } else {
@@ -74,6 +74,11 @@ impl Dropping {
         }
         self.left = self.left.saturating_sub(1);
         self.is_on
+    }
+
+    /// Whether the next frame that no open group takes is the first one of a group.
+    pub fn is_at_group(self) -> bool {
+        self.left == 0
     }
 
     /// Whether the frame before was dropped.

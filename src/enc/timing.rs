@@ -26,7 +26,7 @@ pub struct Incoming<'a> {
     pub segment: Option<&'a PlaybackSegment>,
     /// Running time of the pipeline's clock; `None` where it does not run.
     pub now: Option<ClockTime>,
-    /// When groups are dropped; `None`: never.
+    /// When groups are dropped; `None`: never. It counts where the frame [may begin a group](Timing::may_begin_group).
     pub limits: Option<Limits>,
     /// The first segment start that was asked for.
     pub key_time: Option<KeyTime>,
@@ -137,6 +137,13 @@ impl Timing {
         self.durations.restart();
         self.may_begin_at = None;
         self.dropping = Dropping::default();
+    }
+
+    /// Whether the next frame may be the first one of a group that is encoded or dropped as a whole. `discont`: it has
+    /// the flag. `group_is_open`: the encoder's current group has frames.
+    pub fn may_begin_group(&self, discont: bool, group_is_open: bool) -> bool {
+        let begins_anew = self.may_begin_at.is_some();
+        begins_anew || (discont || !group_is_open) && self.dropping.is_at_group()
     }
 
     /// Decides what becomes of a frame.

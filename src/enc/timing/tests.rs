@@ -224,10 +224,15 @@ fn a_dropped_group_ends_the_segment_and_the_next_one_follows_a_discontinuity() {
         (verdict.ends_segment, matches!(verdict.fate, Fate::Drop { .. }))
     };
     // The group's other frames are on time, and dropped, too.
+    assert!(timing.may_begin_group(false, false));
     assert_eq!(judged(&mut timing, in_groups(1_000, 1_281)), (true, true));
     for ms in [1_040, 1_080, 1_120] {
-        assert_eq!(judged(&mut timing, in_groups(ms, ms)), (false, true));
+        assert!(!timing.may_begin_group(true, false));
+        let unlimited = |frame| Incoming { limits: None, ..frame };
+        assert_eq!(judged(&mut timing, unlimited(in_groups(ms, ms))), (false, true));
     }
+    // In a group that the encoder has begun, only what ends the segment begins one.
+    assert!(!timing.may_begin_group(false, true) && timing.may_begin_group(true, true));
     let (ends, arrival) = encoded(&mut timing, &in_groups(1_160, 1_440));
     assert!(!ends && arrival.discont);
     let (_, arrival) = encoded(&mut timing, &in_groups(1_200, 1_480));
