@@ -130,7 +130,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--input", choices=INPUTS, default="raw", help="what comes in: raw video, or H.264 to decode")
     parser.add_argument("--model", default="", help="the tokenizer, as vidtokenc has it (the built-in one)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each network (1)")
-    parser.add_argument("--seconds", type=float, default=4, help="how long each run is measured (4)")
+    parser.add_argument("--seconds", type=float, default=8, help="how long each run is measured (8)")
     parser.add_argument("--check", action="store_true", help="run so many streams live, and one more")
     parser.add_argument(
         "--in-phase", action="store_true", help="the check's cameras take pictures at the same instants"
