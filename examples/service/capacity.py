@@ -133,7 +133,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=8, help="how long each run is measured (8)")
     parser.add_argument("--check", action="store_true", help="run so many streams live, and one more")
     parser.add_argument(
-        "--in-phase", action="store_true", help="the check's cameras take pictures at the same instants"
+        "--in-phase", action="store_true", help="decode: the check's cameras take pictures at the same instants"
     )
     parser.add_argument("--check-seconds", type=float, default=30, help="how long each live run is (30)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -144,6 +144,9 @@ def options() -> argparse.Namespace:
         parser.error(f"--video {found.video}: it is WIDTHxHEIGHT")
     if not (LEAST_TEST <= found.width <= 16384 and LEAST_TEST <= found.height <= 16384 and 0 < found.fps <= 1000):
         parser.error(f"a video has {LEAST_TEST} to 16384 pixels each way, and 1 to 1000 frames per second")
+    if found.in_phase and found.role != "decode":
+        # A live test picture begins when its pipeline does, whatever the base time.
+        parser.error("--in-phase is for --role decode")
     if not 0 <= found.threads <= 1024:
         parser.error("a network has at most 1024 threads; 0: as many as it likes")
     if not 0 < found.seconds < math.inf or not 0 < found.check_seconds <= CLIP - 25:

@@ -243,10 +243,9 @@ def latency_of(element: Any) -> float:
 def live(load: Load, count: int, seconds: float, folder: Path) -> tuple[list[Live], float]:
     """How the streams went, and how many processors other programs kept busy."""
     streams: list[LiveStream] = []
-    ports = free_ports(count)
     try:
-        for number, (port, (pause, base_time)) in enumerate(zip(ports, starts(load), strict=False)):
-            streams.append(LiveStream(load, number, folder, port, base_time))
+        for number, (pause, base_time) in zip(range(count), starts(load), strict=False):
+            streams.append(LiveStream(load, number, folder, free_port(), base_time))
             listen([pipeline for stream in streams for pipeline in stream.pipelines], pause)
         pipelines = [pipeline for stream in streams for pipeline in stream.pipelines]
         listen(pipelines, LIVE_WARM_UP)
@@ -270,15 +269,11 @@ def starts(load: Load) -> Iterator[tuple[float, int | None]]:
         yield APART * chance.uniform(0.5, 1.5), base_time
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+def free_port() -> int:
+    """A port for a receiver that starts at once: later, a sender's socket could have it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def in_own_process(words: list[str]) -> str:

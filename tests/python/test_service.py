@@ -388,7 +388,7 @@ def test_an_answer_may_be_15_percent_off(said: int, holds: int, right: bool) -> 
     assert is_right(said, holds) == right
 
 
-@pytest.mark.parametrize("wrong", ["--seconds=nan", "--threads=-1", "--video=15x64", "--fps=0"])
+@pytest.mark.parametrize("wrong", ["--seconds=nan", "--threads=-1", "--video=15x64", "--fps=0", "--in-phase"])
 def test_capacity_refuses_what_it_cannot_measure(tmp_path: Path, wrong: str) -> None:
     command = [PYTHON, str(FOLDER / "capacity.py"), wrong]
     done = subprocess.run(command, env=environment(tmp_path), timeout=PATIENCE, capture_output=True, text=True)
