@@ -14,8 +14,11 @@ PIECE = 1 << 18
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name to write to; at the end, the file is on the disk under its own name. After an error there is none."""
+def whole(path: Path, sync_name: bool = True) -> Iterator[Path]:
+    """A name to write to; at the end, the file is on the disk under its own name. After an error there is none.
+
+    Without `sync_name`, the name is on the disk when the next one in the folder is, which is written at once.
+    """
     # Another process may be at the same file: a worker that was given up, and lives.
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,15 +26,16 @@ def whole(path: Path) -> Iterator[Path]:
         yield part
         sync(part)
         os.replace(part, path)
-        sync(path.parent)
+        if sync_name:
+            sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Writes a JSON file, whole or not at all. It is ASCII, as names of files need not be text."""
     with whole(path) as part:
-        part.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+        part.write_text(json.dumps(value, indent=indent) + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -9,15 +9,16 @@ try:
     import gi
 
     gi.require_version("Gst", "1.0")
+    gi.require_version("GstBase", "1.0")
     gi.require_version("GstVideo", "1.0")
-    from gi.repository import GLib, Gst, GstVideo
+    from gi.repository import GLib, Gst, GstBase, GstVideo
 except (ImportError, ValueError) as error:
     raise DatasetError(
         f"GStreamer for Python is not here ({error}): install the packages python3-gi and gir1.2-gst-plugins-base-1.0,"
         " and make the virtual environment with the system's Python and --system-site-packages"
     ) from error
 
-__all__ = ["GLib", "Gst", "GstVideo", "start"]
+__all__ = ["GLib", "Gst", "GstBase", "GstVideo", "start"]
 
 # decodebin would take jpegdec, whose bytes differ from those of the readers that PyTorch's users have.
 PREFERRED = ("avdec_mjpeg",)

@@ -14,6 +14,7 @@ from vidtok_stream import TokenFormat, packets
 
 from . import gstreamer
 from .damage import Damage, Log
+from .decoding import NO_VIDEO, OTHER_KIND, Kinds, Known, Search
 from .errors import ClipError, DatasetError
 from .files import sha256_of, whole
 from .gstreamer import GLib, Gst
@@ -22,8 +23,6 @@ from .part import LANDED_LATE, Part
 from .rate import Rate
 from .sources import Clip
 
-# A pipeline tells the thread that waits for it.
-NO_VIDEO = "no-video"
 TICK = Gst.SECOND // 5
 # The pipeline's bus has an error that was posted within that time, or has lost it.
 LOST_SECONDS = 1
@@ -65,7 +64,8 @@ class Tokenizer:
         """Raises a `DatasetError` where the plugin or the tokenizer is not there, or the network does not run."""
         gstreamer.start()
         self.options, self._running = options, running
-        self._log = Log()
+        self._log, self._kinds = Log(), Kinds()
+        self._digest = options.digest()
         # It stays as long as this, so that the network is loaded once.
         self._first, self.format = self._try_out()
 
@@ -77,7 +77,8 @@ class Tokenizer:
         self._first.set_state(Gst.State.NULL)
 
     def tokenize(self, clip: Clip, target: Path, stop: threading.Event) -> Tokenized:
-        """Writes the clip's tokens to `target`, a `.vidtok` file that is whole or not there.
+        """Writes the clip's tokens to `target`, a `.vidtok` file that is whole or not there. Its name need not be on
+        the disk before that of the clip's record.
 
         Raises a `ClipError` where the clip cannot be tokenized or has no frames, and `InterruptedError` after `stop`.
         """
@@ -90,7 +91,7 @@ class Tokenizer:
             raise
         except (OSError, ValueError) as error:
             raise ClipError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
-        with whole(target) as part:
+        with whole(target, sync_name=False) as part:
             try:
                 return self._run(clip, part, stop, sha256, may_seek=True)
             except _LandedLateError:
@@ -98,10 +99,31 @@ class Tokenizer:
                 return self._run(clip, part, stop, sha256, may_seek=False)
 
     def _run(self, clip: Clip, target: Path, stop: threading.Event, sha256: str, may_seek: bool) -> Tokenized:
-        run = _Run(self, clip, target, self._stream_id(clip, sha256), may_seek)
+        known = self._kinds.of(clip.path)
+        failed = False
+        if known is not None:
+            try:
+                return self._decode(clip, target, stop, sha256, may_seek, known)
+            except _OtherKindError:
+                pass
+            except ClipError:
+                # decodebin may do better, and says what is wrong.
+                failed = True
+        tokenized = self._decode(clip, target, stop, sha256, may_seek, Search())
+        if known is not None and failed:
+            self._kinds.give_up(known)
+        return tokenized
+
+    def _decode(
+        self, clip: Clip, target: Path, stop: threading.Event, sha256: str, may_seek: bool, decoding: Search | Known
+    ) -> Tokenized:
+        run = _Run(self, clip, target, self._stream_id(clip, sha256), may_seek, decoding)
         damage = self._log.watch(run.pipeline)
         try:
-            return run.until_end(stop, sha256, damage)
+            tokenized = run.until_end(stop, sha256, damage)
+            if isinstance(decoding, Search) and not tokenized.damage and (kind := decoding.kind()) is not None:
+                self._kinds.learn(clip.path, kind)
+            return tokenized
         finally:
             run.close()
             self._log.forget(run.pipeline, damage)
@@ -140,7 +162,7 @@ class Tokenizer:
         return encoder
 
     def _stream_id(self, clip: Clip, sha256: str) -> str:
-        what = json.dumps([sha256, clip.start, clip.end, self.format.digest, self.options.digest()])
+        what = json.dumps([sha256, clip.start, clip.end, self.format.digest, self._digest])
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
     def _try_out(self) -> tuple[Gst.Pipeline, TokenFormat]:
@@ -172,14 +194,25 @@ class _LandedLateError(Exception):
     """The seek to a part of a video has gone too far."""
 
 
+class _OtherKindError(Exception):
+    """It takes decodebin to decode the clip."""
+
+
 class _Run:
     """The pipeline of one clip."""
 
-    def __init__(self, tokenizer: Tokenizer, clip: Clip, target: Path, stream_id: str, may_seek: bool) -> None:
-        self._clip = clip
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        clip: Clip,
+        target: Path,
+        stream_id: str,
+        may_seek: bool,
+        decoding: Search | Known,
+    ) -> None:
+        self._clip, self._decoding = clip, decoding
         source = Gst.ElementFactory.make("filesrc", "source")
         source.set_uri(_uri(clip.path))
-        self._decoder = Gst.ElementFactory.make("decodebin", "decoder")
         self._encoder = tokenizer.encoder()
         self._encoder.set_property("stream-id", stream_id)
         sink = Gst.ElementFactory.make("filesink", "sink")
@@ -198,21 +231,15 @@ class _Run:
             # A frame of two fields stays one frame.
             Gst.util_set_object_arg(deinterlace, "fields", "top")
             self._chain[:0] = [deinterlace]
-        self.pipeline = _pipeline([source, self._decoder], self._chain)
+        self.pipeline = _pipeline([source, decoding.element], self._chain)
         self._may_seek = may_seek
         self._part: Part | None = None
-        handlers = {
-            "autoplug-continue": _is_of_video,
-            "pad-added": self._link,
-            "no-more-pads": self._check_pads,
-        }
-        self._handlers = [self._decoder.connect(name, handler) for name, handler in handlers.items()]
+        decoding.connect(self._link, self._tell)
 
     def close(self) -> None:
-        """Stops. A handler of an element that refers to the element would keep all of them in memory."""
+        """Stops."""
         self.pipeline.set_state(Gst.State.NULL)
-        for handler in self._handlers:
-            self._decoder.disconnect(handler)
+        self._decoding.close()
         for watcher in (self._part, self._rate):
             if watcher is not None:
                 watcher.close()
@@ -241,6 +268,8 @@ class _Run:
                     damage.note(message.parse_warning()[0].message)
                 elif message.get_structure().get_name() == NO_VIDEO:
                     raise ClipError("there is no video in it")
+                elif message.get_structure().get_name() == OTHER_KIND:
+                    raise _OtherKindError
                 elif message.get_structure().get_name() == LANDED_LATE:
                     raise _LandedLateError
                 elif self._part is not None and not self._part.seek():
@@ -266,7 +295,8 @@ class _Run:
         if damage.messages:
             found |= {"messages": damage.messages, "first": damage.texts}
         end = self._end()
-        known, duration = self._decoder.query_duration(Gst.Format.TIME)
+        assert self._decoding.decoded is not None
+        known, duration = self._decoding.decoded.query_duration(Gst.Format.TIME)
         whole_end = duration / Gst.SECOND if known and duration > 0 else None
         if self._clip.end is not None:
             whole_end = min(self._clip.end, whole_end or self._clip.end)
@@ -288,14 +318,10 @@ class _Run:
         known, position = self._chain[-1].query_position(Gst.Format.TIME)
         return position / Gst.SECOND if known else 0.0
 
-    def _link(self, decoder: Gst.Element, pad: Gst.Pad) -> None:
-        caps = pad.get_current_caps() or pad.query_caps(None)
-        sink = self._chain[0].get_static_pad("sink")
-        if not caps.get_structure(0).get_name().startswith("video/x-raw") or sink.is_linked():
-            return
+    def _link(self, pad: Gst.Pad) -> None:
         if self._part is not None:
             self._part.attach(pad)
-        pad.link(sink)
+        pad.link(self._chain[0].get_static_pad("sink"))
 
     def _error(self, message: Gst.Message) -> Exception:
         """The clip's fault, or not: then no clip is skipped for it."""
@@ -306,10 +332,6 @@ class _Run:
             or error.matches(Gst.StreamError.quark(), Gst.StreamError.FAILED)
         )
         return (DatasetError if lacks_room or fails else ClipError)(_reason(message))
-
-    def _check_pads(self, decoder: Gst.Element) -> None:
-        if not self._chain[0].get_static_pad("sink").is_linked():
-            self._tell(NO_VIDEO)
 
     def _tell(self, what: str) -> None:
         """Wakes the thread that waits for the end."""
@@ -336,11 +358,6 @@ def _copy(_pad: Gst.Pad, info: Gst.PadProbeInfo, pieces: list[bytes]) -> Gst.Pad
     buffer = info.get_buffer()
     pieces.append(buffer.extract_dup(0, buffer.get_size()))
     return Gst.PadProbeReturn.OK
-
-
-def _is_of_video(_decoder: Gst.Element, _pad: Gst.Pad, caps: Gst.Caps) -> bool:
-    """Whether decodebin goes on with a stream: sound and subtitles are left as they are."""
-    return not caps.get_structure(0).get_name().startswith(("audio/", "text/", "subpicture/", "application/x-ass"))
 
 
 def _reason(message: Gst.Message) -> str:

@@ -55,8 +55,9 @@ class Records:
             return None
 
     def put(self, record: Record) -> None:
-        """Tokens, if any, are in their place already."""
-        write_json(self._folder / (record.clip.key + RECORD), record.to_json())
+        """Tokens, if any, are in their place already. Their name is on the disk when the record's is."""
+        # In one line: `json` indents in Python, which takes longer than all else here.
+        write_json(self._folder / (record.clip.key + RECORD), record.to_json(), indent=None)
 
     def clean(self) -> None:
         """Removes what was cut off in writing."""

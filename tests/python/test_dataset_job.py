@@ -213,6 +213,34 @@ def test_damage_in_the_middle_is_counted(program: Program, tmp_path: Path) -> No
     assert damaged["messages"] > 0 and damaged["key"].endswith("2360ms")
 
 
+def test_a_clip_is_decoded_as_if_it_were_the_first(program: Program, tmp_path: Path) -> None:
+    """Elements that were chosen for a clip decode the next ones like it, damaged ones among them."""
+    noise = random.Random(SEED)
+    folder = tmp_path / "clips"
+    good = make_video(folder / "a.mp4", frames=30, codec="-c:v libx264 -g 30 -movflags +faststart").read_bytes()
+    for number in range(4):
+        data = bytearray(good)
+        for _ in range(10):
+            data[noise.randrange(len(data) // 2, len(data) - 100)] ^= 0x5A
+        (folder / f"b{number}.mp4").write_bytes(data)
+    (folder / "c.mp4").write_bytes(good[: len(good) * 7 // 10])
+    make_video(folder / "d.mp4", frames=30, codec="-c:v mpeg4")
+    (folder / "e.mp4").write_bytes(good)
+    made = {}
+    for name, sources in [("together", [folder]), *((each.stem, [each]) for each in sorted(folder.iterdir()))]:
+        out = tmp_path / name
+        program.run(*sources, "--out", out, *ARGUMENTS, "--jobs", "1", "--clips-per-shard", "100")
+        said = json.loads((out / ".job" / "shard-000000.json").read_text())["clips"]
+        made[name] = {each["clip"]["key"]: each for each in said}, tokens(out)
+    together, found = made.pop("together")
+    assert sum(bool(each["tokenized"] and each["tokenized"]["damage"]) for each in together.values()) >= 2
+    for key, (alone, of_one) in made.items():
+        assert together[key] == alone[key]
+        assert (key in found) == (key in of_one)
+        if key in found:
+            np.testing.assert_array_equal(found[key], of_one[key])
+
+
 def test_a_file_that_ends_early_is_damaged(program: Program, tmp_path: Path) -> None:
     video = make_video(tmp_path / "cut.mp4", frames=75, codec="-c:v libx264 -movflags +faststart")
     data = video.read_bytes()
