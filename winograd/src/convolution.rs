@@ -116,19 +116,17 @@ impl<'a> Convolution<'a> {
         let rows = block.groups.len() * weights.rows;
         // A vector more: the input transform writes so much behind a position's values.
         let (v_position, m_position) = (weights.inputs.min(DEPTH) * stride + K::V::LEN, rows * stride);
-        let [pixels, columns] = input::lens::<K::V, M, P>(block);
         let [rows_out, pixels_out] = output::lens::<K::V, M, P>(block);
         let lens = [
             P * P * v_position,
             P * P * m_position,
-            pixels,
-            columns,
+            input::len::<K::V, M, P>(),
             rows_out,
             pixels_out,
         ];
-        let [v, m, pixels, columns, rows_out, pixels_out] = room.pieces(lens);
+        let [v, m, columns, rows_out, pixels_out] = room.pieces(lens);
 
-        let mut input = Input::new::<K::V>(self.picture, block, v_position, [pixels, columns]);
+        let mut input = Input::new(self.picture, block, v_position, columns);
         let area = self.picture.height * self.picture.width;
         for (tap, pixels) in self.taps.iter().enumerate() {
             for chunk in weights.chunks() {

@@ -47,6 +47,9 @@ pub trait Vector: Copy {
     /// c - self · b
     fn negated_mul_add(self, b: Self, c: Self) -> Self;
 
+    /// All but the first float, then the first of `next`.
+    fn shift(self, next: Self) -> Self;
+
     /// The even and the odd ones of 2 · `LEN` floats.
     fn unzip(low: Self, high: Self) -> (Self, Self);
 
@@ -123,6 +126,11 @@ impl Vector for Plain {
     #[inline(always)]
     fn negated_mul_add(self, b: Self, c: Self) -> Self {
         Self::of(|i| c.0[i] - self.0[i] * b.0[i])
+    }
+
+    #[inline(always)]
+    fn shift(self, next: Self) -> Self {
+        Self::of(|i| if i < 7 { self.0[i + 1] } else { next.0[0] })
     }
 
     #[inline(always)]
@@ -228,6 +236,16 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn shift(self, next: Self) -> Self {
+            // SAFETY: see `splat`.
+            unsafe {
+                let middle = _mm256_permute2f128_ps::<0x21>(self, next);
+                let (middle, first) = (_mm256_castps_si256(middle), _mm256_castps_si256(self));
+                _mm256_castsi256_ps(_mm256_alignr_epi8::<4>(middle, first))
+            }
+        }
+
+        #[inline(always)]
         fn unzip(low: Self, high: Self) -> (Self, Self) {
             // SAFETY: see `splat`.
             unsafe {
@@ -323,6 +341,15 @@ mod x86 {
         fn negated_mul_add(self, b: Self, c: Self) -> Self {
             // SAFETY: see `splat`.
             unsafe { _mm512_fnmadd_ps(self, b, c) }
+        }
+
+        #[inline(always)]
+        fn shift(self, next: Self) -> Self {
+            // SAFETY: see `splat`.
+            unsafe {
+                let (first, next) = (_mm512_castps_si512(self), _mm512_castps_si512(next));
+                _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(next, first))
+            }
         }
 
         #[inline(always)]
