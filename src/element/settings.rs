@@ -5,7 +5,7 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 
-use crate::runtime::{ExecutionProvider, Options};
+use crate::runtime::{Convolutions, ExecutionProvider, Options};
 use crate::tokenizer::{self, Graph, Precision, Role, TokenizerError};
 
 const MAX_BATCH_STREAMS: u32 = 64;
@@ -94,6 +94,11 @@ impl NetworkSettings {
                 .maximum(1024)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecEnum::builder::<Convolutions>("convolutions")
+                .nick("Convolutions")
+                .blurb("How 3×3 convolutions run on a CPU; results differ by rounding")
+                .mutable_ready()
+                .build(),
             glib::ParamSpecUInt::builder("batch-streams")
                 .nick("Streams in a batch")
                 .blurb(
@@ -127,6 +132,7 @@ impl NetworkSettings {
                 self.options.precision = choice.precision();
             }
             "threads" => self.options.threads = value.get().expect("checked by GObject"),
+            "convolutions" => self.options.convolutions = value.get().expect("checked by GObject"),
             "batch-streams" => self.options.batch_streams = value.get().expect("checked by GObject"),
             "batch-timeout" => {
                 self.options.batch_timeout = Duration::from_nanos(value.get().expect("checked by GObject"));
@@ -142,6 +148,7 @@ impl NetworkSettings {
             "device-id" => self.options.device.to_value(),
             "precision" => PrecisionChoice::from(self.options.precision).to_value(),
             "threads" => self.options.threads.to_value(),
+            "convolutions" => self.options.convolutions.to_value(),
             "batch-streams" => self.options.batch_streams.to_value(),
             "batch-timeout" => nanoseconds(self.options.batch_timeout).to_value(),
             _ => return None,

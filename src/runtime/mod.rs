@@ -40,6 +40,7 @@ pub use error::{ProviderFault, RuntimeError};
 pub use crate::details::Details;
 pub use library::load;
 pub use network::{DecoderNetwork, EncoderNetwork};
+pub use operators::Convolutions;
 pub use options::Options;
 pub use provider::ExecutionProvider;
 pub use report::{Progress, Report, Silent};

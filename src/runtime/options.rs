@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::runtime::operators::Convolutions;
 use crate::runtime::provider::{ExecutionProvider, Setup};
 use crate::tokenizer::{Precision, Target, VariantChoice};
 
@@ -18,6 +19,8 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Threads within an operator; 0: one per core.
     pub threads: u32,
+    /// On a CPU.
+    pub convolutions: Convolutions,
     /// Members of a batch, which run together; 0 and 1: each network runs alone.
     pub batch_streams: u32,
     /// How long a step waits for the steps of other members.
@@ -31,6 +34,7 @@ impl Default for Options {
             device: 0,
             precision: None,
             threads: 0,
+            convolutions: Convolutions::default(),
             batch_streams: 0,
             batch_timeout: DEFAULT_BATCH_TIMEOUT,
         }

@@ -9,12 +9,14 @@ use ort::value::TensorElementType::Float32;
 use ort::value::ValueRef;
 use vidtok_winograd::{Convolution, Picture, Weights};
 
+use super::Convolutions;
 use super::context::{Floats, floats, input, output_of_channels};
 use super::transformed::{self, Kernels};
 
 /// A convolution for each of `TAPS` pictures, with zeros around them; `ADD`: a residual is added, too.
 pub struct ConvolutionOperator<const TAPS: usize, const ADD: bool> {
     pub threads: usize,
+    pub convolutions: Convolutions,
 }
 
 impl<const TAPS: usize, const ADD: bool> Operator for ConvolutionOperator<TAPS, ADD> {
@@ -44,12 +46,13 @@ impl<const TAPS: usize, const ADD: bool> Operator for ConvolutionOperator<TAPS, 
         let kernels: Option<Vec<ValueRef<'_>>> =
             (0..TAPS).map(|tap| context.constant_input(weight(tap)).ok()).collect();
         let weights = match &kernels {
-            Some(kernels) => Some(transformed::shared(&shaped(kernels)?)),
+            Some(kernels) => Some(transformed::shared(&shaped(kernels)?, self.convolutions)),
             None => None,
         };
         Ok(ConvolutionKernel {
             weights,
             threads: self.threads,
+            convolutions: self.convolutions,
         })
     }
 
@@ -67,6 +70,7 @@ pub struct ConvolutionKernel<const TAPS: usize, const ADD: bool> {
     /// `None`: the graph calculates them in each step.
     weights: Option<Arc<Weights>>,
     threads: usize,
+    convolutions: Convolutions,
 }
 
 impl<const TAPS: usize, const ADD: bool> Kernel for ConvolutionKernel<TAPS, ADD> {
@@ -77,7 +81,7 @@ impl<const TAPS: usize, const ADD: bool> Kernel for ConvolutionKernel<TAPS, ADD>
                 let kernels: Vec<_> = (0..TAPS)
                     .map(|tap| input(context, weight(tap)))
                     .collect::<ort::Result<_>>()?;
-                Arc::new(transformed::new(&shaped(&kernels)?))
+                Arc::new(transformed::new(&shaped(&kernels)?, self.convolutions))
             }
         };
         let pictures: Vec<_> = (0..TAPS)

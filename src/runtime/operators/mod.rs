@@ -16,6 +16,7 @@ mod testing;
 mod tiles;
 mod transformed;
 
+use gst::glib;
 use ort::operator::OperatorDomain;
 use vidtok_winograd::Instructions;
 
@@ -26,8 +27,25 @@ use over_time::OverTimeOperator;
 
 const DOMAIN: &str = "vidtok";
 
+/// What the CPU's 3×3 convolutions give most weight to. It never depends on the memory that is free, as results would
+/// then depend on what else the machine does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, glib::Enum)]
+#[enum_type(name = "GstVidtokConvolutions")]
+#[repr(u32)]
+pub enum Convolutions {
+    /// Layers of many channels, whose weights are most of the memory, multiply more and have smaller weights.
+    #[default]
+    #[enum_value(name = "Fast, and small where weights are large", nick = "balanced")]
+    Balanced,
+    #[enum_value(
+        name = "Fastest everywhere: weights take up to four times their memory",
+        nick = "fastest"
+    )]
+    Fastest,
+}
+
 /// The operators, for one session that has so many threads.
-pub fn domain(threads: usize) -> ort::Result<OperatorDomain> {
+pub fn domain(threads: usize, convolutions: Convolutions) -> ort::Result<OperatorDomain> {
     let domain = OperatorDomain::new(DOMAIN)?
         .add(NormOperator::<false>)?
         .add(NormOperator::<true>)?
@@ -37,12 +55,12 @@ pub fn domain(threads: usize) -> ort::Result<OperatorDomain> {
         return Ok(domain);
     }
     domain
-        .add(ConvolutionOperator::<1, false> { threads })?
-        .add(ConvolutionOperator::<1, true> { threads })?
-        .add(ConvolutionOperator::<2, false> { threads })?
-        .add(ConvolutionOperator::<2, true> { threads })?
-        .add(ConvolutionOperator::<3, false> { threads })?
-        .add(ConvolutionOperator::<3, true> { threads })?
+        .add(ConvolutionOperator::<1, false> { threads, convolutions })?
+        .add(ConvolutionOperator::<1, true> { threads, convolutions })?
+        .add(ConvolutionOperator::<2, false> { threads, convolutions })?
+        .add(ConvolutionOperator::<2, true> { threads, convolutions })?
+        .add(ConvolutionOperator::<3, false> { threads, convolutions })?
+        .add(ConvolutionOperator::<3, true> { threads, convolutions })?
         .add(OverTimeOperator::<2, false> { threads })?
         .add(OverTimeOperator::<2, true> { threads })?
         .add(OverTimeOperator::<4, false> { threads })?

@@ -3,6 +3,7 @@
 use ort::session::Session;
 use ort::value::Tensor;
 
+use crate::runtime::operators::Convolutions;
 use crate::runtime::{library, operators};
 use crate::tokenizer::protobuf::{put_bytes, put_integer, put_message};
 
@@ -44,7 +45,9 @@ fn model(name: &str, inputs: usize, outputs: usize) -> Vec<u8> {
 /// Runs an operator on tensors of these shapes, all of ones; returns its outputs.
 pub fn run(name: &str, shapes: &[&[i64]], outputs: usize) -> Result<Vec<Vec<f32>>, String> {
     let builder = Session::builder(&library::load().unwrap()).unwrap();
-    let mut builder = builder.with_operators(operators::domain(2).unwrap()).unwrap();
+    let mut builder = builder
+        .with_operators(operators::domain(2, Convolutions::default()).unwrap())
+        .unwrap();
     let mut session = builder.commit_from_memory(&model(name, shapes.len(), outputs)).unwrap();
     let inputs = shapes.iter().enumerate().map(|(i, shape)| {
         let ones = vec![1.0_f32; shape.iter().product::<i64>() as usize];

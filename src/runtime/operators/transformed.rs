@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use sha2::{Digest, Sha256};
 use vidtok_winograd::{Frames, Instructions, Tile, Weights, WeightsOverTime};
 
+use super::Convolutions;
 use crate::system::lock::lock;
 
 /// A convolution's weights: `[outputs, inputs, 3, 3]` for each tap.
@@ -15,21 +16,21 @@ pub struct Kernels<'a> {
     pub outputs: usize,
 }
 
-/// From so many input and output channels on tiles are small: transformed weights would be four times as large as the
-/// file's, and such layers are a small part of the time.
+/// From so many input and output channels on, `Balanced` takes small tiles: transformed weights would be four times as
+/// large as the file's, and such layers are a small part of the time.
 const MANY_CHANNELS: usize = 512;
 
 impl Kernels<'_> {
-    fn tile(&self) -> Tile {
-        if self.inputs.min(self.outputs) >= MANY_CHANNELS {
-            Tile::Two
-        } else {
-            Tile::Four
+    fn tile(&self, convolutions: Convolutions) -> Tile {
+        match convolutions {
+            Convolutions::Balanced if self.inputs.min(self.outputs) >= MANY_CHANNELS => Tile::Two,
+            Convolutions::Balanced | Convolutions::Fastest => Tile::Four,
         }
     }
 
-    fn key(&self) -> Key {
-        key([self.taps.len(), self.inputs, self.outputs], &self.taps)
+    /// Equal for equal weights that are transformed for the same tile.
+    fn key(&self, tile: Tile) -> Key {
+        key(&[self.taps.len(), self.inputs, self.outputs, tile as usize], &self.taps)
     }
 }
 
@@ -43,17 +44,17 @@ pub struct KernelsOverTime<'a> {
 
 impl KernelsOverTime<'_> {
     fn key(&self) -> Key {
-        key([self.frames.count(), self.inputs, self.outputs], &self.taps)
+        key(&[self.frames.count(), self.inputs, self.outputs], &self.taps)
     }
 }
 
 type Key = [u8; 32];
 
 /// Equal for equal weights of an equal shape only.
-fn key(shape: [usize; 3], taps: &[&[f32]]) -> Key {
+fn key(shape: &[usize], taps: &[&[f32]]) -> Key {
     let mut hash = Sha256::new();
     for number in shape {
-        hash.update((number as u64).to_le_bytes());
+        hash.update((*number as u64).to_le_bytes());
     }
     for values in taps {
         // SAFETY: any four bytes of a float are bytes.
@@ -71,8 +72,9 @@ static SHARED: Known<Weights> = LazyLock::new(Mutex::default);
 static SHARED_OVER_TIME: Known<WeightsOverTime> = LazyLock::new(Mutex::default);
 
 /// Transforms weights, if no session has them.
-pub fn shared(kernels: &Kernels<'_>) -> Arc<Weights> {
-    known(&SHARED, kernels.key(), || new(kernels))
+pub fn shared(kernels: &Kernels<'_>, convolutions: Convolutions) -> Arc<Weights> {
+    let tile = kernels.tile(convolutions);
+    known(&SHARED, kernels.key(tile), || new(kernels, convolutions))
 }
 
 /// As [`shared`].
@@ -93,9 +95,9 @@ fn known<T>(known: &Known<T>, key: Key, new: impl FnOnce() -> T) -> Arc<T> {
 }
 
 /// Transforms weights for this processor.
-pub fn new(kernels: &Kernels<'_>) -> Weights {
-    let (inputs, outputs) = (kernels.inputs, kernels.outputs);
-    Weights::new(&kernels.taps, inputs, outputs, kernels.tile(), instructions())
+pub fn new(kernels: &Kernels<'_>, convolutions: Convolutions) -> Weights {
+    let (inputs, outputs, tile) = (kernels.inputs, kernels.outputs, kernels.tile(convolutions));
+    Weights::new(&kernels.taps, inputs, outputs, tile, instructions())
 }
 
 /// As [`new`].
@@ -123,39 +125,56 @@ mod tests {
     #[test]
     fn equal_weights_are_transformed_once_and_dropped_with_their_last_user() {
         let taps = [vec![0.25; 54], vec![0.5; 54]];
-        let first = shared(&kernels(&taps));
-        assert!(Arc::ptr_eq(&first, &shared(&kernels(&taps.clone()))));
+        let shared = |taps: &[Vec<f32>]| shared(&kernels(taps), Convolutions::Balanced);
+        let first = shared(&taps);
+        assert!(Arc::ptr_eq(&first, &shared(&taps.clone())));
         let others = [vec![0.25; 54], vec![0.75; 54]];
-        assert!(!Arc::ptr_eq(&first, &shared(&kernels(&others))));
+        assert!(!Arc::ptr_eq(&first, &shared(&others)));
         let weak = Arc::downgrade(&first);
         drop(first);
         assert!(weak.upgrade().is_none());
     }
 
+    /// Two elements with other settings must not get each other's results.
+    #[test]
+    fn sessions_with_other_tiles_do_not_share() {
+        let taps = [vec![0.25; 512 * 512 * 9]];
+        let kernels = Kernels {
+            taps: vec![&taps[0]],
+            inputs: 512,
+            outputs: 512,
+        };
+        let balanced = shared(&kernels, Convolutions::Balanced);
+        let fastest = shared(&kernels, Convolutions::Fastest);
+        assert!(fastest.bytes() > 2 * balanced.bytes());
+        assert!(Arc::ptr_eq(&balanced, &shared(&kernels, Convolutions::Balanced)));
+    }
+
     #[test]
     fn two_taps_are_not_one_of_twice_the_outputs() {
-        let two = kernels(&[vec![0.25; 54], vec![0.5; 54]]).key();
+        let two = kernels(&[vec![0.25; 54], vec![0.5; 54]]).key(Tile::Four);
         let together = [vec![0.25; 54], vec![0.5; 54]].concat();
         let one = Kernels {
             taps: vec![&together],
             inputs: 2,
             outputs: 6,
         };
-        assert_ne!(two, one.key());
+        assert_ne!(two, one.key(Tile::Four));
     }
 
     #[test]
-    fn large_layers_have_small_tiles() {
-        let tile = |inputs, outputs| {
+    fn large_layers_have_small_tiles_where_memory_counts() {
+        let tile = |inputs, outputs, convolutions| {
             Kernels {
                 taps: Vec::new(),
                 inputs,
                 outputs,
             }
-            .tile()
+            .tile(convolutions)
         };
-        assert_eq!(tile(512, 512), Tile::Two);
-        assert_eq!(tile(256, 512), Tile::Four);
-        assert_eq!(tile(128, 128), Tile::Four);
+        assert_eq!(tile(512, 512, Convolutions::Balanced), Tile::Two);
+        assert_eq!(tile(256, 512, Convolutions::Balanced), Tile::Four);
+        assert_eq!(tile(128, 128, Convolutions::Balanced), Tile::Four);
+        assert_eq!(tile(512, 512, Convolutions::Fastest), Tile::Four);
     }
 }

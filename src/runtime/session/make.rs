@@ -130,7 +130,8 @@ fn with_own_operators(
     graph: &Graph,
     options: Options,
 ) -> Result<SessionBuilder, RuntimeError> {
-    let domain = operators::domain(options.thread_count()).map_err(|error| graph_error(graph, error))?;
+    let domain =
+        operators::domain(options.thread_count(), options.convolutions).map_err(|error| graph_error(graph, error))?;
     builder
         .with_operators(domain)
         .map_err(|error| graph_error(graph, error.into()))
