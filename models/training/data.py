@@ -5,7 +5,9 @@ gets the same batches as an uninterrupted one.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +28,60 @@ OCCLUDER_SHARE = 0.3
 RECOLOUR_SHARE = 0.3
 
 
-def cached(folder: Path, cache: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The folder's videos and photographs as uint8 arrays `[T, H, W, 3]`, mapped from files in `cache`."""
+@dataclass(frozen=True)
+class Choice:
+    """Which files of a folder to use, and how often; patterns as in a shell."""
+
+    leave_out: Sequence[str] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)  # by pattern; a file that none fits has weight 1
+
+    def weight(self, name: str) -> float:
+        if any(fnmatchcase(name, pattern) for pattern in self.leave_out):
+            return 0.0
+        return math.prod(weight for pattern, weight in self.weights.items() if fnmatchcase(name, pattern))
+
+
+@dataclass(frozen=True)
+class Footage:
+    frames: np.ndarray  # uint8 `[T, H, W, 3]`
+    weight: float
+
+    def has_sides(self, size: int) -> bool:
+        return min(self.frames.shape[1:3]) >= size
+
+
+class Pool:
+    """Footage to draw from, by weight."""
+
+    def __init__(self, footage: Sequence[Footage]) -> None:
+        self.frames = [one.frames for one in footage]
+        self.ends = np.cumsum([one.weight for one in footage])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def draw(self, random: np.random.Generator) -> np.ndarray:
+        # The upper bound is excluded, but rounding may reach it.
+        place = int(np.searchsorted(self.ends, random.random() * self.ends[-1], side="right"))
+        return self.frames[min(place, len(self.frames) - 1)]
+
+
+def cached(folders: Iterable[Path], cache: Path, choice: Choice) -> tuple[list[Footage], list[Footage]]:
+    """The folders' videos and photographs, mapped from files in `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
     videos, photographs = [], []
-    for path in sorted(folder.iterdir()):
-        kind = path.suffix.lower()
-        if kind not in VIDEOS | PHOTOGRAPHS:
+    for path in sorted((path for folder in folders for path in folder.iterdir()), key=lambda path: path.name):
+        kind, weight = path.suffix.lower(), choice.weight(path.name)
+        if kind not in VIDEOS | PHOTOGRAPHS or not weight:
             continue
         array_path = cache / f"{path.name}.npy"
         if not array_path.exists() or array_path.stat().st_mtime < path.stat().st_mtime:
             partial = cache / "partial.npy"
             np.save(partial, read_video(path) if kind in VIDEOS else np.asarray(Image.open(path).convert("RGB"))[None])
             partial.replace(array_path)
-        (videos if kind in VIDEOS else photographs).append(np.load(array_path, mmap_mode="r"))
+        (videos if kind in VIDEOS else photographs).append(Footage(np.load(array_path, mmap_mode="r"), weight))
     if not videos and not photographs:
-        raise SystemExit(f"{folder} holds no video ({' '.join(sorted(VIDEOS))}) and no photograph")
+        raise SystemExit(f"{' '.join(map(str, folders))} holds no video ({' '.join(sorted(VIDEOS))}) and no photograph")
     return videos, photographs
 
 
@@ -57,14 +97,23 @@ class Clips(Dataset[Tensor]):
     """
 
     def __init__(
-        self, folder: Path, cache: Path, seed: int, batch: int, frames: int, crop: int, batches: int | None = None
+        self,
+        folders: Sequence[Path],
+        cache: Path,
+        seed: int,
+        batch: int,
+        frames: int,
+        crop: int,
+        choice: Choice | None = None,
+        batches: int | None = None,
     ) -> None:
-        videos, self.photographs = cached(folder, cache)
-        self.videos = [video for video in videos if len(video) >= frames and min(video.shape[1:3]) >= crop]
-        self.photographs = [photograph for photograph in self.photographs if min(photograph.shape[1:3]) >= crop]
+        videos, photographs = cached(folders, cache, choice or Choice())
+        self.videos = Pool([video for video in videos if len(video.frames) >= frames and video.has_sides(crop)])
+        self.photographs = Pool([photograph for photograph in photographs if photograph.has_sides(crop)])
         self.seed, self.batch, self.frames, self.crop, self.batches = seed, batch, frames, crop, batches
         if not self.videos and not self.photographs:
-            raise SystemExit(f"{folder}: no file has {crop} pixels per side, or no video has {frames} frames")
+            names = " ".join(map(str, folders))
+            raise SystemExit(f"{names}: no file has {crop} pixels per side, or no video has {frames} frames")
 
     def __getitem__(self, step: int) -> Tensor:
         random = np.random.default_rng([self.seed, step % self.batches if self.batches else step])
@@ -84,7 +133,7 @@ class Clips(Dataset[Tensor]):
 
     def cut(self, random: np.random.Generator) -> Tensor:
         """A clip cut from a video."""
-        video = self.videos[random.integers(len(self.videos))]
+        video = self.videos.draw(random)
         length, height, width = video.shape[:3]
         stride = 2 if random.random() < DOUBLE_SPEED_SHARE and length > 2 * self.frames else 1
         size = self.crop
@@ -100,7 +149,7 @@ class Clips(Dataset[Tensor]):
         return clip.float() / 127.5 - 1
 
     def photograph(self, random: np.random.Generator) -> np.ndarray:
-        return self.photographs[random.integers(len(self.photographs))]
+        return self.photographs.draw(random)
 
     def drawing(self, random: np.random.Generator) -> np.ndarray:
         return draw(random, 2 * self.crop)

@@ -137,7 +137,7 @@ def decoder_graph(tokenizer: Tokenizer, with_recon: bool = False) -> onnx.ModelP
 
 def head(step: Step, net: Decoder, config: Configuration, x: ir.Value) -> ir.Value:
     """The decoder's last layer: frames `[1, 3 · frames, H, W]`, before they are clamped."""
-    before = step.previous("head", x, config.width, config.patch)
+    before = step.previous("head", x, config.decoder_widths[0], config.patch)
     x = step.g.op(
         "Add",
         step.convolve("decoder.head", net.head, x),

@@ -30,6 +30,8 @@ class Configuration:
     encoder_deep_blocks: int = 3
     decoder_deep_blocks: int = 4
     decoder_blocks: int = 3
+    decoder_width: int | None = None  # the decoder's own widths, if they are not the encoder's
+    decoder_deep_width: int | None = None
 
     @property
     def space_factor(self) -> int:
@@ -40,8 +42,15 @@ class Configuration:
         """Channels of a group of frames: frame 0's red, green, blue, then frame 1's."""
         return 3 * self.time_factor
 
+    @property
+    def decoder_widths(self) -> tuple[int, int]:
+        """Channels of the decoder at a quarter and at an eighth of the size."""
+        return self.decoder_width or self.width, self.decoder_deep_width or self.deep_width
+
     def as_dict(self) -> dict[str, object]:
-        return {"family": FAMILY, **asdict(self), "levels": list(self.levels)}
+        """The entries that a digest covers: without those that are not set, so that older networks keep theirs."""
+        entries = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"family": FAMILY, **entries, "levels": list(self.levels)}
 
 
 class ClipMemory:
@@ -141,14 +150,15 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Configuration) -> None:
         super().__init__()
-        self.code = nn.Conv2d(len(config.levels), config.deep_width, 3, padding=1)
-        self.deep_blocks = blocks("eighth", config.decoder_deep_blocks, config.deep_width)
-        self.up = nn.Conv2d(config.deep_width, 4 * config.width, 1)
-        self.blocks = blocks("quarter", config.decoder_blocks, config.width)
+        width, deep_width = config.decoder_widths
+        self.code = nn.Conv2d(len(config.levels), deep_width, 3, padding=1)
+        self.deep_blocks = blocks("eighth", config.decoder_deep_blocks, deep_width)
+        self.up = nn.Conv2d(deep_width, 4 * width, 1)
+        self.blocks = blocks("quarter", config.decoder_blocks, width)
         # The head overlaps neighbouring patches and the group before, so that no seams show where they meet.
         pixels = config.channels * config.patch**2
-        self.head = nn.Conv2d(config.width, pixels, 3, padding=1)
-        self.head_before = nn.Conv2d(config.width, pixels, 1, bias=False)
+        self.head = nn.Conv2d(width, pixels, 3, padding=1)
+        self.head_before = nn.Conv2d(width, pixels, 1, bias=False)
         self.patch = config.patch
 
     def forward(self, codes: Tensor, memory: Memory) -> Tensor:

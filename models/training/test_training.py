@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 
+import growth
 import losses
 import train
 import trainer
@@ -84,14 +84,8 @@ def test_folder_round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def built_in() -> Tokenizer:
     """The network of the tokenizer that is built into the plugin, with the weights that its graphs hold."""
-    tokenizer = Tokenizer(Configuration())
-    shapes = {name: value.shape for name, value in tokenizer.state_dict().items()}
-    weights = {}
-    for role in folder.ROLES:
-        for initializer in onnx.load(BUILT_IN / f"{role}.onnx").graph.initializer:
-            if (name := initializer.name.removesuffix(".half")) in shapes:
-                array = numpy_helper.to_array(initializer).astype(np.float32)
-                weights[name] = torch.from_numpy(array).reshape(shapes[name])
+    config, weights = growth.read(BUILT_IN)
+    tokenizer = Tokenizer(config)
     tokenizer.load_state_dict(weights)  # every tensor of the network, or it raises
     return tokenizer.eval().requires_grad_(False)
 
@@ -154,7 +148,7 @@ def test_quantizer_follows_the_paper() -> None:
 
 def test_batches_depend_on_seed_and_step_alone(footage: Path, tmp_path: Path) -> None:
     def clips(seed: int) -> Clips:
-        return Clips(footage, tmp_path / "cache", seed, batch=6, frames=9, crop=32)
+        return Clips([footage], tmp_path / "cache", seed, batch=6, frames=9, crop=32)
 
     batch = clips(5)[7]
     assert batch.shape == (6, 9, 3, 32, 32)
@@ -213,9 +207,12 @@ def test_a_training_starts_from_another_one_s_average(
     assert training("second", start).step == 1
     with pytest.raises(SystemExit, match="no checkpoint"):
         training("third", f"--start {tmp_path / 'nowhere.pt'}")
-    monkeypatch.setattr(trainer, "Configuration", lambda: replace(SMALL, width=16))
-    with pytest.raises(SystemExit, match="another one"):
-        training("fourth", start)
+    with pytest.raises(SystemExit, match="another --network"):
+        training("second", "--network decoder_width=16")
+    fourth = training("fourth", f"{start} --network decoder_width=16")
+    assert fourth.tokenizer.config == replace(SMALL, decoder_width=16)
+    with pytest.raises(SystemExit, match="can only grow"):
+        training("fifth", f"{start} --network decoder_width=4")
 
 
 def test_length_may_change_before_the_decay() -> None:

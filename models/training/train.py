@@ -15,17 +15,46 @@ With --teacher, a tokenizer folder made by models/export.py, the network learns 
 """
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import needed
-from shape import BLOCK, GROUP, PARTS
+from shape import BLOCK, GROUP, PARTS, SIZES
+
+Number = TypeVar("Number", int, float)
+
+
+def setting(value: Callable[[str], Number]) -> Callable[[str], tuple[str, Number]]:
+    """A parser of KEY=VALUE."""
+
+    def parse(text: str) -> tuple[str, Number]:
+        key, sign, number = text.rpartition("=")
+        if not sign or not key:
+            raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+        try:
+            return key, value(number)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}: {number!r} is not a number") from None
+
+    return parse
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of videos and photographs")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of videos and photographs")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="PATTERN", help="files not to train on")
+    parser.add_argument(
+        "--weigh", nargs="+", type=setting(float), default=[], metavar="PATTERN=WEIGHT", help="how often to use files"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint.pt and progress.jsonl")
-    parser.add_argument("--start", type=Path, help="another training's checkpoint, to start from its averaged weights")
+    parser.add_argument(
+        "--start", type=Path, help="a checkpoint or a tokenizer folder to start from; --network may name a larger one"
+    )
+    parser.add_argument(
+        "--network", nargs="+", type=setting(int), default=[], metavar="KEY=NUMBER", help=f"sizes: {', '.join(SIZES)}"
+    )
     parser.add_argument("--cache", type=Path, help="folder for decoded videos (default: OUTPUT/cache)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=90.0, help="how long to train (default: 90)")
@@ -57,6 +86,12 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.teacher_batches is not None and arguments.teacher_batches < 1:
         parser.error("--teacher-batches must be 1 or more")
     arguments.part = arguments.part or "both"
+    arguments.network, arguments.weigh = dict(arguments.network), dict(arguments.weigh)
+    for key, number in arguments.network.items():
+        if key not in SIZES or number < 1:
+            parser.error(f"--network {key}={number}: the keys are {', '.join(SIZES)}, and a number is 1 or more")
+    if not all(0 <= weight < math.inf for weight in arguments.weigh.values()):
+        parser.error("--weigh: a weight is 0 or more")
     if arguments.frames % GROUP != 1 or arguments.frames <= GROUP or arguments.crop % BLOCK:
         parser.error(f"--frames must be 1 + {GROUP}k and above 1, --crop a multiple of {BLOCK}")
     return arguments

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+import growth
 import losses
 import training_state
-from data import Clips
+from data import Choice, Clips
 from distill import Distillation
 from optimizer import optimizers
 from small_network import Configuration, Tokenizer, group
@@ -101,8 +102,15 @@ class Training:
         self.output.mkdir(parents=True, exist_ok=True)
         cache = arguments.cache or self.output / "cache"
         size = arguments.batch, arguments.frames, arguments.crop
-        self.clips = Clips(arguments.data, cache, arguments.seed, *size, batches=arguments.teacher_batches)
-        config, teacher = Configuration(), None
+        choice = Choice(arguments.leave_out, arguments.weigh)
+        self.clips = Clips(arguments.data, cache, arguments.seed, *size, choice, arguments.teacher_batches)
+        config, start = Configuration(), None
+        if self.checkpoint_path.exists():
+            config = training_state.configuration(training_state.load(self.checkpoint_path))
+        elif arguments.start:
+            start = growth.read(arguments.start)
+            config = start[0]
+        config, teacher = replace(config, **arguments.network), None
         if arguments.teacher:
             kept = cache / "tokens" if arguments.teacher_batches else None
             teacher = Teacher(arguments.teacher, arguments.threads, kept)
@@ -118,8 +126,8 @@ class Training:
         if self.checkpoint_path.exists():
             self.resume()
         else:
-            if arguments.start:
-                self.start_from(arguments.start)
+            if start:
+                growth.load(self.tokenizer, *start)
             else:
                 self.objective.start(self.clips, self.device)
             self.average = {name: value.clone() for name, value in self.tokenizer.state_dict().items()}
@@ -133,19 +141,13 @@ class Training:
         whole = self.arguments.steps
         return self.step / whole if whole else self.spent / (60 * self.arguments.minutes)
 
-    def start_from(self, path: Path) -> None:
-        if not path.is_file():
-            raise SystemExit(f"--start: there is no checkpoint {path}")
-        contents = training_state.load(path, self.device)
-        if training_state.configuration(contents) != self.tokenizer.config:
-            raise SystemExit(f"--start: the network in {path} is another one: its widths, blocks or levels differ")
-        self.tokenizer.load_state_dict(contents["average"])
-
     def resume(self) -> None:
         contents = training_state.load(self.checkpoint_path, self.device)
         if contents.get("teacher") != self.objective.record:
             place = self.checkpoint_path
             raise SystemExit(f"{place} has another teacher or part: continue with those, or name another --output")
+        if training_state.configuration(contents) != self.tokenizer.config:
+            raise SystemExit(f"{self.checkpoint_path} has another --network: start from it into another --output")
         self.tokenizer.load_state_dict(contents["weights"])
         self.average = contents["average"]
         for optimizer, state in zip(self.optimizers, contents["optimizers"], strict=True):
