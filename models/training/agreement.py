@@ -10,17 +10,13 @@ from graph_runner import decode, encode
 from measure import centre, psnr
 from shape import BLOCK, GROUP
 from teacher import Folder
-
-
-def digits(tokens: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
-    """Splits indices `[…]` into each channel's level, `[…, C]`; channel 0 is the least significant digit."""
-    return tokens[..., None] // np.cumprod([1, *levels[:-1]]) % levels
+from token_figures import split
 
 
 def compare_tokens(found: np.ndarray, expected: np.ndarray, levels: tuple[int, ...]) -> dict[str, object]:
     """Figures of two flat arrays of token indices: how many are the same, by tokens and by channels."""
-    far = np.abs(digits(found, levels) - digits(expected, levels))
-    right = digits(expected, levels).T
+    far = np.abs(split(found, levels) - split(expected, levels))
+    right = split(expected, levels).T
     return {
         "agreement": {
             "tokens": float(np.mean(found == expected)),

@@ -7,9 +7,11 @@ import time
 import numpy as np
 from PIL import Image
 
+import token_figures
 from footage import PHOTOGRAPHS, VIDEOS, read_video
 from graph_runner import GraphRunner, decode, encode
 from shape import BLOCK, GROUP, LUMA
+from teacher import Folder
 
 
 def reconstruct(encoder: GraphRunner, decoder: GraphRunner, video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     began = time.perf_counter()
-    encoder, decoder = GraphRunner(arguments.folder / "encoder.onnx"), GraphRunner(arguments.folder / "decoder.onnx")
+    folder = Folder(arguments.folder)
+    encoder, decoder = folder.runner("encoder", threads=2), folder.runner("decoder", threads=2)
     loading = time.perf_counter() - began
     paths = sorted(arguments.data.iterdir())
     videos, photographs, sheets, used = {}, {}, [], []
@@ -121,13 +124,17 @@ def run(arguments: argparse.Namespace) -> None:
             "grid-ratio": grid(shown) / grid(video),
             "pulsing-ratio": pulsing(shown) / pulsing(video),
             "movement-ratio": movement(shown) / movement(video),
+            "xz-bits": token_figures.xz_bits(tokens),
+            "adaptive-bits": token_figures.adaptive_bits(tokens, folder.description.levels),
+            **token_figures.changes(video, tokens),
         }
         cut = (sheet_size, sheet_size)
         sheets.append(side_by_side(centre(video, *cut), centre(shown, *cut), arguments.moments))
     if not videos:
         raise SystemExit(f"{arguments.data} holds no video ({' '.join(sorted(VIDEOS))})")
     names = [name for name in next(iter(videos.values())) if name != "frames"]
-    figures = {name: float(np.mean([video[name] for video in videos.values()])) for name in names}
+    found = {name: [video[name] for video in videos.values() if video[name] is not None] for name in names}
+    figures = {name: float(np.mean(values)) if values else None for name, values in found.items()}
     figures["entropy-bits"] = used_bits(used)
     for path in (path for path in paths if path.suffix.lower() in PHOTOGRAPHS):
         frame = whole_blocks(Image.open(path))

@@ -121,6 +121,6 @@ def check(folder: Path, description: Description) -> None:
         wrong.append(f"a token stands for {factors[0]}x{factors[1]}x{factors[1]} pixels")
     if wrong:
         raise SystemExit(
-            f"{folder} cannot be the teacher: {', '.join(wrong)}. Supported are causal FSQ tokenizers at "
+            f"{folder} cannot be used here: {', '.join(wrong)}. Supported are causal FSQ tokenizers at "
             f"{GROUP}x{BLOCK}x{BLOCK} with two or more levels per channel and at most {MAX_CODEBOOK:,} codes"
         )

@@ -16,7 +16,7 @@ import graphs
 import to_onnx
 import train
 import trainer
-from agreement import compare_tokens, digits
+from agreement import compare_tokens
 from distill import Distillation, Levels
 from graph_runner import GraphRunner, decode, encode
 from graphs import decoder_graph, encoder_graph, folder
@@ -24,6 +24,7 @@ from optimizer import optimizers
 from small_network import Quantizer, Tokenizer
 from teacher import Teacher
 from test_training import SMALL
+from token_figures import split
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_tokens_stand_for_their_frames(teacher_folder: Path) -> None:
     clips = np.stack([flicker(np.random.default_rng(seed), 9) for seed in (1, 2)])
     tokens = Teacher(teacher_folder).tokens(clips)
     assert tokens.shape == (2, 3, 2, 2)
-    found = digits(tokens, SMALL.levels)
+    found = split(tokens, SMALL.levels)
     for clip, one in zip(clips, found, strict=True):
         red, green = clip[:, 0, 0, 0].tolist(), clip[:, 0, 0, 1].tolist()
         shown = [[red[0]] * 4 + [green[0]], red[1:5] + [green[4]], red[5:9] + [green[8]]]
