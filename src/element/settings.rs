@@ -56,18 +56,17 @@ pub struct NetworkSettings {
 
 impl NetworkSettings {
     pub fn properties(role: Role) -> Vec<glib::ParamSpec> {
+        let embedded = tokenizer::embedded_names().unwrap_or_default();
         let unset = match role {
-            Role::Encoder => {
-                let embedded = tokenizer::embedded(role).map(|graph| graph.description.name.clone());
-                format!("unset: {}, embedded in the plugin", embedded.unwrap_or_default())
-            }
-            Role::Decoder => "unset: the tokenizer whose digest the stream carries".into(),
+            Role::Encoder => embedded.first().map_or("", String::as_str),
+            Role::Decoder => "the tokenizer whose digest the stream carries",
         };
+        let embedded = embedded.join(", ");
         vec![
             glib::ParamSpecString::builder("model")
                 .nick("Model")
                 .blurb(&format!(
-                    "Tokenizer folder, graph file, or a name looked for in the folders of {}, then in gst-vidtok in the data folders ({unset})",
+                    "Tokenizer folder, graph file, or a name looked for in the folders of {}, then in gst-vidtok in the data folders, or embedded in the plugin: {embedded} (unset: {unset})",
                     tokenizer::SEARCH_PATH_VARIABLE
                 ))
                 .mutable_ready()

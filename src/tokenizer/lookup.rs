@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::onnx::{self, OnnxFault};
 use super::{
     Description, FrameType, Graph, Identity, Precision, Role, Source, Target, TokenizerError, VariantChoice, contents,
-    embedded as built_in, short_digest,
+    embedded::{self, EMBEDDED},
+    short_digest,
 };
 use crate::details::Details;
 use crate::system::file;
@@ -18,8 +19,6 @@ pub const SEARCH_PATH_VARIABLE: &str = "GST_VIDTOK_MODEL_PATH";
 const DESCRIPTION_FILE: &str = "tokenizer.json";
 /// A description has about a kilobyte.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
-/// In messages, the place of the embedded tokenizer.
-const EMBEDDED: &str = "the embedded tokenizer";
 
 /// The description in a `tokenizer.json`. Public for the fuzz targets.
 ///
@@ -30,36 +29,8 @@ pub fn read_description(json: &str) -> Result<Description, String> {
     Ok(folder.description)
 }
 
-/// The embedded tokenizer's graph for `role`. Its only variant is for CPUs and in single precision.
-///
-/// # Errors
-/// `Invalid`, if the plugin was built with a broken tokenizer.
-pub fn embedded(role: Role) -> Result<Graph, TokenizerError> {
-    let folder = Folder::embedded()?;
-    let bytes = match role {
-        Role::Encoder => built_in::ENCODER,
-        Role::Decoder => built_in::DECODER,
-    };
-    let model = onnx::read(bytes).map_err(|fault| refused(EMBEDDED, fault))?;
-    checked(
-        Source::Embedded(bytes),
-        EMBEDDED,
-        &model,
-        role,
-        Some(&folder.description),
-    )
-}
-
-/// The embedded tokenizer's graph, if it has the required precision.
-///
-/// # Errors
-/// `NotFound` if another precision is required.
-pub fn embedded_if(role: Role, choice: VariantChoice) -> Result<Graph, TokenizerError> {
-    check_precision(embedded(role)?, choice.precision, EMBEDDED)
-}
-
 /// `graph`, unless another precision is required.
-fn check_precision(graph: Graph, required: Option<Precision>, place: &str) -> Result<Graph, TokenizerError> {
+pub(super) fn check_precision(graph: Graph, required: Option<Precision>, place: &str) -> Result<Graph, TokenizerError> {
     match required {
         Some(required) if graph.precision != required => Err(TokenizerError::not_found(format!(
             "{place} is in {}, and precision={} is set: leave it unset, or name a tokenizer folder that has such \
@@ -96,8 +67,8 @@ pub fn open(model: &str, role: Role, choice: impl Into<VariantChoice>) -> Result
                 return from_folder(&folder, role, choice);
             }
         }
-        if Folder::embedded().is_ok_and(|f| f.description.name == model) {
-            return embedded_if(role, choice);
+        if let Some(found) = embedded::find(EMBEDDED, |own| own.name == model)? {
+            return found.graph_if(role, choice);
         }
     }
     Err(TokenizerError::not_found(format!(
@@ -119,10 +90,8 @@ pub fn by_digest(
     choice: impl Into<VariantChoice>,
 ) -> Result<Graph, TokenizerError> {
     let choice = choice.into();
-    let own = Folder::embedded()?;
-    let own = own.description;
-    if own.digest == digest {
-        return embedded_if(role, choice);
+    if let Some(found) = embedded::find(EMBEDDED, |own| own.digest == digest)? {
+        return found.graph_if(role, choice);
     }
     let places = search_path();
     for folder in tokenizer_folders(&places) {
@@ -130,13 +99,12 @@ pub fn by_digest(
             return from_folder(&folder, role, choice);
         }
     }
-    let embedded = if own.name == name {
-        format!(
+    let embedded = match embedded::find(EMBEDDED, |own| own.name == name)? {
+        Some(found) => format!(
             "the plugin embeds another version of it (digest {}…)",
-            own.short_digest()
-        )
-    } else {
-        "it is not embedded in the plugin".into()
+            found.description.short_digest()
+        ),
+        None => "it is not embedded in the plugin".into(),
     };
     Err(TokenizerError::not_found(format!(
         "the tokens were made by tokenizer \"{name}\" (digest {}…); {embedded}, and it was not found in {}. Set \
@@ -153,26 +121,22 @@ pub fn by_digest(
 /// `NotFound` lists the places that were searched.
 pub fn describe(digest: Option<&str>, name: &str) -> Result<Description, TokenizerError> {
     let places = search_path();
-    let own = Folder::embedded()?;
     let mut found = tokenizer_folders(&places).filter_map(|folder| {
         let read = Folder::read(&folder).ok()?.description;
         let is_folder = || folder.file_name().is_some_and(|folder| folder == name);
         let fits = digest.map_or_else(|| read.name == name || is_folder(), |digest| read.digest == digest);
         fits.then_some(read)
     });
-    let own_fits = digest.map_or_else(
-        || own.description.name == name,
-        |digest| own.description.digest == digest,
-    );
-    if own_fits {
+    let fits = |own: &Description| digest.map_or_else(|| own.name == name, |digest| own.digest == digest);
+    if let Some(own) = embedded::find(EMBEDDED, fits)? {
         return Ok(own.description);
     }
     found.next().ok_or_else(|| {
         let digest = digest.map_or_else(String::new, |digest| format!(" (digest {}…)", short_digest(digest)));
         TokenizerError::not_found(format!(
-            "no tokenizer \"{name}\"{digest}: the plugin embeds \"{}\", and there is none of that name in {}. Set \
+            "no tokenizer \"{name}\"{digest}: the plugin embeds {}, and there is none of that name in {}. Set \
              {SEARCH_PATH_VARIABLE} to the folder that holds tokenizer folders",
-            own.description.name,
+            embedded::names().unwrap_or_default().join(", "),
             list(&places)
         ))
     })
@@ -230,10 +194,6 @@ impl Folder {
     fn read(folder: &Path) -> Result<Self, Details> {
         let json = file::read_text(&folder.join(DESCRIPTION_FILE), MAX_DESCRIPTION_BYTES);
         Self::parse(&json.map_err(Details::of)?)
-    }
-
-    fn embedded() -> Result<Self, TokenizerError> {
-        Self::parse(built_in::DESCRIPTION).map_err(|e| TokenizerError::at(EMBEDDED, e))
     }
 
     fn parse(json: &str) -> Result<Self, Details> {
@@ -365,7 +325,7 @@ pub(super) fn read_again(path: &Path, identity: &Identity) -> Result<Vec<u8>, To
 }
 
 /// Checks the graph's metadata against `role` and the folder's description.
-fn checked(
+pub(super) fn checked(
     source: Source,
     place: &str,
     model: &onnx::Model,
@@ -437,7 +397,7 @@ fn not_onnx(place: &str) -> String {
     }
 }
 
-fn refused(place: &str, fault: OnnxFault) -> TokenizerError {
+pub(super) fn refused(place: &str, fault: OnnxFault) -> TokenizerError {
     match fault {
         OnnxFault::NotOnnx => TokenizerError::at(place, not_onnx(place)),
         OnnxFault::Refused(details) => TokenizerError::at(place, details),

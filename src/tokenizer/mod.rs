@@ -1,4 +1,4 @@
-//! Tokenizers: their descriptions, where they are found, and the embedded one.
+//! Tokenizers: their descriptions, where they are found, and the embedded ones.
 //!
 //! A tokenizer is a folder with `tokenizer.json` and variants: pairs of ONNX graphs, each for a [`Target`] and in a
 //! [`Precision`]. Every graph repeats the description in its metadata. `docs/graphs.md` specifies the keys, and the
@@ -23,11 +23,13 @@ use std::sync::Arc;
 pub use contents::Identity;
 pub use description::Description;
 pub(crate) use description::short_digest;
+pub use embedded::embedded;
+pub(crate) use embedded::{embedded_if, names as embedded_names};
 pub use error::TokenizerError;
 pub use frame_stack::FrameStack;
 pub use frame_type::FrameType;
-pub(crate) use lookup::{SEARCH_PATH_VARIABLE, describe, embedded_if};
-pub use lookup::{by_digest, embedded, open};
+pub(crate) use lookup::{SEARCH_PATH_VARIABLE, describe};
+pub use lookup::{by_digest, open};
 pub use variant::{Precision, Target, VariantChoice};
 
 // Public for the fuzz targets only.
