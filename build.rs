@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What the plugin is made of, with the tokenizers of `src/tokenizer/embedded.rs`. If one of these has changed since the commit, the commit gets a "+".
+/// What the plugin is made of, with the tokenizers of `src/tokenizer/embedded.rs`. If one of these has changed since the
+/// commit, the commit gets a "+".
 const SOURCES: [&str; 6] = [
     "build.rs",
     "Cargo.toml",
