@@ -97,8 +97,8 @@ def test_operators_that_are_fast_on_a_cpu(folder: Path) -> None:
         model = onnx.load(folder / f"{role}.onnx")
         graph, functions = model.graph, model.functions
         custom = {node.op_type for node in graph.node if node.domain == "vidtok"}
-        assert {name for name in custom if not name.startswith("Conv3x3")} == {"Norm", "NormSilu"} | causal
-        assert {"Conv3x3", "Conv3x3Add"} <= custom
+        assert {name for name in custom if not name.startswith("Conv")} == {"Norm", "NormSilu"} | causal
+        assert {"Conv3x3", "Conv3x3Add", "ConvOverTime2", "ConvOverTime2Add"} <= custom
         assert custom == {function.name for function in functions}
         nodes = [*graph.node, *(node for function in functions for node in function.node)]
         assert {node.domain for node in nodes} == {"", "vidtok"}

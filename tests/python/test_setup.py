@@ -59,7 +59,7 @@ def test_a_missing_package_is_named_with_how_to_get_it() -> None:
 
 
 def test_evaluation_needs_no_pytorch() -> None:
-    used = {"needed", "evaluate", "measure", "footage", "graph_runner", "shape"}
+    used = {"needed", "evaluate", "measure", "token_figures", "teacher", "footage", "graph_runner", "shape"}
     for module in used:
         source = (ROOT / "models" / "training" / f"{module}.py").read_text(encoding="utf-8")
         imported = set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))

@@ -92,16 +92,21 @@ impl<'a> Convolution<'a> {
         for_each(taken.len(), &|index| {
             // Two threads with one block would write to the same floats.
             assert!(!taken[index].swap(true, Ordering::Relaxed), "a block is computed once");
-            let block = self.split.block(index);
-            room::with(|room| {
-                self.weights.instructions.compute(Part {
-                    convolution: self,
-                    block: &block,
-                    room,
-                    y: &y,
-                });
-            });
+            self.run_block(index, &y);
         })
+    }
+
+    /// Not generic, so that this crate compiles it: others, which call `run`, may do so without optimization.
+    fn run_block(&self, index: usize, y: &Shared<'_>) {
+        let block = &self.split.block(index);
+        room::with(|room| {
+            self.weights.instructions.compute(Part {
+                convolution: self,
+                block,
+                room,
+                y,
+            });
+        });
     }
 
     #[inline(always)]
