@@ -102,12 +102,15 @@ def test_a_kill_at_any_moment_loses_and_changes_nothing(
     program: Program, videos: Path, made: Path, tmp_path: Path
 ) -> None:
     moments = random.Random(SEED)
+    begun = time.monotonic()
+    program.run(videos, "--out", tmp_path / "whole", *ARGUMENTS)
+    whole = time.monotonic() - begun
     kills = 0
     for attempt in range(4):
         folder = tmp_path / str(attempt)
         arguments = (videos, "--out", folder, *ARGUMENTS)
         for _ in range(3):
-            kills += program.killed_after(moments.uniform(0.2, 1.6), *arguments)
+            kills += program.killed_after(moments.uniform(0.1, 0.8) * whole, *arguments)
         program.run(*arguments)
         assert contents(folder) == contents(made)
     assert kills >= 4, "the kills came too late to test anything"
